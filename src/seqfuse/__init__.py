@@ -1,0 +1,19 @@
+"""seqfuse: a PyTorch Lightning research template around one network, LSTM-CNN-Attention."""
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqfuse.predictor import Predictor, load
+
+__version__ = version("seqfuse")
+__all__ = ["Predictor", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports torch only when something is loaded."""
+    if name in ("Predictor", "load"):
+        from seqfuse import predictor
+
+        return getattr(predictor, name)
+    raise AttributeError(f"module 'seqfuse' has no attribute '{name}'")

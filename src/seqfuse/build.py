@@ -1,0 +1,215 @@
+"""From config to objects: the only place that instantiates.
+
+A *recipe* is a composed config with its interpolations; a *config* is plain containers.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch import Trainer, seed_everything
+from omegaconf import DictConfig, OmegaConf
+
+from seqfuse import checkpoint
+from seqfuse.data.module import DataModule
+from seqfuse.nn.net import Net
+from seqfuse.plain.errors import InputError
+from seqfuse.tasks.base import Task
+
+Config = dict[str, Any]
+ANY_SIZES = {"channels": 1, "num_classes": 2, "class_counts": [1, 1], "batch_size": 1}
+DEFAULT_THREADS = torch.get_num_threads()
+
+
+def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
+    """Instantiates a node; `wired` are arguments that come from other parts.
+
+    Raises:
+        InputError: the target refuses its arguments; names the key.
+    """
+    try:
+        return instantiate(dict(node), _convert_="all", **wired)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        first_line = str(cause or error).strip().splitlines()[0]
+        raise InputError(f"{key}: {first_line}") from error
+
+
+def resolve(recipe: DictConfig) -> Config:
+    """The recipe as plain containers."""
+    return OmegaConf.to_container(recipe, resolve=True)  # type: ignore[return-value]
+
+
+def unresolved(recipe: DictConfig) -> Config:
+    """The recipe as plain containers, interpolations kept."""
+    return OmegaConf.to_container(recipe, resolve=False)  # type: ignore[return-value]
+
+
+def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:
+    """A copy of the recipe with sizes where it says `auto`; holds declared ones against the data.
+
+    Raises:
+        InputError: a declared size is not the data's.
+    """
+    recipe = recipe.copy()
+    for size, value in sizes.items():
+        declared = recipe.data.get(size)
+        if declared not in ("auto", value):
+            message = f"data.{size}={declared}, but the data has {value}"
+            if size == "channels":
+                message += (
+                    f": read as (series, {steps} steps, {value} channels); if the axes are the "
+                    f"other way round, data.layout reads ({value} steps, {steps} channels)"
+                )
+            raise InputError(message)
+        recipe.data[size] = value
+    return recipe
+
+
+def rehearse(recipe: DictConfig) -> None:
+    """Builds net, task and optimizer without memory: ranges are checked before data is read.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+    auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
+    with torch.device("meta"):
+        task = build_task(resolve(fill(recipe, auto)))
+    try:
+        optimizer = task.optimizer(task.net.parameters())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optimizer: {error}") from None
+    task.scheduler(optimizer, 1000)
+
+
+def seed(config: Config) -> None:
+    """Seeds every generator and sets the number of threads.
+
+    Raises:
+        InputError: the seed is out of range.
+    """
+    try:
+        seed_everything(config["seed"], workers=True, verbose=False)
+    except ValueError as error:
+        raise InputError(f"seed={config['seed']}: {error}") from None
+    torch.set_num_threads(config["trainer"].get("num_threads") or DEFAULT_THREADS)
+
+
+def build_data(config: Config) -> DataModule:
+    """The data module, with nothing read yet."""
+    return make(config["data"]["module"], "data")
+
+
+def build_net(model: Config) -> Net:
+    """Joins the parts: each is told the width of the one before it."""
+    width = model["in_channels"]
+    parts: dict[str, Any] = {}
+    for name in ("stem", "cnn", "lstm"):
+        parts[name] = _part(model, name, in_channels=width)
+        width = getattr(parts[name], "out_channels", width)
+        if name == "cnn":
+            parts["skip"] = _part(model, "skip", in_channels=width)
+    parts["attention"] = _part(model, "attention", in_channels=width)
+    width = getattr(parts["attention"], "out_channels", width)
+    width += getattr(parts["skip"], "out_channels", 0)
+    queries = getattr(parts["attention"], "num_queries", 1)
+    parts["head"] = _part(model, "head", in_channels=width, num_queries=queries)
+    parts["init"] = _part(model, "init")
+    return Net(**parts)
+
+
+def _part(model: Config, name: str, **wired: int) -> Any:
+    return make(model[name], f"model.{name}", **wired) if model.get(name) else None
+
+
+def build_task(config: Config) -> Task:
+    """Net, loss, metrics, optimizer and schedule."""
+    node = {key: value for key, value in config["task"].items() if key not in ("monitor", "mode")}
+    return make(
+        node,
+        "task",
+        net=build_net(config["model"]),
+        optimizer=make(config["optimizer"], "optimizer"),
+        scheduler=make(config["scheduler"], "scheduler"),
+    )
+
+
+def build_trainer(config: Config) -> Trainer:
+    """The trainer, with its callbacks and loggers; writes into `paths.run`."""
+    node = {k: v for k, v in config["trainer"].items() if k not in ("compile", "num_threads")}
+    node["precision"] = _precision(str(node["precision"]), node["accelerator"])
+    _check_monitor(config)
+    callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
+    if not node["enable_progress_bar"]:
+        callbacks.pop("progress_bar", None)
+    if "checkpoint" in callbacks:
+        # Saving before the scheduler's step resumes exactly; without validation there is no such moment.
+        callbacks["checkpoint"]["save_on_train_epoch_end"] = not config["data"]["num_folds"]
+    loggers = {k: v for k, v in (config.get("logger") or {}).items() if v}
+    return make(
+        node,
+        "trainer",
+        callbacks=[make(v, f"callbacks.{k}") for k, v in callbacks.items()],
+        logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
+        default_root_dir=config["paths"]["run"],
+    )
+
+
+def _precision(precision: str, accelerator: str) -> str:
+    gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
+    if precision == "auto":
+        return "16-mixed" if gpu else "32-true"
+    if precision == "16-mixed" and not gpu:
+        raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
+    return precision
+
+
+def _check_monitor(config: Config) -> None:
+    if config["data"].get("num_folds", 1):
+        return
+    for key in ("task", "scheduler"):
+        if str(config.get(key, {}).get("monitor", "")).startswith("val/"):
+            raise InputError(
+                f"data.num_folds=0 leaves no validation: type {key}.monitor=train/loss"
+            )
+
+
+def compile_net(task: Task) -> None:
+    """Compiles the net in place: parameter names, and so checkpoints, stay as they are."""
+    task.net.compile(dynamic=True)
+
+
+def load(
+    path: str | Path, trust: Sequence[str] = (), recipe: DictConfig | None = None
+) -> tuple[Task, DataModule, Config]:
+    """Rebuilds task and data module from a checkpoint; no data is read.
+
+    Args:
+        path: of the checkpoint.
+        trust: top-level packages of the user's own that its config may name.
+        recipe: stands in for the checkpoint's data section.
+
+    Raises:
+        InputError: the checkpoint cannot be read or trusted.
+    """
+    content = checkpoint.read(path)
+    config = content["config"]
+    if recipe is not None:
+        config = {**config, "data": resolve(recipe)["data"]}
+    checkpoint.check_targets({k: v for k, v in config.items() if k in BUILT}, trust)
+    task, data = build_task(config), build_data(config)
+    try:
+        task.load_state_dict(content["state_dict"])
+        data.load_state_dict(content[DataModule.__qualname__])
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: its weights do not fit its config ({error})") from None
+    task.record = {"config": config, "recipe": content["recipe"]}
+    return task.eval(), data, config
+
+
+BUILT = ("data", "model", "task", "optimizer", "scheduler")

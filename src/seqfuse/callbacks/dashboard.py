@@ -1,0 +1,87 @@
+"""What TensorBoard and metrics.csv get beside the metrics."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
+
+
+class Dashboard(Callback):
+    """Config as text, gradient norm (before clipping), and the HPARAMS tab with metrics."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        text = yaml.safe_dump(_config(pl_module), sort_keys=False)
+        for writer in writers(trainer):
+            writer.add_text("config", f"```yaml\n{text}\n```", 0)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            grads = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(grads)
+            for logger in trainer.loggers:
+                logger.log_metrics({"train/gradient_norm": norm.item()}, trainer.global_step)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+        for writer in writers(trainer):
+            # The metrics themselves are logged already; these summaries only name them.
+            for summary in hparams(flat(_config(pl_module)), metrics):
+                writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
+            writer.flush()
+
+
+def writers(trainer: Trainer) -> list[SummaryWriter]:
+    """TensorBoard's writers, on the process that writes."""
+    if not trainer.is_global_zero:
+        return []
+    return [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str | float | bool]:
+    """Sections that a sweep varies, as `model/lstm/hidden_size: 64`; targets left out."""
+    values: dict[str, str | float | bool] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if (not prefix and key not in SECTIONS) or key.startswith("_"):
+            continue
+        if isinstance(value, dict):
+            values |= flat(value, f"{name}/")
+        else:
+            values[name] = value if isinstance(value, (int, float, bool)) else str(value)
+    return values
+
+
+def _config(pl_module: LightningModule) -> dict[str, Any]:
+    return getattr(pl_module, "record", {}).get("config", {})
+
+
+class CsvLogger(CSVLogger):
+    """Lightning's CSV logger; a resumed run adds to its file instead of deleting it."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            self._experiment = _Appending(log_dir=self.log_dir)
+        return self._experiment
+
+
+class _Appending(ExperimentWriter):
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="") as file:
+                self.metrics_keys = next(csv.reader(file), [])

@@ -1,0 +1,124 @@
+"""Draws what the net got right, how sure it was, and where it looked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from seqfuse.callbacks.dashboard import writers
+from seqfuse.callbacks.plots import Example, attention, confusion_matrix, reliability
+from seqfuse.shapes import Batch
+
+
+class ClassFigures(Callback):
+    """Confusion matrix, reliability diagram and attention, at ends of epochs only.
+
+    Every `every_n_epochs` epochs for validation, and once for test; to TensorBoard and,
+    for test, to `figures/` in the run folder.
+
+    Args:
+        every_n_epochs: 0 draws for test only.
+        max_panels: classes in the attention figure.
+    """
+
+    def __init__(self, every_n_epochs: int = 10, max_panels: int = 12):
+        if every_n_epochs < 0 or max_panels < 1:
+            raise ValueError("every_n_epochs must be at least 0 and max_panels at least 1")
+        self.every_n_epochs = every_n_epochs
+        self.max_panels = max_panels
+        self._clear()
+
+    def _clear(self) -> None:
+        self._truth: list[Tensor] = []
+        self._probabilities: list[Tensor] = []
+        self._examples: dict[int, tuple[np.ndarray, np.ndarray, int, int]] = {}
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._clear()
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._clear()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._due(trainer):
+            self._collect(pl_module, outputs, batch)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.is_global_zero:
+            self._collect(pl_module, outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._due(trainer) and self._truth:
+            self._draw(trainer, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and self._truth:
+            self._draw(trainer, "test")
+
+    def _due(self, trainer: Trainer) -> bool:
+        if trainer.sanity_checking or not trainer.is_global_zero or not self.every_n_epochs:
+            return False
+        return (trainer.current_epoch + 1) % self.every_n_epochs == 0
+
+    def _collect(self, pl_module: LightningModule, outputs: dict[str, Tensor], batch: Batch) -> None:
+        probabilities = outputs["prediction"].detach().float().softmax(dim=-1).cpu()
+        self._truth.append(batch.y.cpu())
+        self._probabilities.append(probabilities)
+        stride = int(getattr(pl_module.net, "stride", 1))  # type: ignore[union-attr]
+        for i, label in enumerate(batch.y.tolist()):
+            if len(self._examples) < self.max_panels and label not in self._examples:
+                steps = int(batch.mask[i].sum())
+                signal = batch.x[i, :steps].float().cpu().numpy()
+                weights = outputs["weights"][i].detach().float().mean(dim=0).cpu().numpy()
+                weights = np.repeat(weights, stride)[:steps]
+                guess = int(probabilities[i].argmax())
+                self._examples[label] = (signal, weights, guess, int(batch.index[i]))
+
+    def _draw(self, trainer: Trainer, stage: str) -> None:
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        truth = np.concatenate([y.numpy() for y in self._truth])
+        probabilities = np.concatenate([p.numpy() for p in self._probabilities])
+        examples = [
+            Example(signal, weights, _title(classes[label], classes[guess], row))
+            for label, (signal, weights, guess, row) in sorted(self._examples.items())
+        ]
+        figures = {
+            "confusion_matrix": confusion_matrix(truth, probabilities.argmax(axis=1), classes),
+            "reliability": reliability(truth, probabilities),
+            "attention": attention(examples),
+        }
+        self._clear()
+        for name, figure in figures.items():
+            _keep(trainer, figure, stage, name)
+
+
+def _title(label: str, guess: str, row: int) -> str:
+    return f"{label} (row {row})" + ("" if guess == label else f", called {guess}")
+
+
+def _keep(trainer: Trainer, figure: Figure, stage: str, name: str) -> None:
+    for writer in writers(trainer):
+        writer.add_figure(f"{stage}/{name}", figure, trainer.global_step)
+    if stage == "test":
+        folder = Path(trainer.default_root_dir) / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{stage}_{name}.png", dpi=120)

@@ -1,0 +1,112 @@
+"""Figures, as functions of numbers. No global state: nothing to close."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+MAX_TICKS = 30
+COLOURS = ("#1b4f72", "#b9770e", "#6c3483")
+
+
+class Example(NamedTuple):
+    """One real series and where the net looked."""
+
+    signal: NDArray[np.float32]
+    """(t c) as the net got it, without padding."""
+    weights: NDArray[np.float32]
+    """(t) attention per step."""
+    title: str
+
+
+def confusion_matrix(truth: NDArray, predicted: NDArray, classes: Sequence[str]) -> Figure:
+    """Share of each true class (rows) that was called each class (columns)."""
+    k = len(classes)
+    counts = np.zeros((k, k), dtype=int)
+    np.add.at(counts, (truth, predicted), 1)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(max(3.5, 0.55 * k + 1.5), 12)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the true class")
+    _class_ticks(axes, classes)
+    for i, j in np.argwhere(counts) if k <= MAX_TICKS else ():
+        colour = "white" if share[i, j] > 0.5 else "black"
+        axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    axes.set(xlabel="predicted", ylabel="true", title=f"accuracy {np.mean(truth == predicted):.3f}")
+    return figure
+
+
+def _class_ticks(axes, classes: Sequence[str]) -> None:
+    if len(classes) > MAX_TICKS:
+        return
+    turn = 45 if max(map(len, classes)) > 3 else 0
+    axes.set_xticks(range(len(classes)), classes, rotation=turn, ha="right" if turn else "center")
+    axes.set_yticks(range(len(classes)), classes)
+
+
+def reliability(truth: NDArray, probabilities: NDArray, num_bins: int = 10) -> Figure:
+    """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin."""
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    edges = np.linspace(0, 1, num_bins + 1)
+    where = np.clip(np.digitize(confidence, edges[1:-1]), 0, num_bins - 1)
+    count = np.bincount(where, minlength=num_bins)
+    share = np.bincount(where, hit, num_bins) / np.maximum(count, 1)
+    mean = np.bincount(where, confidence, num_bins) / np.maximum(count, 1)
+    ece = float((np.abs(share - mean) * count).sum() / len(truth))
+    figure = Figure(figsize=(4.6, 5), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
+    full = count > 0
+    upper.bar(edges[:-1][full], share[full], 1 / num_bins, align="edge", color="#5499c7", edgecolor="w")
+    upper.plot(mean[full], share[full], "o", color=COLOURS[0], markersize=4, label="bin")
+    upper.set(ylabel="accuracy", ylim=(0, 1.02), title=f"expected calibration error {ece:.3f}")
+    upper.legend(loc="upper left", frameon=False)
+    lower.bar(edges[:-1], count, 1 / num_bins, align="edge", color="#aab7b8", edgecolor="w")
+    lower.set(xlabel="confidence", ylabel="series", xlim=(0, 1))
+    return figure
+
+
+def attention(examples: Sequence[Example], max_channels: int = 3) -> Figure:
+    """One panel per example: the signal, and attention as shading behind it."""
+    columns = min(len(examples), 3)
+    rows = -(-len(examples) // columns)
+    figure = Figure(figsize=(3.6 * columns, 1.9 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(examples) :]:
+        panel.set_visible(False)
+    image = None
+    for panel, example in zip(panels, examples, strict=False):
+        image = _draw(panel, example, max_channels)
+    assert image is not None
+    bar = figure.colorbar(image, ax=panels.tolist(), ticks=[0, 1], label="attention")
+    bar.set_ticklabels(["0", "highest"])
+    shown = min(max_channels, examples[0].signal.shape[1])
+    of = examples[0].signal.shape[1]
+    figure.supxlabel("time step")
+    figure.supylabel("scaled value" + (f" (first {shown} of {of} channels)" if shown < of else ""))
+    return figure
+
+
+def _draw(panel, example: Example, max_channels: int):
+    steps = len(example.signal)
+    signal = example.signal[:, :max_channels]
+    low, high = float(signal.min()), float(signal.max())
+    margin = 0.08 * (high - low or 1)
+    image = panel.imshow(
+        (example.weights / max(example.weights.max(), 1e-12))[None],
+        extent=(-0.5, steps - 0.5, low - margin, high + margin),
+        aspect="auto",
+        cmap="Oranges",
+        vmin=0,
+        vmax=1,
+        alpha=0.8,
+    )
+    for c in range(signal.shape[1]):
+        panel.plot(signal[:, c], color=COLOURS[c], linewidth=1)
+    panel.set_title(example.title, fontsize=9)
+    panel.tick_params(labelsize=7)
+    return image

@@ -1,0 +1,103 @@
+"""Where a run came from, and what came out of it, as files in its folder."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+PACKAGES = ("seqfuse", "torch", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "aeon")
+
+
+class Provenance(Callback):
+    """Writes `provenance.json` when training starts and `metrics.json` when a stage ends."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = time.perf_counter()
+        if trainer.is_global_zero:
+            config = getattr(pl_module, "record", {}).get("config", {})
+            path = Path(trainer.default_root_dir) / "provenance.json"
+            history = json.loads(path.read_text())["runs"] if path.is_file() else []
+            _write(path, {"runs": [*history, self._facts(trainer, config)]})
+
+    def _facts(self, trainer: Trainer, config: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "command": command_line(),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seed": config.get("seed"),
+            "versions": {name: _version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": _device(trainer),
+            "threads": torch.get_num_threads(),
+            "precision": str(trainer.precision),
+            "git": git_state(),
+            "data": dict(trainer.datamodule.fingerprints),  # type: ignore[attr-defined]
+        }
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        facts = {
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "fit_seconds": round(time.perf_counter() - self._start, 3),
+        }
+        self._add(trainer, {**_metrics(trainer), **facts})
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._add(trainer, _metrics(trainer))
+        path = Path(trainer.default_root_dir) / "provenance.json"
+        if trainer.is_global_zero and path.is_file():
+            known = json.loads(path.read_text())
+            known["runs"][-1]["data"] = dict(trainer.datamodule.fingerprints)  # type: ignore[attr-defined]
+            _write(path, known)
+
+    def _add(self, trainer: Trainer, values: dict[str, float]) -> None:
+        if trainer.is_global_zero:
+            path = Path(trainer.default_root_dir) / "metrics.json"
+            known = json.loads(path.read_text()) if path.is_file() else {}
+            _write(path, known | values)
+
+
+def command_line() -> str:
+    """The command as it was typed, the program's folder left out."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and whether files differ from it; empty outside a repository."""
+    try:
+        ask = {"capture_output": True, "text": True, "check": True, "timeout": 10}
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **ask).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain"], **ask).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit, "changed_files": len(changed.splitlines())}
+
+
+def _metrics(trainer: Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _device(trainer: Trainer) -> str:
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")

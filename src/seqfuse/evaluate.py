@@ -1,0 +1,65 @@
+"""`seqfuse-evaluate`: rebuild from a checkpoint, test, report."""
+
+import sys
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+
+from seqfuse import cli
+from seqfuse.plain.errors import InputError
+
+
+def main() -> None:
+    """The command; `seqfuse-evaluate --help` explains it."""
+    cli.run(evaluate, "evaluate", offer_recipe)
+
+
+def offer_recipe() -> None:
+    """Puts the checkpoint's data section into the config, so that it can be overridden."""
+    given = [word[5:].strip("'\"") for word in sys.argv[1:] if word.startswith("ckpt=")]
+    asking = any(word in sys.argv for word in ("--help", "--hydra-help", "--info"))
+    node: dict = {"data": {}, "seed": 0, "paths": {"data": None}}
+    if given and not asking:
+        from seqfuse import checkpoint  # slow: torch
+
+        recipe = checkpoint.read(given[-1])["recipe"]
+        node = {key: recipe[key] for key in ("data", "seed", "paths")}
+    store = ConfigStore.instance()
+    store.store("recipe", node, group="checkpoint", package="_global_")
+
+
+def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
+    """Measures a checkpoint on a split, in the way the training run did.
+
+    Args:
+        config: a composed config (`conf/evaluate.yaml`).
+        run: the folder for metrics and figures.
+
+    Returns:
+        the metrics, by `<split>/<name>`.
+
+    Raises:
+        InputError: the checkpoint or the data is not what it should be.
+    """
+    from seqfuse import build, runs  # slow: torch and lightning
+
+    split = config.split
+    if not config.ckpt:
+        raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
+    if split not in ("train", "val", "test"):
+        raise InputError(f"split={split} must be one of: train, val, test")
+    config = runs.prepare(config, run)
+    trainer = build.build_trainer({**build.resolve(config), "task": {}, "scheduler": {}})
+    task, data, _ = build.load(config.ckpt, config.trust, config)
+    data.check_channels(split)
+    loader = data.loader(split)
+    [metrics] = trainer.test(task, loader, verbose=False)
+    metrics = {name.replace("test/", f"{split}/"): value for name, value in metrics.items()}
+    runs.print_metrics(metrics)
+    print(f"run  {runs.short(run)}")
+    return metrics
+
+
+if __name__ == "__main__":
+    main()

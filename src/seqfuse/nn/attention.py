@@ -1,0 +1,108 @@
+"""Read-outs: what to take from the states of a sequence, and where it was found.
+
+Each maps (b t d) and a mask to (b q d) and weights (b q t), which sum to 1 over
+real steps and are exactly 0 elsewhere.
+"""
+
+import torch
+from einops import einsum, rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from seqfuse.nn.checks import positive
+from seqfuse.nn.masking import lengths
+
+ReadOut = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
+
+
+class Additive(nn.Module):
+    """Additive attention (Bahdanau et al. 2015): softmax over time of v·tanh(W h).
+
+    Args:
+        in_channels: features of a state.
+        attention_size: features of the hidden layer.
+        num_queries: learned queries, one row of v each.
+    """
+
+    def __init__(self, in_channels: int, attention_size: int = 64, num_queries: int = 1):
+        super().__init__()
+        positive(attention_size=attention_size, num_queries=num_queries)
+        self.out_channels = in_channels
+        self.num_queries = num_queries
+        self.hidden = nn.Linear(in_channels, attention_size)
+        self.score = nn.Linear(attention_size, num_queries)
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        scores = rearrange(self.score(torch.tanh(self.hidden(states))), "b t q -> b q t")
+        weights = _softmax(scores, mask)
+        return weights.to(states.dtype) @ states, weights
+
+
+class MultiHead(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017) of learned queries over the states.
+
+    The weights returned are the mean over heads.
+
+    Args:
+        in_channels: features of a state; a multiple of `num_heads`.
+        num_heads: heads, each over its share of the features.
+        num_queries: learned queries.
+    """
+
+    def __init__(self, in_channels: int, num_heads: int = 4, num_queries: int = 1):
+        super().__init__()
+        positive(num_heads=num_heads, num_queries=num_queries)
+        if in_channels % num_heads:
+            raise ValueError(f"num_heads={num_heads} must divide the {in_channels} features")
+        self.out_channels = in_channels
+        self.num_heads = num_heads
+        self.num_queries = num_queries
+        self.queries = nn.Parameter(torch.randn(num_queries, in_channels))
+        self.key = nn.Linear(in_channels, in_channels)
+        self.value = nn.Linear(in_channels, in_channels)
+        self.merge = nn.Linear(in_channels, in_channels)
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        query = rearrange(self.queries, "q (h e) -> h q e", h=self.num_heads)
+        key = rearrange(self.key(states), "b t (h e) -> b h t e", h=self.num_heads)
+        value = rearrange(self.value(states), "b t (h e) -> b h t e", h=self.num_heads)
+        scores = einsum(query, key, "h q e, b h t e -> b h q t") * key.shape[-1] ** -0.5
+        weights = _softmax(scores, mask.unsqueeze(1))
+        read = rearrange(weights.to(value.dtype) @ value, "b h q e -> b q (h e)")
+        return self.merge(read), weights.mean(dim=1)
+
+
+class Mean(nn.Module):
+    """The mean over real steps."""
+
+    num_queries = 1
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        self.out_channels = in_channels
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        weights = (mask / lengths(mask).unsqueeze(1)).to(states.dtype).unsqueeze(1)
+        return weights @ states, weights
+
+
+class Last(nn.Module):
+    """The last real step."""
+
+    num_queries = 1
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        self.out_channels = in_channels
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        step = torch.arange(mask.shape[1], device=mask.device)
+        last = step == lengths(mask).unsqueeze(1) - 1
+        weights = last.to(states.dtype).unsqueeze(1)
+        return weights @ states, weights
+
+
+def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over real steps, in single precision or better; `scores` ends in q t."""
+    real = repeat(mask, "... t -> ... q t", q=scores.shape[-2])
+    return scores.masked_fill(~real, -torch.inf).softmax(dim=-1)

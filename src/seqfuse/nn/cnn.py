@@ -1,0 +1,114 @@
+"""The convolution block: finds local patterns."""
+
+from collections.abc import Sequence
+
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqfuse.nn.checks import choice, fraction, positive
+from seqfuse.nn.masking import NORMS, NoNorm
+
+
+class Cnn(nn.Module):
+    """A stack of masked convolutions: conv, norm, ReLU, dropout, max-pool.
+
+    Args:
+        in_channels: features that come in.
+        channels: features of each layer; their number is the depth.
+        kernel_size: steps a convolution sees; one number, or one per layer.
+        pool: steps merged into one by max-pooling after each layer (1 = none);
+            a partial last window counts.
+        norm: `none`, `batch` (statistics from real steps) or `layer`.
+        residual: adds each layer's input to its output before the ReLU
+            (He et al. 2016), through a 1-step convolution where widths differ.
+        dropout: share of features dropped after each layer.
+
+    Raises:
+        ValueError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int] = (16, 32),
+        kernel_size: int | Sequence[int] = 3,
+        pool: int | Sequence[int] = 2,
+        norm: str = "none",
+        residual: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if not channels:
+            raise ValueError("channels=[] has no layer: name at least one width, such as [16,32]")
+        widths = [in_channels, *channels]
+        kernels = _per_layer(len(channels), kernel_size=kernel_size)
+        pools = _per_layer(len(channels), pool=pool)
+        self.out_channels = widths[-1]
+        self.stride = 1
+        self.layers = nn.ModuleList()
+        for i, (kernel, size) in enumerate(zip(kernels, pools, strict=True)):
+            layer = ConvLayer(widths[i], widths[i + 1], kernel, size, norm, residual, dropout)
+            self.layers.append(layer)
+            self.stride *= size
+
+    def forward(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b u d"], Bool[Tensor, "b u"]]:
+        x = rearrange(x, "b t d -> b d t")
+        for layer in self.layers:
+            x, mask = layer(x, mask)
+        return rearrange(x, "b d t -> b t d"), mask
+
+
+class ConvLayer(nn.Module):
+    """One layer of `Cnn`, features before time: (b d t)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        pool: int,
+        norm: str,
+        residual: bool,
+        dropout: float,
+    ):
+        super().__init__()
+        positive(in_channels=in_channels, channels=out_channels, kernel_size=kernel_size, pool=pool)
+        choice(NORMS, norm=norm)
+        fraction(dropout=dropout)
+        self.pool = pool
+        bias = NORMS[norm] is NoNorm
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding="same", bias=bias)
+        self.norm = NORMS[norm](out_channels)
+        self.shortcut = _shortcut(in_channels, out_channels) if residual else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b d u"], Bool[Tensor, "b u"]]:
+        h = self.norm(self.conv(x), mask)
+        if self.shortcut is not None:
+            h = h + self.shortcut(x)
+        h = self.dropout(F.relu(h)).masked_fill(~mask.unsqueeze(1), 0.0)
+        if self.pool == 1:
+            return h, mask
+        # No value is below zero here, so a masked zero never wins the maximum.
+        return F.max_pool1d(h, self.pool, ceil_mode=True), mask[:, :: self.pool]
+
+
+def _shortcut(in_channels: int, out_channels: int) -> nn.Module:
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Conv1d(in_channels, out_channels, 1, bias=False)
+
+
+def _per_layer(depth: int, **knob: int | Sequence[int]) -> list[int]:
+    [(name, value)] = knob.items()
+    values = [value] * depth if isinstance(value, int) else list(value)
+    if len(values) != depth:
+        raise ValueError(f"{name}={values} needs one number, or one for each of {depth} layers")
+    positive(**{name: min(values)})
+    return values

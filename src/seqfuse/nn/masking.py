@@ -1,0 +1,60 @@
+"""Operations that know which steps are real."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+def zero(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+    """Sets masked steps to zero, whatever they held (NaN too)."""
+    return x.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+def lengths(mask: Bool[Tensor, "b t"]) -> Int[Tensor, " b"]:
+    """Real steps of each series."""
+    return mask.sum(dim=1)
+
+
+def reverse(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+    """Reverses the real steps of each series and leaves the padding where it is."""
+    step = torch.arange(x.shape[1], device=x.device)
+    index = torch.where(mask, lengths(mask).unsqueeze(1) - 1 - step, step)
+    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+
+
+class NoNorm(nn.Module):
+    """Stands where a norm could be."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm (Ioffe & Szegedy 2015) whose statistics come from real steps alone."""
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "b d t"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b d t"]:
+        if not self.training:
+            return super().forward(x)
+        steps = rearrange(x, "b d t -> b t d")
+        real = super().forward(steps[mask])
+        spread = real.new_zeros(steps.shape).masked_scatter(mask.unsqueeze(-1), real)
+        return rearrange(spread, "b t d -> b d t")
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm (Ba et al. 2016) over the features of each step."""
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "b d t"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b d t"]:
+        normed = super().forward(rearrange(x, "b d t -> b t d"))
+        return rearrange(normed, "b t d -> b d t")
+
+
+NORMS: dict[str, type[nn.Module]] = {"none": NoNorm, "batch": BatchNorm, "layer": LayerNorm}

@@ -1,0 +1,75 @@
+"""The net: stem, cnn, lstm, attention, head, in this order."""
+
+from collections.abc import Callable
+
+import torch
+from einops import repeat
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from seqfuse.nn.attention import Mean
+from seqfuse.nn.masking import zero
+from seqfuse.shapes import Output
+
+
+class Net(nn.Module):
+    """A CNN finds local patterns, an LSTM carries them, attention decides where to look.
+
+    Args:
+        head: read-out (b q d) to prediction.
+        stem: raw (b t c) to features (b t d); without one the raw channels are the features.
+        cnn: block (b t d) to (b t' d').
+        lstm: block (b t' d') to (b t' d'').
+        attention: (b t' d'') to (b q d''); without one the mean over real steps is read.
+        skip: a second read-out, of the CNN's features, joined to every query.
+        init: sets the first weights; without one torch's own stay.
+    """
+
+    def __init__(
+        self,
+        head: nn.Module,
+        stem: nn.Module | None = None,
+        cnn: nn.Module | None = None,
+        lstm: nn.Module | None = None,
+        attention: nn.Module | None = None,
+        skip: nn.Module | None = None,
+        init: Callable[[nn.Module], None] | None = None,
+    ):
+        super().__init__()
+        self.stem = stem or Pass()
+        self.cnn = cnn or Pass()
+        self.lstm = lstm or Pass()
+        self.attention = attention or Mean(0)
+        self.skip = skip
+        self.head = head
+        if init is not None:
+            init(self)
+
+    def forward(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Output:
+        queries, weights = self.encode(x, mask)
+        return Output(self.head(queries), weights)
+
+    def encode(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
+        """All but the head: what was read, and the attention weights."""
+        features, mask = self.cnn(*self.stem(zero(x, mask), mask))
+        states, mask = self.lstm(features, mask)
+        queries, weights = self.attention(states, mask)
+        if self.skip is not None:
+            pooled, _ = self.skip(features, mask)
+            pooled = repeat(pooled, "b r d -> b q (r d)", q=queries.shape[1])
+            queries = torch.cat([queries, pooled], dim=-1)
+        return queries, weights
+
+    @property
+    def stride(self) -> int:
+        """Input steps behind one attention weight."""
+        return getattr(self.cnn, "stride", 1)
+
+
+class Pass(nn.Module):
+    """A block that is switched off."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return x, mask

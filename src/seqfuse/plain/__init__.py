@@ -1,0 +1,1 @@
+"""What needs only numpy and the standard library."""

@@ -1,0 +1,91 @@
+"""A trained model as two calls: `seqfuse.load(ckpt).predict(x)`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from seqfuse import build
+from seqfuse.data.series import Series, SeriesTensors
+from seqfuse.nn.net import Net
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.series import SeriesPipeline
+
+
+class Predictor:
+    """A net with the scaling and the class names it was trained with.
+
+    Args:
+        net: in eval mode.
+        pipeline: fitted.
+        batch_size: series that are predicted at once.
+    """
+
+    def __init__(self, net: Net, pipeline: SeriesPipeline, batch_size: int = 256):
+        self.net = net
+        self.pipeline = pipeline
+        self.batch_size = batch_size
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the columns of `predict_proba`."""
+        return self.pipeline.classes
+
+    def predict(self, x: Sequence[ArrayLike] | NDArray) -> NDArray[np.str_]:
+        """The most probable class of each series.
+
+        Args:
+            x: raw values, as in training: (n t c), or n series of (t c) and any lengths.
+
+        Raises:
+            InputError: wrong axes or channels; names both readings.
+        """
+        return np.array(self.classes)[self.predict_proba(x).argmax(axis=1)]
+
+    def predict_proba(self, x: Sequence[ArrayLike] | NDArray) -> NDArray[np.float32]:
+        """(n k) probabilities; arguments and errors as for `predict`."""
+        return self._run(x)[0]
+
+    def attention(self, x: Sequence[ArrayLike] | NDArray) -> list[NDArray[np.float32]]:
+        """Where the net looked: (q t) weights for each series, 0 to 1, repeated where it pooled."""
+        return self._run(x)[1]
+
+    @torch.inference_mode()
+    def _run(self, x: Sequence[ArrayLike] | NDArray) -> tuple[NDArray, list[NDArray]]:
+        data = self._tensors(x)
+        probabilities, weights = [], []
+        for rows in np.array_split(np.arange(len(data)), -(-len(data) // self.batch_size)):
+            batch = data.__getitems__(rows.tolist())
+            output = self.net(batch.x, batch.mask)
+            probabilities.append(output.prediction.softmax(dim=-1).numpy())
+            steps = np.repeat(output.weights.numpy(), self.net.stride, axis=2)
+            weights += [w[:, :n] for w, n in zip(steps, data.lengths[rows].tolist(), strict=True)]
+        return np.concatenate(probabilities), weights
+
+    def _tensors(self, x: Sequence[ArrayLike] | NDArray) -> SeriesTensors:
+        series = Series(x, [""] * len(x), origin="x")
+        _, steps, channels = series.x.shape
+        if channels != self.pipeline.in_channels:
+            raise InputError(
+                f"x has shape {series.x.shape}, read as (series, time, channels): {channels} channels "
+                f"where {self.pipeline.in_channels} were trained on; if its axes are "
+                f"(series, channels, time), with {steps} channels, give x.transpose(0, 2, 1)"
+            )
+        y, index = np.zeros(len(series), dtype=np.int64), np.arange(len(series))
+        return SeriesTensors(self.pipeline.transform(series.x), series.lengths, y, index)
+
+
+def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor:
+    """Reads a checkpoint and returns what predicts with it, on the CPU.
+
+    Args:
+        ckpt: path of a checkpoint.
+        trust: top-level packages of your own that its config may name.
+
+    Raises:
+        InputError: the checkpoint cannot be read or trusted.
+    """
+    task, data, _ = build.load(ckpt, trust)
+    return Predictor(task.net, data.pipeline)  # type: ignore[arg-type]

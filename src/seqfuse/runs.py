@@ -1,0 +1,97 @@
+"""What a run shows and leaves in its folder."""
+
+import logging
+import shlex
+import warnings
+from pathlib import Path
+
+import torch
+import yaml
+from lightning.pytorch import Trainer
+from omegaconf import DictConfig
+
+from seqfuse import build
+from seqfuse.data.module import DataModule
+from seqfuse.tasks.base import Task
+
+# Each is about a choice that is made here on purpose.
+EXPECTED = (
+    ".*does not have many workers.*",
+    ".*number of training batches .* is smaller than the logging interval.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*dirpath has changed from.*",
+    ".*LeafSpec.* is deprecated.*",
+)
+
+
+def prepare(recipe: DictConfig, run: Path) -> DictConfig:
+    """Makes paths absolute, writes `config.yaml`, and quietens the libraries.
+
+    Returns:
+        the recipe with its run folder.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for message in EXPECTED:
+        warnings.filterwarnings("ignore", message)
+    recipe = recipe.copy()
+    recipe.paths.data = str(Path(recipe.paths.data).absolute())
+    run.mkdir(parents=True, exist_ok=True)
+    if not recipe.get("resume"):
+        _write_config(recipe, run / "config.yaml")
+    recipe.paths.run = str(run.absolute())
+    return recipe
+
+
+def _write_config(recipe: DictConfig, path: Path) -> None:
+    """Writes a config that `--config-dir <run> --config-name config` runs again."""
+    content = {"defaults": [{"hydra": "default"}, "_self_"], **build.unresolved(recipe)}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
+    """Prints what is about to be trained on what."""
+    parameters = sum(p.numel() for p in task.net.parameters() if p.requires_grad)
+    sizes = data.sizes()
+    val = len(data.tensors("val")) if data.has_validation else 0
+    print(
+        f"data        {data.raw('train').origin}\n"
+        f"            {len(data.tensors('train')):,} series to train on, {val:,} to validate, "
+        f"up to {data.num_steps} steps, {sizes['channels']} channels, "
+        f"{sizes['num_classes']} classes\n"
+        f"net         {parameters:,} parameters, {trainer.precision} on "
+        f"{trainer.strategy.root_device}, {torch.get_num_threads()} threads",
+        flush=True,
+    )
+
+
+def best_checkpoint(trainer: Trainer) -> str | None:
+    """The checkpoint that did best in validation; None without checkpoints."""
+    return getattr(trainer.checkpoint_callback, "best_model_path", None) or None
+
+
+def report(trainer: Trainer, run: Path) -> dict[str, float]:
+    """Prints the test metrics, the run folder, the checkpoint and the dashboard's command."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    shown = {k: v for k, v in metrics.items() if k.startswith("test/")} or metrics
+    print_metrics(shown)
+    folder = short(run)
+    print(f"run         {folder}")
+    if best := best_checkpoint(trainer):
+        print(f"checkpoint  {short(Path(best))}")
+    print(f"dashboard   tensorboard --logdir {shlex.quote(str(folder))}", flush=True)
+    return metrics
+
+
+def print_metrics(metrics: dict[str, float]) -> None:
+    """One `name value` per line."""
+    width = max(map(len, metrics), default=0)
+    for name, value in sorted(metrics.items()):
+        print(f"{name:<{width}}  {value:.4f}")
+
+
+def short(path: Path) -> Path:
+    """The path from here, where it lies below."""
+    here = Path.cwd()
+    path = path.absolute()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,114 @@
+"""The one concrete task: net, loss, metrics, optimizer, scheduler."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric, Metric, MetricCollection
+
+from seqfuse.shapes import Batch, Output
+
+Scheduler = Callable[[Optimizer, int], dict[str, Any]]
+
+
+class Task(LightningModule):
+    """Trains a net on a loss and measures it.
+
+    Logs `train/loss`, `val/loss`, `test/loss` and, for val and test, every metric.
+
+    Args:
+        net: raw batch to `Output`.
+        loss: prediction and target to a scalar, the mean over the batch.
+        metrics: by name; each takes prediction and target.
+        optimizer: called with the parameters.
+        scheduler: called with the optimizer and the total number of steps.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: nn.Module,
+        metrics: Mapping[str, Metric],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Scheduler,
+    ):
+        super().__init__()
+        self.net = net
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.record: dict[str, Any] = {}
+        """What a checkpoint holds beside the weights (see `seqfuse.checkpoint`)."""
+        stages = ("train", "val", "test")
+        self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy="disable") for s in stages})
+        # Saved, because a run resumed after validation still has to log its training loss.
+        self.losses["train_"].persistent(True)  # type: ignore[operator]
+        self.metrics = nn.ModuleDict(
+            {f"{s}_": MetricCollection(dict(metrics), prefix=f"{s}/").clone() for s in stages[1:]}
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Output:
+        return self.net(x, mask)
+
+    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        output = self.net(batch.x, batch.mask)
+        loss = self.loss(output.prediction, batch.y)
+        self.losses[f"{stage}_"].update(loss.detach(), len(batch.y))
+        if stage != "train":
+            self.metrics[f"{stage}_"].update(output.prediction, batch.y)
+        return {"loss": loss, "prediction": output.prediction, "weights": output.weights}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self._step(batch, "train")["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self._step(batch, "test")
+
+    # Once per epoch: `self.log` in every step would cost more than a small net's step.
+    def on_train_epoch_end(self) -> None:
+        self._log_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_epoch("test")
+
+    def _log_epoch(self, stage: str) -> None:
+        loss = self.losses[f"{stage}_"]
+        self.log(f"{stage}/loss", loss.compute(), prog_bar=True)
+        loss.reset()
+        if stage != "train":
+            values = self.metrics[f"{stage}_"].compute()
+            self.log_dict(values, prog_bar=False)
+            self.metrics[f"{stage}_"].reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint.update(self.record)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.net.parameters())
+        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, self.total_steps)}
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run; 0 if it has no end.
+
+        Counted from the data module: `estimated_stepping_batches` would make the loader
+        too early, and a resumed one would then lose its place.
+        """
+        trainer = self.trainer
+        if trainer.max_steps > 0:
+            return trainer.max_steps
+        if trainer.max_epochs is None or trainer.max_epochs < 1:
+            return 0
+        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return trainer.max_epochs * math.ceil(batches / trainer.accumulate_grad_batches)
