@@ -78,8 +78,10 @@ def rehearse(recipe: DictConfig) -> None:
         InputError: a knob is out of range.
     """
     auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
+    config = resolve(fill(recipe, auto))
+    config["optimizer"].pop("fused", None)  # not for tensors without memory
     with torch.device("meta"):
-        task = build_task(resolve(fill(recipe, auto)))
+        task = build_task(config)
     try:
         optimizer = task.optimizer(task.net.parameters())
     except (TypeError, ValueError) as error:
@@ -130,11 +132,14 @@ def _part(model: Config, name: str, **wired: int) -> Any:
 def build_task(config: Config) -> Task:
     """Net, loss, metrics, optimizer and schedule."""
     node = {key: value for key, value in config["task"].items() if key not in ("monitor", "mode")}
+    optimizer = dict(config["optimizer"])
+    if "fused" in optimizer and _precision(config["trainer"]) == "16-mixed":
+        optimizer["fused"] = False  # Lightning does not clip for an optimizer that unscales itself
     return make(
         node,
         "task",
         net=build_net(config["model"]),
-        optimizer=make(config["optimizer"], "optimizer"),
+        optimizer=make(optimizer, "optimizer"),
         scheduler=make(config["scheduler"], "scheduler"),
     )
 
@@ -142,7 +147,9 @@ def build_task(config: Config) -> Task:
 def build_trainer(config: Config) -> Trainer:
     """The trainer, with its callbacks and loggers; writes into `paths.run`."""
     node = {k: v for k, v in config["trainer"].items() if k not in ("compile", "num_threads")}
-    node["precision"] = _precision(str(node["precision"]), node["accelerator"])
+    node["precision"] = _precision(node)
+    if node["precision"] == "16-mixed" and not _on_gpu(node):
+        raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
     _check_monitor(config)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
     if not node["enable_progress_bar"]:
@@ -160,13 +167,13 @@ def build_trainer(config: Config) -> Trainer:
     )
 
 
-def _precision(precision: str, accelerator: str) -> str:
-    gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
-    if precision == "auto":
-        return "16-mixed" if gpu else "32-true"
-    if precision == "16-mixed" and not gpu:
-        raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
-    return precision
+def _precision(trainer: Config) -> str:
+    precision = str(trainer["precision"])
+    return precision if precision != "auto" else "16-mixed" if _on_gpu(trainer) else "32-true"
+
+
+def _on_gpu(trainer: Config) -> bool:
+    return torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
 
 
 def _check_monitor(config: Config) -> None:

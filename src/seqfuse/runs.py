@@ -73,8 +73,8 @@ def best_checkpoint(trainer: Trainer) -> str | None:
 def report(trainer: Trainer, run: Path) -> dict[str, float]:
     """Prints the test metrics, the run folder, the checkpoint and the dashboard's command."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    shown = {k: v for k, v in metrics.items() if k.startswith("test/")} or metrics
-    print_metrics(shown)
+    stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
+    print_metrics({name: value for name, value in metrics.items() if name.startswith(stage)})
     folder = short(run)
     print(f"run         {folder}")
     if best := best_checkpoint(trainer):

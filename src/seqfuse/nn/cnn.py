@@ -81,7 +81,10 @@ class ConvLayer(nn.Module):
         fraction(dropout=dropout)
         self.pool = pool
         bias = NORMS[norm] is NoNorm
-        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding="same", bias=bias)
+        half = (kernel_size - 1) // 2
+        # An even kernel needs one step more at the end, to keep the length.
+        self.end = nn.Identity() if kernel_size % 2 else nn.ZeroPad1d((0, 1))
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=half, bias=bias)
         self.norm = NORMS[norm](out_channels)
         self.shortcut = _shortcut(in_channels, out_channels) if residual else None
         self.dropout = nn.Dropout(dropout)
@@ -89,7 +92,7 @@ class ConvLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c t"], mask: Bool[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b d u"], Bool[Tensor, "b u"]]:
-        h = self.norm(self.conv(x), mask)
+        h = self.norm(self.conv(self.end(x)), mask)
         if self.shortcut is not None:
             h = h + self.shortcut(x)
         h = self.dropout(F.relu(h)).masked_fill(~mask.unsqueeze(1), 0.0)

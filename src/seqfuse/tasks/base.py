@@ -94,7 +94,8 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.net.parameters())
-        return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, self.total_steps)}
+        schedule = {"name": "train/lr", **self.scheduler(optimizer, self.total_steps)}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @property
     def total_steps(self) -> int:
