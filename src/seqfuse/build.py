@@ -21,6 +21,11 @@ from seqfuse.tasks.base import Task
 
 Config = dict[str, Any]
 ANY_SIZES = {"channels": 1, "num_classes": 2, "class_counts": [1, 1], "batch_size": 1}
+MOMENTS = {
+    "checkpoint": "save_on_train_epoch_end",
+    "last_checkpoint": "save_on_train_epoch_end",
+    "early_stopping": "check_on_train_epoch_end",
+}
 DEFAULT_THREADS = torch.get_num_threads()
 
 
@@ -152,12 +157,18 @@ def build_trainer(config: Config) -> Trainer:
         raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
     _check_monitor(config)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
+    loggers = {k: v for k, v in (config.get("logger") or {}).items() if v}
     if not node["enable_progress_bar"]:
         callbacks.pop("progress_bar", None)
-    if "checkpoint" in callbacks:
-        # Saving before the scheduler's step resumes exactly; without validation there is no such moment.
-        callbacks["checkpoint"]["save_on_train_epoch_end"] = not config["data"]["num_folds"]
-    loggers = {k: v for k, v in (config.get("logger") or {}).items() if v}
+    if not loggers:
+        callbacks.pop("lr_monitor", None)
+    validates = config["data"].get("num_folds", 1) > 0
+    if not validates:
+        node["limit_val_batches"] = 0
+    # Only what is saved and decided at validation, before the schedule's step, resumes exactly.
+    for name, moment in MOMENTS.items():
+        if name in callbacks:
+            callbacks[name][moment] = not validates
     return make(
         node,
         "trainer",

@@ -110,7 +110,9 @@ def explain(error: Exception) -> str:
         return text
     if isinstance(error, OSError):
         where = error.filename or "a file"
-        return f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
+        return (
+            f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
+        )
     if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
         group, _, option = found[1].rpartition("/")
         return _unknown_option(group, option)

@@ -52,9 +52,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     config = runs.prepare(config, run)
     trainer = build.build_trainer({**build.resolve(config), "task": {}, "scheduler": {}})
     task, data, _ = build.load(config.ckpt, config.trust, config)
-    data.check_channels(split)
-    loader = data.loader(split)
-    [metrics] = trainer.test(task, loader, verbose=False)
+    [metrics] = trainer.test(task, data.loader(split), verbose=False)
     metrics = {name.replace("test/", f"{split}/"): value for name, value in metrics.items()}
     runs.print_metrics(metrics)
     print(f"run  {runs.short(run)}")

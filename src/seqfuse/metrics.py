@@ -1,8 +1,38 @@
 """Metrics that torchmetrics does not have."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassRecall
+
+
+class BatchMean(Metric):
+    """The mean over items of a number that is known per batch.
+
+    torchmetrics' MeanMetric either drops NaN or (1.9, `nan_strategy="disable"`) the weights;
+    a NaN loss has to be seen.
+    """
+
+    total: Tensor
+    items: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("items", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, items: int) -> None:
+        self.total += value * items
+        self.items += items
+
+    def compute(self) -> Tensor:
+        return self.total / self.items
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._update_count = 1  # else torchmetrics takes a restored state for an empty one
 
 
 class BalancedAccuracy(MulticlassRecall):
@@ -18,4 +48,4 @@ class BalancedAccuracy(MulticlassRecall):
     def compute(self) -> Tensor:
         hits, misses = self.tp.float(), self.fn.float()  # type: ignore[union-attr]
         occurs = hits + misses > 0
-        return (hits / (hits + misses).clamp(min=1))[occurs].mean() if occurs.any() else torch.tensor(0.0)
+        return (hits / (hits + misses).clamp(min=1))[occurs].mean()

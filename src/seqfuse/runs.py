@@ -70,9 +70,13 @@ def best_checkpoint(trainer: Trainer) -> str | None:
     return getattr(trainer.checkpoint_callback, "best_model_path", None) or None
 
 
-def report(trainer: Trainer, run: Path) -> dict[str, float]:
-    """Prints the test metrics, the run folder, the checkpoint and the dashboard's command."""
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+def metrics(trainer: Trainer) -> dict[str, float]:
+    """What the last stage logged, by name."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
+    """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
     print_metrics({name: value for name, value in metrics.items() if name.startswith(stage)})
     folder = short(run)
@@ -80,7 +84,6 @@ def report(trainer: Trainer, run: Path) -> dict[str, float]:
     if best := best_checkpoint(trainer):
         print(f"checkpoint  {short(Path(best))}")
     print(f"dashboard   tensorboard --logdir {shlex.quote(str(folder))}", flush=True)
-    return metrics
 
 
 def print_metrics(metrics: dict[str, float]) -> None:

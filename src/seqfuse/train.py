@@ -41,10 +41,13 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
         build.compile_net(task)
     runs.announce(task, data, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)
+    metrics = runs.metrics(trainer)
     if config["test"]:
         best = runs.best_checkpoint(trainer)
         trainer.test(task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
-    return runs.report(trainer, run)
+        metrics |= runs.metrics(trainer)
+    runs.report(metrics, trainer, run)
+    return metrics
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ def test_padding_changes_nothing(name: str, lengths: list[int], extra: int, junk
     padded = model(x.masked_fill(~mask.unsqueeze(-1), junk), mask)
     for i, n in enumerate(lengths):
         alone = model(x[i : i + 1, :n], mask[i : i + 1, :n])
-        torch.testing.assert_close(padded.prediction[i], alone.prediction[0], atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(
+            padded.prediction[i], alone.prediction[0], atol=1e-10, rtol=1e-10
+        )
         steps = alone.weights.shape[-1]
         torch.testing.assert_close(
             padded.weights[i, :, :steps], alone.weights[0], atol=1e-10, rtol=1e-10

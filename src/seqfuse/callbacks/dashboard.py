@@ -35,7 +35,9 @@ class Dashboard(Callback):
                 logger.log_metrics({"train/gradient_norm": norm.item()}, trainer.global_step)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+        metrics = {
+            k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")
+        }
         for writer in writers(trainer):
             # The metrics themselves are logged already; these summaries only name them.
             for summary in hparams(flat(_config(pl_module)), metrics):

@@ -79,7 +79,9 @@ class ClassFigures(Callback):
             return False
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
-    def _collect(self, pl_module: LightningModule, outputs: dict[str, Tensor], batch: Batch) -> None:
+    def _collect(
+        self, pl_module: LightningModule, outputs: dict[str, Tensor], batch: Batch
+    ) -> None:
         probabilities = outputs["prediction"].detach().float().softmax(dim=-1).cpu()
         self._truth.append(batch.y.cpu())
         self._probabilities.append(probabilities)

@@ -22,7 +22,9 @@ class NanGuard(Callback):
     ) -> None:
         self.batch_idx = batch_idx
 
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
         if torch.isfinite(loss):
             return
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")

@@ -61,7 +61,9 @@ def reliability(truth: NDArray, probabilities: NDArray, num_bins: int = 10) -> F
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
     full = count > 0
-    upper.bar(edges[:-1][full], share[full], 1 / num_bins, align="edge", color="#5499c7", edgecolor="w")
+    upper.bar(
+        edges[:-1][full], share[full], 1 / num_bins, align="edge", color="#5499c7", edgecolor="w"
+    )
     upper.plot(mean[full], share[full], "o", color=COLOURS[0], markersize=4, label="bin")
     upper.set(ylabel="accuracy", ylim=(0, 1.02), title=f"expected calibration error {ece:.3f}")
     upper.legend(loc="upper left", frameon=False)

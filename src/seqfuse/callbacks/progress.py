@@ -42,7 +42,9 @@ class RunBar(ProgressBar):
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else float("inf")
+        epochs = (
+            trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else float("inf")
+        )
         total = epochs * trainer.num_training_batches
         self._open(total, trainer.current_epoch * int(trainer.num_training_batches), "train")
 

@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-PACKAGES = ("seqfuse", "torch", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "aeon")
+PACKAGES = (
+    "seqfuse",
+    "torch",
+    "lightning",
+    "hydra-core",
+    "omegaconf",
+    "torchmetrics",
+    "numpy",
+    "aeon",
+)
 
 
 class Provenance(Callback):

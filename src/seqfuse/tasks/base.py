@@ -7,8 +7,9 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 
+from seqfuse.metrics import BatchMean
 from seqfuse.shapes import Batch, Output
 
 Scheduler = Callable[[Optimizer, int], dict[str, Any]]
@@ -42,8 +43,9 @@ class Task(LightningModule):
         self.scheduler = scheduler
         self.record: dict[str, Any] = {}
         """What a checkpoint holds beside the weights (see `seqfuse.checkpoint`)."""
+        self._logged: dict[str, Tensor] = {}
         stages = ("train", "val", "test")
-        self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy="disable") for s in stages})
+        self.losses = nn.ModuleDict({f"{s}_": BatchMean() for s in stages})
         # Saved, because a run resumed after validation still has to log its training loss.
         self.losses["train_"].persistent(True)  # type: ignore[operator]
         self.metrics = nn.ModuleDict(
@@ -73,6 +75,8 @@ class Task(LightningModule):
     # Once per epoch: `self.log` in every step would cost more than a small net's step.
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
+        if self.trainer.fit_loop.restarting:
+            self._step_plateau()
 
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
@@ -89,8 +93,20 @@ class Task(LightningModule):
             self.log_dict(values, prog_bar=False)
             self.metrics[f"{stage}_"].reset()
 
+    def _step_plateau(self) -> None:
+        """Steps a plateau schedule in the epoch a run was resumed in, where Lightning skips it."""
+        logged = self._logged | self.trainer.callback_metrics
+        for schedule in self.trainer.lr_scheduler_configs:
+            if schedule.reduce_on_plateau and schedule.monitor in logged:
+                schedule.scheduler.step(logged[schedule.monitor])  # type: ignore[call-arg]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self.record)
+        metrics = self.trainer.callback_metrics
+        checkpoint["logged"] = {name: value.detach().cpu() for name, value in metrics.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._logged = checkpoint.get("logged", {})
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.net.parameters())

@@ -1,0 +1,259 @@
+"""Training from a composed config: the same numbers again, resumed, reloaded."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import seqfuse
+from seqfuse import build
+from seqfuse.data.synthetic import Synthetic
+from seqfuse.evaluate import evaluate, offer_recipe
+from seqfuse.plain.errors import InputError
+from seqfuse.train import train
+from tests.conftest import TINY, Compose, composed
+
+
+def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    content = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    return content["state_dict"]
+
+
+def assert_same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def without_time(metrics: dict) -> dict:
+    return {key: value for key, value in metrics.items() if key != "fit_seconds"}
+
+
+def test_a_run_leaves_its_folder(tiny: Compose, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    metrics = train(tiny("callbacks.figures.every_n_epochs=1"), run)
+    names = {"config.yaml", "metrics.json", "metrics.csv", "provenance.json"}
+    names |= {"checkpoints", "tensorboard", "figures"}
+    assert names <= {path.name for path in run.iterdir()}
+    known = json.loads((run / "metrics.json").read_text())
+    assert known["test/accuracy"] == metrics["test/accuracy"]
+    facts = json.loads((run / "provenance.json").read_text())["runs"][0]
+    assert facts["seed"] == 0
+    assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert set(facts["data"]) == {"train", "test"}
+    out = capsys.readouterr().out
+    for line in ("test/accuracy", "run  ", "checkpoint  ", "dashboard   tensorboard --logdir"):
+        assert line in out
+    head = (run / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/loss", "val/loss", "val/accuracy", "test/accuracy", "train/lr"} <= set(head)
+
+
+def test_same_seed_same_numbers_seed_0_included(tiny: Compose, tmp_path: Path) -> None:
+    results = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        results[name] = train(tiny(f"seed={seed}"), tmp_path / name)
+    assert without_time(results["a"]) == without_time(results["b"])
+    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert results["a"]["train/loss"] != results["c"]["train/loss"]
+
+
+def test_metrics_equal_scikit_learn(tiny: Compose, tmp_path: Path) -> None:
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+    metrics = train(tiny("data.num_steps=4", "data.num_samples=200"), tmp_path)
+    predictor = seqfuse.load(tmp_path / "checkpoints" / "best.ckpt")
+    test = Synthetic(200, 4, 3)("test")
+    guess = predictor.predict(test.x)
+    assert metrics["test/accuracy"] == pytest.approx(accuracy_score(test.y, guess))
+    balanced = balanced_accuracy_score(test.y, guess)
+    assert metrics["test/balanced_accuracy"] == pytest.approx(balanced)
+    macro = f1_score(test.y, guess, average="macro")
+    assert metrics["test/macro_f1"] == pytest.approx(macro, abs=1e-6)
+    probabilities = predictor.predict_proba(test.x).astype(np.float64)
+    truth = [predictor.classes.index(label) for label in test.y]
+    loss = -np.log(probabilities[np.arange(len(truth)), truth]).mean()
+    assert metrics["test/loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_one_batch_is_overfitted(tiny: Compose, tmp_path: Path) -> None:
+    overrides = ("debug=overfit", "trainer.max_epochs=60", "model.lstm.dropout=0.0")
+    metrics = train(tiny(*overrides, "optimizer.lr=0.01"), tmp_path)
+    assert metrics["train/loss"] < 0.02
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (),
+        ("callbacks=ema", "scheduler=cosine", "model=wide"),
+        ("scheduler.monitor=train/loss", "scheduler.patience=0", "optimizer=sgd"),
+        ("data.num_folds=0", "task.monitor=train/loss", "scheduler=onecycle"),
+    ],
+)
+def test_resumed_equals_uninterrupted(
+    tiny: Compose, tmp_path: Path, extra: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = (*extra, "trainer.max_epochs=6")
+    whole = train(tiny(*extra), tmp_path / "whole")
+    stop_after(monkeypatch, epoch=2)
+    with pytest.raises(Killed):
+        train(tiny(*extra), tmp_path / "part")
+    monkeypatch.undo()
+    last = tmp_path / "part" / "checkpoints" / "last.ckpt"
+    resumed = train(tiny(*extra, f"resume={last}"), tmp_path / "part")
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "part"))
+    assert saved_at(tmp_path / "whole") == saved_at(tmp_path / "part")
+    for key in ("train/loss", "test/loss", "test/accuracy"):
+        assert resumed[key] == whole[key], key
+    with (tmp_path / "part" / "metrics.csv").open() as file:
+        epochs = {row["epoch"] for row in csv.DictReader(file) if row["train/loss"]}
+    assert epochs >= set("012345"), "metrics.csv lost what was logged before the stop"
+
+
+def saved_at(run: Path) -> tuple:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return content["epoch"], content["global_step"], content["lr_schedulers"]
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Kills a run at the first batch after an epoch."""
+    from seqfuse.tasks.base import Task
+
+    original = Task.training_step
+
+    def step(self, batch, batch_idx):
+        if self.trainer.current_epoch == epoch + 1:
+            raise Killed
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Task, "training_step", step)
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+def test_the_written_config_repeats_the_run(tiny: Compose, tmp_path: Path) -> None:
+    first = train(tiny(), tmp_path / "first")
+    written = OmegaConf.load(tmp_path / "first" / "config.yaml")
+    assert OmegaConf.to_container(written.pop("defaults")) == [{"hydra": "default"}, "_self_"]
+    second = train(written, tmp_path / "second")
+    assert without_time(first) == without_time(second)
+
+
+def test_evaluate_equals_the_training_run(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = train(tiny(), tmp_path / "run")
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    monkeypatch.setattr("sys.argv", ["seqfuse-evaluate", f"ckpt={best}"])
+    offer_recipe()
+    quiet = ("trainer.enable_progress_bar=false", "trainer.accelerator=cpu")
+    measured = evaluate(composed([f"ckpt={best}", *quiet], "evaluate"), tmp_path / "test")
+    assert measured == {key: trained[key] for key in trained if key.startswith("test/")}
+    config = composed([f"ckpt={best}", "split=val", *quiet], "evaluate")
+    validated = evaluate(config, tmp_path / "val")
+    best_loss = torch.load(best, weights_only=True)["callbacks"]
+    score = next(v["best_model_score"] for k, v in best_loss.items() if "ModelCheckpoint" in k)
+    assert validated["val/loss"] == pytest.approx(float(score), rel=1e-6)
+    config = composed([f"ckpt={best}", "data.num_samples=40", *quiet], "evaluate")
+    assert evaluate(config, tmp_path / "other")["test/loss"] != measured["test/loss"]
+
+
+def test_poisoned_test_split_changes_no_weight(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny("test=false"), tmp_path / "clean")
+    original = Synthetic.__call__
+
+    def poisoned(self, split):
+        if split == "test":
+            raise AssertionError("the test split was opened in training")
+        return original(self, split)
+
+    monkeypatch.setattr(Synthetic, "__call__", poisoned)
+    train(tiny("test=false"), tmp_path / "poisoned")
+    assert_same(weights(tmp_path / "clean"), weights(tmp_path / "poisoned"))
+    with pytest.raises(AssertionError, match="was opened"):
+        train(tiny(), tmp_path / "tested")
+
+
+def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seqfuse.losses import CrossEntropy
+
+    original, calls = CrossEntropy.forward, []
+
+    def forward(self, prediction, y):
+        calls.append(prediction.requires_grad)
+        loss = original(self, prediction, y)
+        return loss * math.nan if sum(calls) > 6 else loss
+
+    monkeypatch.setattr(CrossEntropy, "forward", forward)
+    with pytest.raises(
+        InputError, match=r"the loss is nan in batch 2 of epoch 1.*1e-4 to 1e-3.*best"
+    ):
+        train(tiny(), tmp_path)
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path, "best").values())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=wide", "model/attention=multihead", "model.lstm.bidirectional=true"),
+        ("scheduler=constant", "optimizer=adamw", "clip=value"),
+        ("precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "clip=none"),
+        ("task.loss.class_weights=balanced", "task.loss.label_smoothing=0.1", "logger=none"),
+        ("callbacks.early_stopping=null", "callbacks.figures=null", "logger=csv", "debug=fast"),
+        (
+            "data.num_workers=2",
+            "data.missing=indicator",
+            "data.channels=auto",
+            "data.scaling=series",
+        ),
+        ("callbacks=none", "scheduler=cosine"),
+    ],
+)
+def test_options_train(tiny: Compose, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    metrics = train(tiny(*overrides), tmp_path)
+    assert 0 < metrics["test/loss"] < 10
+
+
+@pytest.mark.slow
+def test_compiled_net_trains_to_the_same_checkpoint_names(tmp_path: Path) -> None:
+    """In a process of its own: shape checks cannot be compiled."""
+    words = [word for word in TINY if "accelerator" not in word]
+    line = "from seqfuse.train import main; main()"
+    argv = [sys.executable, "-c", line, *words, "trainer=cpu", "trainer.compile=true"]
+    subprocess.run([*argv, "hydra.run.dir=run"], cwd=tmp_path, check=True)
+    names = set(weights(tmp_path / "run", "best"))
+    assert "net.head.linear.weight" in names
+    assert not [name for name in names if "_orig_mod" in name]
+
+
+def test_total_steps_reach_the_end_of_the_schedule(tiny: Compose, tmp_path: Path) -> None:
+    recipe = tiny("scheduler=cosine", "trainer.max_epochs=3", "trainer.accumulate_grad_batches=3")
+    train(recipe, tmp_path)
+    content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["lr_schedulers"][0]["_last_lr"][0] == pytest.approx(0, abs=1e-6)
+    assert content["global_step"] == 3 * 2
+
+
+def test_rehearsal_reads_no_data(tiny: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Synthetic, "__call__", lambda *_: pytest.fail("data was read"))
+    build.rehearse(tiny())
+    for override, message in (
+        ("model.lstm.dropout=2.0", "model.lstm: dropout=2.0 must be"),
+        ("optimizer.lr=-1.0", "optimizer: Invalid learning rate"),
+        ("scheduler.factor=3.0", "scheduler: factor=3.0 must be"),
+        ("task.loss.label_smoothing=1.5", "task.*label_smoothing=1.5"),
+        ("+model.cnn.depth=3", "model.cnn: .*unexpected keyword argument 'depth'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            build.rehearse(tiny(override))
