@@ -83,13 +83,19 @@ class OneCycle:
         fraction(warmup=warmup)
         if not 0 < start <= 1:
             raise ValueError(f"start={start} must be above 0 and at most 1")
-        positive_warmup = max(warmup, 1e-6)
-        self.options = {"pct_start": positive_warmup, "div_factor": 1 / start}
+        self.warmup = max(warmup, 1e-6)  # torch divides by it
+        self.start = start
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         _check_end(total_steps)
         highest = [group["lr"] for group in optimizer.param_groups]
-        cycle = lr_scheduler.OneCycleLR(optimizer, highest, total_steps=total_steps, **self.options)
+        cycle = lr_scheduler.OneCycleLR(
+            optimizer,
+            highest,
+            total_steps=total_steps,
+            pct_start=self.warmup,
+            div_factor=1 / self.start,
+        )
         return {"scheduler": cycle, "interval": "step"}
 
 

@@ -69,8 +69,8 @@ class Predictor:
         _, steps, channels = series.x.shape
         if channels != self.pipeline.in_channels:
             raise InputError(
-                f"x has shape {series.x.shape}, read as (series, time, channels): {channels} channels "
-                f"where {self.pipeline.in_channels} were trained on; if its axes are "
+                f"x has shape {series.x.shape}, read as (series, time, channels): {channels} "
+                f"channels where {self.pipeline.in_channels} were trained on; if its axes are "
                 f"(series, channels, time), with {steps} channels, give x.transpose(0, 2, 1)"
             )
         y, index = np.zeros(len(series), dtype=np.int64), np.arange(len(series))

@@ -86,7 +86,7 @@ class SeriesPipeline:
             raise InputError(
                 f"series {row} has an infinite value at step {step}, channel {channel}"
             )
-        self.mean = np.nanmean(x, axis=(0, 1), dtype=np.float64)
+        self.mean = np.asarray(np.nanmean(x, axis=(0, 1), dtype=np.float64))
         self.deviation = _not_zero(np.nanstd(x, axis=(0, 1), dtype=np.float64))
         self.classes = sorted(set(labels), key=_by_number)
         if len(self.classes) < 2:

@@ -45,10 +45,10 @@ class Task(LightningModule):
         """What a checkpoint holds beside the weights (see `seqfuse.checkpoint`)."""
         self._logged: dict[str, Tensor] = {}
         stages = ("train", "val", "test")
-        self.losses = nn.ModuleDict({f"{s}_": BatchMean() for s in stages})
+        self.losses: Any = nn.ModuleDict({f"{s}_": BatchMean() for s in stages})
         # Saved, because a run resumed after validation still has to log its training loss.
-        self.losses["train_"].persistent(True)  # type: ignore[operator]
-        self.metrics = nn.ModuleDict(
+        self.losses["train_"].persistent(True)
+        self.metrics: Any = nn.ModuleDict(
             {f"{s}_": MetricCollection(dict(metrics), prefix=f"{s}/").clone() for s in stages[1:]}
         )
 
