@@ -78,7 +78,7 @@ class CsvLogger(CSVLogger):
     def experiment(self) -> ExperimentWriter:
         if self._experiment is None:
             self._experiment = _Appending(log_dir=self.log_dir)
-        return self._experiment
+        return self._experiment  # type: ignore[return-value]
 
 
 class _Appending(ExperimentWriter):

@@ -1,0 +1,1 @@
+"""Data: one LightningDataModule over any data set that takes a split."""

@@ -1,0 +1,118 @@
+"""The user's own arrays: .npz with x and y, or a pair of .npy files."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from seqfuse.data.series import Series
+from seqfuse.plain.errors import InputError
+
+LAYOUTS = {"btc": (0, 1, 2), "bct": (0, 2, 1)}
+
+
+class Arrays:
+    """Reads x (three axes) and y (one label per series) from files.
+
+    An .npz holds `x` and `y`, and may hold `groups`. For .npy, `train.npy` has the
+    series and `train_y.npy` beside it the labels.
+
+    Args:
+        train: file to train and validate on.
+        test: file to test on; without one, `test_folds` parts of `train` give one part.
+        layout: order of the axes of x: `btc` is (series, time, channels).
+        test_folds: one part in so many of `train` is the test split, where `test` is absent.
+        root: folder that relative names start from.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        train: str | None,
+        test: str | None = None,
+        layout: str = "btc",
+        test_folds: int = 5,
+        root: str = ".",
+    ):
+        if not train:
+            raise InputError("data.train is empty: name your .npz (with x and y) or .npy file")
+        if layout not in LAYOUTS:
+            raise InputError(f"data.layout={layout} must be one of: {', '.join(LAYOUTS)}")
+        if test_folds < 2:
+            raise InputError(f"data.test_folds={test_folds} must be at least 2")
+        self.files = {"train": train, "test": test}
+        self.layout = layout
+        self.test_folds = test_folds
+        self.root = Path(root)
+
+    def __call__(self, split: str) -> Series:
+        """Reads `train` or `test`.
+
+        Raises:
+            InputError: the file is missing, broken, or its arrays do not fit.
+        """
+        if file := self.files[split]:
+            data = self._read(self._find(file))
+            if split == "test" or self.files["test"]:
+                return data
+        else:
+            data = self._read(self._find(str(self.files["train"])))
+        return data.take(self._rows(data, split))
+
+    def _rows(self, data: Series, split: str) -> np.ndarray:
+        if len(data) < self.test_folds:
+            raise InputError(f"{data.origin}: {len(data)} series are too few for a test split")
+        kind = StratifiedKFold if data.groups is None else StratifiedGroupKFold
+        folds = kind(self.test_folds, shuffle=True, random_state=0)
+        try:
+            train, test = next(iter(folds.split(data.x[:, 0, 0], data.y, data.groups)))
+        except ValueError as error:
+            raise InputError(f"{data.origin}: cannot cut a test split ({error})") from None
+        return np.sort(train if split == "train" else test)
+
+    def _find(self, file: str) -> Path:
+        for path in (Path(file), self.root / file):
+            if path.is_file():
+                return path
+        raise InputError(f"{file} is not there, nor in {self.root}: check data.train and data.test")
+
+    def _read(self, path: Path) -> Series:
+        arrays = _load(path)
+        for key in ("x", "y"):
+            if key not in arrays:
+                raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)})")
+        x = arrays["x"]
+        if x.ndim != 3 or not np.issubdtype(x.dtype, np.number):
+            raise InputError(
+                f"{path}: x has shape {x.shape} of {x.dtype}, expected numbers with three axes: "
+                "(series, time, channels) for data.layout=btc, (series, channels, time) for bct"
+            )
+        x = x.transpose(LAYOUTS[self.layout])
+        try:
+            return Series(x, arrays["y"], arrays.get("groups"), str(path))
+        except InputError as error:
+            raise InputError(f"{error} (data.layout={self.layout} reads x as {_reading(x)})") from None
+
+
+def _load(path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        if path.suffix == ".npy":
+            labels = path.with_name(f"{path.stem}_y.npy")
+            if not labels.is_file():
+                raise InputError(f"{path} needs its labels beside it, in {labels.name}")
+            return {"x": np.load(path), "y": np.load(labels)}
+        with np.load(path) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is truncated or no array file: {error}") from None
+
+
+def _reading(x: np.ndarray) -> str:
+    series, steps, channels = x.shape
+    return f"{series} series of {steps} steps and {channels} channels"

@@ -1,0 +1,115 @@
+"""Series in memory: raw as a source reads them, and as tensors that a loader slices."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.series import pad
+from seqfuse.shapes import Batch
+
+
+class Series:
+    """Labelled series of one split, as read: what a source returns.
+
+    Args:
+        x: (n t c) array, or a sequence of (t c) arrays of any lengths. NaN is a missing
+            value; steps at the end of a series in which every channel is NaN are padding.
+        y: n labels of any kind; whole numbers and their text are the same label.
+        groups: n group names; a group never stands on both sides of a validation split.
+        origin: where it was read; error messages begin with it.
+
+    Raises:
+        InputError: numbers of series, labels and groups differ, or a series is empty.
+    """
+
+    def __init__(
+        self,
+        x: Sequence[ArrayLike] | np.ndarray,
+        y: Sequence | np.ndarray,
+        groups: Sequence | np.ndarray | None = None,
+        origin: str = "the data",
+    ):
+        self.origin = origin
+        try:
+            self.x: NDArray[np.float32] = _block(x)
+        except InputError as error:
+            raise InputError(f"{origin}: {error}") from None
+        self.y = [label_text(label) for label in np.asarray(y).tolist()]
+        self.groups = None if groups is None else [str(group) for group in groups]
+        for name, column in (("labels", self.y), ("groups", self.groups)):
+            if column is not None and len(column) != len(self.x):
+                raise InputError(f"{origin}: {len(self.x)} series but {len(column)} {name}")
+        self.lengths = self._lengths()
+
+    def _lengths(self) -> np.ndarray:
+        real: NDArray[np.bool_] = np.asarray(~np.isnan(self.x).all(axis=2))
+        empty = np.flatnonzero(~real.any(axis=1))
+        if len(empty):
+            raise InputError(f"{self.origin}: row {empty[0]} has no value at all: remove it")
+        return real.shape[1] - real[:, ::-1].argmax(axis=1)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: np.ndarray) -> "Series":
+        """The series at these rows."""
+        groups = None if self.groups is None else [self.groups[i] for i in rows]
+        return Series(self.x[rows], [self.y[i] for i in rows], groups, self.origin)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of values and labels, first 16 digits."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x).tobytes())
+        digest.update("\n".join(self.y).encode())
+        return digest.hexdigest()[:16]
+
+
+class SeriesTensors(Dataset[Batch]):
+    """Series ready for a net; a batch is one gather per tensor.
+
+    Args:
+        x: (n t c) transformed values.
+        lengths: (n) real steps.
+        y: (n) class numbers.
+        index: (n) rows in the split that the series came from.
+    """
+
+    def __init__(self, x: np.ndarray, lengths: np.ndarray, y: np.ndarray, index: np.ndarray):
+        self.lengths = torch.from_numpy(lengths)
+        self.mask = torch.arange(x.shape[1]) < self.lengths.unsqueeze(1)
+        self.x = torch.from_numpy(x).masked_fill_(~self.mask.unsqueeze(-1), 0.0)
+        self.y = torch.from_numpy(y)
+        self.index = torch.from_numpy(index)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> Batch:
+        return Batch(self.x[i], self.mask[i], self.y[i], self.index[i])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A batch, cut to its longest series."""
+        rows: Tensor = torch.as_tensor(indices)
+        end = int(self.lengths[rows].max())
+        x, mask = self.x[:, :end], self.mask[:, :end]
+        return Batch(x[rows], mask[rows], self.y[rows], self.index[rows])
+
+
+def label_text(label: object) -> str:
+    """A label as text; 1, 1.0, '1' and '1.0' are one label."""
+    try:
+        number = float(label)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(label).strip()
+    return str(int(number)) if number.is_integer() else str(number)
+
+
+def _block(x: Sequence[ArrayLike] | np.ndarray) -> NDArray[np.float32]:
+    if isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype != object:
+        return x.astype(np.float32, copy=False)
+    return pad(list(x))[0]

@@ -1,0 +1,160 @@
+"""Splits, loaders, and what of the data may be seen when."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from seqfuse.data.module import DataModule, EpochShuffle
+from seqfuse.data.series import Series, label_text
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.series import SeriesPipeline
+
+
+class Toy:
+    """Thirty series of 3 to 8 steps; refuses the test split unless it is asked for."""
+
+    def __init__(self, groups: bool = False, poison: bool = False):
+        self.groups = groups
+        self.poison = poison
+        self.asked: list[str] = []
+
+    def __call__(self, split: str) -> Series:
+        self.asked.append(split)
+        generator = np.random.default_rng(1)
+        x = [generator.normal(size=(3 + i % 6, 2)) for i in range(30)]
+        if split == "test" and self.poison:
+            x = [np.full_like(one, np.nan) for one in x]
+        groups = [i // 3 for i in range(30)] if self.groups else None
+        return Series(x, [i % 3 for i in range(30)], groups, origin=f"toy {split}")
+
+
+def module(dataset: Toy | None = None, **knobs) -> DataModule:
+    data = DataModule(dataset or Toy(), SeriesPipeline(), **{"batch_size": 8, **knobs})
+    data.setup("fit")
+    return data
+
+
+def test_folds_part_the_training_split() -> None:
+    seen = []
+    for fold in range(5):
+        data = module(fold=fold)
+        train, val = (set(data.tensors(s).index.tolist()) for s in ("train", "val"))
+        assert train | val == set(range(30))
+        assert not train & val
+        assert Counter(data.tensors("val").y.tolist()) == {0: 2, 1: 2, 2: 2}
+        seen += val
+    assert sorted(seen) == list(range(30))
+
+
+@pytest.mark.parametrize("split", ["stratified", "grouped"])
+def test_groups_are_kept_whole(split: str) -> None:
+    data = module(Toy(groups=True), split=split)
+    train, val = ({i // 3 for i in data.tensors(s).index.tolist()} for s in ("train", "val"))
+    assert not train & val
+
+
+def test_scaling_is_fitted_on_training_rows_alone() -> None:
+    data = module()
+    raw = data.raw("train").take(data.tensors("train").index.numpy())
+    np.testing.assert_allclose(data.pipeline.mean, np.nanmean(raw.x, axis=(0, 1)), rtol=1e-6)
+
+
+def test_the_test_split_is_opened_only_for_testing() -> None:
+    toy = Toy()
+    data = module(toy)
+    list(data.train_dataloader()), list(data.val_dataloader())
+    assert "test" not in toy.asked
+    data.setup("test")
+    assert "test" in toy.asked
+
+
+def test_no_validation() -> None:
+    data = module(num_folds=0)
+    assert len(data.tensors("train")) == 30
+    assert not data.has_validation
+
+
+def test_a_batch_is_sliced_and_cut_to_its_longest() -> None:
+    data = module(num_folds=0)
+    tensors = data.tensors("train")
+    batch = tensors.__getitems__([0, 6])
+    assert batch.x.shape == (2, 3, 2)
+    assert batch.index.tolist() == [0, 6]
+    batch = tensors.__getitems__([0, 5])
+    assert batch.mask.sum(dim=1).tolist() == [3, 8]
+    assert torch.all(batch.x[0, 3:] == 0)
+
+
+def test_loader_gives_each_row_once_in_a_new_order_each_epoch() -> None:
+    data = module(num_folds=0)
+    orders = []
+    for epoch in (0, 1, 0):
+        loader = data.train_dataloader()
+        loader.batch_sampler.sampler.set_epoch(epoch)
+        orders.append([i for batch in loader for i in batch.index.tolist()])
+    assert sorted(orders[0]) == list(range(30))
+    assert orders[0] != orders[1]
+    assert orders[0] == orders[2]
+
+
+def test_workers_change_nothing() -> None:
+    one = [batch.index.tolist() for batch in module().train_dataloader()]
+    two = [batch.index.tolist() for batch in module(num_workers=2).train_dataloader()]
+    assert one == two
+
+
+def test_order_depends_on_the_seed() -> None:
+    assert list(EpochShuffle(50, 0)) != list(EpochShuffle(50, 1))
+    assert list(EpochShuffle(50, 0)) == list(EpochShuffle(50, 0))
+
+
+def test_auto_batch_size() -> None:
+    assert module(batch_size="auto").batch_size == 8
+
+
+def test_sizes() -> None:
+    sizes = module(num_folds=0).sizes()
+    assert sizes == {"channels": 2, "num_classes": 3, "class_counts": [10, 10, 10], "batch_size": 8}
+
+
+def test_state_is_enough_to_transform() -> None:
+    data = module()
+    other = DataModule(Toy(), SeriesPipeline())
+    other.load_state_dict(data.state_dict())
+    torch.testing.assert_close(other.tensors("test").x, data.tensors("test").x)
+    assert other.batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"batch_size": 0}, "data.batch_size=0 must be auto or at least 1"),
+        ({"batch_size": "many"}, "data.batch_size=many must be auto"),
+        ({"batch_size": 25}, "data.batch_size=25 is more than the 24 training series of toy train"),
+        ({"num_folds": 1}, "data.num_folds=1 must be at least 2"),
+        ({"num_folds": 31}, "data.num_folds=31 is more than the 30 series"),
+        ({"fold": 5}, "data.fold=5 must be from 0 to 4"),
+        ({"split": "odd"}, "data.split=odd must be one of"),
+        ({"split": "grouped"}, "data.split=grouped, but toy train has no groups"),
+        ({"num_workers": -1}, "data.num_workers=-1"),
+    ],
+)
+def test_ranges(knobs: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module(**knobs)
+
+
+def test_series_names_what_does_not_fit() -> None:
+    with pytest.raises(InputError, match="here: 2 series but 3 labels"):
+        Series(np.zeros((2, 3, 1)), [1, 2, 3], origin="here")
+    x = np.zeros((2, 3, 1))
+    x[1] = np.nan
+    with pytest.raises(InputError, match="here: row 1 has no value at all"):
+        Series(x, [1, 2], origin="here")
+
+
+@pytest.mark.parametrize("label", [1, 1.0, "1", "1.0", " 1 ", np.int64(1), np.float32(1)])
+def test_one_label_has_one_text(label: object) -> None:
+    assert label_text(label) == "1"
