@@ -6,7 +6,6 @@ Nothing here imports torch, so `--help`, `--cfg job` and mistakes answer at once
 import difflib
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -23,11 +22,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqfuse.plain.errors import InputError
+from seqfuse.plain.errors import InputError, Interrupted
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
 Command = Callable[[DictConfig, Path], Any]
+MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError)
 
 
 def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda: None) -> None:
@@ -45,31 +45,45 @@ def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
 
     def job(config: DictConfig) -> Any:
-        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            check_types(config)
-            return command(config, folder)
-        except InputError:
-            _remove_if_empty(folder)
-            raise
+            return _checked(command, config)
+        except (*MISTAKES, Interrupted) as error:
+            if debugging or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            _end(error)
 
     try:
         prepare()
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
-    except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
+    except (*MISTAKES, Interrupted) as error:
         if debugging:
             raise
-        fail(explain(error))
+        _end(error)
     except KeyboardInterrupt:
         fail("stopped", 128 + signal.SIGINT)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
 
 
+def _checked(command: Command, config: DictConfig) -> Any:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        check_types(config)
+        return command(config, folder)
+    except InputError:
+        _remove_if_empty(folder)
+        raise
+
+
+def _end(error: Exception) -> None:
+    fail(explain(error), getattr(error, "exit_code", 1))
+
+
 def _remove_if_empty(folder: Path) -> None:
-    """A folder in which nothing but an empty log was written is of no use."""
-    if all(path.suffix == ".log" and not path.stat().st_size for path in folder.iterdir()):
-        shutil.rmtree(folder)
+    """A run that never began leaves no folder."""
+    for empty in (folder, folder.parent):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
 
 
 def resume_run() -> None:
@@ -81,8 +95,13 @@ def resume_run() -> None:
     folder = _find_run(given[-1][7:].strip("'\""), Path(logs[-1] if logs else "logs"))
     rest = [word for word in sys.argv[1:] if word not in given]
     run = str(folder.resolve()).replace("'", "\\'")
-    rest += ["--config-dir", str(folder), "--config-name", "config"]
-    sys.argv[1:] = [*rest, f"hydra.run.dir='{run}'", f"resume='{run}/checkpoints/last.ckpt'"]
+    options = ["--config-dir", str(folder), "--config-name", "config"]
+    sys.argv[1:] = [
+        *options,
+        *rest,
+        f"hydra.run.dir='{run}'",
+        f"resume='{run}/checkpoints/last.ckpt'",
+    ]
 
 
 def _find_run(name: str, logs: Path) -> Path:
@@ -106,9 +125,9 @@ def fail(message: str, code: int = 1) -> None:
 def explain(error: Exception) -> str:
     """One line for an error: what is wrong, and what to type."""
     text = str(error)
-    if isinstance(error, InputError):
+    if isinstance(error, (InputError, Interrupted)):
         return text
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         where = error.filename or "a file"
         return (
             f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"

@@ -25,7 +25,7 @@ EXPECTED = (
 
 
 def prepare(recipe: DictConfig, run: Path) -> DictConfig:
-    """Makes paths absolute, writes `config.yaml`, and quietens the libraries.
+    """Makes paths absolute and quietens the libraries.
 
     Returns:
         the recipe with its run folder.
@@ -36,17 +36,17 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
         warnings.filterwarnings("ignore", message)
     recipe = recipe.copy()
     recipe.paths.data = str(Path(recipe.paths.data).absolute())
-    run.mkdir(parents=True, exist_ok=True)
-    if not recipe.get("resume"):
-        _write_config(recipe, run / "config.yaml")
     recipe.paths.run = str(run.absolute())
     return recipe
 
 
-def _write_config(recipe: DictConfig, path: Path) -> None:
-    """Writes a config that `--config-dir <run> --config-name config` runs again."""
+def write_config(recipe: DictConfig, run: Path) -> None:
+    """Writes the `config.yaml` that `--config-dir <run> --config-name config` runs again."""
+    run.mkdir(parents=True, exist_ok=True)
     content = {"defaults": [{"hydra": "default"}, "_self_"], **build.unresolved(recipe)}
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    content["paths"] = {**content["paths"], "run": None}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    (run / "config.yaml").write_text(text)
 
 
 def announce(task: Task, data: DataModule, trainer: Trainer) -> None:

@@ -33,12 +33,14 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     build.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    recipe = build.fill(recipe, data.sizes(), data.num_steps)
-    config = build.resolve(recipe)
+    filled = build.fill(recipe, data.sizes(), data.num_steps)
+    config = build.resolve(filled)
     task = build.build_task(config)
-    task.record = {"config": config, "recipe": build.unresolved(recipe)}
+    task.record = {"config": config, "recipe": build.unresolved(filled)}
     if config["trainer"]["compile"]:
         build.compile_net(task)
+    if not config["resume"]:
+        runs.write_config(recipe, run)
     runs.announce(task, data, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)
     metrics = runs.metrics(trainer)

@@ -1,5 +1,6 @@
 """Callbacks that end a run early without losing it."""
 
+import os
 import signal
 from types import FrameType
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seqfuse.plain.errors import InputError
+from seqfuse.plain.errors import InputError, Interrupted
 
 
 class NanGuard(Callback):
@@ -34,20 +35,6 @@ class NanGuard(Callback):
             "trainer.gradient_clip_val from 0.5 to 1.0, or data.scaling=channel"
             + (f"; the last good checkpoint is {best}" if best else "")
         )
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and has saved its state.
-
-    Args:
-        number: of the signal.
-        path: of the checkpoint.
-    """
-
-    def __init__(self, number: int, path: str):
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-        self.path = path
 
 
 class InterruptGuard(Callback):
@@ -83,11 +70,10 @@ class InterruptGuard(Callback):
             self._save_and_stop(trainer)
 
     def _save_and_stop(self, trainer: Trainer) -> None:
-        folder = getattr(trainer.checkpoint_callback, "dirpath", None) or trainer.default_root_dir
-        path = f"{folder}/last.ckpt"
-        trainer.save_checkpoint(path)
+        run = trainer.default_root_dir
+        trainer.save_checkpoint(f"{run}/checkpoints/last.ckpt")
         assert self.received is not None
-        raise Interrupted(self.received, path)
+        raise Interrupted(self.received, os.path.relpath(run))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()

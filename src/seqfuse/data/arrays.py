@@ -95,7 +95,9 @@ class Arrays:
         try:
             return Series(x, arrays["y"], arrays.get("groups"), str(path))
         except InputError as error:
-            raise InputError(f"{error} (data.layout={self.layout} reads x as {_reading(x)})") from None
+            raise InputError(
+                f"{error} (data.layout={self.layout} reads x as {_reading(x)})"
+            ) from None
 
 
 def _load(path: Path) -> Mapping[str, np.ndarray]:

@@ -93,9 +93,7 @@ def _split_header(
     raise InputError(f"{path} has no @data line: it may be truncated, fetch it again")
 
 
-def _stack(
-    path: Path, line: int, channels: list[list[str]], first_column: int = 1
-) -> np.ndarray:
+def _stack(path: Path, line: int, channels: list[list[str]], first_column: int = 1) -> np.ndarray:
     """Channels of text to (t c)."""
     lengths = {len(values) for values in channels}
     if len(lengths) > 1:

@@ -1,6 +1,7 @@
 """The one LightningDataModule: splits, fits, scales, loads."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,9 @@ class DataModule(LightningDataModule):
                 rows = np.arange(len(self.raw("test")))
             else:
                 rows = self._train_rows()[1][split == "val"]
-            self._tensors[split] = self._encode(self.raw("test" if split == "test" else "train"), rows)
+            self._tensors[split] = self._encode(
+                self.raw("test" if split == "test" else "train"), rows
+            )
         return self._tensors[split]
 
     def _encode(self, raw: Series, rows: np.ndarray) -> SeriesTensors:
@@ -151,7 +154,7 @@ class DataModule(LightningDataModule):
         return self._loader(split, SequentialSampler(self.tensors(split)))
 
     def _loader(self, split: str, order: Sampler[int]) -> DataLoader[Batch]:
-        return DataLoader(
+        return Loader(
             self.tensors(split),
             batch_sampler=BatchSampler(order, int(self.batch_size), drop_last=False),
             collate_fn=_pass,  # type: ignore[arg-type]
@@ -168,6 +171,25 @@ class DataModule(LightningDataModule):
         self.pipeline.load_state_dict(state_dict["pipeline"])
         if self.batch_size == "auto":
             self.batch_size = state_dict["batch_size"]
+
+
+class Loader(DataLoader[Batch]):
+    """Knows how far it is in an epoch, so that a resumed run goes on from there."""
+
+    _done = 0
+    _skip = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self._done, self._skip = self._skip, 0
+        for batch in islice(super().__iter__(), self._done, None):
+            self._done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"done": self._done % len(self)}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._skip = state_dict["done"]
 
 
 class EpochShuffle(Sampler[int]):

@@ -1,5 +1,21 @@
-"""The one error a user can cause."""
+"""The two ways a run ends early: a mistake of the user's, and the user's wish."""
+
+import signal
 
 
 class InputError(ValueError):
     """A mistake in what the user gave; its message is one line and names the fix."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has saved its state.
+
+    Args:
+        number: of the signal.
+        run: folder to resume from.
+    """
+
+    def __init__(self, number: int, run: str):
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name}; go on with: seqfuse-train resume={run}")
+        self.exit_code = 128 + number
