@@ -80,7 +80,7 @@ def test_missing_and_broken_files_are_named(command: Command, tmp_path: Path) ->
         folder = tmp_path / "data" / name
         folder.mkdir(parents=True)
         (folder / f"{name}_TRAIN.ts").write_text(content)
-        code, _, err = command(main, f"data.name={name}")
+        code, _, err = command(main, f"data.name={name}", "paths.data=data")
         assert code == 1, err
         assert f"{name}_TRAIN.ts" in err
         assert err.count("\n") == 1
@@ -88,7 +88,7 @@ def test_missing_and_broken_files_are_named(command: Command, tmp_path: Path) ->
     folder = tmp_path / "data" / "zipped"
     folder.mkdir()
     (folder / "zipped_TRAIN.tsv.gz").write_bytes(gzip.compress(b"1\t2\n" * 99)[:20])
-    _, _, err = command(main, "data.name=zipped")
+    _, _, err = command(main, "data.name=zipped", "paths.data=data")
     assert "zipped_TRAIN.tsv.gz is truncated" in err
 
 
@@ -145,6 +145,12 @@ def test_multirun_sweeps_data_sets(command: Command) -> None:
     assert out.count("test/accuracy") == 2
     runs = sorted(path.parent.name for path in Path("logs/sweeps").glob("*/*/metrics.json"))
     assert runs == ["0", "1"]
+
+
+def test_options_may_look_like_numbers(command: Command) -> None:
+    code, out, err = command(main, "--cfg", "job", "precision=32")
+    assert code == 0, err
+    assert "precision: 32-true" in out
 
 
 def test_resume_from_the_command_line(command: Command) -> None:

@@ -54,6 +54,7 @@ def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda
 
     try:
         prepare()
+        sys.argv[1:] = [_quoted(word) for word in sys.argv[1:]]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
     except (*MISTAKES, Interrupted) as error:
         if debugging:
@@ -63,6 +64,15 @@ def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda
         fail("stopped", 128 + signal.SIGINT)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
+
+
+def _quoted(word: str) -> str:
+    """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
+    group, equals, options = word.partition("=")
+    if not equals or not (CONF / group).is_dir():
+        return word
+    names = [f"'{name}'" if name.isdigit() else name for name in options.split(",")]
+    return f"{group}={','.join(names)}"
 
 
 def _checked(command: Command, config: DictConfig) -> Any:

@@ -80,5 +80,5 @@ class Archive:
 def bundled() -> Path:
     """The folder of data sets that aeon ships (found without importing it)."""
     spec = importlib.util.find_spec("aeon")
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent / "datasets" / "data"
+    assert spec is not None
+    return Path(str(spec.origin)).parent / "datasets" / "data"

@@ -107,7 +107,7 @@ def _load(path: Path) -> Mapping[str, np.ndarray]:
             if not labels.is_file():
                 raise InputError(f"{path} needs its labels beside it, in {labels.name}")
             return {"x": np.load(path), "y": np.load(labels)}
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
         if isinstance(error, InputError):

@@ -1,0 +1,117 @@
+"""Every YAML names something that exists and takes what is written there."""
+
+import functools
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from seqfuse import build, cli
+from seqfuse.checkpoint import check_targets
+from seqfuse.train import train
+from tests.conftest import TINY, composed
+
+FILES = sorted(cli.CONF.rglob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (cli.CONF / "experiment").glob("*.yaml"))
+# Groups whose options can stand in any run, and what an option needs beside it.
+GROUPS = sorted(
+    str(path.relative_to(cli.CONF).with_suffix(""))
+    for path in FILES
+    if len(path.relative_to(cli.CONF).parts) > 1
+    and path.parent.name not in ("hydra", "experiment")
+    and not path.stem.startswith("_")
+)
+NEEDS = {"data/arrays": ["data.train=x.npz"], "precision/16-mixed": ["trainer.accelerator=gpu"]}
+# What another part says: the net wires widths, the task gets its parts, the trainer its callbacks.
+WIRED = {
+    "stem": {"in_channels"},
+    "cnn": {"in_channels"},
+    "lstm": {"in_channels"},
+    "attention": {"in_channels"},
+    "skip": {"in_channels"},
+    "head": {"in_channels", "num_queries"},
+    "init": {"net"},
+    "task": {"net", "optimizer", "scheduler"},
+    "optimizer": {"params"},
+}
+OURS = {"task": {"monitor", "mode"}, "trainer": {"compile", "num_threads"}}
+
+
+def nodes(config: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield name, config
+        for key, value in config.items():
+            yield from nodes(value, key)
+
+
+@functools.cache
+def recipe_with(option: str) -> DictConfig:
+    group, _, name = option.rpartition("/")
+    return composed([f"{group}='{name}'", *NEEDS.get(option, [])])
+
+
+@pytest.mark.parametrize("option", GROUPS)
+def test_every_option_composes_and_binds(option: str) -> None:
+    recipe = recipe_with(option).copy()
+    for size, value in build.ANY_SIZES.items():
+        recipe.data[size] = value
+    found = list(nodes(build.resolve(recipe)))
+    assert len(found) > 10
+    for key, node in found:
+        target = get_object(node["_target_"])
+        given = {k for k in node if not k.startswith("_")} - OURS.get(key, set())
+        arguments = dict.fromkeys(given | WIRED.get(key, set()))
+        inspect.signature(target).bind(**arguments)
+
+
+def test_every_target_in_the_files_is_seen() -> None:
+    """No YAML is out of reach of the test above."""
+    written = {
+        node["_target_"]
+        for path in FILES
+        for _, node in nodes(OmegaConf.to_container(OmegaConf.load(path)))
+    }
+    seen = set()
+    for option in GROUPS:
+        seen |= {node["_target_"] for _, node in nodes(build.unresolved(recipe_with(option)))}
+    assert written == seen
+
+
+@pytest.mark.parametrize("part", ["stem", "cnn", "lstm", "attention", "skip"])
+def test_every_part_has_a_none(part: str) -> None:
+    recipe = composed([f"model/{part}=none"])
+    assert recipe.model[part] is None
+    build.rehearse(recipe)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs_one_step(experiment: str, tmp_path: Path) -> None:
+    words = [word for word in TINY if word.startswith("trainer")]
+    recipe = composed([f"experiment={experiment}", *words, "debug=fast", "trainer.max_steps=1"])
+    metrics = train(recipe, tmp_path)
+    assert metrics["test/loss"] > 0
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_says_what_it_measured(experiment: str) -> None:
+    first = (cli.CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()[1]
+    assert first.startswith("# ")
+    assert any(character.isdigit() for character in first)
+
+
+def test_what_a_checkpoint_builds_is_allowed() -> None:
+    config = build.resolve(composed([]))
+    check_targets({key: config[key] for key in build.BUILT})
+
+
+def test_no_config_needs_a_plus() -> None:
+    """Every knob that the trainer's and the model's YAML name can be overridden as it is."""
+    recipe = composed(["trainer.deterministic=true", "callbacks.early_stopping=null", "clip=none"])
+    assert recipe.trainer.deterministic is True
+    assert recipe.callbacks.early_stopping is None
+    assert recipe.trainer.gradient_clip_val is None
