@@ -1,0 +1,37 @@
+# Everything runs in .venv, which the first target that needs it makes from requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: train test test-all lint types lock clean
+
+train: .venv/installed  ## Trains the default experiment; more overrides in ARGS="..."
+	$(BIN)/seqfuse-train experiment=japanese_vowels $(ARGS)
+
+test: .venv/installed  ## Tests, without the slow ones
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+test-all: .venv/installed  ## All tests
+	$(BIN)/python -m pytest -q $(ARGS)
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13))' \
+		|| { echo "seqfuse needs Python 3.11 to 3.13: type make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --require-hashes --no-deps --progress-bar off -r requirements.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --quiet --editable .
+	touch $@
+
+lock:  ## Writes requirements.lock anew (needs uv): hashes, no addresses
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra dev --upgrade pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
