@@ -56,6 +56,8 @@ def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda
         prepare()
         sys.argv[1:] = [_quoted(word) for word in sys.argv[1:]]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+    except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (*MISTAKES, Interrupted) as error:
         if debugging:
             raise

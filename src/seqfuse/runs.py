@@ -60,7 +60,7 @@ def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
         f"up to {data.num_steps} steps, {sizes['channels']} channels, "
         f"{sizes['num_classes']} classes\n"
         f"net         {parameters:,} parameters, {trainer.precision} on "
-        f"{trainer.strategy.root_device}, {torch.get_num_threads()} threads",
+        f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}",
         flush=True,
     )
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from torch import Tensor
 
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.callbacks.plots import Example, attention, confusion_matrix, reliability
+from seqfuse.callbacks.plots import Example, attention, confusion_matrix, pixels, reliability
 from seqfuse.shapes import Batch
 
 
@@ -118,9 +119,10 @@ def _title(label: str, guess: str, row: int) -> str:
 
 
 def _keep(trainer: Trainer, figure: Figure, stage: str, name: str) -> None:
+    image = pixels(figure)  # drawn once for both
     for writer in writers(trainer):
-        writer.add_figure(f"{stage}/{name}", figure, trainer.global_step)
+        writer.add_image(f"{stage}/{name}", image, trainer.global_step, dataformats="HWC")
     if stage == "test":
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{stage}_{name}.png", dpi=120)
+        imsave(folder / f"{stage}_{name}.png", image)

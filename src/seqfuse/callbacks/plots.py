@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 MAX_TICKS = 30
-COLOURS = ("#1b4f72", "#b9770e", "#6c3483")
+COLOURS = ("#1b4f72", "#0b7a5b", "#6c3483")
+SHADING = LinearSegmentedColormap.from_list("shading", ["#ffffff", "#fdd0a2", "#fd9a4e"])
 
 
 class Example(NamedTuple):
@@ -40,7 +45,7 @@ def confusion_matrix(truth: NDArray, predicted: NDArray, classes: Sequence[str])
     return figure
 
 
-def _class_ticks(axes, classes: Sequence[str]) -> None:
+def _class_ticks(axes: Axes, classes: Sequence[str]) -> None:
     if len(classes) > MAX_TICKS:
         return
     turn = 45 if max(map(len, classes)) > 3 else 0
@@ -73,42 +78,57 @@ def reliability(truth: NDArray, probabilities: NDArray, num_bins: int = 10) -> F
 
 
 def attention(examples: Sequence[Example], max_channels: int = 3) -> Figure:
-    """One panel per example: the signal, and attention as shading behind it."""
+    """One panel per example: the signal, and attention as shading behind it.
+
+    Weights are multiplied by the number of steps, so that panels compare and an attention
+    that looks everywhere alike is 1 everywhere.
+    """
     columns = min(len(examples), 3)
     rows = -(-len(examples) // columns)
-    figure = Figure(figsize=(3.6 * columns, 1.9 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(2.4 * columns + 0.8, 1.5 * rows + 0.8), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(examples) :]:
         panel.set_visible(False)
-    image = None
+    top = max(2.0, *(float(one.weights.max()) * len(one.weights) for one in examples))
+    shown, channels = min(max_channels, examples[0].signal.shape[1]), examples[0].signal.shape[1]
     for panel, example in zip(panels, examples, strict=False):
-        image = _draw(panel, example, max_channels)
-    assert image is not None
-    bar = figure.colorbar(image, ax=panels.tolist(), ticks=[0, 1], label="attention")
-    bar.set_ticklabels(["0", "highest"])
-    shown = min(max_channels, examples[0].signal.shape[1])
-    of = examples[0].signal.shape[1]
-    figure.supxlabel("time step")
-    figure.supylabel("scaled value" + (f" (first {shown} of {of} channels)" if shown < of else ""))
+        _draw(panel, example, shown, top)
+    bar = figure.colorbar(panels[0].images[0], ax=panels.tolist(), aspect=40, pad=0.02)
+    bar.set_label("attention (1 = every step alike)", fontsize=9)
+    bar.ax.tick_params(labelsize=7)
+    names = [f"channel {c}" for c in range(shown)]
+    figure.legend(
+        panels[0].lines, names, loc="outside upper center", ncols=shown, frameon=False, fontsize=8
+    )
+    figure.supxlabel("time step", fontsize=9)
+    part = f" (first {shown} of {channels} channels)" if shown < channels else ""
+    figure.supylabel(f"scaled value{part}", fontsize=9)
     return figure
 
 
-def _draw(panel, example: Example, max_channels: int):
-    steps = len(example.signal)
-    signal = example.signal[:, :max_channels]
+def _draw(panel: Axes, example: Example, channels: int, top: float) -> None:
+    steps, signal = len(example.signal), example.signal[:, :channels]
     low, high = float(signal.min()), float(signal.max())
     margin = 0.08 * (high - low or 1)
-    image = panel.imshow(
-        (example.weights / max(example.weights.max(), 1e-12))[None],
+    panel.imshow(
+        (example.weights * steps)[None],
         extent=(-0.5, steps - 0.5, low - margin, high + margin),
         aspect="auto",
-        cmap="Oranges",
+        cmap=SHADING,
         vmin=0,
-        vmax=1,
-        alpha=0.8,
+        vmax=top,
     )
-    for c in range(signal.shape[1]):
-        panel.plot(signal[:, c], color=COLOURS[c], linewidth=1)
+    for c in range(channels):
+        panel.plot(signal[:, c], color=COLOURS[c % len(COLOURS)], linewidth=1)
+    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    panel.yaxis.set_major_locator(MaxNLocator(4))
     panel.set_title(example.title, fontsize=9)
     panel.tick_params(labelsize=7)
-    return image
+
+
+def pixels(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
+    """The figure as an image, (height, width, 4)."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())

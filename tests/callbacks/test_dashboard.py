@@ -1,0 +1,78 @@
+"""What TensorBoard is given, read back from the event files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from seqfuse.callbacks.plots import Example, attention, confusion_matrix, reliability
+from seqfuse.train import train
+from tests.conftest import Compose
+
+
+@pytest.fixture
+def events(tiny: Compose, tmp_path: Path) -> EventAccumulator:
+    train(tiny("callbacks.figures.every_n_epochs=1", "trainer.log_every_n_steps=1"), tmp_path)
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
+    return accumulator.Reload()
+
+
+def test_tags(events: EventAccumulator) -> None:
+    tags = events.Tags()
+    wanted = {f"{stage}/loss" for stage in ("train", "val", "test")}
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error")
+    wanted |= {f"{stage}/{name}" for stage in ("val", "test") for name in metrics}
+    wanted |= {"train/lr", "train/gradient_norm"}
+    assert wanted <= set(tags["scalars"])
+    figures = ("confusion_matrix", "reliability", "attention")
+    assert set(tags["images"]) == {f"{s}/{name}" for s in ("val", "test") for name in figures}
+    assert len(events.Images("val/attention")) == 2, "one for each epoch, none per step"
+    assert "config/text_summary" in tags["tensors"]
+    text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "hidden_size: 64" in text
+
+
+def test_hyperparameters_come_with_metrics(events: EventAccumulator) -> None:
+    plugin = events.summary_metadata
+    assert "_hparams_/experiment" in plugin
+    start = plugin["_hparams_/session_start_info"].plugin_data.content
+    assert b"optimizer/lr" in start
+    assert b"data/name" in start
+    assert b"_target_" not in start
+    assert b"test/accuracy" in plugin["_hparams_/experiment"].plugin_data.content
+
+
+def test_one_number_per_step_and_none_after_it(events: EventAccumulator) -> None:
+    norms = events.Scalars("train/gradient_norm")
+    assert [event.step for event in norms] == list(range(8))
+    assert all(event.value > 0 for event in norms)
+    assert len(events.Scalars("val/loss")) == 2
+
+
+def test_confusion_matrix_counts() -> None:
+    figure = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), ["a", "b", "c"])
+    axes = figure.axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+    assert sorted(text.get_text() for text in axes.texts) == ["1"] * 4
+    assert axes.get_title() == "accuracy 0.750"
+
+
+def test_reliability_names_the_calibration_error_of_torchmetrics() -> None:
+    probabilities = torch.rand(200, 4).softmax(dim=1) ** 2
+    probabilities /= probabilities.sum(dim=1, keepdim=True)
+    truth = torch.randint(4, (200,))
+    figure = reliability(truth.numpy(), probabilities.numpy())
+    expected = multiclass_calibration_error(probabilities, truth, num_classes=4, n_bins=10)
+    assert figure.axes[0].get_title() == f"expected calibration error {expected:.3f}"
+
+
+def test_attention_has_a_panel_per_example() -> None:
+    signal = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    weights = np.full(12, 1 / 12, dtype=np.float32)
+    figure = attention([Example(signal, weights, str(i)) for i in range(4)])
+    visible = [axes for axes in figure.axes if axes.get_visible() and axes.images]
+    assert [axes.get_title() for axes in visible] == ["0", "1", "2", "3"]
+    assert len(visible[0].lines) == 3

@@ -1,0 +1,105 @@
+"""Notebooks: stored clean, run from top to bottom, and show what their text promises."""
+
+import ast
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from ipykernel.kernelspec import write_kernel_spec
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+CELL_SECONDS = 300
+
+
+def read(path: Path) -> NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, NotebookNode]]:
+    """Every notebook with its outputs, by name; each ran in an empty folder."""
+    home = tmp_path_factory.mktemp("jupyter")
+    # A user's own kernel of this name would run another interpreter.
+    write_kernel_spec(home / "kernels" / "python3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(home))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
+        patch.setenv("IPYTHONDIR", str(home / "ipython"))
+        yield {path.stem: run(path, tmp_path_factory.mktemp(path.stem)) for path in NOTEBOOKS}
+
+
+def run(path: Path, folder: Path) -> NotebookNode:
+    """Raises CellExecutionError, with the traceback, at the first cell that fails."""
+    notebook = read(path)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(
+        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources=resources
+    ).execute()
+    return notebook
+
+
+def outputs(notebook: NotebookNode, cell_id: str) -> list[NotebookNode]:
+    return next(cell.outputs for cell in notebook.cells if cell.id == cell_id)
+
+
+def printed(notebook: NotebookNode, cell_id: str) -> str:
+    return "".join(one.text for one in outputs(notebook, cell_id) if one.output_type == "stream")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_without_outputs(path: Path) -> None:
+    for cell in code(read(path)):
+        assert cell.outputs == [], cell.id
+        assert cell.execution_count is None, cell.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_without_error_or_warning(path: Path, executed: dict[str, NotebookNode]) -> None:
+    cells = code(executed[path.stem])
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for one in cell.outputs:
+            assert one.output_type != "error", cell.id
+            assert one.get("name") != "stderr", f"{cell.id}: {one.text}"
+
+
+@pytest.mark.slow
+def test_quickstart_learns(executed: dict[str, NotebookNode]) -> None:
+    notebook = executed["quickstart"]
+    metrics = ast.literal_eval(outputs(notebook, "metrics")[0].data["text/plain"])
+    assert metrics["test/accuracy"] > 0.9
+    assert 0 < metrics["test/loss"] < 0.3
+    right, _, total, *_ = printed(notebook, "predict").split()
+    assert int(right) / int(total) == pytest.approx(metrics["test/accuracy"], abs=1e-4)
+    assert int(total) == 370
+
+
+@pytest.mark.slow
+def test_quickstart_compares_two_runs(executed: dict[str, NotebookNode]) -> None:
+    notebook = executed["quickstart"]
+    metrics = ast.literal_eval(outputs(notebook, "metrics")[0].data["text/plain"])
+    _, *rows = [line.split() for line in printed(notebook, "compare").splitlines()]
+    assert [row[0] for row in rows] == ["whole", "model/cnn=none"]
+    assert float(rows[0][1]) == pytest.approx(metrics["test/accuracy"], abs=1e-3)
+    assert all(float(accuracy) > 0.8 for _, accuracy, _, _ in rows)
+    assert rows[0][1:] != rows[1][1:], "the override changed nothing"
+
+
+@pytest.mark.slow
+def test_quickstart_draws_attention(executed: dict[str, NotebookNode]) -> None:
+    (figure,) = outputs(executed["quickstart"], "attention")
+    image = base64.b64decode(figure.data["image/png"])
+    assert image.startswith(b"\x89PNG")
+    assert len(image) > 20_000, "nine panels with lines and shading are larger than an empty page"

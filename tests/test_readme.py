@@ -1,0 +1,130 @@
+"""What the README says can be typed, and the numbers that it names have a command beside them."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqfuse import build, evaluate, train
+from tests.conftest import composed
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FAST = ["debug=fast", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+
+
+def commands(program: str) -> list[list[str]]:
+    """The words behind every `program ...` of code blocks and tables."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(rf"`({program} [^`]+)`", README)
+    return [
+        shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")
+    ]
+
+
+def is_composed(words: list[str]) -> bool:
+    return not any(word.startswith(("--", "-sc", "resume=")) for word in words)
+
+
+TRAIN = [words for words in commands("seqfuse-train") if is_composed(words)]
+
+
+def first_of_sweep(words: list[str]) -> list[str]:
+    values = [word for word in words if word != "-m"]
+    return [word if "[" in word else word.split(",")[0] for word in values]
+
+
+def test_the_readme_is_short_and_has_commands() -> None:
+    assert README.count("\n") <= 150
+    assert len(TRAIN) >= 10
+    assert commands("seqfuse-evaluate")
+
+
+@pytest.mark.parametrize("words", TRAIN, ids=" ".join)
+def test_every_override_exists(words: list[str]) -> None:
+    build.rehearse(composed(first_of_sweep(words)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", TRAIN, ids=" ".join)
+def test_every_command_trains(words: list[str], command: Callable, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3, 40))
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % 2)
+    code, out, err = command(train.main, *words, *FAST)
+    assert code == 0, err
+    if not any("overfit" in word for word in words):
+        assert "test/accuracy" in out
+
+
+@pytest.mark.slow
+def test_a_run_can_be_measured_resumed_and_run_again(command: Callable) -> None:
+    code, _, err = command(train.main, "experiment=japanese_vowels", *FAST)
+    assert code == 0, err
+    [run] = Path("logs/debug").iterdir()
+    said = 0
+    for program, main in (("seqfuse-train", train.main), ("seqfuse-evaluate", evaluate.main)):
+        for words in commands(program):
+            if program == "seqfuse-train" and (is_composed(words) or "-sc" in words):
+                continue
+            if words[0] in ("--cfg", "--help"):
+                continue
+            filled = [word.replace("logs/<name>/<time>", str(run)) for word in words]
+            filled = [word for word in filled if "<folder>" not in word]
+            if filled == ["--config-dir"]:
+                continue
+            code, _, err = command(main, *filled, "trainer.enable_progress_bar=false")
+            assert code == 0, (words, err)
+            said += 1
+    assert said >= 3
+
+
+def test_python_lines_are_the_package_s() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        compile(block, "README.md", "exec")
+
+
+def test_own_data_set_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ten-line examples, word for word."""
+    data, block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1:]
+    [yaml] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "mylab").mkdir()
+    (tmp_path / "mylab" / "data.py").write_text(data)
+    (tmp_path / "mylab" / "blocks.py").write_text(f"from torch import nn\n\n{block}")
+    conf = tmp_path / "conf"
+    (conf / "data").mkdir(parents=True)
+    (conf / "data" / "mine.yaml").write_text(yaml)
+    (conf / "model" / "cnn").mkdir(parents=True)
+    (conf / "model" / "cnn" / "mine.yaml").write_text("_target_: mylab.blocks.Mine\n")
+    (tmp_path / "mine").mkdir()
+    for split in ("train", "test"):
+        x = np.random.default_rng(0).normal(size=(40, 9, 2))
+        np.savez(tmp_path / "mine" / f"{split}.npz", x=x, y=np.arange(40) % 2)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words = ["--config-dir", str(conf), "data=mine", "model/cnn=mine", "paths.data=.", *FAST]
+    monkeypatch.setattr("sys.argv", ["seqfuse-train", *words])
+    train.main()
+    assert list((tmp_path / "logs" / "debug").glob("*/metrics.json"))
+
+
+def test_make_and_ci_run_what_the_readme_says() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([\w-]+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "make lint types" in ci
+    assert "make test" in ci
+
+
+def test_the_lock_names_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    names = re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE)
+    assert {"torch", "lightning", "pytorch-lightning", "hydra-core"} <= {name for name, _ in names}
+    assert lock.count("--hash=sha256:") > len(names)
