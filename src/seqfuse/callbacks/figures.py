@@ -25,7 +25,7 @@ class ClassFigures(Callback):
         max_panels: classes in the attention figure.
     """
 
-    def __init__(self, every_n_epochs: int = 10, max_panels: int = 12):
+    def __init__(self, every_n_epochs: int = 20, max_panels: int = 12):
         if every_n_epochs < 0 or max_panels < 1:
             raise ValueError("every_n_epochs must be at least 0 and max_panels at least 1")
         self.every_n_epochs = every_n_epochs
