@@ -77,6 +77,7 @@ def test_predict_names_both_readings(best: Path) -> None:
         "torch.load",
         "torch.nn.modules.module.torch.save",
         "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler",
+        "torchmetrics.text.BERTScore",
         "seqfuse.cli.fail",
         "seqfuse.build.instantiate",
         "seqfuse.callbacks.provenance.subprocess.run",
@@ -100,7 +101,7 @@ def test_forbidden_targets_are_refused(
 
 
 def test_a_forbidden_package_is_not_even_imported(best: Path, tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "mylab.py").write_text(
+    (tmp_path / "yourlab.py").write_text(
         "from pathlib import Path\n"
         "Path(__file__).with_name('imported').touch()\n"
         "from seqfuse.nn.heads import ClassHead\n"
@@ -109,13 +110,13 @@ def test_a_forbidden_package_is_not_even_imported(best: Path, tmp_path: Path, mo
     monkeypatch.syspath_prepend(tmp_path)
 
     def change(content: dict[str, Any]) -> None:
-        content["config"]["model"]["head"]["_target_"] = "mylab.Head"
+        content["config"]["model"]["head"]["_target_"] = "yourlab.Head"
 
     path = altered(best, tmp_path / "mine.ckpt", change)
-    with pytest.raises(InputError, match=r"add trust=\[mylab\]"):
+    with pytest.raises(InputError, match=r"add trust=\[yourlab\]"):
         seqfuse.load(path)
     assert not (tmp_path / "imported").exists()
-    assert type(seqfuse.load(path, trust=["mylab"]).net.head).__name__ == "Head"
+    assert type(seqfuse.load(path, trust=["yourlab"]).net.head).__name__ == "Head"
     assert (tmp_path / "imported").exists()
 
 

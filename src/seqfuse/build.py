@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse import checkpoint
@@ -26,7 +26,6 @@ MOMENTS = {
     "last_checkpoint": "save_on_train_epoch_end",
     "early_stopping": "check_on_train_epoch_end",
 }
-DEFAULT_THREADS = torch.get_num_threads()
 
 
 def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
@@ -41,8 +40,10 @@ def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        first_line = str(cause or error).strip().splitlines()[0]
-        raise InputError(f"{key}: {first_line}") from error
+        reason = (
+            str(cause).strip().splitlines()[0] if str(cause or "") else " ".join(str(error).split())
+        )
+        raise InputError(f"{key}: {reason}") from error
 
 
 def resolve(recipe: DictConfig) -> Config:
@@ -92,19 +93,6 @@ def rehearse(recipe: DictConfig) -> None:
     except (TypeError, ValueError) as error:
         raise InputError(f"optimizer: {error}") from None
     task.scheduler(optimizer, 1000)
-
-
-def seed(config: Config) -> None:
-    """Seeds every generator and sets the number of threads.
-
-    Raises:
-        InputError: the seed is out of range.
-    """
-    try:
-        seed_everything(config["seed"], workers=True, verbose=False)
-    except ValueError as error:
-        raise InputError(f"seed={config['seed']}: {error}") from None
-    torch.set_num_threads(config["trainer"].get("num_threads") or DEFAULT_THREADS)
 
 
 def build_data(config: Config) -> DataModule:

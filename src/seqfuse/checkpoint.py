@@ -24,7 +24,9 @@ from hydra.utils import get_object
 
 from seqfuse.plain.errors import InputError
 
-ALLOWED = ("seqfuse", "torch.nn", "torch.optim", "torchmetrics")
+# torchmetrics has classes elsewhere that load models by name.
+METRICS = ("torchmetrics.classification", "torchmetrics.regression")
+ALLOWED = ("seqfuse", "torch.nn", "torch.optim", *METRICS)
 FUNCTIONS = ("seqfuse.nn.init.reference",)
 KEYS = ("config", "recipe", "state_dict")
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 import yaml
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, seed_everything
 from omegaconf import DictConfig
 
 from seqfuse import build
 from seqfuse.data.module import DataModule
+from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
 
+DEFAULT_THREADS = torch.get_num_threads()
 # Each is about a choice that is made here on purpose.
 EXPECTED = (
     ".*does not have many workers.*",
@@ -38,6 +40,19 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
     recipe.paths.data = str(Path(recipe.paths.data).absolute())
     recipe.paths.run = str(run.absolute())
     return recipe
+
+
+def seed(config: build.Config) -> None:
+    """Seeds every generator and sets the number of threads.
+
+    Raises:
+        InputError: the seed is out of range.
+    """
+    try:
+        seed_everything(config["seed"], workers=True, verbose=False)
+    except ValueError as error:
+        raise InputError(f"seed={config['seed']}: {error}") from None
+    torch.set_num_threads(config["trainer"].get("num_threads") or DEFAULT_THREADS)
 
 
 def write_config(recipe: DictConfig, run: Path) -> None:

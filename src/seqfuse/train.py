@@ -30,7 +30,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     recipe = runs.prepare(recipe, run)
     build.rehearse(recipe)
     config = build.resolve(recipe)
-    build.seed(config)
+    runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
     filled = build.fill(recipe, data.sizes(), data.num_steps)

@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
+WIRING = ("data/module", "data/root", "data/class_counts", "task/metrics", "task/loss/class_counts")
 
 
 class Dashboard(Callback):
@@ -53,15 +54,15 @@ def writers(trainer: Trainer) -> list[SummaryWriter]:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str | float | bool]:
-    """Sections that a sweep varies, as `model/lstm/hidden_size: 64`; targets left out."""
+    """Knobs that a sweep may vary, as `model/lstm/hidden_size: 64`; wiring is left out."""
     values: dict[str, str | float | bool] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
-        if (not prefix and key not in SECTIONS) or key.startswith("_"):
+        if (not prefix and key not in SECTIONS) or key.startswith("_") or name in WIRING:
             continue
         if isinstance(value, dict):
             values |= flat(value, f"{name}/")
-        else:
+        elif value is not None:
             values[name] = value if isinstance(value, (int, float, bool)) else str(value)
     return values
 

@@ -1,0 +1,122 @@
+"""One clear line for each mistake on the command line. Nothing here imports torch."""
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqfuse.plain.errors import InputError, Interrupted
+
+HERE = Path(__file__).parent
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
+MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError)
+
+
+def explain(error: Exception) -> str:
+    """One line for an error: what is wrong, and what to type."""
+    text = str(error)
+    if isinstance(error, (InputError, Interrupted)):
+        return text
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        where = error.filename or "a file"
+        return (
+            f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
+        )
+    if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
+        group, _, option = found[1].rpartition("/")
+        return _unknown_option(group, option)
+    if found := re.search(r"Could not (?:override|append|delete).*? '(.+?)'", text):
+        return _unknown_key(found[1].split("=")[0])
+    if found := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
+        return _unknown_key(found[2])
+    return text.split("See https")[0]
+
+
+def _unknown_option(group: str, option: str) -> str:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        options = GlobalHydra.instance().config_loader().get_group_options(group)
+    near = _nearest(option, options)
+    return f"{group or 'config'}={option}: no such option{near} (options: {', '.join(options)})"
+
+
+def _unknown_key(key: str) -> str:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        choices = compose("train", return_hydra_config=True).hydra.runtime.choices
+        groups = [word for word in sys.argv[1:] if word.split("=")[0] in choices]
+        config = OmegaConf.to_container(compose("train", groups))
+    near = _nearest(key, [*_keys(config), *map(str, choices)])
+    return f"{key}: no such key{near}; --cfg job lists them all"
+
+
+def _nearest(word: str, options: list[str]) -> str:
+    last = word.split(".")[-1]
+    near = [option for option in options if option.split(".")[-1] == last]  # in the wrong place
+    near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.4)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _keys(value, f"{prefix}{key}.")
+
+
+def check_types(config: DictConfig) -> None:
+    """Holds every value given on the command line against the type of the YAML's default.
+
+    Raises:
+        InputError: a word where a number belongs, and the like.
+    """
+    settings = HydraConfig.get()
+    choices = settings.runtime.choices
+    given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
+    values = [o for o in given if o.key_or_group not in choices and not o.is_delete()]
+    if not values:
+        return
+    groups = [str(o.input_line) for o in given if o.key_or_group in choices]
+    loader = GlobalHydra.instance().config_loader()
+    defaults = loader.load_configuration(settings.job.config_name, groups, RunMode.RUN)
+    for override in values:
+        key = override.key_or_group
+        try:
+            default = OmegaConf.select(defaults, key)
+            value = OmegaConf.select(config, key)
+        except OmegaConfBaseException:
+            continue
+        if not _fits(value, default):
+            raise InputError(
+                f"{key}={override.get_value_element_as_str()}: expected {_kind(default)} "
+                f"such as {_plain(default)}"
+            )
+
+
+def _fits(value: Any, default: Any) -> bool:
+    value, default = _plain(value), _plain(default)
+    if default is None or default == "auto" or type(value) is type(default):
+        return True
+    if isinstance(default, dict):
+        return value is None  # switches a part off
+    if isinstance(value, list):
+        return not isinstance(default, list) and all(_fits(one, default) for one in value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and (isinstance(default, str) or (isinstance(default, float) and number))
+
+
+def _kind(default: Any) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    return kinds.get(type(_plain(default)), "a list" if OmegaConf.is_list(default) else "null")
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
