@@ -15,18 +15,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seqfuse.mistakes import CONF, MISTAKES, check_types, explain
+from seqfuse.mistakes import CONF, MISTAKES, check_types, explain, groups
 from seqfuse.plain.errors import InputError, Interrupted
 
 Command = Callable[[DictConfig, Path], Any]
 
 
-def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda: None) -> None:
+def run(command: Command, config_name: str, usage: str, prepare: Callable[[], None]) -> None:
     """Composes the config from the command line and calls the command with it and a folder.
 
     Args:
         command: takes the composed config and the folder that Hydra made.
         config_name: a file of `conf/`.
+        usage: what `--help` prints, above the groups.
         prepare: called before composing; may change `sys.argv`.
 
     A mistake of the user's ends with one line and exit code 1; Ctrl-C with 130. With
@@ -44,6 +45,8 @@ def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda
             _end(error)
 
     try:
+        if {"--help", "-h"} & set(sys.argv):
+            return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
         prepare()
         sys.argv[1:] = [_quoted(word) for word in sys.argv[1:]]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
@@ -59,10 +62,15 @@ def run(command: Command, config_name: str, prepare: Callable[[], None] = lambda
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
 
 
+def _group_table() -> str:
+    """One line per group: its options."""
+    return "\n".join(f"  {name}: {', '.join(found)}" for name, found in groups().items())
+
+
 def _quoted(word: str) -> str:
     """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
     group, equals, options = word.partition("=")
-    if not equals or not (CONF / group).is_dir():
+    if not equals or group not in groups():
         return word
     names = [f"'{name}'" if name.isdigit() else name for name in options.split(",")]
     return f"{group}={','.join(names)}"

@@ -1,4 +1,14 @@
-"""`seqfuse-evaluate`: rebuild from a checkpoint, test, report."""
+"""seqfuse-evaluate measures a checkpoint, in the way the training run did.
+
+Usage: seqfuse-evaluate ckpt=<path> [split=train|val|test] [data.<key>=<value> ...]
+
+  seqfuse-evaluate ckpt=logs/japanese_vowels/<time>/checkpoints/best.ckpt
+  seqfuse-evaluate ckpt=<path> split=val trainer=cpu
+  seqfuse-evaluate ckpt=<path> data.root=<another folder of data>
+  seqfuse-evaluate ckpt=<path> trust=[mylab]
+
+  ckpt=<path> --cfg job   prints the composed config, with every key
+"""
 
 import sys
 from pathlib import Path
@@ -12,15 +22,14 @@ from seqfuse.plain.errors import InputError
 
 def main() -> None:
     """The command; `seqfuse-evaluate --help` explains it."""
-    cli.run(evaluate, "evaluate", offer_recipe)
+    cli.run(evaluate, "evaluate", __doc__ or "", offer_recipe)
 
 
 def offer_recipe() -> None:
     """Puts the checkpoint's data section into the config, so that it can be overridden."""
     given = [word[5:].strip("'\"") for word in sys.argv[1:] if word.startswith("ckpt=")]
-    asking = any(word in sys.argv for word in ("--help", "--hydra-help", "--info"))
     node: dict = {"data": {}, "seed": 0, "paths": {"data": None}}
-    if given and not asking:
+    if given:
         from seqfuse import checkpoint  # slow: torch
 
         recipe = checkpoint.read(given[-1])["recipe"]

@@ -1,4 +1,16 @@
-"""`seqfuse-train`: compose, build, fit, test, report."""
+"""seqfuse-train trains, tests and records an LSTM-CNN-Attention model.
+
+Usage: seqfuse-train [group=option ...] [key=value ...] [-m] [--cfg job]
+
+  seqfuse-train experiment=japanese_vowels
+  seqfuse-train data.name=GunPoint model.lstm.hidden_size=128 optimizer.lr=3e-4
+  seqfuse-train -m seed=0,1,2 data.name=GunPoint,ItalyPowerDemand
+  seqfuse-train resume=latest trainer.max_epochs=200
+
+  --cfg job          prints the composed config, with every key
+  -m, --multirun     runs every combination of comma-separated values
+  -sc install=bash   prints what switches tab completion on
+"""
 
 from pathlib import Path
 
@@ -9,7 +21,7 @@ from seqfuse import cli
 
 def main() -> None:
     """The command; `seqfuse-train --help` explains it."""
-    cli.run(train, "train", cli.resume_run)
+    cli.run(train, "train", __doc__ or "", cli.resume_run)
 
 
 def train(recipe: DictConfig, run: Path) -> dict[str, float]:
