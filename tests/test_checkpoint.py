@@ -100,6 +100,36 @@ def test_forbidden_targets_are_refused(
     assert "torch_evil" not in set(sys.modules) - imported
 
 
+@pytest.mark.parametrize(
+    ("where", "escape"),
+    [("head", ""), ("optimizer", ""), ("recipe", ""), ("recipe", "\\"), ("key", "")],
+)
+def test_interpolations_cannot_smuggle_targets(
+    best: Path, tmp_path: Path, command: Callable, where: str, escape: str
+) -> None:
+    touch = f"__import__('pathlib').Path('{tmp_path}/ran').touch()"
+    evil = f'{escape}${{oc.create:{{_target_: sympy.sympify, a: "{touch}"}}}}'
+
+    def change(content: dict[str, Any]) -> None:
+        if where == "head":
+            content["config"]["model"]["head"]["dropout"] = evil
+        elif where == "optimizer":
+            content["config"]["optimizer"]["lr"] = evil
+        elif where == "key":
+            content["config"]["optimizer"][evil] = 1
+        else:
+            content["recipe"]["data"]["module"]["num_workers"] = evil
+
+    path = altered(best, tmp_path / "evil.ckpt", change)
+    if where != "recipe":
+        with pytest.raises(InputError, match="holds the interpolation"):
+            seqfuse.load(path)
+    code, _, err = command(evaluate_main, f"ckpt={path}", "trainer=cpu")
+    assert code == 1, err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_forbidden_package_is_not_even_imported(best: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "yourlab.py").write_text(
         "from pathlib import Path\n"
@@ -132,6 +162,7 @@ class Evil:
         ("truncated", "is truncated or no checkpoint"),
         ("empty", "is truncated or no checkpoint"),
         ("text", "is truncated or no checkpoint|more than plain data"),
+        ("junk", "is truncated or no checkpoint"),
         ("foreign", "is no checkpoint of seqfuse: it has no 'config'"),
         ("pickle", "holds more than plain data and is not read"),
         ("shapes", "its weights do not fit its config"),
@@ -145,6 +176,8 @@ def test_broken_files_are_refused(
         path.write_bytes(best.read_bytes()[:5000])
     elif name == "empty":
         path.touch()
+    elif name == "junk":
+        path.write_text("junk")
     elif name == "text":
         path.write_text("hello, world")
     elif name == "foreign":

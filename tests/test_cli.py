@@ -56,6 +56,13 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["resume=nowhere"], "resume=nowhere: no run folder, it has no config.yaml"),
         (["data=arrays"], "data.train is empty: name your .npz"),
         (["data=arrays", "data.train=x.npz"], "x.npz is not there"),
+        (["trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch=0 must be"),
+        (["trainer.num_threads=-1"], "trainer.num_threads=-1 must be null or at least 1"),
+        (["task.monitor=val/foo"], "task.monitor=val/foo: type task.monitor=train/loss"),
+        (["trainer.limit_val_batches=0"], "as there is no validation"),
+        (["trainer.max_epochs=[1,2]"], "expected a whole number"),
+        (["model.in_channels=9"], "model.in_channels follows data.channels: leave it out"),
+        (["model.cnn=none"], "choose a part with model/cnn=none"),
         (["trainer.max_epochs="], "trainer.max_epochs"),
         (["model.lstm=[1"], "[1"),
     ],
@@ -250,7 +257,7 @@ from seqfuse.tasks.base import Task
 original, count = Task.training_step, []
 def step(self, batch, batch_idx):
     count.append(1)
-    if len(count) == 6:
+    if len(count) == {step}:
         os.kill(os.getpid(), signal.{name})
     return original(self, batch, batch_idx)
 Task.training_step = step
@@ -260,22 +267,23 @@ main()
 """
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code", "step"), [("SIGINT", 130, 6), ("SIGTERM", 143, 8)])
 def test_interrupted_runs_can_be_resumed(
-    command: Command, tmp_path: Path, name: str, code: int
+    command: Command, tmp_path: Path, name: str, code: int, step: int
 ) -> None:
-    """In the middle of an epoch; and the resumed run equals one that was not interrupted."""
-    done = run_python(INTERRUPT.format(name=name, words=SMALL), tmp_path)
+    """Within an epoch or in its last step: the resumed run equals one that went through."""
+    words = [*SMALL, "trainer.max_epochs=4", "scheduler.patience=0", "optimizer.lr=0.1"]
+    done = run_python(INTERRUPT.format(name=name, step=step, words=words), tmp_path)
     assert done.returncode == code, done.stderr
     assert "resume=logs/synthetic/" in done.stderr
     assert "Traceback" not in done.stderr
     [run] = Path("logs/synthetic").iterdir()
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["global_step"] == 6
+    assert content["global_step"] == step
     code, out, err = command(main, f"resume={run}")
     assert code == 0, err
     assert "test/accuracy" in out
-    code, whole, err = command(main, *SMALL, "hydra.run.dir=whole")
+    code, whole, err = command(main, *words, "hydra.run.dir=whole")
     assert code == 0, err
     results = [[line for line in text.splitlines() if "test/" in line] for text in (out, whole)]
     assert results[0] == results[1]

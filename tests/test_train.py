@@ -17,6 +17,7 @@ from seqfuse import build
 from seqfuse.data.synthetic import Synthetic
 from seqfuse.evaluate import evaluate, offer_recipe
 from seqfuse.plain.errors import InputError
+from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import TINY, Compose, composed
 
@@ -46,6 +47,8 @@ def test_a_run_leaves_its_folder(tiny: Compose, tmp_path: Path, capsys) -> None:
     assert facts["seed"] == 0
     assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
     assert set(facts["data"]) == {"train", "test"}
+    assert facts["command"]
+    assert len(facts["git"]["commit"]) == 40
     out = capsys.readouterr().out
     for line in ("test/accuracy", "run  ", "checkpoint  ", "dashboard   tensorboard --logdir"):
         assert line in out
@@ -80,9 +83,20 @@ def test_metrics_equal_scikit_learn(tiny: Compose, tmp_path: Path) -> None:
     assert metrics["test/loss"] == pytest.approx(loss, rel=1e-4)
 
 
-def test_one_batch_is_overfitted(tiny: Compose, tmp_path: Path) -> None:
+def test_one_batch_is_overfitted(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     overrides = ("debug=overfit", "trainer.max_epochs=60", "model.lstm.dropout=0.0")
+    seen = set()
+    original = Task.training_step
+
+    def step(self, batch, batch_idx):
+        seen.add(tuple(batch.index.tolist()))
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Task, "training_step", step)
     metrics = train(tiny(*overrides, "optimizer.lr=0.01"), tmp_path)
+    assert len(seen) == 1
     assert metrics["train/loss"] < 0.02
 
 
@@ -93,6 +107,7 @@ def test_one_batch_is_overfitted(tiny: Compose, tmp_path: Path) -> None:
         ("callbacks=ema", "scheduler=cosine", "model=wide"),
         ("scheduler.monitor=train/loss", "scheduler.patience=0", "optimizer=sgd"),
         ("data.num_folds=0", "task.monitor=train/loss", "scheduler=onecycle"),
+        ("trainer.limit_train_batches=2", "scheduler.patience=0", "optimizer.lr=0.1"),
     ],
 )
 def test_resumed_equals_uninterrupted(
@@ -122,8 +137,6 @@ def saved_at(run: Path) -> tuple:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """Kills a run at the first batch after an epoch."""
-    from seqfuse.tasks.base import Task
-
     original = Task.training_step
 
     def step(self, batch, batch_idx):
@@ -168,19 +181,54 @@ def test_evaluate_equals_the_training_run(
 def test_poisoned_test_split_changes_no_weight(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(tiny("test=false"), tmp_path / "clean")
+    train(tiny(), tmp_path / "clean")
     original = Synthetic.__call__
 
     def poisoned(self, split):
+        data = original(self, split)
         if split == "test":
-            raise AssertionError("the test split was opened in training")
-        return original(self, split)
+            data.x[:] = np.nan
+        return data
 
     monkeypatch.setattr(Synthetic, "__call__", poisoned)
-    train(tiny("test=false"), tmp_path / "poisoned")
-    assert_same(weights(tmp_path / "clean"), weights(tmp_path / "poisoned"))
-    with pytest.raises(AssertionError, match="was opened"):
-        train(tiny(), tmp_path / "tested")
+    with pytest.raises(InputError, match="row 0 has no value at all"):
+        train(tiny(), tmp_path / "poisoned")
+    for name in ("best", "last"):
+        clean, poisoned = (weights(tmp_path / run, name) for run in ("clean", "poisoned"))
+        assert_same(clean, poisoned)
+
+
+def test_validation_loss_that_is_nan_is_never_the_best(tiny: Compose, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the loss is nan in validation of epoch 0"):
+        train(tiny("data.batch_size=64", "optimizer.lr=1e30"), tmp_path)
+    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_run_that_ends_within_an_epoch_is_saved(tiny: Compose, tmp_path: Path) -> None:
+    train(tiny("trainer.max_steps=3"), tmp_path)
+    content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == 3
+
+
+def test_a_schedule_with_an_end_cannot_be_extended(tiny: Compose, tmp_path: Path) -> None:
+    train(tiny("scheduler=onecycle"), tmp_path)
+    last = f"resume={tmp_path}/checkpoints/last.ckpt"
+    with pytest.raises(InputError, match="made for 8 steps, not 24"):
+        train(tiny("scheduler=onecycle", last, "trainer.max_epochs=6"), tmp_path)
+    with pytest.raises(InputError, match="resume goes on with the same net"):
+        train(tiny("scheduler=onecycle", last, "model.lstm.hidden_size=8"), tmp_path)
+
+
+def test_the_defaults_are_the_reference_s(tiny: Compose) -> None:
+    """Section 5 of the architecture: dropout, Adam, clipping and the plateau schedule."""
+    config = build.resolve(composed(["data=synthetic", "model=base"]))
+    assert config["model"]["lstm"]["dropout"] == 0.3
+    assert config["optimizer"]["_target_"] == "torch.optim.Adam"
+    assert config["optimizer"]["lr"] == 1e-3
+    assert config["trainer"]["gradient_clip_algorithm"] == "norm"
+    assert config["trainer"]["gradient_clip_val"] == 1.0
+    plateau = {key: config["scheduler"][key] for key in ("monitor", "factor", "patience")}
+    assert plateau == {"monitor": "val/loss", "factor": 0.5, "patience": 3}
 
 
 def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(
@@ -208,7 +256,9 @@ def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(
     [
         ("model=wide", "model/attention=multihead", "model.lstm.bidirectional=true"),
         ("scheduler=constant", "optimizer=adamw", "clip=value"),
-        ("precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "clip=none"),
+        ("precision=bf16-mixed", "trainer.accumulate_grad_batches=2"),
+        ("trainer.check_val_every_n_epoch=2", "trainer.limit_train_batches=2"),
+        ("trainer.limit_val_batches=0", "task.monitor=train/loss", "scheduler=constant"),
         ("task.loss.class_weights=balanced", "task.loss.label_smoothing=0.1", "logger=none"),
         ("callbacks.early_stopping=null", "callbacks.figures=null", "logger=csv", "debug=fast"),
         (

@@ -17,6 +17,7 @@ from seqfuse import checkpoint
 from seqfuse.data.module import DataModule
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
+from seqfuse.settings import check_trainer, precision, validates
 from seqfuse.tasks.base import Task
 
 Config = dict[str, Any]
@@ -74,6 +75,9 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
                 )
             raise InputError(message)
         recipe.data[size] = value
+    for key, size in (("model.in_channels", "channels"), ("model.head.num_classes", "num_classes")):
+        if size in sizes and OmegaConf.select(recipe, key) != sizes[size]:
+            raise InputError(f"{key} follows data.{size}: leave it out")
     return recipe
 
 
@@ -97,7 +101,9 @@ def rehearse(recipe: DictConfig) -> None:
 
 def build_data(config: Config) -> DataModule:
     """The data module, with nothing read yet."""
-    return make(config["data"]["module"], "data")
+    data = make(config["data"]["module"], "data")
+    data.shuffles = not config.get("trainer", {}).get("overfit_batches")
+    return data
 
 
 def build_net(model: Config) -> Net:
@@ -126,7 +132,7 @@ def build_task(config: Config) -> Task:
     """Net, loss, metrics, optimizer and schedule."""
     node = {key: value for key, value in config["task"].items() if key not in ("monitor", "mode")}
     optimizer = dict(config["optimizer"])
-    if "fused" in optimizer and _precision(config["trainer"]) == "16-mixed":
+    if "fused" in optimizer and precision(config["trainer"]) in ("16-mixed", "bf16-mixed"):
         optimizer["fused"] = False  # Lightning does not clip for an optimizer that unscales itself
     return make(
         node,
@@ -140,23 +146,21 @@ def build_task(config: Config) -> Task:
 def build_trainer(config: Config) -> Trainer:
     """The trainer, with its callbacks and loggers; writes into `paths.run`."""
     node = {k: v for k, v in config["trainer"].items() if k not in ("compile", "num_threads")}
-    node["precision"] = _precision(node)
-    if node["precision"] == "16-mixed" and not _on_gpu(node):
-        raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
-    _check_monitor(config)
+    node["precision"] = precision(node)
+    check_trainer(config, node)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
     loggers = {k: v for k, v in (config.get("logger") or {}).items() if v}
     if not node["enable_progress_bar"]:
         callbacks.pop("progress_bar", None)
     if not loggers:
         callbacks.pop("lr_monitor", None)
-    validates = config["data"].get("num_folds", 1) > 0
-    if not validates:
+    if not validates(config):
         node["limit_val_batches"] = 0
     # Only what is saved and decided at validation, before the schedule's step, resumes exactly.
     for name, moment in MOMENTS.items():
         if name in callbacks:
-            callbacks[name][moment] = not validates
+            callbacks[name][moment] = not validates(config)
+    node["enable_checkpointing"] = bool({"checkpoint", "last_checkpoint"} & set(callbacks))
     return make(
         node,
         "trainer",
@@ -164,25 +168,6 @@ def build_trainer(config: Config) -> Trainer:
         logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
         default_root_dir=config["paths"]["run"],
     )
-
-
-def _precision(trainer: Config) -> str:
-    precision = str(trainer["precision"])
-    return precision if precision != "auto" else "16-mixed" if _on_gpu(trainer) else "32-true"
-
-
-def _on_gpu(trainer: Config) -> bool:
-    return torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
-
-
-def _check_monitor(config: Config) -> None:
-    if config["data"].get("num_folds", 1):
-        return
-    for key in ("task", "scheduler"):
-        if str(config.get(key, {}).get("monitor", "")).startswith("val/"):
-            raise InputError(
-                f"data.num_folds=0 leaves no validation: type {key}.monitor=train/loss"
-            )
 
 
 def compile_net(task: Task) -> None:
@@ -207,13 +192,16 @@ def load(
     config = content["config"]
     if recipe is not None:
         config = {**config, "data": resolve(recipe)["data"]}
-    checkpoint.check_targets({k: v for k, v in config.items() if k in BUILT}, trust)
-    task, data = build_task(config), build_data(config)
     try:
+        checkpoint.check_targets({key: config[key] for key in BUILT}, trust)
+        task, data = build_task(config), build_data(config)
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[DataModule.__qualname__])
-    except (RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: its weights do not fit its config ({error})") from None
+    except InputError:
+        raise
+    except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: its weights do not fit its config ({reason})") from None
     task.record = {"config": config, "recipe": content["recipe"]}
     return task.eval(), data, config
 

@@ -14,7 +14,6 @@ It is read with `weights_only=True`, so reading runs no code; what `config` name
 
 import inspect
 import pickle
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def read(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} holds more than plain data and is not read ({reason})") from None
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except Exception as error:  # whatever unpickling stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is truncated or no checkpoint ({reason})") from None
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
@@ -65,6 +64,11 @@ def check_targets(config: Any, trust: Sequence[str] = ()) -> None:
     Raises:
         InputError: a target is not allowed.
     """
+    for text in _texts(config):
+        if "${" in text:  # would be resolved once more, after this check
+            raise InputError(
+                f"the checkpoint's config holds the interpolation {text!r}: nothing was built"
+            )
     allowed = (*ALLOWED, *trust)
     for target in _targets(config):
         if not isinstance(target, str) or not _within(target, allowed):
@@ -91,6 +95,15 @@ def _refusal(target: object, reason: str) -> str:
 
 def _within(name: str, packages: Sequence[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    for child in [*node, *node.values()] if isinstance(node, dict) else ():
+        yield from _texts(child)
+    for child in node if isinstance(node, (list, tuple)) else ():
+        yield from _texts(child)
 
 
 def _targets(node: Any) -> Iterator[Any]:

@@ -39,7 +39,9 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     def job(config: DictConfig) -> Any:
         try:
             return _checked(command, config)
-        except (*MISTAKES, Interrupted) as error:
+        except Interrupted as error:
+            _end(error)
+        except MISTAKES as error:
             if debugging or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _end(error)
@@ -52,7 +54,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (*MISTAKES, Interrupted) as error:
+    except MISTAKES as error:
         if debugging:
             raise
         _end(error)
@@ -102,6 +104,8 @@ def resume_run() -> None:
     given = [word for word in sys.argv[1:] if word.startswith("resume=")]
     if not given or given[-1] == "resume=null":
         return
+    if {"-m", "--multirun"} & set(sys.argv):
+        raise InputError("resume goes on with one run: leave out -m")
     logs = [word[11:] for word in sys.argv[1:] if word.startswith("paths.logs=")]
     folder = _find_run(given[-1][7:].strip("'\""), Path(logs[-1] if logs else "logs"))
     rest = [word for word in sys.argv[1:] if word not in given]

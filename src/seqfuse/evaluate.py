@@ -10,6 +10,7 @@ Usage: seqfuse-evaluate ckpt=<path> [split=train|val|test] [data.<key>=<value> .
   ckpt=<path> --cfg job   prints the composed config, with every key
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -32,8 +33,13 @@ def offer_recipe() -> None:
     if given:
         from seqfuse import checkpoint  # slow: torch
 
-        recipe = checkpoint.read(given[-1])["recipe"]
-        node = {key: recipe[key] for key in ("data", "seed", "paths")}
+        content = checkpoint.read(given[-1])
+        recipe, trainer = content["recipe"], content["config"]["trainer"]
+        try:
+            node = {key: recipe[key] for key in ("data", "seed", "paths")}
+            node["trainer"] = {key: trainer[key] for key in ("precision", "num_threads")}
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
     store = ConfigStore.instance()
     store.store("recipe", node, group="checkpoint", package="_global_")
 
@@ -59,10 +65,15 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split} must be one of: train, val, test")
     config = runs.prepare(config, run)
-    trainer = build.build_trainer({**build.resolve(config), "task": {}, "scheduler": {}})
-    task, data, _ = build.load(config.ckpt, config.trust, config)
-    [metrics] = trainer.test(task, data.loader(split), verbose=False)
-    metrics = {name.replace("test/", f"{split}/"): value for name, value in metrics.items()}
+    task, data, trained = build.load(config.ckpt, config.trust, config)
+    plain = build.resolve(config)
+    runs.seed(plain)
+    trainer = build.build_trainer({**trained, **plain})
+    data.evaluated = split
+    trainer.test(task, datamodule=data, verbose=False)
+    metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in runs.metrics(trainer).items()}
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     runs.print_metrics(metrics)
     print(f"run  {runs.short(run)}")
     return metrics

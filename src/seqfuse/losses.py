@@ -49,6 +49,6 @@ def _weights(class_weights: str | Sequence[float], counts: Sequence[int]) -> Ten
         if class_weights != "balanced":
             raise ValueError(f"class_weights={class_weights} must be none, balanced or a list")
         return sum(counts) / (len(counts) * torch.tensor(counts, dtype=torch.float32).clamp(min=1))
-    if len(class_weights) != len(counts) or min(class_weights) < 0:
-        raise ValueError(f"class_weights={list(class_weights)} needs one number per class")
+    if len(class_weights) != len(counts) or min(class_weights) <= 0:
+        raise ValueError(f"class_weights={list(class_weights)} needs one number above 0 per class")
     return torch.tensor(class_weights, dtype=torch.float32)

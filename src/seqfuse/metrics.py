@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassRecall
+from torchmetrics.classification import MulticlassCalibrationError, MulticlassRecall
 
 
 class BatchMean(Metric):
@@ -49,3 +49,13 @@ class BalancedAccuracy(MulticlassRecall):
         hits, misses = self.tp.float(), self.fn.float()  # type: ignore[union-attr]
         occurs = hits + misses > 0
         return (hits / (hits + misses).clamp(min=1))[occurs].mean()
+
+
+class CalibrationError(MulticlassCalibrationError):
+    """Expected calibration error (Guo et al. 2017) of unnormalised scores.
+
+    torchmetrics guesses, batch by batch, whether it was given scores or probabilities.
+    """
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        super().update(preds.softmax(dim=-1), target)

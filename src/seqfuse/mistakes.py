@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,7 +21,7 @@ from seqfuse.plain.errors import InputError, Interrupted
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
-MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError)
+MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError)
 
 
 def explain(error: Exception) -> str:
@@ -61,6 +62,8 @@ def _unknown_option(group: str, option: str) -> str:
 
 def _unknown_key(key: str) -> str:
     known = groups()
+    if key in known:
+        return f"{key} was chosen when the run began: change single values, as in {key}.<name>="
     with initialize_config_dir(str(CONF), version_base="1.3"):
         chosen = [word for word in sys.argv[1:] if word.split("=")[0] in known]
         config = OmegaConf.to_container(compose("train", chosen))
@@ -103,21 +106,24 @@ def check_types(config: DictConfig) -> None:
             value = OmegaConf.select(config, key)
         except OmegaConfBaseException:
             continue
-        if not _fits(value, default):
+        if OmegaConf.is_dict(default) and not _fits(value, default):
+            raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
+        # One number, or one per layer or class.
+        if not _fits(value, default, lists=key.startswith(("model.", "task."))):
             raise InputError(
                 f"{key}={override.get_value_element_as_str()}: expected {_kind(default)} "
                 f"such as {_plain(default)}"
             )
 
 
-def _fits(value: Any, default: Any) -> bool:
+def _fits(value: Any, default: Any, lists: bool = False) -> bool:
     value, default = _plain(value), _plain(default)
     if default is None or default == "auto" or type(value) is type(default):
         return True
     if isinstance(default, dict):
         return value is None  # switches a part off
     if isinstance(value, list):
-        return not isinstance(default, list) and all(_fits(one, default) for one in value)
+        return lists and not isinstance(default, list) and all(_fits(one, default) for one in value)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and (isinstance(default, str) or (isinstance(default, float) and number))
 

@@ -54,6 +54,8 @@ class Cosine:
         final: last learning rate, as a share of the first.
     """
 
+    has_end = True
+
     def __init__(self, warmup: float = 0.1, final: float = 0.0):
         fraction(warmup=warmup, final=final)
         self.warmup = warmup
@@ -78,6 +80,8 @@ class OneCycle:
         warmup: share of all steps on the way up.
         start: first learning rate, as a share of the highest.
     """
+
+    has_end = True
 
     def __init__(self, warmup: float = 0.3, start: float = 0.04):
         fraction(warmup=warmup)

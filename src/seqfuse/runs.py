@@ -10,7 +10,7 @@ import yaml
 from lightning.pytorch import Trainer, seed_everything
 from omegaconf import DictConfig
 
-from seqfuse import build
+from seqfuse import build, checkpoint
 from seqfuse.data.module import DataModule
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
@@ -37,7 +37,7 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
     recipe = recipe.copy()
-    recipe.paths.data = str(Path(recipe.paths.data).absolute())
+    recipe.paths.data = str(Path(str(recipe.paths.data)).absolute())
     recipe.paths.run = str(run.absolute())
     return recipe
 
@@ -52,7 +52,10 @@ def seed(config: build.Config) -> None:
         seed_everything(config["seed"], workers=True, verbose=False)
     except ValueError as error:
         raise InputError(f"seed={config['seed']}: {error}") from None
-    torch.set_num_threads(config["trainer"].get("num_threads") or DEFAULT_THREADS)
+    threads = config["trainer"].get("num_threads") or DEFAULT_THREADS
+    if not isinstance(threads, int) or threads < 1:
+        raise InputError(f"trainer.num_threads={threads} must be null or at least 1")
+    torch.set_num_threads(threads)
 
 
 def write_config(recipe: DictConfig, run: Path) -> None:
@@ -62,6 +65,17 @@ def write_config(recipe: DictConfig, run: Path) -> None:
     content["paths"] = {**content["paths"], "run": None}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     (run / "config.yaml").write_text(text)
+
+
+def check_resumed(config: build.Config) -> None:
+    """Checks that the checkpoint to resume from can be read and has the same net.
+
+    Raises:
+        InputError: it is broken, or the command line changes the net.
+    """
+    before = checkpoint.read(config["resume"])["config"]
+    if before["model"] != config["model"]:
+        raise InputError("resume goes on with the same net: leave out model.* and data.*")
 
 
 def announce(task: Task, data: DataModule, trainer: Trainer) -> None:

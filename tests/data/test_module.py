@@ -15,17 +15,14 @@ from seqfuse.plain.series import SeriesPipeline
 class Toy:
     """Thirty series of 3 to 8 steps; refuses the test split unless it is asked for."""
 
-    def __init__(self, groups: bool = False, poison: bool = False):
+    def __init__(self, groups: bool = False):
         self.groups = groups
-        self.poison = poison
         self.asked: list[str] = []
 
     def __call__(self, split: str) -> Series:
         self.asked.append(split)
         generator = np.random.default_rng(1)
         x = [generator.normal(size=(3 + i % 6, 2)) for i in range(30)]
-        if split == "test" and self.poison:
-            x = [np.full_like(one, np.nan) for one in x]
         groups = [i // 3 for i in range(30)] if self.groups else None
         return Series(x, [i % 3 for i in range(30)], groups, origin=f"toy {split}")
 
@@ -153,6 +150,24 @@ def test_series_names_what_does_not_fit() -> None:
     x[1] = np.nan
     with pytest.raises(InputError, match="here: row 1 has no value at all"):
         Series(x, [1, 2], origin="here")
+
+
+def test_infinite_values_and_labels_that_are_none() -> None:
+    x = np.zeros((3, 4, 2))
+    x[2, 1, 0] = np.inf
+    with pytest.raises(InputError, match="here: row 2 has an infinite value at step 1, channel 0"):
+        Series(x, [1, 2, 3], origin="here")
+    with pytest.raises(InputError, match="here: row 1 has no label"):
+        Series(np.zeros((2, 4, 2)), [1.0, np.nan], origin="here")
+    with pytest.raises(InputError, match=r"here: y has shape \(2, 3\), expected one label"):
+        Series(np.zeros((2, 4, 2)), np.eye(3)[:2], origin="here")
+
+
+def test_labels_that_differ_stay_apart() -> None:
+    labels = ["007", "7", 2**53, 2**53 + 1, True, b"up", "1e3", "e3"]
+    assert [label_text(one) for one in labels] == [
+        *("007", "7", "9007199254740992", "9007199254740993", "True", "up", "1000", "e3")
+    ]
 
 
 @pytest.mark.parametrize("label", [1, 1.0, "1", "1.0", " 1 ", np.int64(1), np.float32(1)])

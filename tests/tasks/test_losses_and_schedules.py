@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from seqfuse.losses import CrossEntropy
-from seqfuse.metrics import BalancedAccuracy, BatchMean
+from seqfuse.metrics import BalancedAccuracy, BatchMean, CalibrationError
 from seqfuse.optim import Constant, Cosine, OneCycle, Plateau
 from seqfuse.plain.errors import InputError
 
@@ -47,8 +47,11 @@ def test_label_smoothing_is_torch_s() -> None:
     [
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"class_weights": "odd"}, "class_weights=odd must be none, balanced or a list"),
-        ({"class_weights": [1.0], "class_counts": [3, 4]}, "needs one number per class"),
-        ({"class_weights": [1.0, -1.0], "class_counts": [3, 4]}, "needs one number per class"),
+        ({"class_weights": [1.0], "class_counts": [3, 4]}, "needs one number above 0 per class"),
+        (
+            {"class_weights": [1.0, -1.0], "class_counts": [3, 4]},
+            "needs one number above 0 per class",
+        ),
     ],
 )
 def test_loss_ranges(knobs: dict, message: str) -> None:
@@ -63,6 +66,14 @@ def test_balanced_accuracy_where_a_class_never_occurs() -> None:
     with pytest.warns(UserWarning, match="classes not in y_true"):
         expected = balanced_accuracy_score(truth.numpy(), guess.numpy())
     assert metric.compute().item() == pytest.approx(expected)
+
+
+def test_calibration_error_takes_scores_of_any_size() -> None:
+    scores, truth = torch.tensor([[0.1, 0.9], [0.2, 0.8]]), torch.tensor([1, 1])
+    metric = CalibrationError(num_classes=2, n_bins=10)
+    metric.update(scores, truth)
+    confidence = scores.softmax(dim=-1).max(dim=-1).values
+    assert metric.compute().item() == pytest.approx((1 - confidence).mean().item(), abs=1e-6)
 
 
 def test_batch_mean_weighs_items_and_shows_nan() -> None:

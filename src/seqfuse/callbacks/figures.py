@@ -73,7 +73,7 @@ class ClassFigures(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and self._truth:
-            self._draw(trainer, "test")
+            self._draw(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
 
     def _due(self, trainer: Trainer) -> bool:
         if trainer.sanity_checking or not trainer.is_global_zero or not self.every_n_epochs:
@@ -93,6 +93,7 @@ class ClassFigures(Callback):
                 signal = batch.x[i, :steps].float().cpu().numpy()
                 weights = outputs["weights"][i].detach().float().mean(dim=0).cpu().numpy()
                 weights = np.repeat(weights, stride)[:steps]
+                weights = weights / weights.sum()
                 guess = int(probabilities[i].argmax())
                 self._examples[label] = (signal, weights, guess, int(batch.index[i]))
 
@@ -122,7 +123,7 @@ def _keep(trainer: Trainer, figure: Figure, stage: str, name: str) -> None:
     image = pixels(figure)  # drawn once for both
     for writer in writers(trainer):
         writer.add_image(f"{stage}/{name}", image, trainer.global_step, dataformats="HWC")
-    if stage == "test":
+    if trainer.testing:
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         imsave(folder / f"{stage}_{name}.png", image)

@@ -26,25 +26,35 @@ class NanGuard(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        if torch.isfinite(loss):
-            return
+        if not torch.isfinite(loss):
+            self._stop(trainer, loss, f"in batch {self.batch_idx}")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loss = trainer.callback_metrics.get("val/loss")
+        if loss is not None and not torch.isfinite(loss):
+            self._stop(trainer, loss, "in validation")
+
+    def _stop(self, trainer: Trainer, loss: Tensor, where: str) -> None:
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         raise InputError(
-            f"the loss is {loss.item()} in batch {self.batch_idx} of epoch "
-            f"{trainer.current_epoch}: try optimizer.lr from 1e-4 to 1e-3, clip=norm with "
-            "trainer.gradient_clip_val from 0.5 to 1.0, or data.scaling=channel"
+            f"the loss is {loss.item()} {where} of epoch {trainer.current_epoch}: try "
+            "optimizer.lr from 1e-4 to 1e-3, clip=norm with trainer.gradient_clip_val from 0.5 "
+            "to 1.0, or data.scaling=channel"
             + (f"; the last good checkpoint is {best}" if best else "")
         )
 
 
 class InterruptGuard(Callback):
-    """Saves `last.ckpt` after the step in which Ctrl-C or SIGTERM came, then stops.
+    """Leaves a `last.ckpt` to resume from when Ctrl-C, SIGTERM or `max_steps` end a run.
 
-    A second Ctrl-C stops at once.
+    In the middle of an epoch it saves after the step in which the signal came. At the end of
+    one it waits until validation and the schedule are through, and saves only what the
+    checkpoint callbacks have not saved. A second Ctrl-C stops at once.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.saved_at = -1
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,21 +72,33 @@ class InterruptGuard(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.received is not None:
+        if self.received is not None and not trainer.is_last_batch:
             self._save_and_stop(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.received is not None:
             self._save_and_stop(trainer)
-
-    def _save_and_stop(self, trainer: Trainer) -> None:
-        run = trainer.default_root_dir
-        trainer.save_checkpoint(f"{run}/checkpoints/last.ckpt")
-        assert self.received is not None
-        raise Interrupted(self.received, os.path.relpath(run))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()
+        if self.received is not None:
+            self._save_and_stop(trainer)
+        if trainer.checkpoint_callbacks:
+            self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.saved_at = trainer.global_step
+
+    def _save(self, trainer: Trainer) -> None:
+        if self.saved_at != trainer.global_step:
+            trainer.save_checkpoint(f"{trainer.default_root_dir}/checkpoints/last.ckpt")
+
+    def _save_and_stop(self, trainer: Trainer) -> None:
+        self._save(trainer)
+        assert self.received is not None
+        raise Interrupted(self.received, os.path.relpath(trainer.default_root_dir))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

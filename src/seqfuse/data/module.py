@@ -1,7 +1,6 @@
 """The one LightningDataModule: splits, fits, scales, loads."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
+from seqfuse.data.loader import EpochShuffle, Loader
 from seqfuse.data.series import Series, SeriesTensors
 from seqfuse.data.splits import SPLITS, hold_out
 from seqfuse.plain.errors import InputError
@@ -55,6 +55,8 @@ class DataModule(LightningDataModule):
         self.fold = fold
         self.split = split
         self.seed = seed
+        self.shuffles = True
+        self.evaluated = "test"
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, SeriesTensors] = {}
         self._raw: dict[str, Series] = {}
@@ -64,7 +66,7 @@ class DataModule(LightningDataModule):
         if stage == "fit" and "train" not in self._tensors:
             self._setup_fit()
         if stage == "test":
-            self.tensors("test")
+            self.tensors(self.evaluated)
 
     def _setup_fit(self) -> None:
         raw, (train, val) = self._train_rows()
@@ -99,6 +101,8 @@ class DataModule(LightningDataModule):
     def tensors(self, split: str) -> SeriesTensors:
         """`train`, `val` or `test`, transformed by the fitted pipeline."""
         if split not in self._tensors:
+            if split == "val" and not self.has_validation:
+                raise InputError("split=val: the run had no validation (data.num_folds=0)")
             if split == "test":
                 rows = np.arange(len(self.raw("test")))
             else:
@@ -140,20 +144,32 @@ class DataModule(LightningDataModule):
         """Steps of the longest training series."""
         return self.tensors("train").x.shape[1]
 
+    @property
+    def num_batches(self) -> int:
+        """Training batches in an epoch, as the trainer limits them."""
+        every = -(-len(self.tensors("train")) // int(self.batch_size))
+        limit = 1.0 if self.trainer is None else self.trainer.limit_train_batches
+        return min(every, limit) if isinstance(limit, int) else int(every * limit)
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("train", EpochShuffle(len(self.tensors("train")), self.seed))
+        if not self.shuffles:
+            return self.loader("train")
+        size = len(self.tensors("train"))
+        loader = self._loader("train", EpochShuffle(size, self.seed))
+        loader.num_batches = self.num_batches
+        return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self.loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self.loader("test")
+        return self.loader(self.evaluated)
 
-    def loader(self, split: str) -> DataLoader[Batch]:
+    def loader(self, split: str) -> Loader:
         """The series of a split in their order."""
         return self._loader(split, SequentialSampler(self.tensors(split)))
 
-    def _loader(self, split: str, order: Sampler[int]) -> DataLoader[Batch]:
+    def _loader(self, split: str, order: Sampler[int]) -> Loader:
         return Loader(
             self.tensors(split),
             batch_sampler=BatchSampler(order, int(self.batch_size), drop_last=False),
@@ -171,44 +187,6 @@ class DataModule(LightningDataModule):
         self.pipeline.load_state_dict(state_dict["pipeline"])
         if self.batch_size == "auto":
             self.batch_size = state_dict["batch_size"]
-
-
-class Loader(DataLoader[Batch]):
-    """Knows how far it is in an epoch, so that a resumed run goes on from there."""
-
-    _done = 0
-    _skip = 0
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        self._done, self._skip = self._skip, 0
-        for batch in islice(super().__iter__(), self._done, None):
-            self._done += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        return {"done": self._done % len(self)}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self._skip = state_dict["done"]
-
-
-class EpochShuffle(Sampler[int]):
-    """A new order each epoch that depends on the seed and the epoch alone."""
-
-    def __init__(self, size: int, seed: int):
-        self.size = size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
-
-    def __len__(self) -> int:
-        return self.size
 
 
 def _pass(batch: Batch) -> Batch:

@@ -1,6 +1,7 @@
 """Series in memory: raw as a source reads them, and as tensors that a loader slices."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch.utils.data import Dataset
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import pad
 from seqfuse.shapes import Batch
+
+WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
 
 
 class Series:
@@ -40,12 +43,25 @@ class Series:
             self.x: NDArray[np.float32] = _block(x)
         except InputError as error:
             raise InputError(f"{origin}: {error}") from None
-        self.y = [label_text(label) for label in np.asarray(y).tolist()]
+        self.y = self._labels(np.asarray(y))
         self.groups = None if groups is None else [str(group) for group in groups]
         for name, column in (("labels", self.y), ("groups", self.groups)):
             if column is not None and len(column) != len(self.x):
                 raise InputError(f"{origin}: {len(self.x)} series but {len(column)} {name}")
         self.lengths = self._lengths()
+        if np.isinf(self.x).any():
+            row, step, channel = np.argwhere(np.isinf(self.x))[0]
+            raise InputError(
+                f"{origin}: row {row} has an infinite value at step {step}, channel {channel}"
+            )
+
+    def _labels(self, y: np.ndarray) -> list[str]:
+        if y.ndim != 1:
+            raise InputError(f"{self.origin}: y has shape {y.shape}, expected one label per series")
+        labels = [label_text(label) for label in y.tolist()]
+        if "nan" in labels:
+            raise InputError(f"{self.origin}: row {labels.index('nan')} has no label (NaN)")
+        return labels
 
     def _lengths(self) -> np.ndarray:
         real: NDArray[np.bool_] = np.asarray(~np.isnan(self.x).all(axis=2))
@@ -101,12 +117,14 @@ class SeriesTensors(Dataset[Batch]):
 
 
 def label_text(label: object) -> str:
-    """A label as text; 1, 1.0, '1' and '1.0' are one label."""
-    try:
-        number = float(label)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return str(label).strip()
-    return str(int(number)) if number.is_integer() else str(number)
+    """A label as text; 1, 1.0 and '1.0' are one label, '007' and '7' are two."""
+    if isinstance(label, bytes):
+        label = label.decode()
+    text = str(label).strip()
+    if isinstance(label, float) or WRITTEN_FLOAT.fullmatch(text):
+        number = float(text)
+        return str(int(number)) if number.is_integer() else str(number)
+    return text
 
 
 def _block(x: Sequence[ArrayLike] | np.ndarray) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def zero(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
@@ -42,6 +43,8 @@ class BatchNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(x)
         steps = rearrange(x, "b d t -> b t d")
+        if len(steps[mask]) < 2:  # a single step has no deviation
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
         real = super().forward(steps[mask])
         spread = real.new_zeros(steps.shape).masked_scatter(mask.unsqueeze(-1), real)
         return rearrange(spread, "b t d -> b d t")

@@ -81,11 +81,6 @@ class SeriesPipeline:
         empty = np.flatnonzero(np.isnan(x).all(axis=(0, 1)))
         if len(empty):
             raise InputError(f"channel {empty[0]} holds only missing values: remove it")
-        if np.isinf(x).any():
-            row, step, channel = np.argwhere(np.isinf(x))[0]
-            raise InputError(
-                f"series {row} has an infinite value at step {step}, channel {channel}"
-            )
         self.mean = np.asarray(np.nanmean(x, axis=(0, 1), dtype=np.float64))
         self.deviation = _not_zero(np.nanstd(x, axis=(0, 1), dtype=np.float64))
         self.classes = sorted(set(labels), key=_by_number)

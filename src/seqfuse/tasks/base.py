@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from seqfuse.metrics import BatchMean
+from seqfuse.plain.errors import InputError
 from seqfuse.shapes import Batch, Output
 
 Scheduler = Callable[[Optimizer, int], dict[str, Any]]
@@ -102,15 +103,24 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self.record)
+        checkpoint["total_steps"] = self.total_steps
         metrics = self.trainer.callback_metrics
         checkpoint["logged"] = {name: value.detach().cpu() for name, value in metrics.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._logged = checkpoint.get("logged", {})
+        planned = checkpoint.get("total_steps", self.total_steps)
+        if getattr(self.scheduler, "has_end", False) and planned != self.total_steps:
+            raise InputError(
+                f"this schedule was made for {planned} steps, not {self.total_steps}: "
+                "resume without changing how long the run is"
+            )
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.net.parameters())
         schedule = {"name": "train/lr", **self.scheduler(optimizer, self.total_steps)}
+        if schedule.get("monitor", "").startswith("val/"):
+            schedule["frequency"] = self.trainer.check_val_every_n_epoch
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @property
@@ -121,11 +131,9 @@ class Task(LightningModule):
         too early, and a resumed one would then lose its place.
         """
         trainer = self.trainer
-        if trainer.max_steps > 0:
-            return trainer.max_steps
-        if trainer.max_epochs is None or trainer.max_epochs < 1:
-            return 0
-        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
-        limit = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        return trainer.max_epochs * math.ceil(batches / trainer.accumulate_grad_batches)
+        steps = trainer.max_steps if trainer.max_steps > 0 else math.inf
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            batches = trainer.datamodule.num_batches  # type: ignore[attr-defined]
+            each = math.ceil(batches / trainer.accumulate_grad_batches)
+            steps = min(steps, trainer.max_epochs * each)
+        return 0 if steps == math.inf else int(steps)

@@ -1,0 +1,49 @@
+"""Loaders that can go on in the middle of an epoch."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from seqfuse.shapes import Batch
+
+
+class Loader(DataLoader[Batch]):
+    """Knows how far it is in an epoch, so that a resumed run goes on from there."""
+
+    num_batches = 0
+    """Batches in an epoch, if fewer than there are."""
+    _done = 0
+    _skip = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self._done, self._skip = self._skip, 0
+        for batch in islice(super().__iter__(), self._done, None):
+            self._done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"done": self._done % (self.num_batches or len(self))}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._skip = state_dict["done"]
+
+
+class EpochShuffle(Sampler[int]):
+    """A new order each epoch that depends on the seed and the epoch alone."""
+
+    def __init__(self, size: int, seed: int):
+        self.size = size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+    def __len__(self) -> int:
+        return self.size

@@ -1,0 +1,47 @@
+"""What the trainer's settings mean together, worked out before anything is built."""
+
+from typing import Any
+
+import torch
+
+from seqfuse.plain.errors import InputError
+
+Config = dict[str, Any]
+
+
+def precision(trainer: Config) -> str:
+    """What `auto` means on this machine."""
+    wanted = str(trainer["precision"])
+    return wanted if wanted != "auto" else "16-mixed" if _on_gpu(trainer) else "32-true"
+
+
+def _on_gpu(trainer: Config) -> bool:
+    return torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
+
+
+def validates(config: Config) -> bool:
+    """Whether the run has a validation split to look at."""
+    return config["data"].get("num_folds", 1) > 0 and config["trainer"]["limit_val_batches"] != 0
+
+
+def check_trainer(config: Config, node: Config) -> None:
+    """Checks what Lightning would notice late, or with a traceback.
+
+    Raises:
+        InputError: a knob is out of range, or a monitor is never logged.
+    """
+    if node["precision"] == "16-mixed" and not _on_gpu(node):
+        raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
+    for knob in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
+        if node[knob] < 1:
+            raise InputError(f"trainer.{knob}={node[knob]} must be at least 1")
+    clip = node.get("gradient_clip_val")
+    if clip is not None and clip <= 0:
+        raise InputError(f"trainer.gradient_clip_val={clip} must be above 0: or type clip=none")
+    names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
+    names = [*names, "train/loss"] if validates(config) else ["train/loss"]
+    for key in ("task", "scheduler"):
+        monitor = config[key].get("monitor", "train/loss")
+        if monitor not in names:
+            why = "" if validates(config) else ", as there is no validation"
+            raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
