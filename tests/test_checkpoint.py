@@ -122,7 +122,7 @@ def test_interpolations_cannot_smuggle_targets(
 
     path = altered(best, tmp_path / "evil.ckpt", change)
     if where != "recipe":
-        with pytest.raises(InputError, match="holds the interpolation"):
+        with pytest.raises(InputError, match="config holds .* nothing was built"):
             seqfuse.load(path)
     code, _, err = command(evaluate_main, f"ckpt={path}", "trainer=cpu")
     assert code == 1, err

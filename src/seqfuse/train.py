@@ -38,6 +38,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
         InputError: a mistake in the config or the data; its message is one line.
     """
     from seqfuse import build, runs  # slow: torch and lightning
+    from seqfuse.callbacks.idle import skip_idle_hooks
 
     recipe = runs.prepare(recipe, run)
     build.rehearse(recipe)
@@ -55,6 +56,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
         runs.check_resumed(config)
     else:
         runs.write_config(recipe, run)
+    skip_idle_hooks(trainer, task)
     runs.announce(task, data, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)
     metrics = runs.metrics(trainer)

@@ -1,0 +1,70 @@
+"""What the benchmarks share: their arguments, fresh processes, tables and records."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+TRAIN = str(Path(sys.executable).with_name("seqfuse-train"))
+PACKAGES = ("torch", "lightning", "hydra-core", "seqfuse")
+
+
+def arguments(name: str, about: str | None, **numbers: int | None) -> argparse.Namespace:
+    """Reads the command line: `--out`, and one whole number for each of `numbers`."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m tests.benchmarks.{name}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=Path("logs", "benchmarks", f"{name}.json"))
+    for number, default in numbers.items():
+        parser.add_argument(f"--{number}", type=int, default=default)
+    return parser.parse_args()
+
+
+def call(command: Sequence[str], folder: str | Path) -> str:
+    """Runs a command in a folder and returns what it printed; shows its errors if it fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+    done.check_returncode()
+    return done.stdout
+
+
+def medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The middle of each row of samples."""
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def table(samples: Mapping[str, Sequence[float]], unit: str) -> None:
+    """Prints median, least and most of each row of samples."""
+    width = max(map(len, samples))
+    print(f"{unit:<{width}}  {'median':>8}  {'least':>8}  {'most':>8}")
+    for name, middle in medians(samples).items():
+        least, most = min(samples[name]), max(samples[name])
+        print(f"{name:<{width}}  {middle:>8.3f}  {least:>8.3f}  {most:>8.3f}")
+
+
+def write(out: Path, **content: Any) -> None:
+    """Writes the results, and the machine they hold for, as JSON."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({**content, "machine": _machine()}, indent=2) + "\n")
+    print(f"written to {out}")
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        # Above the number of cores, others were at work and times are too long.
+        "load": os.getloadavg()[0],
+        "versions": {name: version(name) for name in PACKAGES},
+    }

@@ -1,0 +1,64 @@
+"""Training loops without Lightning, that `epoch.py` holds it against."""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from seqfuse.data.module import DataModule
+from seqfuse.data.series import SeriesTensors
+from seqfuse.shapes import Batch
+from seqfuse.tasks.base import Task
+
+
+class Bare:
+    """A plain loop over a copy of the task's net."""
+
+    def __init__(self, task: Task, loader: DataLoader[Batch]):
+        self.net: nn.Module = copy.deepcopy(task.net).train()
+        self.loss = task.loss
+        self.optimizer = task.optimizer(self.net.parameters())
+        self.loader = loader
+
+    def epoch(self) -> Iterator[None]:
+        """One step for each `next`."""
+        for batch in self.loader:
+            yield self.use(self.step(batch))
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        loss = self.loss(self.net(batch.x, batch.mask).prediction, batch.y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimizer.step()
+        return loss
+
+    def use(self, loss: torch.Tensor) -> None:
+        """Logs nothing."""
+
+
+class PerSample(Dataset[Batch]):
+    """One sample at a time: no `__getitems__`, so the loader collates."""
+
+    def __init__(self, tensors: SeriesTensors):
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, i: int) -> Batch:
+        return self.tensors[i]
+
+
+class Classic(Bare):
+    """The same over a loader of single samples, with `loss.item()` in every step."""
+
+    def __init__(self, task: Task, data: DataModule):
+        samples = PerSample(data.tensors("train"))
+        super().__init__(task, DataLoader(samples, int(data.batch_size), shuffle=True))
+        self.total = 0.0
+
+    def use(self, loss: torch.Tensor) -> None:
+        self.total += loss.item()
