@@ -1,5 +1,6 @@
 """Callbacks that end a run early without losing it."""
 
+import math
 import os
 import signal
 from types import FrameType
@@ -15,19 +16,11 @@ from seqfuse.plain.errors import InputError, Interrupted
 class NanGuard(Callback):
     """Stops at the first loss that is not a number, before it reaches the weights."""
 
-    def __init__(self) -> None:
-        self.batch_idx = 0
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        self.batch_idx = batch_idx
-
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        if not torch.isfinite(loss):
-            self._stop(trainer, loss, f"in batch {self.batch_idx}")
+        if not math.isfinite(loss.item()):
+            self._stop(trainer, loss, f"in batch {trainer.fit_loop.batch_idx}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = trainer.callback_metrics.get("val/loss")
