@@ -24,8 +24,8 @@ class BatchMean(Metric):
         self.add_state("items", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, value: Tensor, items: int) -> None:
-        self.total += value * items
-        self.items += items
+        self.total.add_(value, alpha=items)
+        self.items.add_(items)
 
     def compute(self) -> Tensor:
         return self.total / self.items

@@ -1,15 +1,16 @@
-"""Seconds of one training epoch: Lightning, a bare loop and the classic per-sample loop.
+"""Seconds of one training epoch: Lightning, a bare loop and per-sample loops.
 
 10,000 synthetic series, `model=base`, batches of 32 and of 256, on the CPU. `lightning` is
 `fit` as `seqfuse-train` does it, with its loggers, callbacks and progress bar; `bare` is the
-same net, loader, optimizer and clipping in a plain loop that logs nothing; `classic` loads
-sample by sample, collates, and reads `loss.item()` in every step.
+same net, loader, optimizer and clipping in a plain loop that logs nothing; `per-sample` loads
+sample by sample, collates, and reads `loss.item()` in every step; `classic` does so with the
+optimizer that people write, `torch.optim.Adam(parameters, lr)`, where ours is fused.
 
     python -m tests.benchmarks.epoch [--rounds 5] [--threads 1] [--out file.json]
 
-The three take turns of a few steps in one process; a round is an epoch of each. Ratios are
+They take turns of a few steps in one process; a round is an epoch of each. Ratios are
 medians of the ratios within a round. On a machine that others use, give `--threads 1`: threads
-that wait for a core taken away can make any of the three ten times slower.
+that wait for a core taken away can make any of them ten times slower.
 """
 
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -33,7 +35,7 @@ from tests.benchmarks import common
 from tests.benchmarks.loops import Bare, Classic
 
 BATCH_SIZES = (32, 256)
-# Steps at a time: so few that a busy spell of the machine meets all three alike.
+# Steps at a time: so few that a busy spell of the machine meets all alike.
 TURN = 8
 RUN = (
     "data=synthetic",
@@ -73,7 +75,13 @@ def measure(batch_size: int, rounds: int, threads: int | None) -> dict[str, Samp
     more += [f"callbacks.progress_bar.seconds={0.5 if sys.stderr.isatty() else 0.025}"]
     with tempfile.TemporaryDirectory() as folder:
         task, data, trainer = prepared([*RUN, *more], Path(folder), threads)
-        turns = Turns({"bare": Bare(task, data.train_dataloader()), "classic": Classic(task, data)})
+        plain = partial(torch.optim.Adam, lr=1e-3)
+        loops = {
+            "bare": Bare(task, data.train_dataloader()),
+            "per-sample": Classic(task, data),
+            "classic": Classic(task, data, plain),
+        }
+        turns = Turns(loops)
         trainer.callbacks.append(turns)  # type: ignore[attr-defined]
         skip_idle_hooks(trainer, task)
         trainer.fit(task, datamodule=data)

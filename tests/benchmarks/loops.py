@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,11 +54,17 @@ class PerSample(Dataset[Batch]):
 
 
 class Classic(Bare):
-    """The same over a loader of single samples, with `loss.item()` in every step."""
+    """As most people write it: single samples, `loss.item()` in every step.
 
-    def __init__(self, task: Task, data: DataModule):
+    Args:
+        optimizer: in place of the task's, called with the parameters.
+    """
+
+    def __init__(self, task: Task, data: DataModule, optimizer: Any = None):
         samples = PerSample(data.tensors("train"))
         super().__init__(task, DataLoader(samples, int(data.batch_size), shuffle=True))
+        if optimizer is not None:
+            self.optimizer = optimizer(self.net.parameters())
         self.total = 0.0
 
     def use(self, loss: torch.Tensor) -> None:

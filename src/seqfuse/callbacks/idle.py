@@ -1,6 +1,7 @@
 """Spares a step the hooks that do nothing."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
 STEP_HOOKS = (
     "on_train_batch_start",
@@ -13,13 +14,22 @@ STEP_HOOKS = (
 
 
 def skip_idle_hooks(trainer: Trainer, task: LightningModule) -> None:
-    """Takes away hooks of a step that a callback or the task inherits and does not use.
+    """Takes away hooks of a step that a callback or the task does not use.
 
-    Lightning opens a profiler context for each, used or not: 0.4 ms of a step of 16 ms with
-    the default callbacks. It passes over a hook that cannot be called.
+    Lightning opens a profiler context for each, used or not: together 0.6 ms of a step of
+    15 ms with the default callbacks. It passes over a hook that cannot be called.
     """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for hook in STEP_HOOKS:
-        owners = [(one, Callback) for one in trainer.callbacks]  # type: ignore[attr-defined]
-        for owner, base in [*owners, (task, LightningModule)]:
-            if getattr(type(owner), hook) is getattr(base, hook):
+        for owner, base in [*((one, Callback) for one in callbacks), (task, LightningModule)]:
+            if getattr(type(owner), hook) is getattr(base, hook) or _waits(owner, hook):
                 setattr(owner, hook, None)
+
+
+def _waits(owner: object, hook: str) -> bool:
+    """Whether Lightning's own callback has the hook and, set as it is, does nothing in it."""
+    if isinstance(owner, ModelCheckpoint) and hook == "on_train_batch_end":
+        return owner._every_n_train_steps < 1 and owner._train_time_interval is None
+    if isinstance(owner, LearningRateMonitor) and hook == "on_train_batch_start":
+        return owner.logging_interval == "epoch"
+    return False
