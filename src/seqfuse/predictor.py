@@ -88,4 +88,4 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor:
         InputError: the checkpoint cannot be read or trusted.
     """
     task, data, _ = build.load(ckpt, trust)
-    return Predictor(task.net, data.pipeline)  # type: ignore[arg-type]
+    return Predictor(task.net, data.splits.pipeline)  # type: ignore[arg-type]

@@ -81,13 +81,12 @@ def check_resumed(config: build.Config) -> None:
 def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
     """Prints what is about to be trained on what."""
     parameters = sum(p.numel() for p in task.net.parameters() if p.requires_grad)
-    sizes = data.sizes()
-    val = len(data.tensors("val")) if data.has_validation else 0
+    splits = data.splits
+    val = len(data.tensors("val")) if splits.has_validation else 0
     print(
-        f"data        {data.raw('train').origin}\n"
-        f"            {len(data.tensors('train')):,} series to train on, {val:,} to validate, "
-        f"up to {data.num_steps} steps, {sizes['channels']} channels, "
-        f"{sizes['num_classes']} classes\n"
+        f"data        {splits.origin}\n"
+        f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val:,} to "
+        f"validate, {splits.describe()}\n"
         f"net         {parameters:,} parameters, {trainer.precision} on "
         f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}",
         flush=True,

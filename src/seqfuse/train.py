@@ -46,7 +46,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    filled = build.fill(recipe, data.sizes(), data.num_steps)
+    filled = build.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(filled)
     task = build.build_task(config)
     task.record = {"config": config, "recipe": build.unresolved(filled)}

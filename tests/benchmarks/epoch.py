@@ -111,7 +111,7 @@ def prepared(words: list[str], run: Path, threads: int | None) -> tuple[Task, Da
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    recipe = build.fill(recipe, data.sizes(), data.num_steps)
+    recipe = build.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(recipe)
     task = build.build_task(config)
     task.record = {"config": config, "recipe": build.unresolved(recipe)}

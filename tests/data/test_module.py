@@ -8,6 +8,7 @@ import torch
 
 from seqfuse.data.module import DataModule, EpochShuffle
 from seqfuse.data.series import Series, label_text
+from seqfuse.data.splits import Folds
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
 
@@ -28,7 +29,9 @@ class Toy:
 
 
 def module(dataset: Toy | None = None, **knobs) -> DataModule:
-    data = DataModule(dataset or Toy(), SeriesPipeline(), **{"batch_size": 8, **knobs})
+    loading = {k: knobs.pop(k) for k in ("batch_size", "num_workers") if k in knobs}
+    folds = Folds(dataset or Toy(), SeriesPipeline(), **knobs)
+    data = DataModule(folds, **{"batch_size": 8, **loading})
     data.setup("fit")
     return data
 
@@ -54,8 +57,8 @@ def test_groups_are_kept_whole(split: str) -> None:
 
 def test_scaling_is_fitted_on_training_rows_alone() -> None:
     data = module()
-    raw = data.raw("train").take(data.tensors("train").index.numpy())
-    np.testing.assert_allclose(data.pipeline.mean, np.nanmean(raw.x, axis=(0, 1)), rtol=1e-6)
+    raw = data.splits.raw("train").take(data.tensors("train").index.numpy())
+    np.testing.assert_allclose(data.splits.pipeline.mean, np.nanmean(raw.x, axis=(0, 1)), rtol=1e-6)
 
 
 def test_the_test_split_is_opened_only_for_testing() -> None:
@@ -70,7 +73,7 @@ def test_the_test_split_is_opened_only_for_testing() -> None:
 def test_no_validation() -> None:
     data = module(num_folds=0)
     assert len(data.tensors("train")) == 30
-    assert not data.has_validation
+    assert not data.splits.has_validation
 
 
 def test_a_batch_is_sliced_and_cut_to_its_longest() -> None:
@@ -118,7 +121,7 @@ def test_sizes() -> None:
 
 def test_state_is_enough_to_transform() -> None:
     data = module()
-    other = DataModule(Toy(), SeriesPipeline())
+    other = DataModule(Folds(Toy(), SeriesPipeline()))
     other.load_state_dict(data.state_dict())
     torch.testing.assert_close(other.tensors("test").x, data.tensors("test").x)
     assert other.batch_size == 8

@@ -98,7 +98,7 @@ class ClassFigures(Callback):
                 self._examples[label] = (signal, weights, guess, int(batch.index[i]))
 
     def _draw(self, trainer: Trainer, stage: str) -> None:
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = trainer.datamodule.splits.pipeline.classes  # type: ignore[attr-defined]
         truth = np.concatenate([y.numpy() for y in self._truth])
         probabilities = np.concatenate([p.numpy() for p in self._probabilities])
         examples = [

@@ -50,7 +50,7 @@ class Provenance(Callback):
             "threads": torch.get_num_threads(),
             "precision": str(trainer.precision),
             "git": git_state(),
-            "data": dict(trainer.datamodule.fingerprints),  # type: ignore[attr-defined]
+            "data": dict(trainer.datamodule.splits.fingerprints),  # type: ignore[attr-defined]
         }
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,7 +66,7 @@ class Provenance(Callback):
         path = Path(trainer.default_root_dir) / "provenance.json"
         if trainer.is_global_zero and path.is_file():
             known = json.loads(path.read_text())
-            known["runs"][-1]["data"] = dict(trainer.datamodule.fingerprints)  # type: ignore[attr-defined]
+            known["runs"][-1]["data"] = dict(trainer.datamodule.splits.fingerprints)  # type: ignore[attr-defined]
             _write(path, known)
 
     def _add(self, trainer: Trainer, values: dict[str, float]) -> None:
