@@ -21,7 +21,18 @@ from seqfuse.settings import check_trainer, precision, validates
 from seqfuse.tasks.base import Task
 
 Config = dict[str, Any]
-ANY_SIZES = {"channels": 1, "num_classes": 2, "class_counts": [1, 1], "batch_size": 1}
+ANY_SIZES = {
+    "channels": 1,
+    "num_classes": 2,
+    "class_counts": [1, 1],
+    "batch_size": 1,
+    "num_targets": 1,
+    "num_known": 0,
+    "naive_errors": [1.0],
+}
+OURS = ("monitor", "mode", "quantiles")
+"""Knobs of a task that others read."""
+FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 MOMENTS = {
     "checkpoint": "save_on_train_epoch_end",
     "last_checkpoint": "save_on_train_epoch_end",
@@ -75,8 +86,9 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
                 )
             raise InputError(message)
         recipe.data[size] = value
-    for key, size in (("model.in_channels", "channels"), ("model.head.num_classes", "num_classes")):
-        if size in sizes and OmegaConf.select(recipe, key) != sizes[size]:
+    for key, size in FOLLOW.items():
+        known = OmegaConf.select(recipe, key) is not None
+        if known and size in sizes and OmegaConf.select(recipe, key) != sizes[size]:
             raise InputError(f"{key} follows data.{size}: leave it out")
     return recipe
 
@@ -109,19 +121,30 @@ def build_data(config: Config) -> DataModule:
 def build_net(model: Config) -> Net:
     """Joins the parts: each is told the width of the one before it."""
     width = model["in_channels"]
-    parts: dict[str, Any] = {}
+    frame = _part(model, "frame", in_channels=width)
+    width = getattr(frame, "out_channels", width)
+    parts: dict[str, Any] = {"frame": frame}
     for name in ("stem", "cnn", "lstm"):
         parts[name] = _part(model, name, in_channels=width)
         width = getattr(parts[name], "out_channels", width)
         if name == "cnn":
             parts["skip"] = _part(model, "skip", in_channels=width)
-    parts["attention"] = _part(model, "attention", in_channels=width)
+    parts["attention"] = _part(model, "attention", in_channels=width, **_segments(model, frame))
     width = getattr(parts["attention"], "out_channels", width)
     width += getattr(parts["skip"], "out_channels", 0)
     queries = getattr(parts["attention"], "num_queries", 1)
-    parts["head"] = _part(model, "head", in_channels=width, num_queries=queries)
+    folded = {"num_targets": 1} if frame and "num_targets" in model["head"] else {}
+    parts["head"] = _part(model, "head", in_channels=width, num_queries=queries, **folded)
     parts["init"] = _part(model, "init")
     return Net(**parts)
+
+
+def _segments(model: Config, frame: Any) -> dict[str, int]:
+    """What an attention leaves at `auto`: a query per output segment, and the context."""
+    found = {"num_queries": 1, "context_channels": 0}
+    found = {name: getattr(frame, name, value) for name, value in found.items()}
+    node = model.get("attention") or {}
+    return {name: value for name, value in found.items() if node.get(name) == "auto"}
 
 
 def _part(model: Config, name: str, **wired: int) -> Any:
@@ -130,7 +153,7 @@ def _part(model: Config, name: str, **wired: int) -> Any:
 
 def build_task(config: Config) -> Task:
     """Net, loss, metrics, optimizer and schedule."""
-    node = {key: value for key, value in config["task"].items() if key not in ("monitor", "mode")}
+    node = {key: value for key, value in config["task"].items() if key not in OURS}
     optimizer = dict(config["optimizer"])
     if "fused" in optimizer and precision(config["trainer"]) in ("16-mixed", "bf16-mixed"):
         optimizer["fused"] = False  # Lightning does not clip for an optimizer that unscales itself
@@ -149,6 +172,8 @@ def build_trainer(config: Config) -> Trainer:
     node["precision"] = precision(node)
     check_trainer(config, node)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
+    if set(callbacks) == {"figures"}:  # of the task, and callbacks=none was chosen
+        callbacks = {}
     loggers = {k: v for k, v in (config.get("logger") or {}).items() if v}
     if not node["enable_progress_bar"]:
         callbacks.pop("progress_bar", None)

@@ -38,6 +38,7 @@ def offer_recipe() -> None:
         try:
             node = {key: recipe[key] for key in ("data", "seed", "paths")}
             node["trainer"] = {key: trainer[key] for key in ("precision", "num_threads")}
+            node["callbacks"] = {"figures": content["config"]["callbacks"].get("figures")}
         except (KeyError, TypeError) as error:
             raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
     store = ConfigStore.instance()

@@ -42,6 +42,74 @@ class CrossEntropy(nn.Module):
         return F.cross_entropy(prediction, y, self.weight, label_smoothing=self.label_smoothing)
 
 
+class Pinball(nn.Module):
+    """Pinball loss (Koenker & Bassett 1978), the mean over quantiles and observed targets.
+
+    Args:
+        quantiles: above 0 and below 1, in order.
+
+    Raises:
+        ValueError: they are not.
+    """
+
+    levels: Tensor
+
+    def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9)):
+        super().__init__()
+        check_quantiles(quantiles)
+        self.register_buffer("levels", torch.tensor(quantiles), persistent=False)
+
+    def forward(
+        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+    ) -> Float[Tensor, ""]:
+        error, observed = _errors(prediction, y)
+        loss = torch.maximum(self.levels * error, (self.levels - 1) * error)
+        return _mean(loss.mean(dim=-1), observed)
+
+
+class AbsoluteError(nn.Module):
+    """The mean absolute error of the middle output, over observed targets."""
+
+    def forward(
+        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+    ) -> Float[Tensor, ""]:
+        error, observed = _errors(middle(prediction).unsqueeze(-1), y)
+        return _mean(error.squeeze(-1).abs(), observed)
+
+
+class SquaredError(nn.Module):
+    """The mean squared error of the middle output, over observed targets."""
+
+    def forward(
+        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+    ) -> Float[Tensor, ""]:
+        error, observed = _errors(middle(prediction).unsqueeze(-1), y)
+        return _mean(error.squeeze(-1).square(), observed)
+
+
+def middle(prediction: Float[Tensor, "*b p"]) -> Float[Tensor, "*b"]:
+    """The output in the middle: the median, where the others are quantiles."""
+    return prediction[..., prediction.shape[-1] // 2]
+
+
+def check_quantiles(quantiles: Sequence[float]) -> None:
+    """Raises ValueError unless they rise from above 0 to below 1 around 0.5."""
+    if list(quantiles) != sorted({q for q in quantiles if 0 < q < 1}):
+        raise ValueError(f"quantiles={list(quantiles)} must rise, above 0 and below 1")
+    if len(quantiles) % 2 == 0 or quantiles[len(quantiles) // 2] != 0.5:
+        raise ValueError(f"quantiles={list(quantiles)} must have 0.5 in the middle")
+
+
+def _errors(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(b h k p) errors, 0 where the target (b h k) is missing, and where it is not."""
+    observed = ~y.isnan()
+    return (y.nan_to_num().unsqueeze(-1) - prediction) * observed.unsqueeze(-1), observed
+
+
+def _mean(loss: Tensor, observed: Tensor) -> Tensor:
+    return loss.sum() / observed.sum().clamp(min=1)
+
+
 def _weights(class_weights: str | Sequence[float], counts: Sequence[int]) -> Tensor | None:
     if isinstance(class_weights, str):
         if class_weights == "none":

@@ -14,15 +14,15 @@ from seqfuse.callbacks.plots import Example, attention, confusion_matrix, pixels
 from seqfuse.shapes import Batch
 
 
-class ClassFigures(Callback):
-    """Confusion matrix, reliability diagram and attention, at ends of epochs only.
+class Figures(Callback):
+    """Figures at ends of epochs only; what they show is collected batch by batch.
 
     Every `every_n_epochs` epochs for validation, and once for test; to TensorBoard and,
     for test, to `figures/` in the run folder.
 
     Args:
         every_n_epochs: 0 draws for test only.
-        max_panels: classes in the attention figure.
+        max_panels: examples in a figure.
     """
 
     def __init__(self, every_n_epochs: int = 20, max_panels: int = 12):
@@ -30,18 +30,25 @@ class ClassFigures(Callback):
             raise ValueError("every_n_epochs must be at least 0 and max_panels at least 1")
         self.every_n_epochs = every_n_epochs
         self.max_panels = max_panels
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
-        self._truth: list[Tensor] = []
-        self._probabilities: list[Tensor] = []
-        self._examples: dict[int, tuple[np.ndarray, np.ndarray, int, int]] = {}
+    def clear(self) -> None:
+        """Forgets what was collected."""
+        raise NotImplementedError
+
+    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
+        """Takes from a batch what the figures need."""
+        raise NotImplementedError
+
+    def draw(self, trainer: Trainer) -> dict[str, Figure]:
+        """The figures, by name; none if nothing was collected."""
+        raise NotImplementedError
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clear()
+        self.clear()
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clear()
+        self.clear()
 
     def on_validation_batch_end(
         self,
@@ -52,8 +59,8 @@ class ClassFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._due(trainer):
-            self._collect(pl_module, outputs, batch)
+        if self._due(trainer) and not dataloader_idx:
+            self.collect(trainer, outputs, batch)
 
     def on_test_batch_end(
         self,
@@ -65,39 +72,50 @@ class ClassFigures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if trainer.is_global_zero:
-            self._collect(pl_module, outputs, batch)
+            self.collect(trainer, outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._due(trainer) and self._truth:
-            self._draw(trainer, "val")
+        if self._due(trainer):
+            self._keep(trainer, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and self._truth:
-            self._draw(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
+        if trainer.is_global_zero:
+            self._keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
 
     def _due(self, trainer: Trainer) -> bool:
         if trainer.sanity_checking or not trainer.is_global_zero or not self.every_n_epochs:
             return False
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
-    def _collect(
-        self, pl_module: LightningModule, outputs: dict[str, Tensor], batch: Batch
-    ) -> None:
+    def _keep(self, trainer: Trainer, stage: str) -> None:
+        for name, figure in self.draw(trainer).items():
+            _keep(trainer, figure, stage, name)
+        self.clear()
+
+
+class ClassFigures(Figures):
+    """Confusion matrix, reliability diagram, and attention over one series per class."""
+
+    def clear(self) -> None:
+        self._truth: list[Tensor] = []
+        self._probabilities: list[Tensor] = []
+        self._examples: dict[int, tuple[np.ndarray, np.ndarray, int, int]] = {}
+
+    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
         probabilities = outputs["prediction"].detach().float().softmax(dim=-1).cpu()
         self._truth.append(batch.y.cpu())
         self._probabilities.append(probabilities)
-        stride = int(getattr(pl_module.net, "stride", 1))  # type: ignore[union-attr]
         for i, label in enumerate(batch.y.tolist()):
             if len(self._examples) < self.max_panels and label not in self._examples:
                 steps = int(batch.mask[i].sum())
                 signal = batch.x[i, :steps].float().cpu().numpy()
-                weights = outputs["weights"][i].detach().float().mean(dim=0).cpu().numpy()
-                weights = np.repeat(weights, stride)[:steps]
-                weights = weights / weights.sum()
+                weights = spread(outputs["weights"][i], steps, trainer)
                 guess = int(probabilities[i].argmax())
                 self._examples[label] = (signal, weights, guess, int(batch.index[i]))
 
-    def _draw(self, trainer: Trainer, stage: str) -> None:
+    def draw(self, trainer: Trainer) -> dict[str, Figure]:
+        if not self._truth:
+            return {}
         classes = trainer.datamodule.splits.pipeline.classes  # type: ignore[attr-defined]
         truth = np.concatenate([y.numpy() for y in self._truth])
         probabilities = np.concatenate([p.numpy() for p in self._probabilities])
@@ -105,14 +123,19 @@ class ClassFigures(Callback):
             Example(signal, weights, _title(classes[label], classes[guess], row))
             for label, (signal, weights, guess, row) in sorted(self._examples.items())
         ]
-        figures = {
+        return {
             "confusion_matrix": confusion_matrix(truth, probabilities.argmax(axis=1), classes),
             "reliability": reliability(truth, probabilities),
             "attention": attention(examples),
         }
-        self._clear()
-        for name, figure in figures.items():
-            _keep(trainer, figure, stage, name)
+
+
+def spread(weights: Tensor, steps: int, trainer: Trainer) -> np.ndarray:
+    """(q t') attention of one series, its mean over queries repeated to (steps) input steps."""
+    stride = int(getattr(trainer.lightning_module.net, "stride", 1))  # type: ignore[union-attr]
+    mean = weights.detach().float().mean(dim=0).cpu().numpy()
+    repeated = np.repeat(mean, stride)[:steps]
+    return repeated / repeated.sum()
 
 
 def _title(label: str, guess: str, row: int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 MAX_TICKS = 30
+BANDS = (80, 95)
 COLOURS = ("#1b4f72", "#0b7a5b", "#6c3483")
 SHADING = LinearSegmentedColormap.from_list("shading", ["#ffffff", "#fdd0a2", "#fd9a4e"])
 
@@ -23,6 +25,26 @@ class Example(NamedTuple):
     """(t c) as the net got it, without padding."""
     weights: NDArray[np.float32]
     """(t) attention per step."""
+    title: str
+
+
+class Panel(NamedTuple):
+    """One forecast beside what happened, in the user's units."""
+
+    time: NDArray[np.datetime64]
+    """(t + h)"""
+    history: NDArray[np.float64]
+    """(t)"""
+    truth: NDArray[np.float64]
+    """(h)"""
+    prediction: NDArray[np.float64]
+    """(h p) quantiles in order."""
+    levels: Sequence[float]
+    """(p) which."""
+    weights: NDArray[np.float32]
+    """(t) attention."""
+    steps: int
+    """Of the whole look-back, over which attention sums to 1."""
     title: str
 
 
@@ -104,6 +126,50 @@ def attention(examples: Sequence[Example], max_channels: int = 3) -> Figure:
     part = f" (first {shown} of {channels} channels)" if shown < channels else ""
     figure.supylabel(f"scaled value{part}", fontsize=9)
     return figure
+
+
+def forecasts(panels: Sequence[Panel]) -> Figure:
+    """One panel per window: history with attention behind it, truth, median and bands."""
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.4 * columns, 2.3 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid, panels, strict=False):
+        _forecast(axes, panel)
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8
+    )
+    return figure
+
+
+def _forecast(axes: Axes, panel: Panel) -> None:
+    past, quantiles = len(panel.history), panel.prediction
+    time, middle = panel.time, quantiles.shape[1] // 2
+    axes.plot(time[:past], panel.history, color=COLOURS[0], linewidth=1, label="history")
+    axes.plot(time[past:], panel.truth, color="#555555", linewidth=1, label="truth")
+    for i in range(middle):
+        level = round(100 * (1 - 2 * panel.levels[i]))
+        if level in BANDS:
+            ends = quantiles[:, i], quantiles[:, -1 - i]
+            shade = 0.18 if level == max(BANDS) else 0.3
+            label = f"{level} % band"
+            axes.fill_between(time[past:], *ends, color="#e67e22", alpha=shade, lw=0, label=label)
+    name = "median" if middle else "forecast"
+    axes.plot(time[past:], quantiles[:, middle], color="#d35400", linewidth=1.3, label=name)
+    low, high = axes.get_ylim()
+    edges = mdates.date2num(time[:past])
+    shading = (panel.weights * panel.steps)[None]  # 1 where every step is looked at alike
+    top = max(4.0, float(shading.max()))
+    extent = (edges[0], edges[-1], low, high)
+    axes.imshow(shading, extent=extent, aspect="auto", cmap=SHADING, vmin=0, vmax=top, zorder=-1)
+    axes.xaxis_date()
+    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    axes.set_xlim(edges[0], mdates.date2num(time[-1]))
+    axes.set_title(panel.title, fontsize=9)
+    axes.tick_params(labelsize=7)
 
 
 def _draw(panel: Axes, example: Example, channels: int, top: float) -> None:

@@ -5,11 +5,11 @@ real steps and are exactly 0 elsewhere.
 """
 
 import torch
-from einops import einsum, rearrange, repeat
+from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqfuse.nn.checks import positive
+from seqfuse.nn.checks import fraction, positive
 from seqfuse.nn.masking import lengths
 
 ReadOut = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
@@ -63,13 +63,65 @@ class MultiHead(nn.Module):
         self.merge = nn.Linear(in_channels, in_channels)
 
     def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
-        query = rearrange(self.queries, "q (h e) -> h q e", h=self.num_heads)
+        return self.look(self.queries.unsqueeze(0), states, mask)
+
+    def look(
+        self,
+        queries: Float[Tensor, "#b q d"],
+        states: Float[Tensor, "b t d"],
+        mask: Bool[Tensor, "b t"],
+    ) -> ReadOut:
+        """What the queries read; one set of queries serves every series, or each has its own."""
+        query = rearrange(queries, "b q (h e) -> b h q e", h=self.num_heads)
         key = rearrange(self.key(states), "b t (h e) -> b h t e", h=self.num_heads)
         value = rearrange(self.value(states), "b t (h e) -> b h t e", h=self.num_heads)
-        scores = einsum(query, key, "h q e, b h t e -> b h q t") * key.shape[-1] ** -0.5
+        scores = (query @ key.transpose(-1, -2)) * key.shape[-1] ** -0.5
         weights = _softmax(scores, mask.unsqueeze(1))
         read = rearrange(weights.to(value.dtype) @ value, "b h q e -> b q (h e)")
         return self.merge(read), weights.mean(dim=1)
+
+
+class Conditioned(MultiHead):
+    """Multi-head attention whose queries know the last state and a context.
+
+    Query q is a learned vector, plus linear maps of the last real state and of what is
+    known of output segment q beforehand.
+
+    Args:
+        in_channels: features of a state; a multiple of `num_heads`.
+        num_heads: heads, each over its share of the features.
+        num_queries: output segments.
+        context_channels: features of the context; 0 without one.
+        dropout: share of features dropped from what was read.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_heads: int = 4,
+        num_queries: int = 1,
+        context_channels: int = 0,
+        dropout: float = 0.0,
+    ):
+        super().__init__(in_channels, num_heads, num_queries)
+        fraction(dropout=dropout)
+        self.context_channels = context_channels
+        self.last = nn.Linear(in_channels, in_channels)
+        self.context = nn.Linear(context_channels, in_channels) if context_channels else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(  # type: ignore[override]
+        self,
+        states: Float[Tensor, "b t d"],
+        mask: Bool[Tensor, "b t"],
+        context: Float[Tensor, "b q e"] | None = None,
+    ) -> ReadOut:
+        last, _ = Last(states.shape[-1])(states, mask)
+        queries = self.queries + self.last(last)
+        if self.context is not None and context is not None:
+            queries = queries + self.context(context)
+        read, weights = self.look(queries, states, mask)
+        return queries + self.dropout(read), weights
 
 
 class Mean(nn.Module):

@@ -115,3 +115,38 @@ def _per_layer(depth: int, **knob: int | Sequence[int]) -> list[int]:
         raise ValueError(f"{name}={values} needs one number, or one for each of {depth} layers")
     positive(**{name: min(values)})
     return values
+
+
+class SegmentConv(nn.Module):
+    """A convolution whose kernel is its stride (Nie et al. 2023): each segment becomes a step.
+
+    Args:
+        in_channels: features that come in.
+        out_channels: features of a segment.
+        segment_size: steps of a segment; a partial last one counts.
+        dropout: share of features dropped.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int = 128,
+        segment_size: int = 48,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        positive(in_channels=in_channels, out_channels=out_channels, segment_size=segment_size)
+        fraction(dropout=dropout)
+        self.out_channels = out_channels
+        self.stride = segment_size
+        self.conv = nn.Linear(in_channels * segment_size, out_channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b u d"], Bool[Tensor, "b u"]]:
+        x = F.pad(x, (0, 0, 0, -x.shape[1] % self.stride))
+        segments = rearrange(x, "b (u s) c -> b u (s c)", s=self.stride)
+        mask = mask[:, :: self.stride]
+        h = self.dropout(F.relu(self.conv(segments)))
+        return h.masked_fill(~mask.unsqueeze(-1), 0.0), mask

@@ -1,5 +1,7 @@
 """Heads: read-out to prediction."""
 
+from collections.abc import Sequence
+
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,3 +30,39 @@ class ClassHead(nn.Module):
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b k"]:
         return self.linear(self.dropout(rearrange(queries, "b q d -> b (q d)")))
+
+
+class HorizonHead(nn.Module):
+    """The steps of a horizon, each query giving its segment.
+
+    Args:
+        in_channels: features of a query.
+        num_queries: segments the horizon is cut into; the last one may be cut short.
+        horizon: steps to forecast.
+        num_targets: channels to forecast; 1 where a frame folds channels into the batch.
+        quantiles: one output for each.
+        dropout: share of features dropped before the linear layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_queries: int = 1,
+        horizon: int = 96,
+        num_targets: int = 1,
+        quantiles: Sequence[float] = (0.5,),
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        positive(horizon=horizon, num_targets=num_targets)
+        fraction(dropout=dropout)
+        self.horizon = horizon
+        self.outputs = (num_targets, len(quantiles))
+        self.dropout = nn.Dropout(dropout)
+        steps = -(-horizon // num_queries)
+        self.linear = nn.Linear(in_channels, steps * num_targets * len(quantiles))
+
+    def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b h k p"]:
+        k, p = self.outputs
+        segments = self.linear(self.dropout(queries))
+        return rearrange(segments, "b q (s k p) -> b (q s) k p", k=k, p=p)[:, : self.horizon]

@@ -1,6 +1,7 @@
 """The net: stem, cnn, lstm, attention, head, in this order."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from einops import repeat
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
+from seqfuse.nn.frame import Entered
 from seqfuse.nn.masking import zero
 from seqfuse.shapes import Output
 
@@ -22,6 +24,7 @@ class Net(nn.Module):
         lstm: block (b t' d') to (b t' d'').
         attention: (b t' d'') to (b q d''); without one the mean over real steps is read.
         skip: a second read-out, of the CNN's features, joined to every query.
+        frame: enters before the stem and leaves after the head.
         init: sets the first weights; without one torch's own stay.
     """
 
@@ -33,9 +36,11 @@ class Net(nn.Module):
         lstm: nn.Module | None = None,
         attention: nn.Module | None = None,
         skip: nn.Module | None = None,
+        frame: nn.Module | None = None,
         init: Callable[[nn.Module], None] | None = None,
     ):
         super().__init__()
+        self.frame: Any = frame or Open()
         self.stem = stem or Pass()
         self.cnn = cnn or Pass()
         self.lstm = lstm or Pass()
@@ -46,16 +51,23 @@ class Net(nn.Module):
             init(self)
 
     def forward(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Output:
-        queries, weights = self.encode(x, mask)
-        return Output(self.head(queries), weights)
+        entered = self.frame.enter(x, mask)
+        queries, weights = self._read(entered)
+        prediction = self.frame.leave(self.head(queries), entered)
+        return Output(prediction, self.frame.gather(weights))
 
     def encode(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
         """All but the head: what was read, and the attention weights."""
+        return self._read(self.frame.enter(x, mask))
+
+    def _read(self, entered: Entered) -> tuple[Tensor, Tensor]:
+        x, mask = entered.x, entered.mask
         features, mask = self.cnn(*self.stem(zero(x, mask), mask))
         states, mask = self.lstm(features, mask)
-        queries, weights = self.attention(states, mask)
+        known = getattr(self.attention, "context_channels", 0)
+        queries, weights = self.attention(states, mask, *((entered.context,) if known else ()))
         if self.skip is not None:
             pooled, _ = self.skip(features, mask)
             pooled = repeat(pooled, "b r d -> b q (r d)", q=queries.shape[1])
@@ -66,6 +78,19 @@ class Net(nn.Module):
     def stride(self) -> int:
         """Input steps behind one attention weight."""
         return getattr(self.cnn, "stride", 1)
+
+
+class Open(nn.Module):
+    """No frame."""
+
+    def enter(self, x: Tensor, mask: Tensor) -> Entered:
+        return Entered(x, mask)
+
+    def leave(self, prediction: Tensor, entered: Entered) -> Tensor:
+        return prediction
+
+    def gather(self, weights: Tensor) -> Tensor:
+        return weights
 
 
 class Pass(nn.Module):

@@ -27,6 +27,7 @@ class Task(LightningModule):
         metrics: by name; each takes prediction and target.
         optimizer: called with the parameters.
         scheduler: called with the optimizer and the total number of steps.
+        calibrator: corrects predictions outside training; learns from a second validation loader.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Task(LightningModule):
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Scheduler,
+        calibrator: nn.Module | None = None,
     ):
         super().__init__()
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.calibrator = calibrator
         self.record: dict[str, Any] = {}
         """What a checkpoint holds beside the weights (see `seqfuse.checkpoint`)."""
         self._logged: dict[str, Tensor] = {}
@@ -57,17 +60,27 @@ class Task(LightningModule):
         return self.net(x, mask)
 
     def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
-        output = self.net(batch.x, batch.mask)
-        loss = self.loss(output.prediction, batch.y)
+        prediction, weights = self.net(batch.x, batch.mask)
+        loss = self.loss(prediction, batch.y)
         self.losses[f"{stage}_"].update(loss.detach(), len(batch.y))
         if stage != "train":
-            self.metrics[f"{stage}_"].update(output.prediction, batch.y)
-        return {"loss": loss, "prediction": output.prediction, "weights": output.weights}
+            prediction = self.calibrate(prediction)
+            # Metrics of baselines look at the input, too.
+            self.metrics[f"{stage}_"].update(prediction, batch.y, x=batch.x, mask=batch.mask)
+        return {"loss": loss, "prediction": prediction, "weights": weights}
+
+    def calibrate(self, prediction: Tensor) -> Tensor:
+        """The prediction as users get it."""
+        return prediction if self.calibrator is None else self.calibrator(prediction)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self._step(batch, "train")["loss"]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def validation_step(
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor] | None:
+        if dataloader_idx:
+            return self.calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)  # type: ignore[union-attr]
         return self._step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -81,6 +94,8 @@ class Task(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
+        if self.calibrator is not None:
+            self.calibrator.fit()  # type: ignore[operator]
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")

@@ -1,0 +1,57 @@
+"""Draws forecasts: history, truth, median and bands."""
+
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from seqfuse.callbacks.figures import Figures, spread
+from seqfuse.callbacks.plots import Panel, forecasts
+from seqfuse.data.windows import Windows
+from seqfuse.shapes import Batch
+
+
+class ForecastFigures(Figures):
+    """Windows from all over the split, each with another target, in the user's units."""
+
+    def clear(self) -> None:
+        self._panels: list[Panel] = []
+        self._seen = 0
+
+    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
+        module: Any = trainer.datamodule  # type: ignore[attr-defined]
+        split = module.evaluated if trainer.testing else "val"
+        total = len(module.tensors(split))
+        wanted = np.linspace(0, total - 1, min(self.max_panels, total)).round().astype(int)
+        for i in (wanted - self._seen).tolist():
+            if 0 <= i < len(batch.y):
+                prediction, weights = outputs["prediction"][i], outputs["weights"][i]
+                self._panels.append(self._panel(trainer, batch, i, prediction, weights))
+        self._seen += len(batch.y)
+
+    def _panel(
+        self, trainer: Trainer, batch: Batch, i: int, prediction: Tensor, weights: Tensor
+    ) -> Panel:
+        splits: Windows = trainer.datamodule.splits  # type: ignore[attr-defined]
+        pipeline, table = splits.pipeline, splits.table()
+        k, row, past = pipeline.num_targets, int(batch.index[i]), splits.look_back
+        target, shown = (k - 1 - len(self._panels)) % k, min(past, 3 * splits.horizon)
+        history = pipeline.undo(batch.x[i, past - shown : past, :k].float().cpu().numpy())
+        truth = pipeline.undo(batch.y[i].float().cpu().numpy())
+        quantiles = pipeline.undo(prediction.detach().float().cpu().numpy(), outputs=True)
+        task: Any = trainer.lightning_module
+        return Panel(
+            table.time[row - shown : row + splits.horizon],
+            history[:, target],
+            truth[:, target],
+            quantiles[:, target],
+            task.record["config"]["task"]["quantiles"],
+            spread(weights, past, trainer)[-shown:],
+            past,
+            f"{pipeline.columns[target]}, from {str(table.time[row]).replace('T', ' ')}",
+        )
+
+    def draw(self, trainer: Trainer) -> dict[str, Figure]:
+        return {"forecasts": forecasts(self._panels)} if self._panels else {}

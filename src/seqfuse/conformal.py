@@ -1,0 +1,73 @@
+"""Prediction intervals that hold what they promise, made right on data kept aside."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seqfuse.losses import check_quantiles
+
+
+class Conformal(nn.Module):
+    """Split-conformal bands (Romano et al. 2019) around each pair of quantiles.
+
+    For every step of the horizon and every target a band is widened, or narrowed, by the
+    same amount in scaled units: the one that would have made it hold its share of the
+    calibration windows. Windows overlap and the world moves on, so the promise holds only
+    roughly; coverage on the test split is reported beside it.
+
+    Args:
+        quantiles: of the prediction, in order, around 0.5.
+    """
+
+    margins: Tensor
+
+    def __init__(self, quantiles: Sequence[float]):
+        super().__init__()
+        check_quantiles(quantiles)
+        self.levels = [1 - 2 * q for q in quantiles if q < 0.5]
+        self.register_buffer("margins", torch.zeros(len(self.levels), 1, 1))
+        self._scores: list[Tensor] = []
+
+    def forward(self, prediction: Float[Tensor, "b h k p"]) -> Float[Tensor, "b h k p"]:
+        """Moves the ends of each band; the median stays, and no band crosses it."""
+        if not self.levels:
+            return prediction
+        low, centre, high = self._ends(prediction)
+        margins = self.margins.permute(1, 2, 0).to(prediction)
+        low = torch.minimum(low - margins, centre)
+        high = torch.maximum(high + margins, centre)
+        return torch.cat([low, centre, high.flip(-1)], dim=-1)
+
+    def update(self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]) -> None:
+        """Remembers how far each target was outside (above 0) or inside (below 0) each band."""
+        low, _, high = self._ends(prediction.detach())
+        target = y.unsqueeze(-1)
+        self._scores.append(torch.maximum(low - target, target - high).cpu())
+
+    def fit(self) -> None:
+        """Sets the margins from what was remembered, if anything was."""
+        if not self._scores:
+            return
+        scores, self._scores = torch.cat(self._scores), []
+        margins = [_margin(scores[..., i], level) for i, level in enumerate(self.levels)]
+        self.margins = torch.stack(margins).to(self.margins.device)
+
+    def _ends(self, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Lower ends, median, and upper ends from the outermost band inwards."""
+        n = len(self.levels)
+        return prediction[..., :n], prediction[..., n : n + 1], prediction[..., n + 1 :].flip(-1)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        if f"{prefix}margins" in state_dict:  # (bands, h, k), once fitted
+            self.margins = torch.zeros_like(state_dict[f"{prefix}margins"])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _margin(scores: Float[Tensor, "n h k"], level: float) -> Float[Tensor, "h k"]:
+    """The score of rank (n + 1)·level, rounded up, among the n that are there."""
+    count = (~scores.isnan()).sum(dim=0)
+    rank = ((count + 1) * level).ceil().long().clamp(min=1).minimum(count.clamp(min=1))
+    ordered = scores.sort(dim=0).values  # NaN comes last
+    return ordered.gather(0, rank.unsqueeze(0) - 1).squeeze(0).nan_to_num(0.0)

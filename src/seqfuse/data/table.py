@@ -1,0 +1,211 @@
+"""Tables with time stamps: CSV or Parquet, plain or gzipped, checked row by row."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seqfuse.data.clock import ROW, STAMP, regular
+from seqfuse.plain.errors import InputError
+
+GAPS = ("refuse", "fill", "ignore")
+CALENDAR = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
+MESSAGE = 12
+
+
+class Table(NamedTuple):
+    """One or several series, one row per time step."""
+
+    time: NDArray[np.datetime64]
+    """(n)"""
+    values: NDArray[np.float64]
+    """(n c) targets first, then covariates, those known ahead last; NaN is missing."""
+    columns: list[str]
+    num_targets: int
+    num_known: int
+    groups: list[tuple[str, int, int]]
+    """Name, first row and row after the last, of each series."""
+    origin: str
+
+    def fingerprint(self) -> str:
+        """SHA-256 of time stamps and values, first 16 digits."""
+        digest = hashlib.sha256(self.time.astype("int64").tobytes())
+        digest.update(np.ascontiguousarray(self.values).tobytes())
+        return digest.hexdigest()[:16]
+
+
+class TableReader:
+    """Reads a table and says which row and column is wrong.
+
+    Args:
+        time: column of time stamps, or several that make one up: [year, month, day, hour].
+        group: column that tells series apart; windows never cross from one to the next.
+        targets: columns to forecast; `all` takes every number column that is nothing else.
+        covariates: columns known up to now.
+        known: what is known ahead, too: columns, and hour, weekday, day, month or dayofyear
+            from the time stamp.
+        words: of text columns, the words that get a column of 0 and 1 each.
+        gaps: missing time stamps and empty cells are `refuse`d, or `fill`ed (stamps are
+            added; the last value goes on as input; nothing is scored there), or `ignore`d
+            (rows are the clock, as for trading days).
+        returns: targets are log-returns of the columns, which hold prices.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        time: str | Sequence[str] = "date",
+        group: str | None = None,
+        targets: str | Sequence[str] = "all",
+        covariates: Sequence[str] = (),
+        known: Sequence[str] = (),
+        words: Mapping[str, Sequence[str]] | None = None,
+        gaps: str = "refuse",
+        returns: bool = False,
+    ):
+        if gaps not in GAPS:
+            raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
+        self.time, self.group, self.targets = time, group, targets
+        self.covariates, self.known, self.words = list(covariates), list(known), dict(words or {})
+        self.gaps, self.returns = gaps, returns
+
+    def read(self, path: Path, facts: dict[str, Any]) -> Table:
+        """Reads a file; the step is put into `facts` or, once it is there, expected.
+
+        Raises:
+            InputError: whatever is wrong with the file, with its name, row and column.
+        """
+        frame = load_frame(path)
+        self._check_columns(frame, path)
+        frame = frame.assign(**{STAMP: self._stamps(frame, path), ROW: np.arange(len(frame)) + 2})
+        pieces, groups, start = [], [], 0
+        for name, piece in self._pieces(frame):
+            piece = regular(piece, f"{path}{f' ({name})' if name else ''}", self.gaps, facts)
+            pieces.append(piece)
+            groups.append((name, start, start + len(piece)))
+            start += len(piece)
+        return self._table(pd.concat(pieces, ignore_index=True), groups, path)
+
+    def _table(self, frame: pd.DataFrame, groups: list[tuple[str, int, int]], path: Path) -> Table:
+        targets = self._targets(frame)
+        covariates = [n for c in self.covariates for n in self._encode(frame, c)]
+        known = [n for c in self.known for n in self._encode(frame, c)]
+        columns = [*targets, *covariates, *known]
+        values = np.column_stack([self._numbers(frame, name, path) for name in columns])
+        if self.returns:
+            prices = values[:, : len(targets)]
+            values[:, : len(targets)] = _returns(prices, groups, np.asarray(frame[ROW]), path)
+        time = np.asarray(frame[STAMP], dtype="datetime64[s]")
+        return Table(time, values, columns, len(targets), len(known), groups, str(path))
+
+    def _check_columns(self, frame: pd.DataFrame, path: Path) -> None:
+        stamps = [self.time] if isinstance(self.time, str) else list(self.time)
+        wanted = {"time": stamps, "group": [self.group] if self.group else []}
+        wanted["targets"] = [] if self.targets == "all" else self._names(self.targets)
+        wanted |= {"covariates": self.covariates, "known": self.known}
+        for key, names in wanted.items():
+            for name in names:
+                if name not in frame.columns and not (key == "known" and name in CALENDAR):
+                    known = ", ".join(map(str, frame.columns[:MESSAGE]))
+                    raise InputError(
+                        f"{path} has no column '{name}' for data.{key} (it has: {known})"
+                    )
+
+    @staticmethod
+    def _names(names: str | Sequence[str]) -> list[str]:
+        return [names] if isinstance(names, str) else list(names)
+
+    def _targets(self, frame: pd.DataFrame) -> list[str]:
+        if self.targets != "all":
+            return self._names(self.targets)
+        taken = {*self._names(self.time), self.group, STAMP, ROW, *self.covariates, *self.known}
+        return [str(name) for name in frame.columns if name not in taken]
+
+    def _stamps(self, frame: pd.DataFrame, path: Path) -> pd.Series:
+        try:
+            if isinstance(self.time, str):
+                return pd.to_datetime(frame[self.time])
+            return pd.to_datetime(frame[list(self.time)])
+        except (ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: data.time={self.time} is no time stamp: {reason}") from None
+
+    def _pieces(self, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        if self.group is None:
+            return [("", frame)]
+        return [(str(name), piece) for name, piece in frame.groupby(self.group, sort=True)]
+
+    def _encode(self, frame: pd.DataFrame, name: str) -> list[str]:
+        """Names of the number columns that stand for a covariate, added where needed."""
+        if name in CALENDAR and name not in frame.columns:
+            return _add_calendar(frame, name)
+        if name not in self.words:
+            return [name]
+        text = frame[name].ffill().astype(str)
+        for word in self.words[name]:
+            frame[f"{name}={word}"] = (text == word).astype(float)
+        return [f"{name}={word}" for word in self.words[name]]
+
+    def _numbers(self, frame: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
+        numbers = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
+        missing = np.isnan(numbers)
+        for i in np.flatnonzero(missing & frame[name].notna())[:1]:
+            word = frame[name].iloc[i]
+            raise InputError(
+                f"{path}: row {frame[ROW].iloc[i]:.0f}, column '{name}': '{word}' is no number: "
+                f"leave it out, or type data.words={{{name}:[{word},...]}} with all its words"
+            )
+        for i in np.flatnonzero(missing)[: self.gaps == "refuse"]:
+            raise InputError(
+                f"{path}: row {frame[ROW].iloc[i]:.0f}, column '{name}' is empty: "
+                "type data.gaps=fill"
+            )
+        return numbers
+
+
+def load_frame(path: Path) -> pd.DataFrame:
+    """A CSV or Parquet file, as it is.
+
+    Raises:
+        InputError: it is missing, empty, truncated, or in another encoding.
+    """
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path} is empty") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from None
+    except (pd.errors.ParserError, OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is truncated or no table: {reason}") from None
+    if not len(frame):
+        raise InputError(f"{path} has no rows")
+    return frame
+
+
+def _add_calendar(frame: pd.DataFrame, name: str) -> list[str]:
+    """Sine and cosine of a place in the calendar."""
+    place = getattr(frame[STAMP].dt, name).to_numpy() * (2 * np.pi / CALENDAR[name])
+    frame[f"{name}_sin"], frame[f"{name}_cos"] = np.sin(place), np.cos(place)
+    return [f"{name}_sin", f"{name}_cos"]
+
+
+def _returns(
+    values: NDArray, groups: list[tuple[str, int, int]], rows: NDArray, path: Path
+) -> NDArray:
+    """Logarithms of each value over the one before; 0 in the first row of a series."""
+    if (values <= 0).any():
+        row = int(rows[np.argwhere(values <= 0)[0][0]])
+        raise InputError(f"{path}: row {row}: data.returns needs prices above 0")
+    logs = np.log(values)
+    change = np.diff(logs, axis=0, prepend=logs[:1])
+    change[[start for _, start, _ in groups]] = 0.0
+    return change

@@ -1,0 +1,204 @@
+"""Windows over tables: a look-back and the horizon after it, as views on one series."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from seqfuse.data.borders import borders, check_split
+from seqfuse.data.table import Table, TableReader
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.scaling import TablePipeline
+from seqfuse.shapes import Batch
+
+
+class WindowTensors(Dataset[Batch]):
+    """Windows of one split; a batch is one gather from a view.
+
+    Args:
+        values: (n c) scaled; targets first, covariates known ahead last; NaN is missing.
+        filled: the same, with nothing missing.
+        starts: (w) row of the first step of each horizon.
+        look_back: steps before it.
+        horizon: steps to forecast.
+        num_targets: channels to forecast.
+        num_known: channels known ahead; without any, x ends with the look-back.
+    """
+
+    def __init__(
+        self,
+        values: torch.Tensor,
+        filled: torch.Tensor,
+        starts: np.ndarray,
+        look_back: int,
+        horizon: int,
+        num_targets: int,
+        num_known: int,
+    ):
+        self.look_back, self.num_known = look_back, num_known
+        self.targets = values[:, :num_targets].unfold(0, horizon, 1)
+        self.past = filled.unfold(0, look_back + (horizon if num_known else 0), 1)
+        self.index = torch.from_numpy(starts)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """x (b t c), true for the look-back in mask (b t), y (b h k) with NaN where missing."""
+        rows = self.index[torch.as_tensor(indices)]
+        x = self.past[rows - self.look_back].transpose(1, 2)
+        mask = (torch.arange(x.shape[1]) < self.look_back).expand(len(x), -1)
+        if self.num_known:
+            x[:, self.look_back :, : -self.num_known] = 0.0
+        return Batch(x, mask, self.targets[rows].transpose(1, 2), rows)
+
+
+class Windows:
+    """Splits of a table by time.
+
+    Args:
+        reader: of the table.
+        pipeline: fitted on the training rows alone.
+        file: CSV or Parquet, from `root` or from here.
+        root: folder that a relative name starts from.
+        look_back: steps a forecast sees.
+        horizon: steps to forecast.
+        split: training, validation, perhaps calibration (of prediction intervals), and test,
+            in this order: shares of each series, numbers of rows (what is left over is not
+            used), or the dates on which all but the first begin.
+        season: steps after which the naive forecast, that errors are scaled by, repeats.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+
+    unit = "windows"
+
+    def __init__(
+        self,
+        reader: TableReader,
+        pipeline: TablePipeline,
+        file: str | None,
+        root: str = ".",
+        look_back: int = 336,
+        horizon: int = 96,
+        split: Sequence[Any] = (0.7, 0.1, 0.2),
+        season: int = 1,
+    ):
+        if not file:
+            raise InputError("data.file is empty: name your CSV or Parquet file")
+        for name, value in (("look_back", look_back), ("horizon", horizon), ("season", season)):
+            if value < 1:
+                raise InputError(f"data.{name}={value} must be at least 1")
+        check_split(split)
+        self.reader = reader
+        self.pipeline = pipeline
+        self.path = _find(file, Path(root))
+        self.look_back, self.horizon = look_back, horizon
+        self.split = [str(s) if isinstance(s, date) else s for s in split]
+        self.season = season
+        self.fingerprints: dict[str, str] = {}
+        self._tensors: dict[str, WindowTensors] = {}
+        self._table: Table | None = None
+
+    def fit(self) -> None:
+        """Reads the table and fits the pipeline to the training rows."""
+        table = self.table()
+        rows = np.concatenate([np.arange(*part["train"]) for part in borders(table, self.split)])
+        try:
+            self.pipeline.fit(table.values[rows], table.columns, table.num_targets)
+        except InputError as error:
+            raise InputError(f"{table.origin}: {error}") from None
+        self.tensors("train")
+
+    def table(self) -> Table:
+        """All rows, as they were read."""
+        if self._table is None:
+            self._table = self.reader.read(self.path, self.pipeline.facts)
+            self.fingerprints["table"] = self._table.fingerprint()
+        return self._table
+
+    def tensors(self, split: str) -> WindowTensors:
+        """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""
+        if split not in self._tensors:
+            table, parts = self.table(), borders(self.table(), self.split)
+            starts = [
+                np.arange(
+                    max(part[split][0], first + self.look_back), part[split][1] - self.horizon + 1
+                )
+                for part, (_, first, _) in zip(parts, table.groups, strict=True)
+            ]
+            if not sum(map(len, starts)):
+                raise InputError(self._too_short(table, parts, split))
+            values, filled = self._scaled(table, max(part[split][1] for part in parts))
+            sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
+            self._tensors[split] = WindowTensors(values, filled, np.concatenate(starts), *sizes)
+        return self._tensors[split]
+
+    def _scaled(self, table: Table, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows before `end`, with NaN and with the last value going on; none after it."""
+        values = self.pipeline.transform(table.values[:end])
+        filled = [pd.DataFrame(values[a:b]).ffill().fillna(0.0) for _, a, b in table.groups]
+        return torch.from_numpy(values), torch.from_numpy(np.concatenate(filled))
+
+    def _too_short(self, table: Table, parts: list[dict[str, tuple[int, int]]], split: str) -> str:
+        rows = max(part[split][1] - part[split][0] for part in parts)
+        return (
+            f"{table.origin}: the {split} split has {rows} rows, too few for data.look_back="
+            f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
+        )
+
+    @property
+    def has_calibration(self) -> bool:
+        return len(self.split) + isinstance(self.split[0], str) == 4
+
+    @property
+    def has_validation(self) -> bool:
+        return True
+
+    @property
+    def num_steps(self) -> int:
+        return self.look_back
+
+    @property
+    def origin(self) -> str:
+        """Where the table was read."""
+        return str(self.path)
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        table = self.table()
+        return {
+            "channels": len(table.columns),
+            "num_targets": table.num_targets,
+            "num_known": table.num_known,
+            "naive_errors": self._naive_errors(table),
+        }
+
+    def _naive_errors(self, table: Table) -> list[float]:
+        """MAE of each target's value one season before, on scaled training rows."""
+        parts, k = [part["train"] for part in borders(table, self.split)], table.num_targets
+        values = self._scaled(table, max(end for _, end in parts))[0].numpy()[:, :k]
+        errors = [values[a + self.season : b] - values[a : b - self.season] for a, b in parts]
+        mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
+        return np.maximum(np.nan_to_num(mean, nan=1.0), 1e-8).tolist()
+
+    def describe(self) -> str:
+        """Sizes, for people."""
+        table = self.table()
+        return (
+            f"{self.look_back} steps to {self.horizon}, {table.num_targets} targets, "
+            f"{len(table.columns) - table.num_targets} covariates ({table.num_known} known ahead)"
+        )
+
+
+def _find(file: str, root: Path) -> Path:
+    for path in (Path(file), root / file):
+        if path.is_file():
+            return path
+    raise InputError(f"{file} is not there, nor in {root}: check data.file and paths.data")

@@ -1,0 +1,128 @@
+"""Frames: what touches both ends of a net, and can be undone."""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqfuse.nn.checks import choice, positive
+from seqfuse.nn.masking import lengths, zero
+
+
+class Entered(NamedTuple):
+    """A batch inside a frame."""
+
+    x: Tensor
+    """(b t c) what the stem gets."""
+    mask: Tensor
+    """(b t) real steps."""
+    context: Tensor | None = None
+    """(b q e) what is known of each output segment beforehand."""
+    level: Tensor | None = None
+    """(b) what was subtracted from each series."""
+    scale: Tensor | None = None
+    """(b) what each series was divided by."""
+
+
+class Channels(nn.Module):
+    """Each target channel alone (Nie et al. 2023), normalised reversibly (Kim et al. 2022).
+
+    A batch of b series with k targets becomes one of b·k series: the target, then the
+    covariates. Where `num_known` channels are known ahead, x goes on for the steps of the
+    horizon, masked, with their values; these and the number of the channel are the context.
+
+    Args:
+        in_channels: targets first, then covariates, those known ahead last.
+        num_targets: channels to forecast.
+        num_known: channels known ahead.
+        horizon: steps to forecast.
+        segment_size: steps of an output segment.
+        norm: `last` (subtracts the last value), `instance` (mean 0 and deviation 1
+            within the look-back) or `none`.
+
+    Raises:
+        ValueError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_targets: int,
+        num_known: int = 0,
+        horizon: int = 96,
+        segment_size: int = 48,
+        norm: str = "last",
+    ):
+        super().__init__()
+        positive(num_targets=num_targets, horizon=horizon, segment_size=segment_size)
+        choice(NORMS, norm=norm)
+        self.num_targets = num_targets
+        self.num_known = num_known
+        self.horizon = horizon
+        self.segment_size = segment_size
+        self.norm = NORMS[norm]
+        self.num_queries = -(-horizon // segment_size)
+        self.out_channels = 1 + in_channels - num_targets
+        self.context_channels = num_targets + num_known * segment_size
+
+    def enter(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Entered:
+        """Folds the targets into the batch and normalises them."""
+        k, steps = self.num_targets, x.shape[1] - (self.horizon if self.num_known else 0)
+        past, real = zero(x[:, :steps], mask[:, :steps]), mask[:, :steps]
+        targets = rearrange(past[..., :k], "b t k -> (b k) t")
+        covariates = repeat(past[..., k:], "b t m -> (b k) t m", k=k)
+        real = repeat(real, "b t -> (b k) t", k=k)
+        level, scale = self.norm(targets, real)
+        normed = (targets - level.unsqueeze(1)) / scale.unsqueeze(1)
+        series = torch.cat([normed.unsqueeze(-1), covariates], dim=-1)
+        return Entered(series, real, self._context(x[:, steps:]), level, scale)
+
+    def _context(self, future: Float[Tensor, "b h c"]) -> Float[Tensor, "bk q e"]:
+        number = torch.eye(self.num_targets, dtype=future.dtype, device=future.device)
+        context = repeat(number, "k e -> (b k) q e", b=len(future), q=self.num_queries)
+        if not self.num_known:
+            return context
+        missing = self.num_queries * self.segment_size - self.horizon
+        known = F.pad(future[..., -self.num_known :], (0, 0, 0, missing))
+        known = repeat(
+            rearrange(known, "b (q s) f -> b q (s f)", q=self.num_queries),
+            "b q e -> (b k) q e",
+            k=self.num_targets,
+        )
+        return torch.cat([context, known], dim=-1)
+
+    def leave(
+        self, prediction: Float[Tensor, "bk h one p"], entered: Entered
+    ) -> Float[Tensor, "b h k p"]:
+        """Undoes both."""
+        assert entered.level is not None
+        assert entered.scale is not None
+        level = rearrange(entered.level, "bk -> bk 1 1 1")
+        scale = rearrange(entered.scale, "bk -> bk 1 1 1")
+        return rearrange(prediction * scale + level, "(b k) h 1 p -> b h k p", k=self.num_targets)
+
+    def gather(self, weights: Float[Tensor, "bk q u"]) -> Float[Tensor, "b q u"]:
+        """Attention weights: the mean over targets."""
+        return rearrange(weights, "(b k) q u -> b k q u", k=self.num_targets).mean(dim=1)
+
+
+def _last(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    index = (lengths(mask) - 1).clamp(min=0).unsqueeze(1)
+    return x.gather(1, index).squeeze(1), x.new_ones(len(x))
+
+
+def _instance(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    count = lengths(mask).clamp(min=1)
+    mean = x.sum(dim=1) / count
+    centred = (x - mean.unsqueeze(1)).masked_fill(~mask, 0.0)
+    return mean, ((centred**2).sum(dim=1) / count + 1e-5).sqrt()
+
+
+def _none(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_zeros(len(x)), x.new_ones(len(x))
+
+
+NORMS = {"last": _last, "instance": _instance, "none": _none}

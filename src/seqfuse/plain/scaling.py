@@ -1,0 +1,77 @@
+"""Columns of a table to what a net takes, and back: fitted once, then fixed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.plain.errors import InputError
+
+SCALINGS = ("channel", "none")
+
+
+class TablePipeline:
+    """Scales each column to mean 0 and deviation 1 over the training rows.
+
+    Args:
+        scaling: `channel` or `none`.
+    """
+
+    def __init__(self, scaling: str = "channel"):
+        if scaling not in SCALINGS:
+            raise InputError(f"data.scaling={scaling} must be one of: {', '.join(SCALINGS)}")
+        self.scaling = scaling
+        self.columns: list[str] = []
+        self.num_targets = 0
+        self.facts: dict[str, Any] = {}
+        """What else is needed to read such a table again: step, categories."""
+        self.mean: NDArray[np.float64] = np.zeros(0)
+        self.deviation: NDArray[np.float64] = np.zeros(0)
+
+    def fit(self, values: NDArray[Any], columns: Sequence[str], num_targets: int) -> None:
+        """Learns from the training rows (n c), targets first; NaN is a missing value.
+
+        Raises:
+            InputError: a column has no value at all.
+        """
+        empty = np.flatnonzero(np.isnan(values).all(axis=0))
+        if len(empty):
+            raise InputError(
+                f"column '{columns[empty[0]]}' has no value in the training rows: leave it out"
+            )
+        self.columns, self.num_targets = list(columns), num_targets
+        self.mean = np.asarray(np.nanmean(values, axis=0, dtype=np.float64))
+        deviation = np.nanstd(values, axis=0, dtype=np.float64)
+        self.deviation = np.where(deviation < 1e-8, 1.0, deviation)
+        if self.scaling == "none":
+            self.mean, self.deviation = np.zeros_like(self.mean), np.ones_like(self.mean)
+
+    def transform(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """(n c) in the user's units to scaled values; NaN stays."""
+        return ((values - self.mean) / self.deviation).astype(np.float32)
+
+    def undo(self, targets: NDArray[Any], outputs: bool = False) -> NDArray[np.float64]:
+        """Scaled targets (... k), or with several outputs (... k p), in the user's units."""
+        k = self.num_targets
+        mean, deviation = self.mean[:k], self.deviation[:k]
+        if outputs:
+            mean, deviation = mean[:, None], deviation[:, None]
+        return targets * deviation + mean
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        return {
+            "scaling": self.scaling,
+            "columns": self.columns,
+            "num_targets": self.num_targets,
+            "facts": self.facts,
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what another pipeline had fitted."""
+        self.scaling, self.columns = state["scaling"], list(state["columns"])
+        self.num_targets, self.facts = state["num_targets"], dict(state["facts"])
+        self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])

@@ -1,0 +1,228 @@
+"""Tables and the windows over them, on series that count 0, 1, 2…"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from seqfuse.data.table import TableReader
+from seqfuse.data.windows import Windows
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.scaling import TablePipeline
+
+
+def counting(path: Path, n: int = 100, **columns: Any) -> Path:
+    """A table whose value is the number of its row."""
+    frame = {"date": pd.date_range("2020-01-01", periods=n, freq="h"), "value": np.arange(n)}
+    pd.DataFrame(frame | columns).to_csv(path, index=False)
+    return path
+
+
+def windows(path: Path, reader: dict | None = None, **knobs: Any) -> Windows:
+    sizes = {"look_back": 10, "horizon": 4, "split": [60, 20, 20]}
+    found = Windows(
+        TableReader(**(reader or {})), TablePipeline("none"), str(path), **sizes | knobs
+    )
+    found.fit()
+    return found
+
+
+def spans(splits: Windows, split: str) -> tuple[list, list]:
+    """The numbers in the first and the last window: look-back, then horizon."""
+    tensors = splits.tensors(split)
+    batch = tensors.__getitems__([0, len(tensors) - 1])
+    steps = torch.cat([batch.x[..., 0], batch.y[..., 0]], dim=1)
+    return steps[0].tolist(), steps[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "last"),
+    [("train", 0, 59), ("val", 50, 79), ("test", 70, 99)],
+)
+def test_borders(tmp_path: Path, split: str, first: int, last: int) -> None:
+    """Horizons lie within the split; a look-back may reach into the part before."""
+    start, end = spans(windows(counting(tmp_path / "a.csv")), split)
+    assert start == list(range(first, first + 14))
+    assert end == list(range(last - 13, last + 1))
+
+
+def test_every_window_is_there(tmp_path: Path) -> None:
+    splits = windows(counting(tmp_path / "a.csv"))
+    assert [len(splits.tensors(s)) for s in ("train", "val", "test")] == [47, 17, 17]
+    assert splits.tensors("test").index.tolist() == list(range(80, 97))
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        [0.6, 0.1, 0.1, 0.2],
+        [60, 10, 10, 20],
+        ["2020-01-03 12:00", "2020-01-03 22:00", "2020-01-04 08:00"],
+    ],
+)
+def test_shares_rows_and_dates_cut_alike(tmp_path: Path, split: list) -> None:
+    splits = windows(counting(tmp_path / "a.csv"), split=split)
+    assert splits.has_calibration
+    assert spans(splits, "train")[1][-1] == 59
+    assert spans(splits, "val")[1][-1] == 69
+    assert spans(splits, "calibration")[0][10] == 70
+    assert spans(splits, "test")[1][-1] == 99
+
+
+def test_windows_are_views(tmp_path: Path) -> None:
+    tensors = windows(counting(tmp_path / "a.csv")).tensors("train")
+    assert tensors.past.untyped_storage().nbytes() == 60 * 4
+
+
+def test_series_never_mix(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "date": list(pd.date_range("2020-01-01", periods=50, freq="D")) * 2,
+            "name": ["b"] * 50 + ["a"] * 50,
+            "value": [*range(1000, 1050), *range(50)],
+        }
+    )
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    splits = windows(tmp_path / "a.csv", {"group": "name"}, split=[30, 10, 10])
+    batch = splits.tensors("test").__getitems__(range(len(splits.tensors("test"))))
+    assert len(batch.y) == 2 * 7
+    steps = torch.cat([batch.x[..., 0], batch.y[..., 0]], dim=1)
+    assert torch.all(steps.diff(dim=1) == 1)
+
+
+def test_scaling_sees_training_rows_alone(tmp_path: Path) -> None:
+    splits = windows(counting(tmp_path / "a.csv"))
+    pipeline = TablePipeline()
+    splits = Windows(TableReader(), pipeline, str(splits.path), split=[60, 20, 20], look_back=10)
+    splits.horizon = 4
+    splits.fit()
+    assert pipeline.mean.tolist() == [29.5]
+    np.testing.assert_allclose(pipeline.deviation, np.arange(60).std())
+    scaled = pipeline.transform(np.array([[99.0]]))
+    np.testing.assert_allclose(pipeline.undo(scaled), [[99.0]], rtol=1e-6)
+
+
+def test_known_ahead_is_seen_and_the_target_is_not(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv", rain=np.arange(100) + 0.5, sun=np.arange(100) + 0.25)
+    reader = {"targets": "value", "covariates": ["sun"], "known": ["rain", "hour"]}
+    splits = windows(path, reader)
+    assert splits.pipeline.columns == ["value", "sun", "rain", "hour_sin", "hour_cos"]
+    batch = splits.tensors("val").__getitems__([0])
+    assert batch.x.shape == (1, 14, 5)
+    assert batch.mask.tolist() == [[True] * 10 + [False] * 4]
+    assert torch.all(batch.x[0, 10:, :2] == 0)
+    assert batch.x[0, 10:, 2].tolist() == [60.5, 61.5, 62.5, 63.5]
+    torch.testing.assert_close(batch.x[0, 12, 3], torch.tensor(62 % 24 * 2 * np.pi / 24).sin())
+
+
+def test_gaps_are_filled_and_not_scored(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv")
+    rows = path.read_text().splitlines()
+    del rows[66]  # value 65
+    path.write_text("\n".join(rows))
+    splits = windows(path, {"gaps": "fill"})
+    batch = splits.tensors("val").__getitems__([2, 10])
+    assert batch.y[0, :, 0].isnan().tolist() == [False, False, False, True]
+    assert batch.x[1, :, 0].tolist()[:6] == [60, 61, 62, 63, 64, 64]
+
+
+def test_words_get_a_column_each(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv", wind=["N", "S"] * 50)
+    reader = {"targets": "value", "covariates": ["wind"], "words": {"wind": ["S", "W"]}}
+    splits = windows(path, reader)
+    assert splits.pipeline.columns == ["value", "wind=S", "wind=W"]
+    assert splits.table().values[:3].tolist() == [[0, 0, 0], [1, 1, 0], [2, 0, 0]]
+
+
+def test_returns(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv", value=np.exp(0.25 * np.arange(100)))
+    table = windows(path, {"returns": True}).table()
+    np.testing.assert_allclose(table.values[1:], 0.25)
+    assert table.values[0] == 0
+
+
+def test_parquet_and_gzip_read_alike(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv")
+    frame = pd.read_csv(path)
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv.gz", index=False)
+    tables = [windows(tmp_path / f"a.{end}").table() for end in ("csv", "csv.gz", "parquet")]
+    assert len({table.fingerprint() for table in tables}) == 1
+
+
+def rows_of(text: str) -> list[str]:
+    return text.splitlines()
+
+
+BROKEN = {
+    "unsorted": (lambda r: [*r[:5], r[6], r[5], *r[7:]], "row 7: 2020-01-01 04:00:00 is before"),
+    "twice": (lambda r: [*r[:5], r[4], *r[5:]], "row 6: 2020-01-01 03:00:00 is there twice"),
+    "missing stamp": (
+        lambda r: [*r[:5], *r[6:]],
+        "1 time stamps are missing, the first after row 5",
+    ),
+    "off the step": (
+        lambda r: [*r[:5], r[5].replace(":00:00", ":20:00"), *r[6:]],
+        "row 6: 2020-01-01 04:20:00 is off the step of 3600 s",
+    ),
+    "word": (lambda r: [*r[:5], r[5] + "x", *r[6:]], "row 6, column 'value': '4x' is no number"),
+    "empty cell": (lambda r: [*r[:5], r[5][:-1], *r[6:]], "row 6, column 'value' is empty"),
+    "no stamp": (lambda r: [*r[:5], "soon,4", *r[6:]], "data.time=date is no time stamp"),
+    "no rows": (lambda r: r[:1], "a.csv has no rows"),
+    "empty file": (lambda r: [], "a.csv is empty"),
+    "too short": (lambda r: r[:20], r"data.split=\[60, 20, 20\] is more than its 19 rows"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
+    change, message = BROKEN[name]
+    path = counting(tmp_path / "a.csv")
+    path.write_text("\n".join(change(rows_of(path.read_text()))))
+    with pytest.raises(InputError, match=message):
+        windows(path)
+
+
+@pytest.mark.parametrize(
+    ("reader", "knobs", "message"),
+    [
+        ({"targets": ["valu"]}, {}, "has no column 'valu' for data.targets"),
+        ({"time": "when"}, {}, "has no column 'when' for data.time"),
+        ({"gaps": "maybe"}, {}, "data.gaps=maybe must be one of"),
+        ({}, {"look_back": 58}, "train split has 60 rows, too few for data.look_back=58"),
+        ({}, {"horizon": 21}, "val split has 20 rows, too few"),
+        ({}, {"horizon": 0}, "data.horizon=0 must be at least 1"),
+        ({}, {"split": [0.5, 0.5, 0.5]}, "give shares that add up to 1"),
+        ({"returns": True}, {}, "row 2: data.returns needs prices above 0"),
+    ],
+)
+def test_ranges(tmp_path: Path, reader: dict, knobs: dict, message: str) -> None:
+    path = counting(tmp_path / "a.csv")
+    with pytest.raises(InputError, match=message):
+        windows(path, reader, **knobs).tensors("val")
+
+
+def test_encodings_and_truncated_files(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("date,größe\n2020-01-01,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match="is not UTF-8"):
+        windows(tmp_path / "a.csv")
+    counting(tmp_path / "b.csv.gz")
+    (tmp_path / "b.csv.gz").write_bytes((tmp_path / "b.csv.gz").read_bytes()[:100])
+    with pytest.raises(InputError, match=r"b.csv.gz is truncated or no table"):
+        windows(tmp_path / "b.csv.gz")
+    with pytest.raises(InputError, match="c.csv is not there"):
+        windows(tmp_path / "c.csv")
+
+
+def test_ett_borders(data_root: Path) -> None:
+    """12, 4 and 4 months of 30 days, as in the literature, and no dropped last window."""
+    splits = Windows(
+        *(TableReader(), TablePipeline(), "ett/ETTh1.csv.gz", str(data_root)),
+        look_back=720,
+        split=[8640, 2880, 2880],
+    )
+    splits.fit()
+    assert [len(splits.tensors(s)) for s in ("train", "val", "test")] == [7825, 2785, 2785]
