@@ -11,7 +11,7 @@ import pytest
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse import build, cli
+from seqfuse import build, cli, sizes
 from seqfuse.checkpoint import check_targets
 from seqfuse.train import train
 from tests.conftest import TINY, composed
@@ -74,7 +74,7 @@ def recipe_with(option: str) -> DictConfig:
 @pytest.mark.parametrize("option", GROUPS)
 def test_every_option_composes_and_binds(option: str) -> None:
     recipe = recipe_with(option).copy()
-    for size, value in build.ANY_SIZES.items():
+    for size, value in sizes.ANY_SIZES.items():
         if size in recipe.data:
             recipe.data[size] = value
     found = list(nodes(build.resolve(recipe)))

@@ -84,7 +84,7 @@ def test_conformal_bands_hold_their_share() -> None:
     """Bands that are far too narrow, and those that are too wide, come out right."""
     torch.manual_seed(0)
     levels = [0.025, 0.1, 0.5, 0.9, 0.975]
-    conformal = Conformal(levels)
+    conformal = Conformal(levels, 2, 1)
     noise = torch.randn(4000, 2, 1)
     guess = torch.tensor([-9.0, -0.1, 0.0, 0.1, 9.0]).expand(4000, 2, 1, 5)
     conformal.update(guess[:2000], noise[:2000])
@@ -96,7 +96,7 @@ def test_conformal_bands_hold_their_share() -> None:
 
 
 def test_the_margin_is_the_right_rank() -> None:
-    conformal = Conformal(LEVELS)
+    conformal = Conformal(LEVELS, 1, 1)
     target = torch.arange(1.0, 10).reshape(9, 1, 1)  # 1 to 9 above a band of no width at 0
     conformal.update(torch.zeros(9, 1, 1, 3), target)
     conformal.fit()
@@ -104,7 +104,7 @@ def test_the_margin_is_the_right_rank() -> None:
 
 
 def test_margins_come_back_from_a_checkpoint() -> None:
-    conformal, other = Conformal(LEVELS), Conformal(LEVELS)
+    conformal, other = Conformal(LEVELS, 4, 2), Conformal(LEVELS, 4, 2)
     conformal.update(torch.zeros(9, 4, 2, 3), torch.rand(9, 4, 2))
     conformal.fit()
     other.load_state_dict(conformal.state_dict())

@@ -19,15 +19,17 @@ class Conformal(nn.Module):
 
     Args:
         quantiles: of the prediction, in order, around 0.5.
+        horizon: steps of the prediction.
+        num_targets: channels of the prediction.
     """
 
     margins: Tensor
 
-    def __init__(self, quantiles: Sequence[float]):
+    def __init__(self, quantiles: Sequence[float], horizon: int, num_targets: int):
         super().__init__()
         check_quantiles(quantiles)
         self.levels = [1 - 2 * q for q in quantiles if q < 0.5]
-        self.register_buffer("margins", torch.zeros(len(self.levels), 1, 1))
+        self.register_buffer("margins", torch.zeros(len(self.levels), horizon, num_targets))
         self._scores: list[Tensor] = []
 
     def forward(self, prediction: Float[Tensor, "b h k p"]) -> Float[Tensor, "b h k p"]:
@@ -52,17 +54,12 @@ class Conformal(nn.Module):
             return
         scores, self._scores = torch.cat(self._scores), []
         margins = [_margin(scores[..., i], level) for i, level in enumerate(self.levels)]
-        self.margins = torch.stack(margins).to(self.margins.device)
+        self.margins.copy_(torch.stack(margins))
 
     def _ends(self, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Lower ends, median, and upper ends from the outermost band inwards."""
         n = len(self.levels)
         return prediction[..., :n], prediction[..., n : n + 1], prediction[..., n + 1 :].flip(-1)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        if f"{prefix}margins" in state_dict:  # (bands, h, k), once fitted
-            self.margins = torch.zeros_like(state_dict[f"{prefix}margins"])
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _margin(scores: Float[Tensor, "n h k"], level: float) -> Float[Tensor, "h k"]:

@@ -47,24 +47,31 @@ class Pinball(nn.Module):
 
     Args:
         quantiles: above 0 and below 1, in order.
+        median_weight: what the median counts, where each other quantile counts 1.
 
     Raises:
         ValueError: they are not.
     """
 
     levels: Tensor
+    weights: Tensor
 
-    def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9)):
+    def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9), median_weight: float = 1.0):
         super().__init__()
         check_quantiles(quantiles)
+        if median_weight <= 0:
+            raise ValueError(f"median_weight={median_weight} must be above 0")
+        weights = torch.ones(len(quantiles))
+        weights[len(quantiles) // 2] = median_weight
         self.register_buffer("levels", torch.tensor(quantiles), persistent=False)
+        self.register_buffer("weights", weights / weights.sum(), persistent=False)
 
     def forward(
         self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
     ) -> Float[Tensor, ""]:
         error, observed = _errors(prediction, y)
         loss = torch.maximum(self.levels * error, (self.levels - 1) * error)
-        return _mean(loss.mean(dim=-1), observed)
+        return _mean(loss @ self.weights, observed)
 
 
 class AbsoluteError(nn.Module):

@@ -37,7 +37,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Raises:
         InputError: a mistake in the config or the data; its message is one line.
     """
-    from seqfuse import build, runs  # slow: torch and lightning
+    from seqfuse import build, runs, sizes  # slow: torch and lightning
     from seqfuse.callbacks.idle import skip_idle_hooks
 
     recipe = runs.prepare(recipe, run)
@@ -46,7 +46,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    filled = build.fill(recipe, data.sizes(), data.splits.num_steps)
+    filled = sizes.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(filled)
     task = build.build_task(config)
     task.record = {"config": config, "recipe": build.unresolved(filled)}

@@ -26,7 +26,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse import build, cli, runs
+from seqfuse import build, cli, runs, sizes
 from seqfuse.callbacks.idle import skip_idle_hooks
 from seqfuse.data.module import DataModule
 from seqfuse.shapes import Batch
@@ -111,7 +111,7 @@ def prepared(words: list[str], run: Path, threads: int | None) -> tuple[Task, Da
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    recipe = build.fill(recipe, data.sizes(), data.splits.num_steps)
+    recipe = sizes.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(recipe)
     task = build.build_task(config)
     task.record = {"config": config, "recipe": build.unresolved(recipe)}

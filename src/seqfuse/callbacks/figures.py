@@ -76,18 +76,18 @@ class Figures(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._due(trainer):
-            self._keep(trainer, "val")
+            self.keep(trainer, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self._keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
+            self.keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
 
     def _due(self, trainer: Trainer) -> bool:
         if trainer.sanity_checking or not trainer.is_global_zero or not self.every_n_epochs:
             return False
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
-    def _keep(self, trainer: Trainer, stage: str) -> None:
+    def keep(self, trainer: Trainer, stage: str) -> None:
         for name, figure in self.draw(trainer).items():
             _keep(trainer, figure, stage, name)
         self.clear()

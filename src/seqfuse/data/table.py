@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seqfuse.data.clock import ROW, STAMP, regular
+from seqfuse.data.files import load_frame
 from seqfuse.plain.errors import InputError
 
 GAPS = ("refuse", "fill", "ignore")
@@ -167,28 +168,6 @@ class TableReader:
                 "type data.gaps=fill"
             )
         return numbers
-
-
-def load_frame(path: Path) -> pd.DataFrame:
-    """A CSV or Parquet file, as it is.
-
-    Raises:
-        InputError: it is missing, empty, truncated, or in another encoding.
-    """
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path} is empty") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from None
-    except (pd.errors.ParserError, OSError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is truncated or no table: {reason}") from None
-    if not len(frame):
-        raise InputError(f"{path} has no rows")
-    return frame
 
 
 def _add_calendar(frame: pd.DataFrame, name: str) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from seqfuse.data.borders import borders, check_split
+from seqfuse.data.files import find_table
 from seqfuse.data.table import Table, TableReader
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.scaling import TablePipeline
@@ -90,15 +91,13 @@ class Windows:
         split: Sequence[Any] = (0.7, 0.1, 0.2),
         season: int = 1,
     ):
-        if not file:
-            raise InputError("data.file is empty: name your CSV or Parquet file")
         for name, value in (("look_back", look_back), ("horizon", horizon), ("season", season)):
             if value < 1:
                 raise InputError(f"data.{name}={value} must be at least 1")
         check_split(split)
         self.reader = reader
         self.pipeline = pipeline
-        self.path = _find(file, Path(root))
+        self.path = find_table(file, Path(root))
         self.look_back, self.horizon = look_back, horizon
         self.split = [str(s) if isinstance(s, date) else s for s in split]
         self.season = season
@@ -195,10 +194,3 @@ class Windows:
             f"{self.look_back} steps to {self.horizon}, {table.num_targets} targets, "
             f"{len(table.columns) - table.num_targets} covariates ({table.num_known} known ahead)"
         )
-
-
-def _find(file: str, root: Path) -> Path:
-    for path in (Path(file), root / file):
-        if path.is_file():
-            return path
-    raise InputError(f"{file} is not there, nor in {root}: check data.file and paths.data")

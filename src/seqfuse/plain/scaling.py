@@ -75,3 +75,49 @@ class TablePipeline:
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.facts = state["num_targets"], dict(state["facts"])
         self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])
+
+
+class RecordingPipeline:
+    """Scales each recording by the mean and deviation of its own training rows.
+
+    Args:
+        limit: deviations from the mean at which values are cut off, so that one recording
+            that stood still in training cannot drown the others.
+    """
+
+    def __init__(self, limit: float = 10.0) -> None:
+        if limit <= 0:
+            raise InputError(f"data.limit={limit} must be above 0")
+        self.limit = limit
+        self.columns: list[str] = []
+        self.scales: dict[str, tuple[list[float], list[float]]] = {}
+
+    def fit(self, name: str, values: NDArray[Any], columns: Sequence[str]) -> None:
+        """Learns one recording's scale from its training rows (t c)."""
+        mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0)
+        # A channel that stood still in training is scaled by the least there is to see.
+        deviation = np.where(deviation < 1e-6, np.maximum(np.abs(mean) * 1e-2, 1e-2), deviation)
+        self.columns = list(columns)
+        self.scales[name] = mean.tolist(), deviation.tolist()
+
+    def transform(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+        """(t c) of one recording, scaled.
+
+        Raises:
+            InputError: training never saw the recording.
+        """
+        if name not in self.scales:
+            raise InputError(f"recording '{name}' has no scale: training never saw it")
+        mean, deviation = self.scales[name]
+        scaled = (values - np.array(mean)) / np.array(deviation)
+        return scaled.clip(-self.limit, self.limit).astype(np.float32)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        scales = {name: [mean, deviation] for name, (mean, deviation) in self.scales.items()}
+        return {"columns": self.columns, "scales": scales}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what another pipeline had fitted."""
+        self.columns = list(state["columns"])
+        self.scales = {name: (mean, dev) for name, (mean, dev) in state["scales"].items()}

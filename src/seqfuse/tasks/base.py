@@ -80,8 +80,14 @@ class Task(LightningModule):
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor] | None:
         if dataloader_idx:
-            return self.calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)  # type: ignore[union-attr]
+            return self._learn_margins(batch, batch_idx + 1 == self.trainer.num_val_batches[1])
         return self._step(batch, "val")
+
+    def _learn_margins(self, batch: Batch, is_last: bool) -> None:
+        calibrator: Any = self.calibrator
+        calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
+        if is_last:  # not at the epoch's end: an averaged net has left by then
+            calibrator.fit()
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self._step(batch, "test")
@@ -94,8 +100,6 @@ class Task(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
-        if self.calibrator is not None:
-            self.calibrator.fit()  # type: ignore[operator]
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")

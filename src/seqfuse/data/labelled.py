@@ -1,0 +1,80 @@
+"""The user's own table with a column that says where it is anomalous."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seqfuse.data.files import find_table
+from seqfuse.data.recordings import Recording, runs
+from seqfuse.data.table import Table, TableReader
+from seqfuse.plain.errors import InputError
+
+
+class LabelledTable:
+    """Recordings of a CSV or Parquet file, one for each group.
+
+    Args:
+        file: from `root` or from here.
+        label: column of 0 and 1; 1 is anomalous.
+        time: as `TableReader` takes it.
+        group: column that tells recordings apart.
+        targets: columns to watch; `all` takes every number column that is nothing else.
+        gaps: as `TableReader` takes it.
+        train: leading share of each recording that may be trained on.
+        root: folder that a relative name starts from.
+
+    Raises:
+        InputError: a knob is out of range, or there is no such file.
+    """
+
+    def __init__(
+        self,
+        file: str | None,
+        label: str = "anomaly",
+        time: str | Sequence[str] = "date",
+        group: str | None = None,
+        targets: str | Sequence[str] = "all",
+        gaps: str = "refuse",
+        train: float = 0.3,
+        root: str = ".",
+    ):
+        if not 0 < train < 1:
+            raise InputError(f"data.train={train} must be above 0 and below 1")
+        self.path = find_table(file, Path(root))
+        self.label = label
+        self.reader = TableReader(time, group, targets, covariates=[label], gaps=gaps)
+        self.train = train
+
+    def __call__(self) -> list[Recording]:
+        """Reads the recordings, sorted by name.
+
+        Raises:
+            InputError: whatever is wrong with the file, with its name, row and column.
+        """
+        table = self.reader.read(self.path, {})
+        labels = np.nan_to_num(table.values[:, -1])
+        for i in np.flatnonzero((labels != 0) & (labels != 1))[:1]:
+            raise InputError(
+                f"{self.path}: at {str(table.time[i]).replace('T', ' ')}, column "
+                f"'{self.label}': {labels[i]:g} must be 0 or 1"
+            )
+        return [
+            self._recording(table, labels == 1, name, start, end)
+            for name, start, end in table.groups
+        ]
+
+    def _recording(
+        self, table: Table, labels: np.ndarray, name: str, start: int, end: int
+    ) -> Recording:
+        targets = pd.DataFrame(table.values[start:end, : table.num_targets])
+        return Recording(
+            name=name or self.path.stem,
+            time=table.time[start:end],
+            values=np.asarray(targets.ffill().bfill(), dtype=np.float32),
+            columns=table.columns[: table.num_targets],
+            labels=labels[start:end],
+            windows=runs(labels[start:end]),
+            num_train=int((end - start) * self.train),
+        )

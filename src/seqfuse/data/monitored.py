@@ -1,0 +1,151 @@
+"""Windows over recordings with labelled anomalies: trained on their beginnings, tested whole."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqfuse.data.recordings import Recording
+from seqfuse.data.windows import WindowTensors
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.scaling import RecordingPipeline
+
+
+class Monitored:
+    """Splits of recordings: training and validation lie in the part that may be trained on.
+
+    Every recording is scaled by its own training rows. Testing goes over all of it, as a
+    score needs a past; metrics look at what comes after the training part.
+
+    Args:
+        source: returns the recordings.
+        pipeline: fitted on the training rows alone.
+        columns: channels to read; `all` of each recording, which must then agree.
+        look_back: steps a forecast sees.
+        horizon: steps to forecast.
+        stride: steps from one window to the next.
+        validation: share of the training part, its end, that is for validation.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+
+    unit = "windows"
+    has_validation = True
+
+    def __init__(
+        self,
+        source: Callable[[], list[Recording]],
+        pipeline: RecordingPipeline,
+        columns: str | Sequence[str] = "all",
+        look_back: int = 96,
+        horizon: int = 8,
+        stride: int = 1,
+        validation: float = 0.2,
+    ):
+        for name, value in (("look_back", look_back), ("horizon", horizon), ("stride", stride)):
+            if value < 1:
+                raise InputError(f"data.{name}={value} must be at least 1")
+        if stride > horizon:
+            raise InputError(f"data.stride={stride} must be at most data.horizon={horizon}")
+        if not 0 < validation < 1:
+            raise InputError(f"data.validation={validation} must be above 0 and below 1")
+        self.source = source
+        self.pipeline = pipeline
+        self.columns = columns
+        self.look_back, self.horizon, self.stride = look_back, horizon, stride
+        self.validation = validation
+        self.fingerprints: dict[str, str] = {}
+        self._recordings: list[Recording] = []
+        self._tensors: dict[str, WindowTensors] = {}
+
+    @property
+    def origin(self) -> str:
+        """The kind of source."""
+        return type(self.source).__name__
+
+    @property
+    def num_steps(self) -> int:
+        return self.look_back
+
+    def recordings(self) -> list[Recording]:
+        """All of them, with the chosen columns."""
+        if not self._recordings:
+            self._recordings = [self._choose(one) for one in self.source()]
+            widths = {one.values.shape[1] for one in self._recordings}
+            if len(widths) > 1:
+                raise InputError(
+                    f"{self.origin}: recordings have {sorted(widths)} channels: choose some that "
+                    "all have, such as data.columns=[value]"
+                )
+            digest = hashlib.sha256()
+            for one in self._recordings:
+                digest.update(np.ascontiguousarray(one.values).tobytes() + one.labels.tobytes())
+            self.fingerprints["recordings"] = digest.hexdigest()[:16]
+        return self._recordings
+
+    def _choose(self, one: Recording) -> Recording:
+        if self.columns == "all":
+            return one
+        names = [self.columns] if isinstance(self.columns, str) else list(self.columns)
+        for name in names:
+            if name not in one.columns:
+                known = ", ".join(one.columns[:12])
+                raise InputError(
+                    f"{one.name} has no column '{name}' (data.columns; it has: {known})"
+                )
+        chosen = [one.columns.index(name) for name in names]
+        return one._replace(values=one.values[:, chosen], columns=names)
+
+    def fit(self) -> None:
+        """Reads the recordings and fits a scale to the training rows of each."""
+        for one in self.recordings():
+            self.pipeline.fit(one.name, one.values[: self._cut(one)], one.columns)
+        self.tensors("train")
+
+    def _cut(self, one: Recording) -> int:
+        """Where the training rows of a recording end and its validation rows begin."""
+        return int(one.num_train * (1 - self.validation))
+
+    def tensors(self, split: str) -> WindowTensors:
+        """Windows whose horizon lies in `train` or `val`, or anywhere for `test`."""
+        if split not in self._tensors:
+            starts, first = [], 0
+            for one in self.recordings():
+                cut, n = self._cut(one), len(one.values)
+                begin, end = {"train": (0, cut), "val": (cut, one.num_train), "test": (0, n)}[split]
+                starts.append(first + self._starts(begin, end))
+                first += n
+            if not sum(map(len, starts)):
+                raise InputError(
+                    f"{self.origin}: the {split} split is too short for data.look_back="
+                    f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
+                )
+            values = torch.from_numpy(self._scaled())
+            sizes = (self.look_back, self.horizon, values.shape[1], 0)
+            self._tensors[split] = WindowTensors(values, values, np.concatenate(starts), *sizes)
+        return self._tensors[split]
+
+    def _starts(self, begin: int, end: int) -> np.ndarray:
+        """First steps of horizons within begin to end, the last one flush with the end."""
+        first, last = max(begin, self.look_back), end - self.horizon
+        return np.unique([*range(first, last + 1, self.stride), *([last] if last >= first else [])])
+
+    def _scaled(self) -> np.ndarray:
+        parts = [self.pipeline.transform(one.name, one.values) for one in self.recordings()]
+        return np.concatenate(parts)
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        channels = self.recordings()[0].values.shape[1]
+        return {"channels": channels, "num_targets": channels, "num_known": 0}
+
+    def describe(self) -> str:
+        """Sizes, for people."""
+        found = self.recordings()
+        return (
+            f"{self.look_back} steps to {self.horizon}, {found[0].values.shape[1]} channels, "
+            f"{len(found)} recordings, {sum(len(one.windows) for one in found)} labelled windows"
+        )

@@ -1,0 +1,44 @@
+"""Sizes that a config leaves at `auto`, and that the data fills in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from seqfuse.plain.errors import InputError
+
+ANY_SIZES = {
+    "channels": 1,
+    "num_classes": 2,
+    "class_counts": [1, 1],
+    "batch_size": 1,
+    "num_targets": 1,
+    "num_known": 0,
+    "naive_errors": [1.0],
+}
+FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
+
+
+def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:
+    """A copy of the recipe with sizes where it says `auto`; holds declared ones against the data.
+
+    Raises:
+        InputError: a declared size is not the data's.
+    """
+    recipe = recipe.copy()
+    for size, value in sizes.items():
+        declared = recipe.data.get(size)
+        if declared not in ("auto", value):
+            message = f"data.{size}={declared}, but the data has {value}"
+            if size == "channels":
+                message += (
+                    f": read as (series, {steps} steps, {value} channels); if the axes are the "
+                    f"other way round, data.layout reads ({value} steps, {steps} channels)"
+                )
+            raise InputError(message)
+        recipe.data[size] = value
+    for key, size in FOLLOW.items():
+        known = OmegaConf.select(recipe, key) is not None
+        if known and size in sizes and OmegaConf.select(recipe, key) != sizes[size]:
+            raise InputError(f"{key} follows data.{size}: leave it out")
+    return recipe
