@@ -52,7 +52,8 @@ def seed(config: build.Config) -> None:
         seed_everything(config["seed"], workers=True, verbose=False)
     except ValueError as error:
         raise InputError(f"seed={config['seed']}: {error}") from None
-    threads = config["trainer"].get("num_threads") or DEFAULT_THREADS
+    threads = config["trainer"].get("num_threads")
+    threads = DEFAULT_THREADS if threads is None else threads
     if not isinstance(threads, int) or threads < 1:
         raise InputError(f"trainer.num_threads={threads} must be null or at least 1")
     torch.set_num_threads(threads)

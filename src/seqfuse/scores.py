@@ -40,17 +40,17 @@ class Likelihood:
     """How unlikely recent errors are, given those before (after Ahmad et al. 2017).
 
     The mean of the `recent` errors is held against mean and deviation of the errors in the
-    `history` steps before, which the training part begins: nothing of the future is used.
-    z deviations above the mean give the score z / (z + 4).
+    `history` steps before, or in the training part alone, so that a long anomaly stays one:
+    nothing of the future is used. z deviations above the mean give the score z / (z + 4).
 
     Args:
         recent: steps that are averaged.
-        history: steps that they are compared with.
+        history: steps that they are compared with; 0 compares with the training part.
     """
 
     def __init__(self, recent: int = 2, history: int = 8000):
-        if not 1 <= recent <= history:
-            raise ValueError(f"recent={recent} must be at least 1 and at most history={history}")
+        if recent < 1 or history < 0:
+            raise ValueError(f"recent={recent} must be at least 1 and history={history} at least 0")
         self.recent = recent
         self.history = history
 
@@ -66,6 +66,9 @@ class Likelihood:
 
     def _before(self, values: Floats, num_train: int) -> tuple[Floats, Floats]:
         """Mean and deviation of the steps before each; in training, of the whole part."""
+        if not self.history:
+            normal = values[:num_train]
+            return np.full(len(values), normal.mean()), np.full(len(values), normal.std())
         step = np.arange(len(values))
         first = np.maximum(step - self.history, 0)
         end = np.maximum(step, min(num_train, len(values)))
