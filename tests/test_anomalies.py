@@ -9,6 +9,7 @@ import torch
 from aeon.benchmarking.metrics.anomaly_detection import range_pr_vus_score
 
 from seqfuse import measures
+from seqfuse.data.files import TableFile
 from seqfuse.data.labelled import LabelledTable
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.recordings import Recording, runs
@@ -160,6 +161,6 @@ def test_labels_other_than_0_and_1_are_named(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(",1\n", ",2\n"))
     message = "at 2024-01-01 03:20:00, column 'anomaly': 2 must be 0 or 1"
     with pytest.raises(InputError, match=message):
-        LabelledTable(str(path))()
+        LabelledTable(TableFile(str(path)))()
     with pytest.raises(InputError, match="has no column 'label' for data.covariates"):
-        LabelledTable(str(path), label="label")()
+        LabelledTable(TableFile(str(path)), label="label")()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seqfuse.data.files import TableFile
 from seqfuse.data.table import TableReader
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
@@ -24,7 +25,7 @@ def counting(path: Path, n: int = 100, **columns: Any) -> Path:
 def windows(path: Path, reader: dict | None = None, **knobs: Any) -> Windows:
     sizes = {"look_back": 10, "horizon": 4, "split": [60, 20, 20]}
     found = Windows(
-        TableReader(**(reader or {})), TablePipeline("none"), str(path), **sizes | knobs
+        TableReader(**(reader or {})), TablePipeline("none"), TableFile(str(path)), **sizes | knobs
     )
     found.fit()
     return found
@@ -96,7 +97,7 @@ def test_series_never_mix(tmp_path: Path) -> None:
 def test_scaling_sees_training_rows_alone(tmp_path: Path) -> None:
     splits = windows(counting(tmp_path / "a.csv"))
     pipeline = TablePipeline()
-    splits = Windows(TableReader(), pipeline, str(splits.path), split=[60, 20, 20], look_back=10)
+    splits = Windows(TableReader(), pipeline, splits.source, split=[60, 20, 20], look_back=10)
     splits.horizon = 4
     splits.fit()
     assert pipeline.mean.tolist() == [29.5]
@@ -220,7 +221,7 @@ def test_encodings_and_truncated_files(tmp_path: Path) -> None:
 def test_ett_borders(data_root: Path) -> None:
     """12, 4 and 4 months of 30 days, as in the literature, and no dropped last window."""
     splits = Windows(
-        *(TableReader(), TablePipeline(), "ett/ETTh1.csv.gz", str(data_root)),
+        *(TableReader(), TablePipeline(), TableFile("ett/ETTh1.csv.gz", str(data_root))),
         look_back=720,
         split=[8640, 2880, 2880],
     )

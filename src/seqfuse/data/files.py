@@ -7,18 +7,56 @@ import pandas as pd
 from seqfuse.plain.errors import InputError
 
 
-def find_table(file: str | None, root: Path) -> Path:
-    """The file, from `root` or from here.
+class TableFile:
+    """A file of a table, downloaded where it is missing and has a public address.
+
+    Args:
+        file: from `root` or from here; without its `.gz` too.
+        root: folder that a relative name starts from, and that a download goes to.
+        url: where the plain file can be had.
+        sha256: of the plain file.
 
     Raises:
-        InputError: none is named, or there is none.
+        InputError: no file is named, or there is none and no address.
     """
-    if not file:
-        raise InputError("data.file is empty: name your CSV or Parquet file")
-    for path in (root / file, Path(file)):
-        if path.is_file():
-            return path
-    raise InputError(f"{file} is not there, nor in {root}: check data.file and paths.data")
+
+    def __init__(
+        self, file: str | None, root: str = ".", url: str | None = None, sha256: str | None = None
+    ):
+        if not file:
+            raise InputError("data.file is empty: name your CSV or Parquet file")
+        self.file, self.root, self.url, self.sha256 = file, Path(root), url, sha256
+        if not url:
+            self.path()
+
+    def path(self) -> Path:
+        """Where the file is, once it is there.
+
+        Raises:
+            InputError: it is not there and cannot be downloaded.
+        """
+        for name in (self.file, self.file.removesuffix(".gz")):
+            for path in (self.root / name, Path(name)):
+                if path.is_file():
+                    return path
+        if not self.url:
+            raise InputError(
+                f"{self.file} is not there, nor in {self.root}: check data.file and paths.data"
+            )
+        return self._download(self.url, self.root / self.file.removesuffix(".gz"))
+
+    def _download(self, url: str, path: Path) -> Path:
+        import pooch  # slow, and seldom needed
+
+        options = {"fname": path.name, "path": path.parent, "progressbar": True}
+        try:
+            return Path(pooch.retrieve(url, f"sha256:{self.sha256}", **options))
+        except (OSError, ValueError) as error:  # no network, or another file than it should be
+            reason = str(error).splitlines()[0][:120]
+            raise InputError(
+                f"{path.name} is not in {path.parent}, and could not be downloaded from {url} "
+                f"({reason}): fetch it and put it there, or set paths.data"
+            ) from None
 
 
 def load_frame(path: Path) -> pd.DataFrame:

@@ -1,12 +1,11 @@
 """The user's own table with a column that says where it is anomalous."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from seqfuse.data.files import find_table
+from seqfuse.data.files import TableFile
 from seqfuse.data.recordings import Recording, runs
 from seqfuse.data.table import Table, TableReader
 from seqfuse.plain.errors import InputError
@@ -16,33 +15,31 @@ class LabelledTable:
     """Recordings of a CSV or Parquet file, one for each group.
 
     Args:
-        file: from `root` or from here.
+        source: the file.
         label: column of 0 and 1; 1 is anomalous.
         time: as `TableReader` takes it.
         group: column that tells recordings apart.
         targets: columns to watch; `all` takes every number column that is nothing else.
         gaps: as `TableReader` takes it.
         train: leading share of each recording that may be trained on.
-        root: folder that a relative name starts from.
 
     Raises:
-        InputError: a knob is out of range, or there is no such file.
+        InputError: a knob is out of range.
     """
 
     def __init__(
         self,
-        file: str | None,
+        source: TableFile,
         label: str = "anomaly",
         time: str | Sequence[str] = "date",
         group: str | None = None,
         targets: str | Sequence[str] = "all",
         gaps: str = "refuse",
         train: float = 0.3,
-        root: str = ".",
     ):
         if not 0 < train < 1:
             raise InputError(f"data.train={train} must be above 0 and below 1")
-        self.path = find_table(file, Path(root))
+        self.source = source
         self.label = label
         self.reader = TableReader(time, group, targets, covariates=[label], gaps=gaps)
         self.train = train
@@ -53,11 +50,11 @@ class LabelledTable:
         Raises:
             InputError: whatever is wrong with the file, with its name, row and column.
         """
-        table = self.reader.read(self.path, {})
+        table = self.reader.read(self.source.path(), {})
         labels = np.nan_to_num(table.values[:, -1])
         for i in np.flatnonzero((labels != 0) & (labels != 1))[:1]:
             raise InputError(
-                f"{self.path}: at {str(table.time[i]).replace('T', ' ')}, column "
+                f"{table.origin}: at {str(table.time[i]).replace('T', ' ')}, column "
                 f"'{self.label}': {labels[i]:g} must be 0 or 1"
             )
         return [
@@ -70,7 +67,7 @@ class LabelledTable:
     ) -> Recording:
         targets = pd.DataFrame(table.values[start:end, : table.num_targets])
         return Recording(
-            name=name or self.path.stem,
+            name=name or self.source.path().stem,
             time=table.time[start:end],
             values=np.asarray(targets.ffill().bfill(), dtype=np.float32),
             columns=table.columns[: table.num_targets],

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from seqfuse.data.borders import borders, check_split
-from seqfuse.data.files import find_table
+from seqfuse.data.files import TableFile
 from seqfuse.data.table import Table, TableReader
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.scaling import TablePipeline
@@ -65,8 +64,7 @@ class Windows:
     Args:
         reader: of the table.
         pipeline: fitted on the training rows alone.
-        file: CSV or Parquet, from `root` or from here.
-        root: folder that a relative name starts from.
+        source: the file.
         look_back: steps a forecast sees.
         horizon: steps to forecast.
         split: training, validation, perhaps calibration (of prediction intervals), and test,
@@ -84,8 +82,7 @@ class Windows:
         self,
         reader: TableReader,
         pipeline: TablePipeline,
-        file: str | None,
-        root: str = ".",
+        source: TableFile,
         look_back: int = 336,
         horizon: int = 96,
         split: Sequence[Any] = (0.7, 0.1, 0.2),
@@ -97,7 +94,7 @@ class Windows:
         check_split(split)
         self.reader = reader
         self.pipeline = pipeline
-        self.path = find_table(file, Path(root))
+        self.source = source
         self.look_back, self.horizon = look_back, horizon
         self.split = [str(s) if isinstance(s, date) else s for s in split]
         self.season = season
@@ -118,7 +115,7 @@ class Windows:
     def table(self) -> Table:
         """All rows, as they were read."""
         if self._table is None:
-            self._table = self.reader.read(self.path, self.pipeline.facts)
+            self._table = self.reader.read(self.source.path(), self.pipeline.facts)
             self.fingerprints["table"] = self._table.fingerprint()
         return self._table
 
@@ -167,7 +164,7 @@ class Windows:
     @property
     def origin(self) -> str:
         """Where the table was read."""
-        return str(self.path)
+        return str(self.source.path())
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
