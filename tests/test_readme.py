@@ -120,7 +120,7 @@ def test_own_data_set_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [yaml] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "mylab").mkdir()
     (tmp_path / "mylab" / "data.py").write_text(data)
-    (tmp_path / "mylab" / "blocks.py").write_text(f"from torch import nn\n\n{block}")
+    (tmp_path / "mylab" / "blocks.py").write_text(block)
     conf = tmp_path / "conf"
     (conf / "data").mkdir(parents=True)
     (conf / "data" / "mine.yaml").write_text(yaml)

@@ -43,10 +43,15 @@ def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        reason = (
-            str(cause).strip().splitlines()[0] if str(cause or "") else " ".join(str(error).split())
-        )
-        raise InputError(f"{key}: {reason}") from error
+        raise InputError(f"{key}: {_reason(str(cause or error))}") from error
+
+
+def _reason(text: str) -> str:
+    """The first line, and the second where the first only leads up to it."""
+    first, *rest = [line for line in text.strip().splitlines() if line.strip()]
+    reason = f"{first} {rest[0]}" if first.endswith(":") and rest else first
+    hint = " (is its folder on PYTHONPATH?)" if "ModuleNotFoundError" in reason else ""
+    return reason + hint
 
 
 def resolve(recipe: DictConfig) -> Config:

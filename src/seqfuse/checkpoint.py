@@ -36,6 +36,10 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, truncated, or no checkpoint of seqfuse.
     """
+    if Path(path).is_dir():
+        raise InputError(
+            f"ckpt={path} is a folder: name a file, as in {path}/checkpoints/best.ckpt"
+        )
     if not Path(path).is_file():
         raise InputError(f"ckpt={path}: there is no such file")
     try:
@@ -43,9 +47,10 @@ def read(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} holds more than plain data and is not read ({reason})") from None
-    except Exception as error:  # whatever unpickling stumbles over
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is truncated or no checkpoint ({reason})") from None
+    except Exception:  # whatever unpickling stumbles over
+        raise InputError(
+            f"{path} is truncated or no checkpoint: copy it again, or take last.ckpt beside it"
+        ) from None
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise InputError(f"{path} is no checkpoint of seqfuse: it has no '{missing[0]}'")

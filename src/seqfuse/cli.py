@@ -125,6 +125,8 @@ def _find_run(name: str, logs: Path) -> Path:
         if not found:
             raise InputError(f"resume=latest: no run in {logs} has a checkpoint")
         return found[-1].parents[1]
+    if Path(name).is_file():
+        raise InputError(f"resume={name}: name the run folder, such as {Path(name).parents[1]}")
     for needed in ("config.yaml", "checkpoints/last.ckpt"):
         if not (Path(name) / needed).is_file():
             raise InputError(f"resume={name}: no run folder, it has no {needed}")

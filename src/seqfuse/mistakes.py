@@ -4,6 +4,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,6 +35,11 @@ def explain(error: Exception) -> str:
         return (
             f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
         )
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read '{error.override}': an override is key=value without spaces, such as "
+            "ckpt=run/best.ckpt or model.cnn.channels=[16,32]; quote what has spaces or ="
+        )
     if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
         group, _, option = found[1].rpartition("/")
         return _unknown_option(group, option)
@@ -47,11 +53,23 @@ def explain(error: Exception) -> str:
 def groups() -> dict[str, list[str]]:
     """Options of every group, read from the folders (Hydra takes a second to list them)."""
     found: dict[str, list[str]] = {}
-    for path in sorted(CONF.rglob("*.yaml")):
-        group = path.parent.relative_to(CONF).as_posix()
-        if group not in (".", "hydra") and not path.stem.startswith("_"):
-            found.setdefault(group, []).append(path.stem)
+    for root in (CONF, *_own_folder()):
+        for path in sorted(root.rglob("*.yaml")):
+            group = path.parent.relative_to(root).as_posix()
+            if group not in (".", "hydra") and not path.stem.startswith("_"):
+                found.setdefault(group, []).append(path.stem)
     return found
+
+
+def _own_folder() -> list[Path]:
+    """The folder of `--config-dir`, if one is given."""
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
+    flags = ("--config-dir", "-cd")
+    return [
+        Path(folder).absolute()
+        for flag, folder in pairwise(words)
+        if flag in flags and Path(folder).is_dir()
+    ]
 
 
 def _unknown_option(group: str, option: str) -> str:
@@ -66,7 +84,8 @@ def _unknown_key(key: str) -> str:
         return f"{key} was chosen when the run began: change single values, as in {key}.<name>="
     with initialize_config_dir(str(CONF), version_base="1.3"):
         chosen = [word for word in sys.argv[1:] if word.split("=")[0] in known]
-        config = OmegaConf.to_container(compose("train", chosen))
+        own = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in _own_folder())}]"]
+        config = OmegaConf.to_container(compose("train", [*chosen, *own]))
     near = _nearest(key, [*_keys(config), *known])
     return f"{key}: no such key{near}; --cfg job lists them all"
 

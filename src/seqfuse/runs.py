@@ -2,6 +2,8 @@
 
 import logging
 import shlex
+import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -109,10 +111,26 @@ def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
     print_metrics({name: value for name, value in metrics.items() if name.startswith(stage)})
     folder = short(run)
+    _say_how_it_ended(trainer)
     print(f"run         {folder}")
     if best := best_checkpoint(trainer):
         print(f"checkpoint  {short(Path(best))}")
-    print(f"dashboard   tensorboard --logdir {shlex.quote(str(folder))}", flush=True)
+    print(f"dashboard   {_tensorboard()} --logdir {shlex.quote(str(folder))}", flush=True)
+
+
+def _say_how_it_ended(trainer: Trainer) -> None:
+    stopping = trainer.early_stopping_callback
+    if stopping is not None and stopping.stopped_epoch:
+        print(
+            f"stopped     after epoch {stopping.stopped_epoch + 1} of {trainer.max_epochs}: "
+            f"{stopping.monitor} was no better for {stopping.patience} epochs"
+        )
+
+
+def _tensorboard() -> str:
+    """What starts it: by its path, where the environment is not activated."""
+    own = Path(sys.executable).with_name("tensorboard")
+    return str(short(own)) if shutil.which("tensorboard") is None and own.exists() else own.name
 
 
 def print_metrics(metrics: dict[str, float]) -> None:

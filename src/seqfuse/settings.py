@@ -32,6 +32,8 @@ def check_trainer(config: Config, node: Config) -> None:
     """
     if node["precision"] == "16-mixed" and not _on_gpu(node):
         raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
+    if node["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise InputError("trainer.accelerator=gpu: torch finds no GPU here: type trainer=cpu")
     for knob in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
         if node[knob] < 1:
             raise InputError(f"trainer.{knob}={node[knob]} must be at least 1")

@@ -156,7 +156,7 @@ def test_arrays_name_what_is_wrong(tmp_path: Path) -> None:
     for name, message in {
         "flat": r"shape \(10, 5\).*\(series, time, channels\) for data.layout=btc, .* for bct",
         "noy": "noy.npz has no array 'y'",
-        "object": "object.npz is truncated or no array file",
+        "object": "object.npz holds Python objects, not numbers",
         "cut": "cut.npz is truncated or no array file",
         "gone": "gone.npz is not there",
     }.items():

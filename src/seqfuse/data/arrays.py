@@ -112,7 +112,12 @@ def _load(path: Path) -> Mapping[str, np.ndarray]:
     except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is truncated or no array file: {error}") from None
+        if "pickle" in str(error) and path.suffix in (".npz", ".npy"):
+            raise InputError(
+                f"{path} holds Python objects, not numbers: pad unequal series with NaN at their "
+                "ends to one array (series, time, channels)"
+            ) from None
+        raise InputError(f"{path} is truncated or no array file") from None
 
 
 def _reading(x: np.ndarray) -> str:
