@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 
 import seqfuse
 from seqfuse import build
+from seqfuse.cli import offer_recipe
 from seqfuse.data.synthetic import Synthetic
-from seqfuse.evaluate import evaluate, offer_recipe
+from seqfuse.evaluate import evaluate
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import train

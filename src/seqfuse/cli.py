@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -131,6 +132,25 @@ def _find_run(name: str, logs: Path) -> Path:
         if not (Path(name) / needed).is_file():
             raise InputError(f"resume={name}: no run folder, it has no {needed}")
     return Path(name)
+
+
+def offer_recipe() -> None:
+    """Puts the checkpoint's data section into the config, so that it can be overridden."""
+    given = [word[5:].strip("'\"") for word in sys.argv[1:] if word.startswith("ckpt=")]
+    node: dict = {"data": {}, "seed": 0, "paths": {"data": None}}
+    if given:
+        from seqfuse import checkpoint  # slow: torch
+
+        content = checkpoint.read(given[-1])
+        recipe, trainer = content["recipe"], content["config"]["trainer"]
+        try:
+            node = {key: recipe[key] for key in ("data", "seed", "paths")}
+            node["trainer"] = {key: trainer[key] for key in ("precision", "num_threads")}
+            node["callbacks"] = {"figures": content["config"]["callbacks"].get("figures")}
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
+    store = ConfigStore.instance()
+    store.store("recipe", node, group="checkpoint", package="_global_")
 
 
 def fail(message: str, code: int = 1) -> None:

@@ -11,10 +11,8 @@ Usage: seqfuse-evaluate ckpt=<path> [split=train|val|test] [data.<key>=<value> .
 """
 
 import json
-import sys
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from seqfuse import cli
@@ -23,26 +21,7 @@ from seqfuse.plain.errors import InputError
 
 def main() -> None:
     """The command; `seqfuse-evaluate --help` explains it."""
-    cli.run(evaluate, "evaluate", __doc__ or "", offer_recipe)
-
-
-def offer_recipe() -> None:
-    """Puts the checkpoint's data section into the config, so that it can be overridden."""
-    given = [word[5:].strip("'\"") for word in sys.argv[1:] if word.startswith("ckpt=")]
-    node: dict = {"data": {}, "seed": 0, "paths": {"data": None}}
-    if given:
-        from seqfuse import checkpoint  # slow: torch
-
-        content = checkpoint.read(given[-1])
-        recipe, trainer = content["recipe"], content["config"]["trainer"]
-        try:
-            node = {key: recipe[key] for key in ("data", "seed", "paths")}
-            node["trainer"] = {key: trainer[key] for key in ("precision", "num_threads")}
-            node["callbacks"] = {"figures": content["config"]["callbacks"].get("figures")}
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
-    store = ConfigStore.instance()
-    store.store("recipe", node, group="checkpoint", package="_global_")
+    cli.run(evaluate, "evaluate", __doc__ or "", cli.offer_recipe)
 
 
 def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
