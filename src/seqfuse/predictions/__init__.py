@@ -1,0 +1,1 @@
+"""What `seqfuse-predict` makes of a checkpoint and an input: rows for people, block by block."""

@@ -1,0 +1,103 @@
+"""Files of predictions: every format holds the same, and none is left half-written."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqfuse.plain.errors import InputError
+from seqfuse.predictions.writer import BLOCK, FORMATS, Writer
+
+READERS = {
+    ".csv": pd.read_csv,
+    ".csv.gz": pd.read_csv,
+    ".parquet": pd.read_parquet,
+    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype={"name": str}),
+}
+
+
+def frames(rows: int = 3 * BLOCK, each: int = 999) -> Iterator[pd.DataFrame]:
+    """Rows that only stay right if stamps, text, numbers and gaps do."""
+    numbers = np.arange(rows)
+    whole = pd.DataFrame(
+        {
+            "row": numbers,
+            "name": [f'{i}, "é"' for i in numbers],
+            "time": pd.date_range("2020-01-01", periods=rows, freq="12h", unit="s"),
+            "value": np.where(numbers % 7, 1 / (1 + numbers), np.nan),
+        }
+    )
+    for start in range(0, rows, each):
+        yield whole.iloc[start : start + each]
+
+
+def write(path: Path, **knobs: bool) -> int:
+    with Writer(path, **knobs) as writer:
+        for frame in frames():
+            writer.write(frame)
+    return writer.rows
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_what_is_written_can_be_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    assert write(path) == 3 * BLOCK
+    found = READERS[ending](path)
+    found["time"] = pd.to_datetime(found["time"]).dt.tz_localize(None)
+    wanted = pd.concat(list(frames()), ignore_index=True)
+    pd.testing.assert_frame_equal(found, wanted, check_dtype=False, rtol=1e-12)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("error", [InputError, KeyboardInterrupt])
+def test_an_error_leaves_nothing(tmp_path: Path, ending: str, error: type) -> None:
+    def interrupted() -> None:
+        with Writer(tmp_path / f"out{ending}") as writer:
+            for frame in frames():
+                writer.write(frame)
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_full_disk_leaves_nothing(tmp_path: Path, ending: str) -> None:
+    """The system refuses to let files grow, as it does where there is no room."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(InputError, match=rf"out{ending} cannot be written .* make room"):
+            write(tmp_path / f"out{ending}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_is_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("mine")
+    with pytest.raises(InputError, match=r"out.csv exists: type overwrite=true"):
+        write(path)
+    assert path.read_text() == "mine"
+    write(path, overwrite=True)
+    assert path.read_text().startswith("row,name,")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("out.xlsx", r"must end in one of: .csv, .csv.gz, .parquet, .jsonl"),
+        ("nowhere/out.csv", "there is no folder .*nowhere: make it"),
+        ("folder.csv", "is a folder: name a file in it"),
+    ],
+)
+def test_outputs_that_cannot_be(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputError, match=message):
+        Writer(tmp_path / name)
