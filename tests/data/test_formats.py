@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.formats import read
+from seqfuse.data.formats import read, stream
 from seqfuse.plain.errors import InputError
 
 TS = """# a comment
@@ -70,6 +70,7 @@ def test_arff_of_one_and_of_many_channels(tmp_path: Path) -> None:
         ("a.ts", TS[: TS.index("@data")], "has no @data line"),
         ("a.ts", TS[: TS.index("1,2,3")], "holds no series"),
         ("a.ts", TS.replace("Stamps false", "Stamps true"), "time stamps are not supported"),
+        ("a.ts", TS.replace("Label true Up Down", "Label false"), "a.ts has no labels"),
         ("a.tsv", "1\t2\t3\n2\t4\n", "line 2 has 1 values, line 1 has 2"),
         ("a.tsv", "1\t2\tabc\n", "line 1, column 3: 'abc' is not a number"),
         ("a.tsv", "", "holds no series"),
@@ -89,3 +90,24 @@ def test_truncated_gzip_is_named(tmp_path: Path) -> None:
     path.write_text("no gzip")
     with pytest.raises(InputError, match="not gzip"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TS.replace(":Up", ":?").replace(":Down", ":Left"),
+        TS.replace("Label true Up Down", "Label false").replace(":Up", "").replace(":Down", ""),
+    ],
+    ids=["unknown", "absent"],
+)
+def test_series_without_labels_can_be_streamed(tmp_path: Path, text: str) -> None:
+    rows = stream(write(tmp_path / "a.ts", text), labelled=False)
+    line, series, _ = next(rows)
+    assert (line, series.shape) == (8, (3, 2))
+    assert next(rows)[1].shape == (2, 2)
+
+
+def test_another_encoding_is_named_where_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(TS.replace(":Up", ":Über").encode("latin-1"))
+    with pytest.raises(InputError, match="line 8, column 13 is not UTF-8 .*: save it as UTF-8"):
+        read(tmp_path / "a.ts")

@@ -1,6 +1,6 @@
 """Readers of the UCR/UEA archive's files, plain or gzipped: .ts, .tsv and .arff.
 
-Each returns the series, (t c) arrays, and their labels as written. aeon reads these
+Each yields the series, (t c) arrays, and their labels as written. aeon reads these
 formats too, but lower-cases class names and does not say where a file is broken.
 """
 
@@ -14,6 +14,9 @@ import numpy as np
 from seqfuse.plain.errors import InputError
 
 Labelled = tuple[list[np.ndarray], list[str]]
+Lines = Iterator[tuple[int, str]]
+Row = tuple[int, np.ndarray, str]
+"""Line in the file, series, label as written."""
 MISSING = {"?": "nan", "": "nan"}
 
 
@@ -23,72 +26,98 @@ def read(path: Path) -> Labelled:
     Raises:
         InputError: the file is missing, truncated or malformed; names file, row and column.
     """
+    rows = list(stream(path))
+    return [series for _, series, _ in rows], [label for _, _, label in rows]
+
+
+def stream(path: Path, labelled: bool = True) -> Iterator[Row]:
+    """Reads a file row by row.
+
+    Args:
+        labelled: without it, labels may be `?`, classes of any name, or (in a .ts that says
+            `@classLabel false`) absent.
+
+    Raises:
+        InputError: as for `read`.
+    """
     reader = READERS[path.name.removesuffix(".gz").rsplit(".", 1)[-1].lower()]
+    row = None
+    for row in reader(path, _lines(path), labelled):
+        yield row
+    if row is None:
+        raise InputError(f"{path} holds no series: it may be truncated, fetch it again")
+
+
+def _lines(path: Path) -> Lines:
+    """Lines that say something, with their numbers."""
+    number = 0
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-            lines = [(i, line.strip()) for i, line in enumerate(file, start=1)]
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = raw.decode().strip()
+                if line and line[0] not in "#%":
+                    yield number, line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is truncated or not gzip ({error}): fetch it again") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}, line {number}, column {error.start + 1} is not UTF-8 ({error.reason}): "
+            "save it as UTF-8"
+        ) from None
+    except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-    series, labels = reader(path, [(i, line) for i, line in lines if line and line[0] not in "#%"])
-    if not series:
-        raise InputError(f"{path} holds no series: it may be truncated, fetch it again")
-    return series, labels
 
 
-def _read_ts(path: Path, lines: list[tuple[int, str]]) -> Labelled:
-    header, rows = _split_header(path, lines)
+def _read_ts(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
+    header = _split_header(path, lines)
     if header.get("timestamps", "false").lower() == "true":
         raise InputError(f"{path}: time stamps are not supported: write values alone")
-    classes = header.get("classlabel", "").split()[1:]
-    series, labels = [], []
-    for i, line in rows:
+    kind, *classes = header.get("classlabel", "true").split() or ["true"]
+    if labelled and kind.lower() == "false":
+        raise InputError(f"{path} has no labels (@classLabel false): a classifier needs them")
+    for i, line in lines:
         *channels, label = line.split(":")
-        if not channels or (classes and label not in classes):
+        if kind.lower() == "false":
+            channels, label = [*channels, label], ""
+        if not channels or (labelled and classes and label not in classes):
             raise InputError(f"{path}, line {i}: '{label[:20]}' is not a class of @classLabel")
-        series.append(_stack(path, i, [one.split(",") for one in channels]))
-        labels.append(label)
-    return series, labels
+        yield i, _stack(path, i, [one.split(",") for one in channels]), label
 
 
-def _read_tsv(path: Path, lines: list[tuple[int, str]]) -> Labelled:
-    series, labels = [], []
+def _read_tsv(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
+    first: tuple[int, int] | None = None
     for i, line in lines:
         label, *values = line.split("\t")
-        series.append(_stack(path, i, [values], first_column=2))
-        labels.append(label)
-        if len(values) != len(series[0]):
+        series = _stack(path, i, [values], first_column=2)
+        first = first or (i, len(values))
+        if len(values) != first[1]:
             raise InputError(
-                f"{path}, line {i} has {len(values)} values, line {lines[0][0]} has "
-                f"{len(series[0])}: the file may be truncated"
+                f"{path}, line {i} has {len(values)} values, line {first[0]} has "
+                f"{first[1]}: the file may be truncated"
             )
-    return series, labels
+        yield i, series, label
 
 
-def _read_arff(path: Path, lines: list[tuple[int, str]]) -> Labelled:
-    series, labels = [], []
-    for i, line in _split_header(path, lines)[1]:
+def _read_arff(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
+    _split_header(path, lines)
+    for i, line in lines:
         values, _, label = line.rpartition(",")
         if not values:
             raise InputError(f"{path}, line {i} has no label: the file may be truncated")
         rows = values.strip("'\"").split("\\n")
-        series.append(_stack(path, i, [row.split(",") for row in rows]))
-        labels.append(label.strip("'\" "))
-    return series, labels
+        yield i, _stack(path, i, [row.split(",") for row in rows]), label.strip("'\" ")
 
 
 READERS = {"ts": _read_ts, "tsv": _read_tsv, "arff": _read_arff}
 
 
-def _split_header(
-    path: Path, lines: list[tuple[int, str]]
-) -> tuple[dict[str, str], list[tuple[int, str]]]:
+def _split_header(path: Path, lines: Lines) -> dict[str, str]:
+    """What stands before the rows; leaves these in `lines`."""
     header: dict[str, str] = {}
-    for at, (_, line) in enumerate(lines):
+    for _, line in lines:
         key, _, value = line[1:].partition(" ")
         if line.lower() == "@data":
-            return header, lines[at + 1 :]
+            return header
         header[key.lower()] = value.strip()
     raise InputError(f"{path} has no @data line: it may be truncated, fetch it again")
 
