@@ -86,11 +86,7 @@ class Arrays:
             if key not in arrays:
                 raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)})")
         x = arrays["x"]
-        if x.ndim != 3 or not np.issubdtype(x.dtype, np.number):
-            raise InputError(
-                f"{path}: x has shape {x.shape} of {x.dtype}, expected numbers with three axes: "
-                "(series, time, channels) for data.layout=btc, (series, channels, time) for bct"
-            )
+        check_axes(x.shape, x.dtype, path)
         x = x.transpose(LAYOUTS[self.layout])
         try:
             return Series(x, arrays["y"], arrays.get("groups"), str(path))
@@ -98,6 +94,15 @@ class Arrays:
             raise InputError(
                 f"{error} (data.layout={self.layout} reads x as {_reading(x)})"
             ) from None
+
+
+def check_axes(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    """Raises InputError unless an array of series has three axes and holds numbers."""
+    if len(shape) != 3 or not np.issubdtype(dtype, np.number):
+        raise InputError(
+            f"{path}: x has shape {shape} of {dtype}, expected numbers with three axes: "
+            "(series, time, channels) for data.layout=btc, (series, channels, time) for bct"
+        )
 
 
 def _load(path: Path) -> Mapping[str, np.ndarray]:

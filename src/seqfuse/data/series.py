@@ -26,6 +26,7 @@ class Series:
         y: n labels of any kind; whole numbers and their text are the same label.
         groups: n group names; a group never stands on both sides of a validation split.
         origin: where it was read; error messages begin with it.
+        first: number of the first series, in error messages.
 
     Raises:
         InputError: numbers of series, labels and groups differ, or a series is empty.
@@ -37,6 +38,7 @@ class Series:
         y: Sequence | np.ndarray,
         groups: Sequence | np.ndarray | None = None,
         origin: str = "the data",
+        first: int = 0,
     ):
         self.origin = origin
         try:
@@ -48,11 +50,12 @@ class Series:
         for name, column in (("labels", self.y), ("groups", self.groups)):
             if column is not None and len(column) != len(self.x):
                 raise InputError(f"{origin}: {len(self.x)} series but {len(column)} {name}")
-        self.lengths = self._lengths()
+        self.lengths = self._lengths(first)
         if np.isinf(self.x).any():
             row, step, channel = np.argwhere(np.isinf(self.x))[0]
             raise InputError(
-                f"{origin}: row {row} has an infinite value at step {step}, channel {channel}"
+                f"{origin}: row {first + row} has an infinite value at step {step}, "
+                f"channel {channel}"
             )
 
     def _labels(self, y: np.ndarray) -> list[str]:
@@ -63,11 +66,13 @@ class Series:
             raise InputError(f"{self.origin}: row {labels.index('nan')} has no label (NaN)")
         return labels
 
-    def _lengths(self) -> np.ndarray:
+    def _lengths(self, first: int) -> np.ndarray:
         real: NDArray[np.bool_] = np.asarray(~np.isnan(self.x).all(axis=2))
         empty = np.flatnonzero(~real.any(axis=1))
         if len(empty):
-            raise InputError(f"{self.origin}: row {empty[0]} has no value at all: remove it")
+            raise InputError(
+                f"{self.origin}: row {first + empty[0]} has no value at all: remove it"
+            )
         return real.shape[1] - real[:, ::-1].argmax(axis=1)
 
     def __len__(self) -> int:

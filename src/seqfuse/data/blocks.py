@@ -1,0 +1,118 @@
+"""Series to predict, read block by block: a file may be larger than the memory."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqfuse.data import archive
+from seqfuse.data.array_file import ArrayFile
+from seqfuse.data.arrays import LAYOUTS, check_axes
+from seqfuse.data.formats import stream
+from seqfuse.data.series import Series
+from seqfuse.plain.errors import InputError
+
+TEXTS = tuple(archive.ENDINGS)
+ENDINGS = (".npz", ".npy", *TEXTS)
+AXES = {"btc": "(series, time, channels)", "bct": "(series, channels, time)"}
+
+
+class Block(NamedTuple):
+    """Some series of a file."""
+
+    series: Series
+    """Without labels."""
+    ids: np.ndarray
+    """(n) the user's own, or numbers of rows from 0 on."""
+
+
+class SeriesFile:
+    """Series of one file, without their labels.
+
+    An .npz holds `x` and perhaps `id`; of an .npy, .ts, .tsv or .arff (plain or gzipped)
+    the rows are numbered. In a .tsv or .arff a `?` stands in for the label.
+
+    Args:
+        path: of the file.
+        channels: that a series must have.
+        layout: order of the axes of x, `btc` or `bct`.
+
+    Raises:
+        InputError: no such format, or x cannot be read as such series.
+    """
+
+    def __init__(self, path: Path, channels: int, layout: str = "btc"):
+        if not path.name.lower().endswith(ENDINGS):
+            raise InputError(f"{path}: the ending must be one of: {', '.join(ENDINGS)}")
+        self.path, self.channels, self.layout = path, channels, layout
+        self.has_ids = False
+        self.size: int | None = None
+        """Series in the file, where its head says so."""
+        if not path.name.endswith(TEXTS):
+            self._look()
+
+    def _look(self) -> None:
+        with ArrayFile(self.path, "x") as x:
+            check_axes(x.shape, x.dtype, self.path)
+            self.size = x.shape[0]
+            steps, channels = (x.shape[i] for i in LAYOUTS[self.layout][1:])
+            self.has_ids = "id" in x.names
+        if not self.size:
+            raise InputError(f"{self.path} holds no series: x has shape {x.shape}")
+        if channels != self.channels:
+            raise InputError(
+                f"{self.path}: x has shape {x.shape}, read as {AXES[self.layout]}: {channels} "
+                f"channels where {self.channels} were trained on{self._hint(steps)}"
+            )
+
+    def _hint(self, steps: int) -> str:
+        other = " (if the last two axes are the other way round, save x.transpose(0, 2, 1))"
+        return other if steps == self.channels else ""
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Blocks of so many series, in the order of the file.
+
+        Raises:
+            InputError: a series is broken; names its row, or its line and column.
+        """
+        return self._lines(size) if self.size is None else self._slices(size, self.size)
+
+    def _slices(self, size: int, rows: int) -> Iterator[Block]:
+        ids = self._ids(rows)
+        with ArrayFile(self.path, "x") as x:
+            for first in range(0, rows, size):
+                block = x.read(min(size, rows - first)).transpose(LAYOUTS[self.layout])
+                yield self._block(block, ids[first : first + size], first)
+
+    def _ids(self, rows: int) -> np.ndarray:
+        if not self.has_ids:
+            return np.arange(rows)
+        with ArrayFile(self.path, "id") as array:
+            if array.shape != (rows,) or array.dtype.kind not in "iufUS":
+                raise InputError(
+                    f"{self.path}: id has shape {array.shape} of {array.dtype}, expected {rows} "
+                    "numbers or words, one per series"
+                )
+            ids = array.read(rows)
+        return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids
+
+    def _lines(self, size: int) -> Iterator[Block]:
+        rows = stream(self.path, labelled=False)
+        for first in itertools.count(0, size):
+            part = [self._checked(*row) for row in itertools.islice(rows, size)]
+            if not part:
+                return
+            yield self._block(part, np.arange(first, first + len(part)), first)
+
+    def _checked(self, line: int, series: np.ndarray, _: str) -> np.ndarray:
+        if series.shape[1] != self.channels:
+            raise InputError(
+                f"{self.path}, line {line} has {series.shape[1]} channels, but "
+                f"{self.channels} were trained on"
+            )
+        return series
+
+    def _block(self, x: Any, ids: np.ndarray, first: int) -> Block:
+        return Block(Series(x, [""] * len(x), origin=str(self.path), first=first), ids)
