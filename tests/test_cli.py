@@ -227,9 +227,9 @@ def run_python(code: str, folder: Path, **environment: str) -> subprocess.Comple
         ["trainer.max_epochs=many"],
     ],
 )
-@pytest.mark.parametrize("module", ["train", "evaluate"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "predict"])
 def test_answers_come_without_torch(tmp_path: Path, words: list[str], module: str) -> None:
-    if module == "evaluate" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
+    if module != "train" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
         return
     code = f"""
 import sys

@@ -41,11 +41,11 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         try:
             return _checked(command, config)
         except Interrupted as error:
-            _end(error)
+            _end(error, config_name)
         except MISTAKES as error:
             if debugging or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            _end(error)
+            _end(error, config_name)
 
     try:
         if {"--help", "-h"} & set(sys.argv):
@@ -58,7 +58,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     except MISTAKES as error:
         if debugging:
             raise
-        _end(error)
+        _end(error, config_name)
     except KeyboardInterrupt:
         fail("stopped", 128 + signal.SIGINT)
     finally:
@@ -89,14 +89,14 @@ def _checked(command: Command, config: DictConfig) -> Any:
         raise
 
 
-def _end(error: Exception) -> None:
-    fail(explain(error), getattr(error, "exit_code", 1))
+def _end(error: Exception, config_name: str) -> None:
+    fail(explain(error, config_name), getattr(error, "exit_code", 1))
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """A run that never began leaves no folder."""
+    """A run that never began leaves no folder; where the user stands is none of its own."""
     for empty in (folder, folder.parent):
-        if empty.is_dir() and not any(empty.iterdir()):
+        if empty.is_dir() and not any(empty.iterdir()) and not empty.samefile(Path.cwd()):
             empty.rmdir()
 
 

@@ -25,8 +25,8 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
 MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError)
 
 
-def explain(error: Exception) -> str:
-    """One line for an error: what is wrong, and what to type."""
+def explain(error: Exception, config_name: str = "train") -> str:
+    """One line for an error of a command's: what is wrong, and what to type."""
     text = str(error)
     if isinstance(error, (InputError, Interrupted)):
         return text
@@ -44,9 +44,9 @@ def explain(error: Exception) -> str:
         group, _, option = found[1].rpartition("/")
         return _unknown_option(group, option)
     if found := re.search(r"Could not (?:override|append|delete).*? '(.+?)'", text):
-        return _unknown_key(found[1].split("=")[0])
+        return _unknown_key(found[1].split("=")[0], config_name)
     if found := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
-        return _unknown_key(found[2])
+        return _unknown_key(found[2], config_name)
     return text.split("See https")[0]
 
 
@@ -78,14 +78,14 @@ def _unknown_option(group: str, option: str) -> str:
     return f"{group or 'config'}={option}: no such option{near} (options: {', '.join(options)})"
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, config_name: str) -> str:
     known = groups()
     if key in known:
         return f"{key} was chosen when the run began: change single values, as in {key}.<name>="
     with initialize_config_dir(str(CONF), version_base="1.3"):
         chosen = [word for word in sys.argv[1:] if word.split("=")[0] in known]
         own = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in _own_folder())}]"]
-        config = OmegaConf.to_container(compose("train", [*chosen, *own]))
+        config = OmegaConf.to_container(compose(config_name, [*chosen, *own]))
     near = _nearest(key, [*_keys(config), *known])
     return f"{key}: no such key{near}; --cfg job lists them all"
 

@@ -30,16 +30,8 @@ class RunBar(ProgressBar):
         self._on = True
 
     def _open(self, total: float, done: int, name: str) -> None:
-        wait = self.seconds * (1 if sys.stderr.isatty() else 20)
-        self._bar = tqdm(
-            total=None if total == float("inf") else int(total),
-            initial=done,
-            desc=name,
-            unit="step",
-            mininterval=wait,
-            disable=not self._on,
-            dynamic_ncols=True,
-        )
+        known = None if total == float("inf") else int(total)
+        self._bar = bar(name, known, "step", self._on, done, self.seconds)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epochs = (
@@ -81,3 +73,18 @@ class RunBar(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def bar(
+    name: str, total: int | None, unit: str, shown: bool, done: int = 0, seconds: float = 0.5
+) -> tqdm:
+    """A bar that is drawn seldom; into a file or a pipe, twenty times as seldom."""
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=name,
+        unit=unit,
+        mininterval=seconds * (1 if sys.stderr.isatty() else 20),
+        disable=not shown,
+        dynamic_ncols=True,
+    )

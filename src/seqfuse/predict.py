@@ -1,0 +1,84 @@
+"""seqfuse-predict writes what a checkpoint says about new data, in the user's units.
+
+Usage: seqfuse-predict ckpt=<path> input=<file or folder> output=<file> [key=value ...]
+       seqfuse-predict ckpt=<path> split=train|val|test output=<file> [key=value ...]
+
+  seqfuse-predict ckpt=<path> input=new.npz output=classes.csv
+  seqfuse-predict ckpt=<path> input=new.csv output=forecasts.parquet every=24
+  seqfuse-predict ckpt=<path> split=test output=test.jsonl overwrite=true
+
+  output             ends in .csv, .csv.gz, .parquet or .jsonl
+  data.batch_size=256 trainer=gpu   goes faster
+  ckpt=<path> --cfg job   prints the composed config, with every key
+
+Classes: the input is an .npz (x and, if you like, id), .npy, .ts, .tsv or .arff, read in
+blocks; labels are ignored, and `?` or none may stand there.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from seqfuse import cli
+from seqfuse.plain.errors import InputError
+
+
+def main() -> None:
+    """The command; `seqfuse-predict --help` explains it."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # having cleaned up
+    cli.run(predict, "predict", __doc__ or "", cli.offer_recipe)
+
+
+def predict(config: DictConfig, run: Path) -> int:
+    """Predicts a file, a folder or a split, and writes one row per item (and step).
+
+    Args:
+        config: a composed config (`conf/predict.yaml`).
+        run: a folder that nothing is written to.
+
+    Returns:
+        the number of rows.
+
+    Raises:
+        InputError: the checkpoint, the input or the output is not what it should be.
+    """
+    _check(config)
+    from seqfuse.predictions.writer import Writer  # slow: pandas
+
+    writer = Writer(config.output, config.overwrite)
+    from seqfuse import build, runs  # slow: torch and lightning
+    from seqfuse.callbacks.progress import bar
+    from seqfuse.predictions import jobs, work
+    from seqfuse.predictions.forward import Forward
+
+    config = runs.prepare(config, run)
+    task, data, trained = build.load(config.ckpt, config.trust, config)
+    plain = build.resolve(config)
+    runs.seed(plain)
+    forward = Forward(task, build.build_trainer({**trained, **plain}))
+    job = jobs.choose(data, forward, plain)
+    split, given = config.split, config.input
+    total, frames = job.split(split) if split else work.of_input(job, given, writer.path)
+    shown = config.trainer.enable_progress_bar
+    with writer, bar("predict", total, "row", shown) as progress:
+        for frame in frames:
+            writer.write(frame)
+            progress.update(len(frame))
+    print(f"{writer.rows:,} rows  {runs.short(writer.path)}")
+    return writer.rows
+
+
+def _check(config: DictConfig) -> None:
+    for key, example in (("ckpt", "logs/<name>/<time>/checkpoints/best.ckpt"), ("output", "a.csv")):
+        if not config[key]:
+            raise InputError(f"{key} is empty: type {key}={example}")
+    if bool(config.input) == bool(config.split):
+        raise InputError("name either what to predict, input=<file or folder>, or split=test")
+    if config.split not in (None, "train", "val", "test"):
+        raise InputError(f"split={config.split} must be one of: train, val, test")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What a job is asked for and what it hands back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pandas as pd
+
+from seqfuse.plain.errors import InputError
+
+
+class Work(NamedTuple):
+    """Rows to be written."""
+
+    total: int | None
+    """How many, where that is known beforehand."""
+    frames: Iterator[pd.DataFrame]
+    """All with the same columns; each is predicted when it is asked for."""
+
+
+class Job(Protocol):
+    """One kind of prediction; made of a data module, a `Forward` and its knobs."""
+
+    endings: tuple[str, ...]
+    """Of the files in a folder that it reads."""
+    knobs: tuple[str, ...]
+    """Keys of `conf/predict.yaml` that it takes."""
+
+    def file(self, path: Path) -> Work:
+        """Predictions for what is in a file."""
+        ...
+
+    def split(self, split: str) -> Work:
+        """Predictions for a split of the training data, with the truth beside them."""
+        ...
+
+
+def of_input(job: Job, given: str, output: Path) -> Work:
+    """Work on a file, or on all files of a folder in the order of their names.
+
+    Of a folder, the column `file` comes first.
+
+    Raises:
+        InputError: there is nothing to predict, or the output is among it.
+    """
+    path = Path(given)
+    if not path.exists():
+        raise InputError(f"input={given}: there is no such file or folder")
+    files = _files(path, job.endings) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
+    if output.resolve() in [file.resolve() for file in files]:
+        raise InputError(f"output={output} is an input, too: choose another name")
+    return Work(None, _chain(job, files)) if path.is_dir() else job.file(path)
+
+
+def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    found = [p for p in sorted(folder.iterdir()) if p.name.lower().endswith(endings)]
+    labels = {p.with_name(f"{p.stem}_y.npy") for p in found if p.suffix == ".npy"}
+    return [p for p in found if p.is_file() and p not in labels and not p.name.startswith(".")]
+
+
+def _chain(job: Job, files: list[Path]) -> Iterator[pd.DataFrame]:
+    columns = None
+    for path in files:
+        for frame in job.file(path).frames:
+            columns = columns or list(frame.columns)
+            if list(frame.columns) != columns:
+                raise InputError(
+                    f"{path} gives the columns {', '.join(frame.columns)}, but {files[0].name} "
+                    f"gave {', '.join(columns)}: predict them apart"
+                )
+            frame.insert(0, "file", path.name)
+            yield frame

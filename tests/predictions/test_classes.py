@@ -1,0 +1,153 @@
+"""Classes of series on the command line: the numbers of the test step, row by row."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import seqfuse
+from seqfuse.data.archive import bundled
+from seqfuse.predict import main
+from seqfuse.train import train
+from tests.conftest import composed
+
+VOWELS = bundled() / "JapaneseVowels"
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+X = np.random.default_rng(0).normal(size=(50, 9, 12)).astype(np.float32)
+NAMES = [f"p_{i}" for i in range(1, 10)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train(composed([*QUIET, "experiment=japanese_vowels", "trainer.max_epochs=3"]), folder)
+    return folder
+
+
+@pytest.fixture
+def predict(command: Callable, run: Path) -> Callable[..., tuple[int, str, str]]:
+    ckpt = f"ckpt={run}/checkpoints/best.ckpt"
+    return lambda *words: command(main, ckpt, *QUIET, *words)
+
+
+def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, run: Path) -> None:
+    code, out, err = predict("split=test", "output=test.csv")
+    assert code == 0, err
+    assert out == "370 rows  test.csv\n"
+    assert [path.name for path in Path().iterdir()] == ["test.csv"]
+    found = pd.read_csv("test.csv")
+    assert list(found) == ["row", "prediction", "label", *NAMES]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (found.prediction == found.label).mean() == pytest.approx(metrics["test/accuracy"])
+    scores = torch.from_numpy(found[NAMES].to_numpy()).log()
+    loss = torch.nn.functional.nll_loss(scores, torch.from_numpy(found.label.to_numpy() - 1))
+    assert loss.item() == pytest.approx(metrics["test/loss"], rel=1e-5)
+
+
+def test_validation_keeps_the_rows_of_the_file(predict: Callable) -> None:
+    predict("split=val", "output=val.csv")
+    predict(f"input={VOWELS}/JapaneseVowels_TRAIN.ts", "output=train.csv")
+    val, every = pd.read_csv("val.csv"), pd.read_csv("train.csv")
+    assert 0 < len(val) < len(every)
+    same = every.iloc[val.row].reset_index(drop=True)
+    np.testing.assert_allclose(same[NAMES], val[NAMES], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".jsonl"])
+def test_files_of_all_formats_agree(predict: Callable, run: Path, ending: str) -> None:
+    np.savez("x.npz", x=X, y=np.zeros(3), id=[f"no {i}" for i in range(50)])
+    assert predict("input=x.npz", f"output=a{ending}")[0] == 0
+    readers = {".parquet": pd.read_parquet, ".jsonl": lambda p: pd.read_json(p, lines=True)}
+    found = readers.get(ending, pd.read_csv)(f"a{ending}")
+    assert list(found) == ["id", "prediction", *NAMES]
+    assert found.id.tolist() == [f"no {i}" for i in range(50)]
+    wanted = seqfuse.load(run / "checkpoints" / "best.ckpt").predict_proba(X)
+    np.testing.assert_allclose(found[NAMES], wanted, rtol=1e-4, atol=1e-6)
+    assert found.prediction.astype(str).tolist() == [str(i) for i in 1 + wanted.argmax(axis=1)]
+
+
+def test_a_folder_is_predicted_in_the_order_of_names(predict: Callable) -> None:
+    Path("in").mkdir()
+    for name in ("b", "a"):
+        np.save(f"in/{name}.npy", X if name == "a" else X[:7])
+    np.save("in/a_y.npy", np.zeros(50))  # labels, as for training
+    Path("in/notes.txt").touch()
+    code, _, err = predict("input=in", "output=in/out.csv")
+    assert code == 0, err
+    found = pd.read_csv("in/out.csv")
+    assert found.file.tolist() == ["a.npy"] * 50 + ["b.npy"] * 7
+    assert found.row.tolist() == [*range(50), *range(7)]
+    np.savez("in/c.npz", x=X, id=np.arange(50))
+    code, _, err = predict("input=in", "output=mixed.csv")
+    assert code == 1
+    assert "c.npz gives the columns id, prediction" in err
+    assert not list(Path().glob("*mixed*"))
+
+
+def wrong(kind: str) -> str:
+    """Writes an input with a mistake in it."""
+    x = X.copy()
+    if kind == "late":
+        x[44, 3, 2] = np.inf
+    elif kind == "channels":
+        x = x[..., :4]
+    if kind == "encoding":
+        shutil.copy(VOWELS / "JapaneseVowels_TEST.ts", "x.ts")
+        Path("x.ts").write_bytes(Path("x.ts").read_bytes() + "größe".encode("latin-1"))
+        return "x.ts"
+    if kind == "truncated":
+        np.save("x.npy", x)
+        Path("x.npy").write_bytes(Path("x.npy").read_bytes()[:20_000])
+        return "x.npy"
+    if kind == "ending":
+        Path("x.txt").write_text("1 2 3")
+        return "x.txt"
+    if kind == "empty":
+        Path("empty").mkdir()
+        return "empty"
+    if kind == "missing":
+        return "nowhere.npz"
+    np.savez("x.npz", x=x)
+    return "x.npz"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "message"),
+    [
+        ("late", [], "x.npz: row 44 has an infinite value at step 3, channel 2"),
+        ("channels", [], "(series, time, channels): 4 channels where 12 were trained on"),
+        ("encoding", [], "x.ts, line 386, column 3 is not UTF-8"),
+        ("truncated", [], "x.npy is truncated"),
+        ("ending", [], "x.txt: the ending must be one of: .npz, .npy, .ts"),
+        ("empty", [], "input=empty: no file in it ends in .npz, .npy"),
+        ("missing", [], "input=nowhere.npz: there is no such file or folder"),
+        ("", ["every=2"], "every=2 is not for series: leave it out"),
+        ("", ["split=test"], "name either what to predict"),
+        ("", ["output=x.npz", "overwrite=true"], "output=x.npz must end in"),
+        ("", ["output="], "output is empty: type output=a.csv"),
+        ("", ["outptu=a.csv"], "outptu: no such key, did you mean output?"),
+        ("", ["overwrite=maybe"], "overwrite=maybe: expected true or false"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_no_file(
+    predict: Callable, tmp_path: Path, kind: str, words: list[str], message: str
+) -> None:
+    given = wrong(kind)
+    before = set(tmp_path.iterdir())
+    code, _, err = predict(f"input={given}", "output=out.csv", "data.batch_size=8", *words)
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_empty_command_says_what_is_missing(command: Callable, tmp_path: Path) -> None:
+    code, _, err = command(main)
+    assert code == 1
+    assert "ckpt is empty: type ckpt=" in err
+    assert tmp_path.is_dir(), "where the user stands is not taken for an empty run folder"
