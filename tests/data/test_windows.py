@@ -208,7 +208,7 @@ def test_ranges(tmp_path: Path, reader: dict, knobs: dict, message: str) -> None
 
 def test_encodings_and_truncated_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("date,größe\n2020-01-01,1\n".encode("latin-1"))
-    with pytest.raises(InputError, match="is not UTF-8"):
+    with pytest.raises(InputError, match="row 1, column 2 is not UTF-8"):
         windows(tmp_path / "a.csv")
     counting(tmp_path / "b.csv.gz")
     (tmp_path / "b.csv.gz").write_bytes((tmp_path / "b.csv.gz").read_bytes()[:100])

@@ -12,6 +12,8 @@ STAMP = "\0stamp"
 """Column of parsed time stamps, by a name that no file has."""
 ROW = "\0row"
 """Column of rows in the file, the header being row 1."""
+AHEAD = "\0ahead"
+"""Column that is true in rows after the last target, whose cells may be empty."""
 
 
 def regular(piece: pd.DataFrame, where: str, gaps: str, facts: dict[str, Any]) -> pd.DataFrame:

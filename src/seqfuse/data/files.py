@@ -1,5 +1,6 @@
 """CSV and Parquet files, plain or gzipped."""
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,8 @@ class TableFile:
         sha256: of the plain file.
 
     Raises:
-        InputError: no file is named, or there is none and no address.
+        InputError: no file is named. (It is looked for when it is read: predictions of a
+            checkpoint need none.)
     """
 
     def __init__(
@@ -26,8 +28,6 @@ class TableFile:
         if not file:
             raise InputError("data.file is empty: name your CSV or Parquet file")
         self.file, self.root, self.url, self.sha256 = file, Path(root), url, sha256
-        if not url:
-            self.path()
 
     def path(self) -> Path:
         """Where the file is, once it is there.
@@ -72,10 +72,22 @@ def load_frame(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from None
+        where = _undecodable(path)
+        raise InputError(f"{path}{where} is not UTF-8 ({error.reason}): save it as UTF-8") from None
     except (pd.errors.ParserError, OSError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is truncated or no table: {reason}") from None
     if not len(frame):
         raise InputError(f"{path} has no rows")
     return frame
+
+
+def _undecodable(path: Path) -> str:
+    """The first row and column that is not UTF-8."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        for row, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f": row {row}, column {line[: error.start].count(b',') + 1}"
+    return ""

@@ -1,7 +1,7 @@
 """Tables with time stamps: CSV or Parquet, plain or gzipped, checked row by row."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seqfuse.data.clock import ROW, STAMP, regular
+from seqfuse.data.clock import AHEAD, ROW, STAMP, regular
+from seqfuse.data.columns import CALENDAR, add_calendar, log_returns
 from seqfuse.data.files import load_frame
 from seqfuse.plain.errors import InputError
 
 GAPS = ("refuse", "fill", "ignore")
-CALENDAR = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
 MESSAGE = 12
 
 
@@ -82,30 +82,44 @@ class TableReader:
         Raises:
             InputError: whatever is wrong with the file, with its name, row and column.
         """
-        frame = load_frame(path)
+        return self.parse(load_frame(path), str(path), facts)
+
+    def parse(
+        self,
+        frame: pd.DataFrame,
+        path: str,
+        facts: dict[str, Any],
+        lengthen: Callable[[pd.DataFrame, str], pd.DataFrame] | None = None,
+    ) -> Table:
+        """The same of a frame; `lengthen` may change each series once its rows are regular."""
         self._check_columns(frame, path)
         frame = frame.assign(**{STAMP: self._stamps(frame, path), ROW: np.arange(len(frame)) + 2})
         pieces, groups, start = [], [], 0
         for name, piece in self._pieces(frame):
-            piece = regular(piece, f"{path}{f' ({name})' if name else ''}", self.gaps, facts)
+            where = f"{path}{f' ({name})' if name else ''}"
+            piece = regular(piece, where, self.gaps, facts)
+            piece = lengthen(piece, where) if lengthen else piece
             pieces.append(piece)
             groups.append((name, start, start + len(piece)))
             start += len(piece)
         return self._table(pd.concat(pieces, ignore_index=True), groups, path)
 
-    def _table(self, frame: pd.DataFrame, groups: list[tuple[str, int, int]], path: Path) -> Table:
+    def _table(self, frame: pd.DataFrame, groups: list[tuple[str, int, int]], path: str) -> Table:
         targets = self._targets(frame)
         covariates = [n for c in self.covariates for n in self._encode(frame, c)]
         known = [n for c in self.known for n in self._encode(frame, c)]
         columns = [*targets, *covariates, *known]
-        values = np.column_stack([self._numbers(frame, name, path) for name in columns])
+        ahead = np.asarray(frame.get(AHEAD, np.zeros(len(frame))), dtype=bool)
+        needed = [~ahead | (name in known) for name in columns]
+        numbers = zip(columns, needed, strict=True)
+        values = np.column_stack([self._numbers(frame, name, path, rows) for name, rows in numbers])
         if self.returns:
             prices = values[:, : len(targets)]
-            values[:, : len(targets)] = _returns(prices, groups, np.asarray(frame[ROW]), path)
+            values[:, : len(targets)] = log_returns(prices, groups, np.asarray(frame[ROW]), path)
         time = np.asarray(frame[STAMP], dtype="datetime64[s]")
-        return Table(time, values, columns, len(targets), len(known), groups, str(path))
+        return Table(time, values, columns, len(targets), len(known), groups, path)
 
-    def _check_columns(self, frame: pd.DataFrame, path: Path) -> None:
+    def _check_columns(self, frame: pd.DataFrame, path: str) -> None:
         stamps = [self.time] if isinstance(self.time, str) else list(self.time)
         wanted = {"time": stamps, "group": [self.group] if self.group else []}
         wanted["targets"] = [] if self.targets == "all" else self._names(self.targets)
@@ -128,7 +142,7 @@ class TableReader:
         taken = {*self._names(self.time), self.group, STAMP, ROW, *self.covariates, *self.known}
         return [str(name) for name in frame.columns if name not in taken]
 
-    def _stamps(self, frame: pd.DataFrame, path: Path) -> pd.Series:
+    def _stamps(self, frame: pd.DataFrame, path: str) -> pd.Series:
         try:
             if isinstance(self.time, str):
                 return pd.to_datetime(frame[self.time])
@@ -145,7 +159,7 @@ class TableReader:
     def _encode(self, frame: pd.DataFrame, name: str) -> list[str]:
         """Names of the number columns that stand for a covariate, added where needed."""
         if name in CALENDAR and name not in frame.columns:
-            return _add_calendar(frame, name)
+            return add_calendar(frame, name)
         if name not in self.words:
             return [name]
         text = frame[name].ffill().astype(str)
@@ -153,7 +167,9 @@ class TableReader:
             frame[f"{name}={word}"] = (text == word).astype(float)
         return [f"{name}={word}" for word in self.words[name]]
 
-    def _numbers(self, frame: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
+    def _numbers(
+        self, frame: pd.DataFrame, name: str, path: str, needed: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
         numbers = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
         missing = np.isnan(numbers)
         for i in np.flatnonzero(missing & frame[name].notna())[:1]:
@@ -162,29 +178,9 @@ class TableReader:
                 f"{path}: row {frame[ROW].iloc[i]:.0f}, column '{name}': '{word}' is no number: "
                 f"leave it out, or type data.words={{{name}:[{word},...]}} with all its words"
             )
-        for i in np.flatnonzero(missing)[: self.gaps == "refuse"]:
+        for i in np.flatnonzero(missing & needed)[: self.gaps == "refuse"]:
             raise InputError(
                 f"{path}: row {frame[ROW].iloc[i]:.0f}, column '{name}' is empty: "
                 "type data.gaps=fill"
             )
         return numbers
-
-
-def _add_calendar(frame: pd.DataFrame, name: str) -> list[str]:
-    """Sine and cosine of a place in the calendar."""
-    place = getattr(frame[STAMP].dt, name).to_numpy() * (2 * np.pi / CALENDAR[name])
-    frame[f"{name}_sin"], frame[f"{name}_cos"] = np.sin(place), np.cos(place)
-    return [f"{name}_sin", f"{name}_cos"]
-
-
-def _returns(
-    values: NDArray, groups: list[tuple[str, int, int]], rows: NDArray, path: Path
-) -> NDArray:
-    """Logarithms of each value over the one before; 0 in the first row of a series."""
-    if (values <= 0).any():
-        row = int(rows[np.argwhere(values <= 0)[0][0]])
-        raise InputError(f"{path}: row {row}: data.returns needs prices above 0")
-    logs = np.log(values)
-    change = np.diff(logs, axis=0, prepend=logs[:1])
-    change[[start for _, start, _ in groups]] = 0.0
-    return change

@@ -131,12 +131,12 @@ class Windows:
             ]
             if not sum(map(len, starts)):
                 raise InputError(self._too_short(table, parts, split))
-            values, filled = self._scaled(table, max(part[split][1] for part in parts))
+            values, filled = self.scaled(table, max(part[split][1] for part in parts))
             sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
             self._tensors[split] = WindowTensors(values, filled, np.concatenate(starts), *sizes)
         return self._tensors[split]
 
-    def _scaled(self, table: Table, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def scaled(self, table: Table, end: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows before `end`, with NaN and with the last value going on; none after it."""
         values = self.pipeline.transform(table.values[:end])
         filled = [pd.DataFrame(values[a:b]).ffill().fillna(0.0) for _, a, b in table.groups]
@@ -179,7 +179,7 @@ class Windows:
     def _naive_errors(self, table: Table) -> list[float]:
         """MAE of each target's value one season before, on scaled training rows."""
         parts, k = [part["train"] for part in borders(table, self.split)], table.num_targets
-        values = self._scaled(table, max(end for _, end in parts))[0].numpy()[:, :k]
+        values = self.scaled(table, max(end for _, end in parts))[0].numpy()[:, :k]
         errors = [values[a + self.season : b] - values[a : b - self.season] for a, b in parts]
         mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
         return np.maximum(np.nan_to_num(mean, nan=1.0), 1e-8).tolist()
