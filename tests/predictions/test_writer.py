@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from seqfuse.plain.errors import InputError
-from seqfuse.predictions.writer import BLOCK, FORMATS, Writer
+from seqfuse.predictions.writer import CELLS, FORMATS, Writer
+
+ROWS = CELLS // 2  # of four columns
 
 READERS = {
     ".csv": pd.read_csv,
@@ -18,7 +20,7 @@ READERS = {
 }
 
 
-def frames(rows: int = 3 * BLOCK, each: int = 999) -> Iterator[pd.DataFrame]:
+def frames(rows: int = ROWS, each: int = 999) -> Iterator[pd.DataFrame]:
     """Rows that only stay right if stamps, text, numbers and gaps do."""
     numbers = np.arange(rows)
     whole = pd.DataFrame(
@@ -43,7 +45,7 @@ def write(path: Path, **knobs: bool) -> int:
 @pytest.mark.parametrize("ending", FORMATS)
 def test_what_is_written_can_be_read(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out{ending}"
-    assert write(path) == 3 * BLOCK
+    assert write(path) == ROWS
     found = READERS[ending](path)
     found["time"] = pd.to_datetime(found["time"]).dt.tz_localize(None)
     wanted = pd.concat(list(frames()), ignore_index=True)

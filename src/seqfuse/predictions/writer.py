@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from seqfuse.plain.errors import InputError
 
 STAMPS = "%Y-%m-%d %H:%M:%S"  # pandas would leave out midnights, block by block
-BLOCK = 10_000
+CELLS = 200_000  # that are gathered before they are written
 
 
 class Writer:
@@ -55,7 +55,7 @@ class Writer:
         """Adds rows; those of all frames have the same columns."""
         self._waiting.append(frame)
         self.rows += len(frame)
-        if sum(map(len, self._waiting)) >= BLOCK:
+        if sum(waiting.size for waiting in self._waiting) >= CELLS:
             self._flush()
 
     def _flush(self) -> None:
