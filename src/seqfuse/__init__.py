@@ -4,15 +4,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqfuse.predictor import Predictor, load
+    from seqfuse.predictor import Forecaster, Predictor, load
 
 __version__ = version("seqfuse")
-__all__ = ["Predictor", "__version__", "load"]
+__all__ = ["Forecaster", "Predictor", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Imports torch only when something is loaded."""
-    if name in ("Predictor", "load"):
+    if name in ("Forecaster", "Predictor", "load"):
         from seqfuse import predictor
 
         return getattr(predictor, name)

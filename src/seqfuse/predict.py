@@ -11,8 +11,14 @@ Usage: seqfuse-predict ckpt=<path> input=<file or folder> output=<file> [key=val
   data.batch_size=256 trainer=gpu   goes faster
   ckpt=<path> --cfg job   prints the composed config, with every key
 
-Classes: the input is an .npz (x and, if you like, id), .npy, .ts, .tsv or .arff, read in
-blocks; labels are ignored, and `?` or none may stand there.
+Classes: the input is an .npz (x and, if you like, id), .npy, .ts, .tsv or .arff, plain or
+gzipped, read in blocks. Labels are ignored: a `?` may stand there (in .ts also nothing, with
+`@classLabel false`). One row per series: row (or id), prediction, p_<class>.
+
+Forecasts: the input is a .csv or .parquet, read whole; the last rows with targets are looked
+back on. What is known ahead stands in the rows after them, with empty targets. One row per
+step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, where
+data.returns=true). A split has the truth beside it: label, <target>_true.
 """
 
 import signal

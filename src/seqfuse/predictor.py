@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from seqfuse import build
+from seqfuse.data.module import DataModule
 from seqfuse.data.series import Series, SeriesTensors
+from seqfuse.data.windows import Windows
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
+from seqfuse.predictions.forecasts import Forecasts
+from seqfuse.predictions.forward import Forward
+from seqfuse.tasks.base import Task
 
 
 class Predictor:
@@ -77,7 +83,34 @@ class Predictor:
         return SeriesTensors(self.pipeline.transform(series.x), series.lengths, y, index)
 
 
-def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor:
+class Forecaster:
+    """A forecasting task with the table it was trained on in mind: its columns, units and step.
+
+    Args:
+        task: in eval mode.
+        data: with a fitted pipeline.
+    """
+
+    def __init__(self, task: Task, data: DataModule):
+        self.data = data
+        self.forward = Forward(task)
+
+    def predict(self, frame: pd.DataFrame, every: int | None = None) -> pd.DataFrame:
+        """Forecasts from the end of each series, a row for each step (see `Forecasts`).
+
+        Args:
+            frame: a table like the training one; rows after the last target hold what is
+                known ahead.
+            every: forecasts from every n-th row, counted from the last.
+
+        Raises:
+            InputError: something is missing or wrong; names row (the header's being 1) and column.
+        """
+        work = Forecasts(self.data, self.forward, every).frame(frame, "the table")
+        return pd.concat(work.frames, ignore_index=True)
+
+
+def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster:
     """Reads a checkpoint and returns what predicts with it, on the CPU.
 
     Args:
@@ -88,4 +121,6 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor:
         InputError: the checkpoint cannot be read or trusted.
     """
     task, data, _ = build.load(ckpt, trust)
+    if isinstance(data.splits, Windows):
+        return Forecaster(task, data)
     return Predictor(task.net, data.splits.pipeline)  # type: ignore[arg-type]

@@ -5,12 +5,14 @@ from typing import Any
 
 from seqfuse.data.module import DataModule
 from seqfuse.data.splits import Folds
+from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 from seqfuse.predictions.classes import Classes
+from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Job
 
-JOBS: dict[type, Any] = {Folds: Classes}
+JOBS: dict[type, Any] = {Folds: Classes, Windows: Forecasts}
 KNOBS = ("every",)
 
 

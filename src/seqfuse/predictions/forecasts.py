@@ -1,0 +1,116 @@
+"""Forecasts of tables: a row for each step of each horizon, in the user's units."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seqfuse.data.ahead import read_ahead, windows_ahead
+from seqfuse.data.files import load_frame
+from seqfuse.data.module import DataModule
+from seqfuse.data.table import Table
+from seqfuse.data.windows import Windows, WindowTensors
+from seqfuse.plain.errors import InputError
+from seqfuse.predictions.forward import Forward
+from seqfuse.predictions.work import Work
+from seqfuse.shapes import Batch
+
+
+class Forecasts:
+    """Columns: the group, if there is one; `from`, the last time stamp that was seen; `time`
+    and `step`, from 1, of the forecast; `<target>`, and `<target>_q<level>` for its bands.
+
+    Of a file, each series is forecast from its last row with a target on. A time is missing
+    where the file has no such row and rows are the clock (data.gaps=ignore).
+
+    Args:
+        data: holds the fitted pipeline.
+        forward: predicts quantiles.
+        every: forecasts from every n-th row, counted from the last.
+
+    Raises:
+        InputError: `every` is out of range, or an output column would have the name of another.
+    """
+
+    endings = (".csv", ".csv.gz", ".parquet")
+    knobs = ("every",)
+
+    def __init__(self, data: DataModule, forward: Forward, every: int | None = None):
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise InputError(f"every={every} must be null or a whole number from 1")
+        self.data = data
+        self.splits: Windows = data.splits  # type: ignore[assignment]
+        self.forward = forward
+        self.every = every
+        self.levels: list[float] = forward.task.record["config"]["task"]["quantiles"]
+        group = self.splits.reader.group
+        self.head = [group, "from", "time", "step"] if group else ["from", "time", "step"]
+        self._check_names()
+
+    def _check_names(self) -> None:
+        pipeline = self.splits.pipeline
+        targets = [self._names(one) for one in pipeline.columns[: pipeline.num_targets]]
+        names = [*self.head, *(name for names in targets for name in names)]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two columns of the output would be called '{name}'")
+
+    def _names(self, target: str) -> list[str]:
+        """Columns of a target: one for each output, then the truth."""
+        levels = [target if q == 0.5 else f"{target}_q{q:g}" for q in self.levels]
+        return [*levels, f"{target}_true"]
+
+    def file(self, path: Path) -> Work:
+        """Forecasts from a table, which is read whole."""
+        return self.frame(load_frame(path), str(path))
+
+    def frame(self, frame: pd.DataFrame, origin: str) -> Work:
+        """The same from a table in memory; `origin` begins an error message."""
+        table = read_ahead(self.splits, frame, origin)
+        windows = windows_ahead(self.splits, table, self.every)
+        return self._work(table, windows, self._batches(windows), truth=False)
+
+    def split(self, split: str) -> Work:
+        """Forecasts of a split, as the test step sees it, with `<target>_true`."""
+        if self.every:
+            raise InputError(f"every={self.every} is for input=<file>: a split has its own windows")
+        windows = self.data.tensors(split)
+        return self._work(self.splits.table(), windows, self.data.loader(split), truth=True)
+
+    def _work(
+        self, table: Table, windows: WindowTensors, batches: Iterable[Batch], truth: bool
+    ) -> Work:
+        frames = (self._frame(table, batch, truth) for batch in batches)
+        return Work(len(windows) * self.splits.horizon, frames)
+
+    def _batches(self, windows: WindowTensors) -> Iterator[Batch]:
+        size = int(self.data.batch_size)
+        for first in range(0, len(windows), size):
+            yield windows.__getitems__(range(first, min(first + size, len(windows))))
+
+    def _frame(self, table: Table, batch: Batch, truth: bool) -> pd.DataFrame:
+        pipeline, rows = self.splits.pipeline, batch.index.numpy()
+        values = pipeline.undo(self.forward(batch).numpy(), outputs=True)  # (b h k p)
+        true = pipeline.undo(batch.y.numpy())
+        columns = self._places(table, rows)
+        for i in range(pipeline.num_targets):
+            outputs = [*values[:, :, i].transpose(2, 0, 1), true[..., i]]
+            named = dict(zip(self._names(pipeline.columns[i]), outputs, strict=True))
+            shown = [pipeline.columns[i], *named] if truth else [pipeline.columns[i], *named][:-1]
+            columns |= {name: named[name].ravel() for name in shown}  # the median first
+        return pd.DataFrame(columns)
+
+    def _places(self, table: Table, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What each row of the output is about."""
+        steps = np.arange(self.splits.horizon)
+        names, firsts, _ = zip(*table.groups, strict=True)
+        group = np.array(names)[np.searchsorted(firsts, rows, side="right") - 1]
+        values = [
+            np.repeat(table.time[rows - 1], len(steps)),
+            table.time[rows[:, None] + steps].ravel(),
+            np.tile(steps + 1, len(rows)),
+        ]
+        if len(self.head) == 4:
+            values.insert(0, np.repeat(group, len(steps)))
+        return dict(zip(self.head, values, strict=True))

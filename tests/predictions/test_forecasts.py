@@ -1,0 +1,182 @@
+"""Forecasts on the command line and from Python: the numbers of the test step, in its units."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import seqfuse
+from seqfuse.plain.errors import InputError
+from seqfuse.predict import main
+from seqfuse.train import train
+from tests.conftest import composed
+
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+SIZES = ("data.look_back=24", "data.horizon=6", "data.split=[0.6,0.1,0.1,0.2]")
+LEVELS = [0.025, 0.1, 0.25, 0.75, 0.9, 0.975]
+
+
+def table(path: Path) -> pd.DataFrame:
+    """Two shops, hourly; sales follow what is on offer, which is known ahead."""
+    generator = np.random.default_rng(0)
+    shops = []
+    for shop in ("west", "east"):
+        offer = generator.integers(0, 2, 150)
+        stamps = pd.date_range("2020-01-01", periods=150, freq="h")
+        sales = 1000 + 100 * offer + generator.normal(size=150)
+        one = {"when": stamps, "shop": shop, "sales": sales, "stock": sales / 2, "offer": offer}
+        shops.append(pd.DataFrame(one))
+    frame = pd.concat(shops, ignore_index=True)
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def fit(folder: Path, *words: str) -> Path:
+    knobs = ("data=csv", "data.time=when", "data.group=shop", "data.targets=[sales,stock]")
+    sizes = ("trainer.max_epochs=1", "model.segment_size=6", "callbacks.figures=null")
+    file = f"data.file={folder}/shops.csv"
+    train(composed([*QUIET, *knobs, *SIZES, *sizes, file, *words]), folder / "run")
+    return folder / "run" / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shops")
+    table(folder / "shops.csv")
+    best = fit(folder, "data.known=[offer,hour]")
+    (folder / "shops.csv").unlink()  # a checkpoint needs none of it to predict
+    return best
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    """As for training, but of the last ten rows only the offers are known."""
+    found = table(tmp_path / "shops.csv")
+    ahead = found.groupby("shop").cumcount() >= 140
+    found.loc[ahead, ["sales", "stock"]] = np.nan
+    found.to_csv(tmp_path / "new.csv", index=False)
+    return found
+
+
+@pytest.fixture
+def predict(command: Callable, ckpt: Path) -> Callable[..., tuple[int, str, str]]:
+    return lambda *words: command(main, f"ckpt={ckpt}", *QUIET, *words)
+
+
+def test_one_forecast_for_each_series(predict: Callable, frame: pd.DataFrame) -> None:
+    code, out, err = predict("input=new.csv", "output=out.csv")
+    assert code == 0, err
+    assert out == "12 rows  out.csv\n"
+    found = pd.read_csv("out.csv", parse_dates=["from", "time"])
+    bands = [f"{name}_q{q}" for name in ("sales", "stock") for q in LEVELS]
+    wanted = ["shop", "from", "time", "step", "sales", *bands[:6], "stock", *bands[6:]]
+    assert list(found) == wanted
+    assert found["shop"].tolist() == ["east"] * 6 + ["west"] * 6
+    assert found["step"].tolist() == [1, 2, 3, 4, 5, 6] * 2
+    assert (found["from"] == pd.Timestamp("2020-01-06 19:00")).all()
+    assert (found["time"] - found["from"] == pd.to_timedelta(found["step"], "h")).all()
+    assert found["sales"].between(500, 1500).all(), "in the user's units"
+    assert found["stock"].between(250, 750).all()
+
+
+def test_what_is_known_ahead_matters(predict: Callable, frame: pd.DataFrame) -> None:
+    predict("input=new.csv", "output=one.csv")
+    frame.loc[frame["sales"].isna(), "offer"] = 1 - frame["offer"]
+    frame.to_parquet("changed.parquet")
+    assert predict("input=changed.parquet", "output=two.csv")[0] == 0
+    one, two = pd.read_csv("one.csv")["sales"], pd.read_csv("two.csv")["sales"]
+    assert (one != two).any()
+
+
+def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, ckpt: Path) -> None:
+    table(Path("shops.csv"))
+    code, _, err = predict("split=test", "output=test.parquet", "data.file=shops.csv")
+    assert code == 0, err
+    found = pd.read_parquet("test.parquet")
+    metrics = json.loads((ckpt.parents[1] / "metrics.json").read_text())
+    pipeline = torch.load(ckpt, weights_only=True)["DataModule"]["pipeline"]
+    scales = dict(zip(pipeline["columns"], pipeline["deviation"], strict=True))
+    errors = [(found[n] - found[f"{n}_true"]) / scales[n] for n in ("sales", "stock")]
+    assert np.square(errors).mean() == pytest.approx(metrics["test/mse"], rel=1e-5)
+    assert np.abs(errors).mean() == pytest.approx(metrics["test/mae"], rel=1e-5)
+    inside = found["sales_true"].between(found["sales_q0.1"], found["sales_q0.9"]).mean()
+    inside += found["stock_true"].between(found["stock_q0.1"], found["stock_q0.9"]).mean()
+    assert inside / 2 == pytest.approx(metrics["test/coverage_80"], abs=2e-3)
+
+
+def test_every_row_gives_the_numbers_of_the_split(predict: Callable, tmp_path: Path) -> None:
+    table(tmp_path / "shops.csv")
+    predict("split=test", "output=test.csv", "data.file=shops.csv")
+    frame = pd.read_csv("shops.csv")
+    last = frame.groupby("shop").cumcount() >= 144
+    frame.loc[last, ["sales", "stock"]] = np.nan
+    frame.to_csv("new.csv", index=False)
+    code, _, err = predict("input=new.csv", "output=every.csv", "every=1")
+    assert code == 0, err
+    keys = ["shop", "from", "step"]
+    both = pd.read_csv("test.csv").merge(pd.read_csv("every.csv"), on=keys, suffixes=("", "_b"))
+    assert len(both) == len(pd.read_csv("test.csv"))
+    assert (both["time"] == both["time_b"]).all()
+    for name in ("sales", "sales_q0.1", "stock"):
+        np.testing.assert_allclose(both[name], both[f"{name}_b"], rtol=1e-6)
+
+
+def short(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.loc[20:, ["sales", "stock"]] = np.nan
+    return frame[:40]
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "message"),
+    [
+        (lambda f: f.drop(columns="stock"), [], "new.csv has no column 'stock' for data.targets"),
+        (lambda f: f.rename(columns={"when": "date"}), [], "has no column 'when' for data.time"),
+        (lambda f: f[f["sales"].notna()], [], "'offer' is to be known ahead, but 2020-01-06"),
+        (lambda f: f.assign(offer="no"), [], "row 152, column 'offer': 'no' is no number"),
+        (lambda f: f[:0], [], "new.csv has no rows"),
+        (short, [], "new.csv (west): 20 rows up to the last target are too few"),
+        (lambda f: f, ["every=0"], "every=0 must be null or a whole number from 1"),
+        (lambda f: f, ["every=1.5"], "every=1.5 must be null or a whole number from 1"),
+        (lambda f: f, ["data.known=[hour]"], "is read as the columns sales, stock, hour_sin"),
+        (lambda f: f, ["data.gaps=maybe"], "data.gaps=maybe must be one of"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_no_file(
+    predict: Callable,
+    frame: pd.DataFrame,
+    change: Callable,
+    words: list[str],
+    message: str,
+) -> None:
+    change(frame).to_csv("new.csv", index=False)
+    code, _, err = predict("input=new.csv", "output=out.csv", *words)
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(Path().glob("*out*"))
+
+
+def test_from_python(ckpt: Path, frame: pd.DataFrame, predict: Callable) -> None:
+    model = seqfuse.load(ckpt)
+    assert isinstance(model, seqfuse.Forecaster)
+    predict("input=new.csv", "output=out.parquet")
+    written = pd.read_parquet("out.parquet")
+    pd.testing.assert_frame_equal(model.predict(frame), written, check_dtype=False)
+    assert len(model.predict(frame, every=10)) == 2 * 12 * 6
+    with pytest.raises(InputError, match="the table has no column 'sales'"):
+        model.predict(frame[["when", "shop", "offer"]])
+
+
+def test_returns_and_points_without_a_clock(tmp_path: Path) -> None:
+    """A point forecast has no bands; prices come back as log-returns, without stamps."""
+    frame = table(tmp_path / "shops.csv")
+    words = ("data.returns=true", "data.gaps=ignore", "task/loss=absolute", *SIZES)
+    best = fit(tmp_path, *words)
+    found = seqfuse.load(best).predict(frame[frame["shop"] == "west"])  # type: ignore[arg-type]
+    assert list(found) == ["shop", "from", "time", "step", "sales", "stock"]
+    assert found["time"].isna().all()
+    assert found["sales"].abs().max() < 1
