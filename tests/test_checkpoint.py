@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
 
 import seqfuse
-from seqfuse import checkpoint
+from seqfuse import checkpoint, cli
 from seqfuse.evaluate import main as evaluate_main
 from seqfuse.plain.errors import InputError
 from seqfuse.train import train
@@ -128,6 +129,33 @@ def test_interpolations_cannot_smuggle_targets(
     assert code == 1, err
     assert err.count("\n") == 1
     assert not (tmp_path / "ran").exists()
+
+
+def test_figures_of_a_checkpoint_are_checked_too(
+    best: Path, tmp_path: Path, command: Callable
+) -> None:
+    evil = {"_target_": "shutil.copyfile", "src": str(best), "dst": str(tmp_path / "ran")}
+
+    def change(content: dict[str, Any]) -> None:
+        content["config"]["callbacks"]["figures"] = evil
+
+    path = altered(best, tmp_path / "evil.ckpt", change)
+    code, _, err = command(evaluate_main, f"ckpt={path}", "trainer=cpu")
+    assert code == 1
+    assert "the checkpoint names shutil.copyfile" in err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_downloads_nothing(
+    best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["recipe"]["data"]["url"] = "http://127.0.0.1:1/a.pth"
+
+    path = altered(best, tmp_path / "evil.ckpt", change)
+    monkeypatch.setattr("sys.argv", ["seqfuse-evaluate", f"ckpt={path}"])
+    cli.offer_recipe()
+    assert ConfigStore.instance().load("checkpoint/recipe.yaml").node.data.url is None
 
 
 def test_a_forbidden_package_is_not_even_imported(best: Path, tmp_path: Path, monkeypatch) -> None:

@@ -14,6 +14,8 @@ from seqfuse.forecast_metrics import (
     ScaledError,
 )
 from seqfuse.losses import AbsoluteError, Pinball, SquaredError
+from seqfuse.optim import Constant
+from seqfuse.tasks.base import Task
 
 LEVELS = [0.1, 0.5, 0.9]
 # One window, two steps, one target; the second step of a second window is missing.
@@ -109,3 +111,27 @@ def test_margins_come_back_from_a_checkpoint() -> None:
     conformal.fit()
     other.load_state_dict(conformal.state_dict())
     torch.testing.assert_close(other.margins, conformal.margins)
+
+
+def test_wider_bands_hold_narrower_ones() -> None:
+    levels = [0.025, 0.1, 0.5, 0.9, 0.975]
+    conformal = Conformal(levels, 1, 1)
+    conformal.margins.copy_(torch.tensor([-3.0, 2.0]).reshape(2, 1, 1))
+    out = conformal(torch.tensor([-4.0, -1, 0, 1, 4]).expand(3, 1, 1, 5))
+    assert out[0, 0, 0].tolist() == [-3, -3, 0, 3, 3]
+
+
+def test_metrics_that_agree_once_stay_apart() -> None:
+    """A first batch with nothing observed makes all states equal."""
+    task = Task(
+        *(torch.nn.Linear(1, 1), AbsoluteError()),
+        {"mae": PointError(1), "mse": PointError(2)},
+        *(torch.optim.Adam, Constant()),
+    )
+    collection = task.metrics["val_"]
+    missing = torch.full((2, 2, 1), float("nan"))
+    collection.update(PREDICTION, missing, x=None, mask=None)
+    collection.update(PREDICTION, TARGET, x=None, mask=None)
+    values = collection.compute()
+    assert values["val/mse"] == pytest.approx(11 / 3)
+    assert values["val/mae"] == pytest.approx(5 / 3)

@@ -186,10 +186,11 @@ def load(
     """
     content = checkpoint.read(path)
     config = content["config"]
+    built = BUILT
     if recipe is not None:
-        config = {**config, "data": resolve(recipe)["data"]}
+        config, built = _with_recipe(config, resolve(recipe)), (*BUILT, "callbacks")
     try:
-        checkpoint.check_targets({key: config[key] for key in BUILT}, trust)
+        checkpoint.check_targets({key: config[key] for key in built}, trust)
         task, data = build_task(config), build_data(config)
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[DataModule.__qualname__])
@@ -200,6 +201,14 @@ def load(
         raise InputError(f"{path}: its weights do not fit its config ({reason})") from None
     task.record = {"config": config, "recipe": content["recipe"]}
     return task.eval(), data, config
+
+
+def _with_recipe(config: Config, recipe: Config) -> Config:
+    """The checkpoint's config with the data section, and the figures, of the command."""
+    trained, wanted = config["data"].get("horizon"), recipe["data"].get("horizon")
+    if trained != wanted:
+        raise InputError(f"data.horizon={wanted}: the net forecasts {trained} steps: leave it out")
+    return {**config, "data": recipe["data"], "callbacks": recipe.get("callbacks")}
 
 
 BUILT = ("data", "model", "task", "optimizer", "scheduler")

@@ -145,6 +145,8 @@ def offer_recipe() -> None:
         recipe, trainer = content["recipe"], content["config"]["trainer"]
         try:
             node = {key: recipe[key] for key in ("data", "seed", "paths")}
+            if "url" in node["data"]:
+                node["data"] = {**node["data"], "url": None}  # a checkpoint downloads nothing
             node["trainer"] = {key: trainer[key] for key in ("precision", "num_threads")}
             node["callbacks"] = {"figures": content["config"]["callbacks"].get("figures")}
         except (KeyError, TypeError) as error:

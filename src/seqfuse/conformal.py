@@ -33,13 +33,13 @@ class Conformal(nn.Module):
         self._scores: list[Tensor] = []
 
     def forward(self, prediction: Float[Tensor, "b h k p"]) -> Float[Tensor, "b h k p"]:
-        """Moves the ends of each band; the median stays, and no band crosses it."""
+        """Moves the ends of each band; the median stays, and wider bands hold narrower ones."""
         if not self.levels:
             return prediction
         low, centre, high = self._ends(prediction)
         margins = self.margins.permute(1, 2, 0).to(prediction)
-        low = torch.minimum(low - margins, centre)
-        high = torch.maximum(high + margins, centre)
+        low = torch.minimum(low - margins, centre).flip(-1).cummin(dim=-1).values.flip(-1)
+        high = torch.maximum(high + margins, centre).flip(-1).cummax(dim=-1).values.flip(-1)
         return torch.cat([low, centre, high.flip(-1)], dim=-1)
 
     def update(self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]) -> None:
@@ -47,6 +47,10 @@ class Conformal(nn.Module):
         low, _, high = self._ends(prediction.detach())
         target = y.unsqueeze(-1)
         self._scores.append(torch.maximum(low - target, target - high).cpu())
+
+    def clear(self) -> None:
+        """Forgets what was remembered."""
+        self._scores = []
 
     def fit(self) -> None:
         """Sets the margins from what was remembered, if anything was."""

@@ -70,11 +70,13 @@ class PcaBaseline(VusPr):
 
     def _scores(self, one: Recording) -> Floats:
         train = one.values[: one.num_train]
+        if len(train) <= self.size:
+            return np.zeros(len(one.values))  # too short for a window
         scaled = (one.values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
         windows = sliding_window_view(scaled, self.size, axis=0).reshape(
             len(scaled) - self.size + 1, -1
         )
-        fitted = PCA(self.share).fit(windows[: max(one.num_train - self.size + 1, 2)])
+        fitted = PCA(self.share).fit(windows[: one.num_train - self.size + 1])
         back = fitted.inverse_transform(fitted.transform(windows))
         errors = np.square(windows - back).mean(axis=1, dtype=np.float64)
         steps = np.repeat(errors[:, None], self.size, axis=1)

@@ -22,6 +22,8 @@ from seqfuse.plain.errors import InputError, Interrupted
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
+COLUMNS = ("data.targets", "data.time", "data.columns")
+"""One name, or several."""
 MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError)
 
 
@@ -128,7 +130,7 @@ def check_types(config: DictConfig) -> None:
         if OmegaConf.is_dict(default) and not _fits(value, default):
             raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
         # One number, or one per layer or class.
-        if not _fits(value, default, lists=key.startswith(("model.", "task."))):
+        if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
             raise InputError(
                 f"{key}={override.get_value_element_as_str()}: expected {_kind(default)} "
                 f"such as {_plain(default)}"

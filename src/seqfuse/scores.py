@@ -56,23 +56,29 @@ class Likelihood:
 
     def __call__(self, errors: Floats, num_train: int) -> Floats:
         """Scores (t), from 0 to 1, of errors (t), NaN where there is none."""
+        known = ~np.isnan(errors)
         values = np.nan_to_num(errors)
-        mean, deviation = self._before(values, num_train)
-        # The filter looks back: its window ends at the step itself.
-        origin = (self.recent - 1) // 2
-        recent = uniform_filter1d(values, self.recent, origin=origin, mode="nearest")
+        mean, deviation = self._before(values, known, num_train)
+        share = np.maximum(self._recent(known.astype(np.float64)), 1e-9)
+        recent = self._recent(values) / share
         z = np.maximum(recent - mean, 0.0) / (deviation + 1e-6)
-        return np.where(np.isnan(errors), 0.0, z / (z + 4.0))
+        return np.where(known, z / (z + 4.0), 0.0)
 
-    def _before(self, values: Floats, num_train: int) -> tuple[Floats, Floats]:
-        """Mean and deviation of the steps before each; in training, of the whole part."""
-        if not self.history:
-            normal = values[:num_train]
-            return np.full(len(values), normal.mean()), np.full(len(values), normal.std())
-        step = np.arange(len(values))
-        first = np.maximum(step - self.history, 0)
-        end = np.maximum(step, min(num_train, len(values)))
-        total, square = (np.append(0.0, np.cumsum(v)) for v in (values, values**2))
-        mean = (total[end] - total[first]) / (end - first)
-        spread = (square[end] - square[first]) / (end - first) - mean**2
-        return mean, np.sqrt(np.maximum(spread, 0.0))
+    def _recent(self, values: Floats) -> Floats:
+        """Means of windows that end at the step itself."""
+        origin = (self.recent - 1) // 2
+        return uniform_filter1d(values, self.recent, origin=origin, mode="constant")
+
+    def _before(
+        self, values: Floats, known: NDArray[np.bool_], num_train: int
+    ) -> tuple[Floats, Floats]:
+        """Mean and deviation of the known steps before each; in training, of the whole part."""
+        step, n = np.arange(len(values)), min(num_train, len(values))
+        first = np.maximum(step - self.history, 0) if self.history else np.zeros_like(step)
+        end = np.maximum(step, n) if self.history else np.full_like(step, n)
+        count, total, square = (
+            np.append(0.0, np.cumsum(one))[end] - np.append(0.0, np.cumsum(one))[first]
+            for one in (known, values, values**2)
+        )
+        mean = total / np.maximum(count, 1)
+        return mean, np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))

@@ -227,3 +227,57 @@ def test_ett_borders(data_root: Path) -> None:
     )
     splits.fit()
     assert [len(splits.tensors(s)) for s in ("train", "val", "test")] == [7825, 2785, 2785]
+
+
+def test_dates_in_order_and_within_the_table(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv")
+    for split, message in (
+        (["2020-01-04", "2020-01-03"], "give the dates in order"),
+        (["2020-13-07", "2020-14-01"], "data.split="),
+        (["2019-01-01", "2019-02-01"], "leaves no row to train on, of 2020-01-01 00:00:00 to"),
+    ):
+        with pytest.raises(InputError, match=message):
+            windows(path, split=split)
+
+
+def test_columns_must_be_those_of_training(tmp_path: Path) -> None:
+    path = counting(tmp_path / "a.csv", other=np.arange(100.0))
+    trained = windows(path, {"targets": ["value", "other"]})
+    again = Windows(
+        *(TableReader(targets=["other", "value"]), trained.pipeline, TableFile(str(path))),
+        split=[60, 20, 20],
+    )
+    with pytest.raises(InputError, match="training had value, other"):
+        again.table()
+
+
+@pytest.mark.parametrize(
+    ("reader", "message"),
+    [
+        ({"targets": ["value", "value"]}, "column 'value' is named twice"),
+        ({"targets": ["value"], "known": ["value"]}, "column 'value' is named twice"),
+        ({"targets": []}, "data.targets names no column"),
+        ({"group": "name", "targets": ["value"]}, "row 5, column 'name' is empty"),
+        ({"targets": ["high"]}, "row 4, column 'high' is infinite"),
+    ],
+)
+def test_columns_are_checked(tmp_path: Path, reader: dict, message: str) -> None:
+    high = np.arange(100.0)
+    high[2] = np.inf
+    name = ["a"] * 3 + [None] + ["a"] * 96
+    path = counting(tmp_path / "a.csv", high=high, name=name)
+    with pytest.raises(InputError, match=message):
+        windows(path, reader)
+
+
+def test_a_series_shorter_than_a_season_is_no_error(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "date": [pd.Timestamp("2020-01-01"), *pd.date_range("2020-01-01", periods=99)],
+            "name": ["a"] + ["b"] * 99,
+            "value": np.arange(100.0),
+        }
+    )
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    splits = windows(tmp_path / "a.csv", {"group": "name"}, split=[0.6, 0.2, 0.2], season=2)
+    assert splits.sizes()["naive_errors"] == [2.0]

@@ -131,3 +131,14 @@ def test_parts_can_be_exchanged(overrides: list[str]) -> None:
     x = torch.randn(2, 24, 3, dtype=torch.float64)
     outputs = 1 if "task/loss=squared" in overrides else 7
     assert net(*overrides)(x, real(x)).prediction.shape == (2, 10, 3, outputs)
+
+
+def test_frame_and_head_cut_the_horizon_alike() -> None:
+    """What is known of a step reaches the query that gives the step."""
+    frame = Channels(2, num_targets=1, num_known=1, horizon=10, segment_size=8)
+    assert frame.num_queries == 2
+    x = torch.zeros(1, 14, 2)
+    x[0, 4:, 1] = torch.arange(1.0, 11)
+    context = frame.enter(x, real(x, 4)).context
+    assert context is not None
+    assert context[0, :, 1:].tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]

@@ -59,7 +59,7 @@ class Figures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._due(trainer) and not dataloader_idx:
+        if self._due(trainer) and outputs is not None:  # none where it calibrates
             self.collect(trainer, outputs, batch)
 
     def on_test_batch_end(

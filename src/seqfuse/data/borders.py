@@ -44,6 +44,8 @@ def _border(table: Table, split: Sequence[Any], first: int, end: int) -> Part:
 def check_split(split: Sequence[Any]) -> None:
     """Raises InputError unless it is shares, numbers of rows, or dates."""
     dates = len(split) in (2, 3) and all(isinstance(s, (str, date)) for s in split)
+    if dates:
+        _check_dates([str(day) for day in split])
     counts = len(split) in (3, 4) and all(isinstance(s, int) and s > 0 for s in split)
     shares = len(split) in (3, 4) and all(isinstance(s, float) and 0 < s < 1 for s in split)
     if not (dates or counts or (shares and abs(sum(split) - 1) < 1e-6)):
@@ -51,3 +53,12 @@ def check_split(split: Sequence[Any]) -> None:
             f"data.split={list(split)}: give shares that add up to 1, such as [0.7,0.1,0.2], "
             "numbers of rows, or the dates on which validation and test begin"
         )
+
+
+def _check_dates(days: list[str]) -> None:
+    try:
+        stamps = np.array(days, dtype="datetime64[s]")
+    except ValueError as error:
+        raise InputError(f"data.split={days}: {error}") from None
+    if not np.all(stamps[1:] > stamps[:-1]):
+        raise InputError(f"data.split={days}: give the dates in order")

@@ -127,10 +127,10 @@ class DataModule(LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Validation; beside it what prediction intervals are calibrated on, where there is any."""
+        """Validation; before it what prediction intervals are calibrated on, if there is any."""
         calibrated = getattr(getattr(self.trainer, "model", None), "calibrator", None) is not None
         if calibrated and getattr(self.splits, "has_calibration", False):
-            return [self.loader("val"), self.loader("calibration")]
+            return [self.loader("calibration"), self.loader("val")]
         return self.loader("val")
 
     def test_dataloader(self) -> DataLoader[Batch]:

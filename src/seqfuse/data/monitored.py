@@ -17,7 +17,8 @@ class Monitored:
     """Splits of recordings: training and validation lie in the part that may be trained on.
 
     Every recording is scaled by its own training rows. Testing goes over all of it, as a
-    score needs a past; metrics look at what comes after the training part.
+    score needs a past: the forecasts' own loss and errors are those of all steps, while
+    measures of anomalies look at what comes after the training part.
 
     Args:
         source: returns the recordings.
@@ -131,7 +132,10 @@ class Monitored:
     def _starts(self, begin: int, end: int) -> np.ndarray:
         """First steps of horizons within begin to end, the last one flush with the end."""
         first, last = max(begin, self.look_back), end - self.horizon
-        return np.unique([*range(first, last + 1, self.stride), *([last] if last >= first else [])])
+        last_one = [last] if last >= first else []
+        return np.unique(
+            np.array([*range(first, last + 1, self.stride), *last_one], dtype=np.int64)
+        )
 
     def _scaled(self) -> np.ndarray:
         parts = [self.pipeline.transform(one.name, one.values) for one in self.recordings()]

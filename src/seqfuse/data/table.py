@@ -95,7 +95,7 @@ class TableReader:
         self._check_columns(frame, path)
         frame = frame.assign(**{STAMP: self._stamps(frame, path), ROW: np.arange(len(frame)) + 2})
         pieces, groups, start = [], [], 0
-        for name, piece in self._pieces(frame):
+        for name, piece in self._pieces(frame, path):
             where = f"{path}{f' ({name})' if name else ''}"
             piece = regular(piece, where, self.gaps, facts)
             piece = lengthen(piece, where) if lengthen else piece
@@ -109,6 +109,12 @@ class TableReader:
         covariates = [n for c in self.covariates for n in self._encode(frame, c)]
         known = [n for c in self.known for n in self._encode(frame, c)]
         columns = [*targets, *covariates, *known]
+        for name in {one for one in columns if columns.count(one) > 1}:
+            raise InputError(
+                f"{path}: column '{name}' is named twice in data.targets, .covariates and .known"
+            )
+        if not targets:
+            raise InputError(f"{path}: data.targets names no column to forecast")
         ahead = np.asarray(frame.get(AHEAD, np.zeros(len(frame))), dtype=bool)
         needed = [~ahead | (name in known) for name in columns]
         numbers = zip(columns, needed, strict=True)
@@ -151,14 +157,17 @@ class TableReader:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: data.time={self.time} is no time stamp: {reason}") from None
 
-    def _pieces(self, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    def _pieces(self, frame: pd.DataFrame, path: str) -> list[tuple[str, pd.DataFrame]]:
         if self.group is None:
             return [("", frame)]
+        for i in np.flatnonzero(frame[self.group].isna())[:1]:
+            row = int(frame[ROW].iloc[i])
+            raise InputError(f"{path}: row {row}, column '{self.group}' is empty: name its series")
         return [(str(name), piece) for name, piece in frame.groupby(self.group, sort=True)]
 
     def _encode(self, frame: pd.DataFrame, name: str) -> list[str]:
         """Names of the number columns that stand for a covariate, added where needed."""
-        if name in CALENDAR and name not in frame.columns:
+        if name in CALENDAR and (name not in frame.columns or name in self._names(self.time)):
             return add_calendar(frame, name)
         if name not in self.words:
             return [name]
@@ -177,6 +186,10 @@ class TableReader:
             raise InputError(
                 f"{path}: row {frame[ROW].iloc[i]:.0f}, column '{name}': '{word}' is no number: "
                 f"leave it out, or type data.words={{{name}:[{word},...]}} with all its words"
+            )
+        for i in np.flatnonzero(np.isinf(numbers))[:1]:
+            raise InputError(
+                f"{path}: row {frame[ROW].iloc[i]:.0f}, column '{name}' is infinite: correct it"
             )
         for i in np.flatnonzero(missing & needed)[: self.gaps == "refuse"]:
             raise InputError(

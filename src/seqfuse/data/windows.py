@@ -106,6 +106,11 @@ class Windows:
         """Reads the table and fits the pipeline to the training rows."""
         table = self.table()
         rows = np.concatenate([np.arange(*part["train"]) for part in borders(table, self.split)])
+        if not len(rows):
+            span = f"{table.time.min()} to {table.time.max()}".replace("T", " ")
+            raise InputError(
+                f"{table.origin}: data.split={self.split} leaves no row to train on, of {span}"
+            )
         try:
             self.pipeline.fit(table.values[rows], table.columns, table.num_targets)
         except InputError as error:
@@ -116,6 +121,16 @@ class Windows:
         """All rows, as they were read."""
         if self._table is None:
             self._table = self.reader.read(self.source.path(), self.pipeline.facts)
+            known = self.pipeline.columns
+            if known and (self._table.columns, self._table.num_targets) != (
+                known,
+                self.pipeline.num_targets,
+            ):
+                raise InputError(
+                    f"{self._table.origin} gives the columns {', '.join(self._table.columns)}, "
+                    f"training had {', '.join(known)} (the first {self.pipeline.num_targets} "
+                    "are targets): set data.targets, data.covariates and data.known alike"
+                )
             self.fingerprints["table"] = self._table.fingerprint()
         return self._table
 
@@ -180,7 +195,9 @@ class Windows:
         """MAE of each target's value one season before, on scaled training rows."""
         parts, k = [part["train"] for part in borders(table, self.split)], table.num_targets
         values = self.scaled(table, max(end for _, end in parts))[0].numpy()[:, :k]
-        errors = [values[a + self.season : b] - values[a : b - self.season] for a, b in parts]
+        errors = [
+            values[a + self.season : b] - values[a : max(b - self.season, a)] for a, b in parts
+        ]
         mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
         return np.maximum(np.nan_to_num(mean, nan=1.0), 1e-8).tolist()
 

@@ -39,7 +39,7 @@ class Channels(nn.Module):
         num_targets: channels to forecast.
         num_known: channels known ahead.
         horizon: steps to forecast.
-        segment_size: steps of an output segment.
+        segment_size: steps of an output segment, at most.
         norm: `last` (subtracts the last value), `instance` (mean 0 and deviation 1
             within the look-back) or `none`.
 
@@ -62,11 +62,12 @@ class Channels(nn.Module):
         self.num_targets = num_targets
         self.num_known = num_known
         self.horizon = horizon
-        self.segment_size = segment_size
         self.norm = NORMS[norm]
         self.num_queries = -(-horizon // segment_size)
+        # As the head cuts the horizon: evenly, so a segment may be shorter.
+        self.segment_size = -(-horizon // self.num_queries)
         self.out_channels = 1 + in_channels - num_targets
-        self.context_channels = num_targets + num_known * segment_size
+        self.context_channels = num_targets + num_known * self.segment_size
 
     def enter(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Entered:
         """Folds the targets into the batch and normalises them."""

@@ -27,7 +27,7 @@ class Task(LightningModule):
         metrics: by name; each takes prediction and target.
         optimizer: called with the parameters.
         scheduler: called with the optimizer and the total number of steps.
-        calibrator: corrects predictions outside training; learns from a second validation loader.
+        calibrator: corrects predictions outside training; learns from the first of two loaders.
     """
 
     def __init__(
@@ -53,7 +53,13 @@ class Task(LightningModule):
         # Saved, because a run resumed after validation still has to log its training loss.
         self.losses["train_"].persistent(True)
         self.metrics: Any = nn.ModuleDict(
-            {f"{s}_": MetricCollection(dict(metrics), prefix=f"{s}/").clone() for s in stages[1:]}
+            # Metrics that happen to agree on the first batch would be taken for one.
+            {
+                f"{s}_": MetricCollection(
+                    dict(metrics), prefix=f"{s}/", compute_groups=False
+                ).clone()
+                for s in stages[1:]
+            }
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Output:
@@ -79,9 +85,14 @@ class Task(LightningModule):
     def validation_step(
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor] | None:
-        if dataloader_idx:
-            return self._learn_margins(batch, batch_idx + 1 == self.trainer.num_val_batches[1])
+        batches = self.trainer.num_val_batches
+        if len(batches) > 1 and not dataloader_idx:  # calibration comes first
+            return self._learn_margins(batch, batch_idx + 1 == batches[0])
         return self._step(batch, "val")
+
+    def on_validation_epoch_start(self) -> None:
+        if self.calibrator is not None:
+            self.calibrator.clear()  # type: ignore[operator]
 
     def _learn_margins(self, batch: Batch, is_last: bool) -> None:
         calibrator: Any = self.calibrator
