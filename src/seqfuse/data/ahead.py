@@ -31,10 +31,10 @@ def read_ahead(splits: Windows, frame: pd.DataFrame, origin: str) -> Table:
     """
     reader, pipeline = copy(splits.reader), splits.pipeline
     reader.targets = pipeline.columns[: pipeline.num_targets]
-    if splits.reader.targets == "all":
-        _refuse_others(frame, origin, _names(splits, reader.targets))
     lengthen = partial(_lengthen, splits=splits, targets=reader.targets)
     table = reader.parse(frame, origin, dict(pipeline.facts), lengthen)
+    if splits.reader.targets == "all":
+        _refuse_others(frame, origin, _names(splits, reader.targets))
     if table.columns != pipeline.columns:
         raise InputError(
             f"{origin} is read as the columns {', '.join(table.columns)}, but the training data "
