@@ -95,6 +95,15 @@ def test_pca_finds_what_breaks_a_pattern() -> None:
     assert found["pca_vus_pr"] > 0.3
 
 
+def test_pca_of_a_part_that_stands_still() -> None:
+    one = recording(300, where=(200, 210))
+    values = np.zeros((300, 1), dtype=np.float32)
+    values[200:210] = 5.0
+    one = one._replace(values=values, num_train=100)
+    found = measures.PcaBaseline(size=8, max_buffer=8)([Scored(one, np.zeros(300))], 0.5)
+    assert found["pca_vus_pr"] > 0.8
+
+
 def monitored(**knobs) -> Monitored:
     sizes = {"look_back": 10, "horizon": 4, "stride": 2}
     source = [recording(), recording(80, "b")]

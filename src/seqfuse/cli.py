@@ -31,8 +31,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         usage: what `--help` prints, above the groups.
         prepare: called before composing; may change `sys.argv`.
 
-    A mistake of the user's ends with one line and exit code 1; Ctrl-C with 130. With
-    HYDRA_FULL_ERROR=1 in the environment, tracebacks are shown instead.
+    A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with 130.
     """
     debugging = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines

@@ -76,8 +76,11 @@ class PcaBaseline(VusPr):
         windows = sliding_window_view(scaled, self.size, axis=0).reshape(
             len(scaled) - self.size + 1, -1
         )
-        fitted = PCA(self.share).fit(windows[: one.num_train - self.size + 1])
-        back = fitted.inverse_transform(fitted.transform(windows))
+        normal = windows[: one.num_train - self.size + 1]
+        back = normal.mean(axis=0)  # all there is to keep of a part that stands still
+        if normal.std() > 0:
+            fitted = PCA(self.share).fit(normal)
+            back = fitted.inverse_transform(fitted.transform(windows))
         errors = np.square(windows - back).mean(axis=1, dtype=np.float64)
         steps = np.repeat(errors[:, None], self.size, axis=1)
         return merge(steps, np.arange(len(errors)), len(scaled))

@@ -52,10 +52,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     task.record = {"config": config, "recipe": build.unresolved(filled)}
     if config["trainer"]["compile"]:
         build.compile_net(task)
-    if config["resume"]:
-        runs.check_resumed(config)
-    else:
-        runs.write_config(recipe, run)
+    runs.check_resumed(config) if config["resume"] else runs.write_config(recipe, run)
     skip_idle_hooks(trainer, task)
     runs.announce(task, data, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.table import Table
@@ -82,7 +83,9 @@ def test_parts_of_the_stamp_are_known_ahead(tmp_path: Path) -> None:
     frame.to_csv(path, index=False)
     reader = {"time": ["year", "month", "day", "hour"], "targets": ["value"], "known": ["hour"]}
     table, found = ahead(windows(path, reader), frame)
-    assert found.__getitems__([0]).x[0, 10:, 1].tolist() == [4, 5, 6, 7]
+    hours = torch.tensor([4.0, 5, 6, 7]) * 2 * np.pi / 24
+    known = found.__getitems__([0]).x[0, 10:, 1:]
+    torch.testing.assert_close(known, torch.stack([hours.sin(), hours.cos()], dim=1))
     assert str(table.time[-1]) == "2020-01-05T07:00:00"
 
 
