@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# Tests share the cores: one thread each, at most four at a time.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4
 
 .PHONY: train test test-all lint types lock clean
 
@@ -9,10 +11,10 @@ train: .venv/installed  ## Trains the default experiment; more overrides in ARGS
 	$(BIN)/seqfuse-train experiment=japanese_vowels $(ARGS)
 
 test: .venv/installed  ## Tests, without the slow ones
-	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: .venv/installed  ## All tests
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -171,5 +171,5 @@ def test_labels_other_than_0_and_1_are_named(tmp_path: Path) -> None:
     message = "at 2024-01-01 03:20:00, column 'anomaly': 2 must be 0 or 1"
     with pytest.raises(InputError, match=message):
         LabelledTable(TableFile(str(path)))()
-    with pytest.raises(InputError, match="has no column 'label' for data.covariates"):
+    with pytest.raises(InputError, match="has no column 'label' for data.label"):
         LabelledTable(TableFile(str(path)), label="label")()

@@ -32,7 +32,7 @@ def is_composed(words: list[str]) -> bool:
     return not any(word.startswith(("--", "-sc", "resume=")) for word in words)
 
 
-NEEDS_DATA = {"experiment=etth1_96", "experiment=nab"}
+NEEDS_DATA = {f"experiment={name}" for name in ("etth1_96", "nab", "skab", "smap_msl")}
 
 
 def own_files(folder: Path) -> None:
@@ -51,6 +51,7 @@ def metric_of(words: list[str]) -> str:
     """What the job's command ends by printing."""
     found = {"data=csv": "test/mase", "experiment=etth1_96": "test/mse"}
     found |= {"data=labelled": "test/vus_pr", "experiment=nab": "test/nab_standard"}
+    found |= {"experiment=skab": "test/vus_pr", "experiment=smap_msl": "test/vus_pr"}
     return next((found[word] for word in words if word in found), "test/accuracy")
 
 

@@ -50,7 +50,10 @@ class LabelledTable:
         Raises:
             InputError: whatever is wrong with the file, with its name, row and column.
         """
-        table = self.reader.read(self.source.path(), {})
+        try:
+            table = self.reader.read(self.source.path(), {})
+        except InputError as error:
+            raise InputError(str(error).replace("data.covariates", "data.label")) from None
         labels = np.nan_to_num(table.values[:, -1])
         for i in np.flatnonzero((labels != 0) & (labels != 1))[:1]:
             raise InputError(
