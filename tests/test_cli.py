@@ -308,3 +308,23 @@ def test_interrupted_runs_can_be_resumed(
         torch.load(f"{one}/checkpoints/last.ckpt", weights_only=True) for one in (run, "whole")
     ]
     torch.testing.assert_close(states[0]["state_dict"], states[1]["state_dict"], atol=0, rtol=0)
+
+
+def test_mistakes_beside_one_s_own_folder(command: Command, tmp_path: Path) -> None:
+    """Own options are known, and a part of one's own that fails says why."""
+    (tmp_path / "conf" / "model" / "cnn").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "cnn" / "mine.yaml").write_text("_target_: nolab.cnn.Mine\n")
+    own = ["--config-dir", str(tmp_path / "conf")]
+    code, _, err = command(main, *own, "model/cnn=mine", "optimizer.lrr=1")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "optimizer.lrr: no such key, did you mean optimizer.lr?" in err
+    assert "did you mean mine?" in command(main, *own, "model/cnn=minee")[2]
+    assert "No module named 'nolab'" in command(main, *own, "model/cnn=mine")[2]
+
+
+def test_the_profile_lies_in_the_run_folder(command: Command) -> None:
+    words = ["debug=profile", "data=synthetic", "data.num_samples=80", "model=base"]
+    code, _, err = command(main, *words, "trainer.enable_progress_bar=false")
+    assert code == 0, err
+    [report] = Path("logs").glob("debug/*/fit-profile.txt")
+    assert "run_training_epoch" in report.read_text()
