@@ -171,6 +171,11 @@ BROKEN = {
     ),
     "word": (lambda r: [*r[:5], r[5] + "x", *r[6:]], "row 6, column 'value': '4x' is no number"),
     "empty cell": (lambda r: [*r[:5], r[5][:-1], *r[6:]], "row 6, column 'value' is empty"),
+    "empty stamp": (lambda r: [*r[:5], ",4", *r[6:]], "row 6, column 'date' is empty"),
+    "no date": (
+        lambda r: [r[0], *(f"{i},{i}" for i in range(99))],
+        "data.time=date holds numbers, not dates such as 2024-01-31 12:00",
+    ),
     "no stamp": (lambda r: [*r[:5], "soon,4", *r[6:]], "data.time=date is no time stamp"),
     "no rows": (lambda r: r[:1], "a.csv has no rows"),
     "empty file": (lambda r: [], "a.csv is empty"),

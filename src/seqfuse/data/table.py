@@ -149,6 +149,13 @@ class TableReader:
         return [str(name) for name in frame.columns if name not in taken]
 
     def _stamps(self, frame: pd.DataFrame, path: str) -> pd.Series:
+        if isinstance(self.time, str) and pd.api.types.is_numeric_dtype(frame[self.time]):
+            raise InputError(
+                f"{path}: data.time={self.time} holds numbers, not dates such as 2024-01-31 12:00"
+            )
+        for name in self._names(self.time):
+            for i in np.flatnonzero(frame[name].isna())[:1]:
+                raise InputError(f"{path}: row {i + 2}, column '{name}' is empty: it has no stamp")
         try:
             if isinstance(self.time, str):
                 return pd.to_datetime(frame[self.time])
