@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +38,9 @@ def without_time(metrics: dict) -> dict:
     return {key: value for key, value in metrics.items() if key != "fit_seconds"}
 
 
-def test_a_run_leaves_its_folder(tiny: Compose, tmp_path: Path, capsys) -> None:
+def test_a_run_leaves_its_folder(tiny: Compose, tmp_path: Path, capsys, monkeypatch) -> None:
+    programs = str(Path(sys.executable).parent)  # an activated environment
+    monkeypatch.setenv("PATH", programs + os.pathsep + os.environ["PATH"])
     run = tmp_path / "run"
     metrics = train(tiny("callbacks.figures.every_n_epochs=1"), run)
     names = {"config.yaml", "metrics.json", "metrics.csv", "provenance.json"}
@@ -55,6 +59,16 @@ def test_a_run_leaves_its_folder(tiny: Compose, tmp_path: Path, capsys) -> None:
         assert line in out
     head = (run / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/loss", "val/loss", "val/accuracy", "test/accuracy", "train/lr"} <= set(head)
+
+
+def test_the_dashboard_is_named_by_its_path_where_nothing_is_activated(
+    tiny: Compose, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("PATH", os.defpath)
+    train(tiny("trainer.max_epochs=1"), tmp_path / "run")
+    command = re.search(r"^dashboard +(.+) --logdir", capsys.readouterr().out, re.MULTILINE)
+    assert command is not None
+    assert Path(command[1]).samefile(Path(sys.executable).with_name("tensorboard"))
 
 
 def test_same_seed_same_numbers_seed_0_included(tiny: Compose, tmp_path: Path) -> None:
