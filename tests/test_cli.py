@@ -37,7 +37,8 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["modle=base"], "modle: no such key, did you mean model?"),
         (
             ["model=bse"],
-            "model=bse: no such option, did you mean base? (options: base, segments, wide)",
+            "model=bse: no such option, did you mean base? "
+            "(options: autoencoder, base, segments, wide)",
         ),
         (["model/attention=multi"], "did you mean multihead?"),
         (["experiment=japanese"], "did you mean japanese_vowels?"),

@@ -30,6 +30,7 @@ GROUPS = sorted(
     and not path.stem.startswith("_")
 )
 FORECASTING = ["data=ett"]
+MONITORED = ["data=nab"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -39,6 +40,9 @@ NEEDS = {
     "model/frame/channels": FORECASTING,
     "model/head/horizon": FORECASTING,
     "task/forecasting": FORECASTING,
+    "model/autoencoder": MONITORED,
+    "task/anomaly": MONITORED,
+    "task/nab": MONITORED,
     "task/loss/absolute": FORECASTING,
     "task/loss/pinball": FORECASTING,
     "task/loss/squared": FORECASTING,

@@ -19,6 +19,11 @@ Forecasts: the input is a .csv or .parquet, read whole; the last rows with targe
 back on. What is known ahead stands in the rows after them, with empty targets. One row per
 step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, where
 data.returns=true). A split has the truth beside it: label, <target>_true.
+
+Anomalies: the input is in the format of the training data, labels or not. The leading part of
+each recording, as long as in training, is taken to be normal. One row per time step: recording,
+time, score (0 to 1; empty where no window looks), anomaly (1 from the threshold on), and label,
+for split=test.
 """
 
 import signal

@@ -46,13 +46,21 @@ class Likelihood:
     Args:
         recent: steps that are averaged.
         history: steps that they are compared with; 0 compares with the training part.
+        whole: whether a window's error is that of all its steps, and so of each of them.
     """
 
-    def __init__(self, recent: int = 2, history: int = 8000):
+    def __init__(self, recent: int = 2, history: int = 8000, whole: bool = False):
         if recent < 1 or history < 0:
             raise ValueError(f"recent={recent} must be at least 1 and history={history} at least 0")
         self.recent = recent
         self.history = history
+        self.whole = whole
+
+    def merge(self, errors: Floats, starts: NDArray[np.int64], num_steps: int) -> Floats:
+        """Errors (w h) of windows to (num_steps) of steps, as `merge` does."""
+        if self.whole:
+            errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
+        return merge(errors, starts, num_steps)
 
     def __call__(self, errors: Floats, num_train: int) -> Floats:
         """Scores (t), from 0 to 1, of errors (t), NaN where there is none."""

@@ -10,7 +10,8 @@ import torch
 
 from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.table import Table
-from seqfuse.data.windows import Windows, WindowTensors
+from seqfuse.data.views import WindowTensors
+from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 from tests.data.test_windows import counting, windows
 

@@ -142,3 +142,12 @@ def test_frame_and_head_cut_the_horizon_alike() -> None:
     context = frame.enter(x, real(x, 4)).context
     assert context is not None
     assert context[0, :, 1:].tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+
+
+def test_a_code_narrows_what_a_query_can_say() -> None:
+    head = HorizonHead(16, num_queries=2, horizon=12, num_targets=3, code_size=2)
+    queries = torch.randn(50, 2, 16)
+    steps = head(queries)[..., 0].reshape(50, 2, 18).reshape(100, 18)
+    centred = steps - steps.mean(dim=0)
+    assert head(queries).shape == (50, 12, 3, 1)
+    assert torch.linalg.matrix_rank(centred, rtol=1e-4) == 2

@@ -9,7 +9,8 @@ import pandas as pd
 
 from seqfuse.data.clock import AHEAD, ROW, STAMP
 from seqfuse.data.table import MESSAGE, Table
-from seqfuse.data.windows import Windows, WindowTensors
+from seqfuse.data.views import WindowTensors
+from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 
 PARTS = ("year", "month", "day", "hour", "minute", "second")

@@ -1,12 +1,14 @@
 """The user's own table with a column that says where it is anomalous."""
 
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from seqfuse.data.files import TableFile
-from seqfuse.data.recordings import Recording, runs
+from seqfuse.data.files import TableFile, load_frame
+from seqfuse.data.recordings import Recording, runs, stem
 from seqfuse.data.table import Table, TableReader
 from seqfuse.plain.errors import InputError
 
@@ -26,6 +28,8 @@ class LabelledTable:
     Raises:
         InputError: a knob is out of range.
     """
+
+    endings = (".csv", ".csv.gz", ".parquet")
 
     def __init__(
         self,
@@ -65,12 +69,25 @@ class LabelledTable:
             for name, start, end in table.groups
         ]
 
+    def file(self, path: Path) -> list[Recording]:
+        """A table like it; a column of labels is left out.
+
+        Raises:
+            InputError: as when called.
+        """
+        reader = copy.copy(self.reader)
+        reader.covariates = []
+        frame = load_frame(path).drop(columns=self.label, errors="ignore")
+        table = reader.parse(frame, str(path), {})
+        labels = np.zeros(len(table.values), dtype=bool)
+        return [self._recording(table, labels, *group) for group in table.groups]
+
     def _recording(
         self, table: Table, labels: np.ndarray, name: str, start: int, end: int
     ) -> Recording:
         targets = pd.DataFrame(table.values[start:end, : table.num_targets])
         return Recording(
-            name=name or self.source.path().stem,
+            name=name or stem(Path(table.origin)),
             time=table.time[start:end],
             values=np.asarray(targets.ffill().bfill(), dtype=np.float32),
             columns=table.columns[: table.num_targets],

@@ -1,5 +1,6 @@
 """Windows over recordings with labelled anomalies: trained on their beginnings, tested whole."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from seqfuse.data.recordings import Recording
-from seqfuse.data.windows import WindowTensors
+from seqfuse.data.views import RecordingTensors, WindowTensors
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.scaling import RecordingPipeline
 
@@ -28,6 +29,7 @@ class Monitored:
         horizon: steps to forecast.
         stride: steps from one window to the next.
         validation: share of the training part, its end, that is for validation.
+        reconstruct: whether the horizon is the look-back itself.
 
     Raises:
         InputError: a knob is out of range.
@@ -35,6 +37,7 @@ class Monitored:
 
     unit = "windows"
     has_validation = True
+    has_calibration = True
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Monitored:
         horizon: int = 8,
         stride: int = 1,
         validation: float = 0.2,
+        reconstruct: bool = False,
     ):
         for name, value in (("look_back", look_back), ("horizon", horizon), ("stride", stride)):
             if value < 1:
@@ -53,11 +57,17 @@ class Monitored:
             raise InputError(f"data.stride={stride} must be at most data.horizon={horizon}")
         if not 0 < validation < 1:
             raise InputError(f"data.validation={validation} must be above 0 and below 1")
+        if reconstruct and look_back != horizon:
+            raise InputError(
+                f"a reconstruction gives back what it sees: type data.horizon={look_back}, "
+                "as long as data.look_back"
+            )
         self.source = source
         self.pipeline = pipeline
         self.columns = columns
         self.look_back, self.horizon, self.stride = look_back, horizon, stride
         self.validation = validation
+        self.overlap = horizon if reconstruct else 0
         self.fingerprints: dict[str, str] = {}
         self._recordings: list[Recording] = []
         self._tensors: dict[str, WindowTensors] = {}
@@ -100,8 +110,29 @@ class Monitored:
         chosen = [one.columns.index(name) for name in names]
         return one._replace(values=one.values[:, chosen], columns=names)
 
+    def of(self, recordings: Sequence[Recording]) -> "Monitored":
+        """The same for other recordings, each scaled by its own training part.
+
+        Raises:
+            InputError: one has other columns than were trained on.
+        """
+        other = copy.copy(self)
+        other.pipeline = copy.copy(self.pipeline)
+        other.pipeline.scales = {}
+        other.fingerprints, other._tensors = {}, {}
+        other._recordings = [self._choose(one) for one in recordings]
+        for one in other._recordings:
+            if one.columns != self.pipeline.columns:
+                raise InputError(
+                    f"{one.name} has the columns {', '.join(one.columns)}, training had "
+                    f"{', '.join(self.pipeline.columns)}"
+                )
+            other.pipeline.fit(one.name, one.values[: self._cut(one)], one.columns)
+        return other
+
     def fit(self) -> None:
         """Reads the recordings and fits a scale to the training rows of each."""
+        self.pipeline.names = [one.name for one in self.recordings()]
         for one in self.recordings():
             self.pipeline.fit(one.name, one.values[: self._cut(one)], one.columns)
         self.tensors("train")
@@ -111,45 +142,62 @@ class Monitored:
         return int(one.num_train * (1 - self.validation))
 
     def tensors(self, split: str) -> WindowTensors:
-        """Windows whose horizon lies in `train` or `val`, or anywhere for `test`."""
+        """Windows whose horizon lies in `train`, in `val`, in both or anywhere.
+
+        Args:
+            split: `train`, `val`, `calibration` for both, `test` for anywhere.
+        """
         if split not in self._tensors:
             starts, first = [], 0
             for one in self.recordings():
                 cut, n = self._cut(one), len(one.values)
-                begin, end = {"train": (0, cut), "val": (cut, one.num_train), "test": (0, n)}[split]
-                starts.append(first + self._starts(begin, end))
+                parts = {"train": (0, cut), "val": (cut, one.num_train)}
+                parts |= {"calibration": (0, one.num_train), "test": (0, n)}
+                starts.append(first + self._starts(*parts[split]))
                 first += n
             if not sum(map(len, starts)):
                 raise InputError(
                     f"{self.origin}: the {split} split is too short for data.look_back="
                     f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
                 )
-            values = torch.from_numpy(self._scaled())
-            sizes = (self.look_back, self.horizon, values.shape[1], 0)
-            self._tensors[split] = WindowTensors(values, values, np.concatenate(starts), *sizes)
+            self._tensors[split] = self._windows(np.concatenate(starts))
         return self._tensors[split]
+
+    def _windows(self, starts: np.ndarray) -> RecordingTensors:
+        found = self.recordings()
+        scaled = [self.pipeline.transform(one.name, one.values) for one in found]
+        codes = np.stack([self.pipeline.code(one.name) for one in found])
+        owners = np.repeat(np.arange(len(found)), [len(one.values) for one in found])
+        return RecordingTensors(
+            torch.from_numpy(np.concatenate(scaled)),
+            starts,
+            self.look_back,
+            self.horizon,
+            torch.from_numpy(codes),
+            torch.from_numpy(owners),
+            self.overlap,
+        )
 
     def _starts(self, begin: int, end: int) -> np.ndarray:
         """First steps of horizons within begin to end, the last one flush with the end."""
-        first, last = max(begin, self.look_back), end - self.horizon
+        first, last = max(begin, self.look_back - self.overlap), end - self.horizon
         last_one = [last] if last >= first else []
         return np.unique(
             np.array([*range(first, last + 1, self.stride), *last_one], dtype=np.int64)
         )
 
-    def _scaled(self) -> np.ndarray:
-        parts = [self.pipeline.transform(one.name, one.values) for one in self.recordings()]
-        return np.concatenate(parts)
-
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
-        channels = self.recordings()[0].values.shape[1]
-        return {"channels": channels, "num_targets": channels, "num_known": 0}
+        first = self.recordings()[0]
+        channels = first.values.shape[1]
+        width = channels + len(self.pipeline.code(first.name))
+        return {"channels": width, "num_targets": channels, "num_known": 0}
 
     def describe(self) -> str:
         """Sizes, for people."""
         found = self.recordings()
+        aim = "put together again" if self.overlap else f"to {self.horizon}"
         return (
-            f"{self.look_back} steps to {self.horizon}, {found[0].values.shape[1]} channels, "
+            f"{self.look_back} steps {aim}, {found[0].values.shape[1]} channels, "
             f"{len(found)} recordings, {sum(len(one.windows) for one in found)} labelled windows"
         )

@@ -21,6 +21,7 @@ SKAB_SENSORS = (
     *("Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature"),
     *("Thermocouple", "Voltage", "Volume Flow RateRMS"),
 )
+SKAB_FLAGS = ("anomaly", "changepoint")
 Windows = list[tuple[int, int]]
 
 
@@ -92,13 +93,21 @@ class Nab:
 
     def _read(self, name: str, spans: list[list[str]]) -> Recording:
         path = find(self.root, name, NAB_SOURCE)
-        time, values = table(path, ["timestamp", "value"], ",")
-        windows = [(_row(path, time, start), _row(path, time, end)) for start, end in spans]
-        labels = np.zeros(len(time), dtype=bool)
+        one = self.file(path)[0]
+        windows = [(_row(path, one.time, a), _row(path, one.time, b)) for a, b in spans]
         for start, end in windows:
-            labels[start : end + 1] = True
-        name, values = name.removesuffix(".csv"), values.astype(np.float32)
-        return Recording(name, time, values, ["value"], labels, windows, probation(len(time)))
+            one.labels[start : end + 1] = True
+        return one._replace(name=name.removesuffix(".csv"), windows=windows)
+
+    endings = (".csv", ".csv.gz")
+
+    @staticmethod
+    def file(path: Path) -> list[Recording]:
+        """A file in the benchmark's format, without labels."""
+        time, values = table(path, ["timestamp", "value"], ",")
+        labels, values = np.zeros(len(time), dtype=bool), values.astype(np.float32)
+        num_train = probation(len(time))
+        return [Recording(stem(path), time, values, ["value"], labels, [], num_train)]
 
 
 class Skab:
@@ -123,12 +132,24 @@ class Skab:
             InputError: a file is missing or broken, or its time stamps do not increase.
         """
         names = [f"{group}/{i}" for group, numbers in SKAB_EXPERIMENTS.items() for i in numbers]
-        anomaly_free = self._read("anomaly-free/anomaly-free", flags=())
+        anomaly_free = self._read("anomaly-free/anomaly-free")
         whole = anomaly_free._replace(name="anomaly-free", num_train=len(anomaly_free.time))
-        return [*(self._read(name, flags=("anomaly", "changepoint")) for name in names), whole]
+        return [*(self._read(name, flags=SKAB_FLAGS) for name in names), whole]
 
-    def _read(self, name: str, flags: Sequence[str]) -> Recording:
+    def _read(self, name: str, flags: Sequence[str] = ()) -> Recording:
         path = find(self.root, f"{name}.csv", SKAB_SOURCE)
+        return self._parse(path, flags)._replace(name=name)
+
+    endings = (".csv", ".csv.gz")
+
+    def file(self, path: Path) -> list[Recording]:
+        """A file in the benchmark's format, with or without labels, which are left out."""
+        flagged = text(path).split("\n", 1)[0].rstrip().endswith(";".join(SKAB_FLAGS))
+        one = self._parse(path, SKAB_FLAGS if flagged else ())
+        return [one._replace(labels=np.zeros_like(one.labels), windows=[])]
+
+    @staticmethod
+    def _parse(path: Path, flags: Sequence[str]) -> Recording:
         time, cells = table(path, ["datetime", *SKAB_SENSORS, *flags], ";")
         check_increasing(path, time)
         values, flagged = np.split(cells, [len(SKAB_SENSORS)], axis=1)
@@ -138,7 +159,8 @@ class Skab:
             raise InputError(f"{path}, line {row + 2}: {flags[column]} must be 0 or 1")
         labels = flagged[:, 0] == 1 if flags else np.zeros(len(cells), dtype=bool)
         columns, windows = list(SKAB_SENSORS), runs(labels)
-        return Recording(name, time, values.astype(np.float32), columns, labels, windows, 400)
+        numbers = values.astype(np.float32)
+        return Recording(stem(path), time, numbers, columns, labels, windows, 400)
 
 
 def runs(labels: np.ndarray) -> Windows:
@@ -146,6 +168,11 @@ def runs(labels: np.ndarray) -> Windows:
     padded = np.concatenate([[False], labels, [False]])
     edges = np.flatnonzero(padded[1:] != padded[:-1])
     return [(int(first), int(last) - 1) for first, last in edges.reshape(-1, 2)]
+
+
+def stem(path: Path) -> str:
+    """The name of a file without its endings."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _row(path: Path, time: np.ndarray, stamp: str) -> int:

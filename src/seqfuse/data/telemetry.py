@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seqfuse.data.cells import find, text
-from seqfuse.data.recordings import Recording, runs
+from seqfuse.data.recordings import Recording, runs, stem
 from seqfuse.plain.errors import InputError
 
 SOURCE = "the telemetry is at GitHub, khundman/telemanom, to be packed as one .npz per channel"
@@ -66,18 +66,30 @@ class SmapMsl:
             raise InputError(f"{path}, line 1 lacks the columns chan_id and spacecraft")
         return {row["chan_id"]: row["spacecraft"] for row in reader}
 
+    endings = (".npz",)
+
+    def file(self, path: Path) -> list[Recording]:
+        """A channel in the same format, without labels."""
+        one = self._parse(path, labelled=False)
+        return [one]
+
     def _read(self, channel: str) -> Recording:
-        train, test, test_labels = _parts(find(self.root, f"{channel}.npz", SOURCE))
+        return self._parse(find(self.root, f"{channel}.npz", SOURCE))
+
+    @staticmethod
+    def _parse(path: Path, labelled: bool = True) -> Recording:
+        train, test, test_labels = _parts(path, labelled)
         values = np.concatenate([train, test]).astype(np.float32)
         labels = np.append(np.zeros(len(train), dtype=bool), test_labels)
         columns = ["value", *(f"command_{i}" for i in range(values.shape[1] - 1))]
         time = np.arange(len(values))
-        return Recording(channel, time, values, columns, labels, runs(labels), len(train))
+        return Recording(stem(path), time, values, columns, labels, runs(labels), len(train))
 
 
-def _parts(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Train and test values, (t c), and labels of the test part, (t,)."""
-    arrays = _arrays(path)
+def _parts(path: Path, labelled: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Train and test values, (t c), and labels of the test part, (t,), or zeros."""
+    arrays = _arrays(path, ARRAYS if labelled else ARRAYS[:4])
+    arrays.setdefault("test_label", np.zeros(len(arrays["test_value"])))
     for part, names in (("train", ARRAYS[:2]), ("test", ARRAYS[2:])):
         lengths = {name: len(arrays[name]) for name in names}
         if len(set(lengths.values())) > 1:
@@ -94,12 +106,12 @@ def _parts(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return train, test, arrays["test_label"] == 1
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         # Opened here, as numpy leaves a broken archive open.
         with path.open("rb") as raw, np.load(raw) as file:
-            return {name: file[name] for name in ARRAYS}
+            return {name: file[name] for name in names}
     except (EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is truncated ({error}): fetch it again") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is no .npz that holds {', '.join(ARRAYS)}: {error}") from None
+        raise InputError(f"{path} is no .npz that holds {', '.join(names)}: {error}") from None

@@ -7,55 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import Dataset
 
 from seqfuse.data.borders import borders, check_split
 from seqfuse.data.files import TableFile
 from seqfuse.data.table import Table, TableReader
+from seqfuse.data.views import WindowTensors
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.scaling import TablePipeline
-from seqfuse.shapes import Batch
-
-
-class WindowTensors(Dataset[Batch]):
-    """Windows of one split; a batch is one gather from a view.
-
-    Args:
-        values: (n c) scaled; targets first, covariates known ahead last; NaN is missing.
-        filled: the same, with nothing missing.
-        starts: (w) row of the first step of each horizon.
-        look_back: steps before it.
-        horizon: steps to forecast.
-        num_targets: channels to forecast.
-        num_known: channels known ahead; without any, x ends with the look-back.
-    """
-
-    def __init__(
-        self,
-        values: torch.Tensor,
-        filled: torch.Tensor,
-        starts: np.ndarray,
-        look_back: int,
-        horizon: int,
-        num_targets: int,
-        num_known: int,
-    ):
-        self.look_back, self.num_known = look_back, num_known
-        self.targets = values[:, :num_targets].unfold(0, horizon, 1)
-        self.past = filled.unfold(0, look_back + (horizon if num_known else 0), 1)
-        self.index = torch.from_numpy(starts)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """x (b t c), true for the look-back in mask (b t), y (b h k) with NaN where missing."""
-        rows = self.index[torch.as_tensor(indices)]
-        x = self.past[rows - self.look_back].transpose(1, 2)
-        mask = (torch.arange(x.shape[1]) < self.look_back).expand(len(x), -1)
-        if self.num_known:
-            x[:, self.look_back :, : -self.num_known] = 0.0
-        return Batch(x, mask, self.targets[rows].transpose(1, 2), rows)
 
 
 class Windows:

@@ -42,6 +42,8 @@ class HorizonHead(nn.Module):
         num_targets: channels to forecast; 1 where a frame folds channels into the batch.
         quantiles: one output for each.
         dropout: share of features dropped before the linear layer.
+        code_size: numbers that each query is first squeezed into, so that a reconstruction
+            cannot learn the identity; 0 squeezes nothing.
     """
 
     def __init__(
@@ -52,17 +54,19 @@ class HorizonHead(nn.Module):
         num_targets: int = 1,
         quantiles: Sequence[float] = (0.5,),
         dropout: float = 0.0,
+        code_size: int = 0,
     ):
         super().__init__()
-        positive(horizon=horizon, num_targets=num_targets)
+        positive(horizon=horizon, num_targets=num_targets, code_size=code_size + 1)
         fraction(dropout=dropout)
         self.horizon = horizon
         self.outputs = (num_targets, len(quantiles))
         self.dropout = nn.Dropout(dropout)
         steps = -(-horizon // num_queries)
-        self.linear = nn.Linear(in_channels, steps * num_targets * len(quantiles))
+        self.code = nn.Linear(in_channels, code_size) if code_size else nn.Identity()
+        self.linear = nn.Linear(code_size or in_channels, steps * num_targets * len(quantiles))
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b h k p"]:
         k, p = self.outputs
-        segments = self.linear(self.dropout(queries))
+        segments = self.linear(self.code(self.dropout(queries)))
         return rearrange(segments, "b q (s k p) -> b (q s) k p", k=k, p=p)[:, : self.horizon]

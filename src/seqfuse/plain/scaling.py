@@ -83,12 +83,16 @@ class RecordingPipeline:
     Args:
         limit: deviations from the mean at which values are cut off, so that one recording
             that stood still in training cannot drown the others.
+        identity: whether the net is told which recording it sees (see `code`).
     """
 
-    def __init__(self, limit: float = 10.0) -> None:
+    def __init__(self, limit: float = 10.0, identity: bool = False) -> None:
         if limit <= 0:
             raise InputError(f"data.limit={limit} must be above 0")
         self.limit = limit
+        self.identity = identity
+        self.names: list[str] = []
+        """Of the recordings trained on."""
         self.columns: list[str] = []
         self.scales: dict[str, tuple[list[float], list[float]]] = {}
 
@@ -99,6 +103,11 @@ class RecordingPipeline:
         deviation = np.where(deviation < 1e-6, np.maximum(np.abs(mean) * 1e-2, 1e-2), deviation)
         self.columns = list(columns)
         self.scales[name] = mean.tolist(), deviation.tolist()
+
+    def code(self, name: str) -> NDArray[np.float32]:
+        """One number per recording trained on, 1 for this one; all 0 for a new one."""
+        names = self.names if self.identity else []
+        return np.array([float(name == one) for one in names], dtype=np.float32)
 
     def transform(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
         """(t c) of one recording, scaled.
@@ -115,9 +124,9 @@ class RecordingPipeline:
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
         scales = {name: [mean, deviation] for name, (mean, deviation) in self.scales.items()}
-        return {"columns": self.columns, "scales": scales}
+        return {"columns": self.columns, "names": self.names, "scales": scales}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
-        self.columns = list(state["columns"])
+        self.columns, self.names = list(state["columns"]), list(state["names"])
         self.scales = {name: (mean, dev) for name, (mean, dev) in state["scales"].items()}

@@ -10,7 +10,8 @@ from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.files import load_frame
 from seqfuse.data.module import DataModule
 from seqfuse.data.table import Table
-from seqfuse.data.windows import Windows, WindowTensors
+from seqfuse.data.views import WindowTensors
+from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqfuse.data.module import DataModule
+from seqfuse.data.monitored import Monitored
 from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
+from seqfuse.predictions.anomalies import Anomalies
 from seqfuse.predictions.classes import Classes
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Job
 
-JOBS: dict[type, Any] = {Folds: Classes, Windows: Forecasts}
+JOBS: dict[type, Any] = {Folds: Classes, Windows: Forecasts, Monitored: Anomalies}
 KNOBS = ("every",)
 
 

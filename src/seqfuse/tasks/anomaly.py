@@ -1,34 +1,37 @@
-"""Anomaly detection: a forecasting task whose test errors become scores."""
+"""Anomaly detection: a task of forecasts or reconstructions whose errors become scores."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from seqfuse.data.recordings import Recording
 from seqfuse.losses import middle
-from seqfuse.scores import Scored, merge
+from seqfuse.scores import Floats, Likelihood, Scored
 from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
 
 
 class AnomalyTask(Task):
-    """Trains a forecaster on what is normal; what it cannot forecast is an anomaly.
+    """Learns what is normal; what it cannot forecast, or put together again, is an anomaly.
 
-    Errors of overlapping horizons are averaged per time step, over channels too. The
-    threshold is a quantile of the scores in the training part of the recordings.
+    Errors of overlapping windows are averaged per time step, over channels too. The
+    threshold is a quantile of the scores in the training parts of the recordings; it is
+    set at every validation and lies in the checkpoint.
 
     Args:
         net: raw batch to `Output`.
         loss: prediction and target to a scalar.
-        metrics: of the forecasts.
+        metrics: of the predictions.
         optimizer: called with the parameters.
         scheduler: called with the optimizer and the total number of steps.
-        scorer: errors (t) and the number of training steps to scores (t), from 0 to 1.
+        scorer: makes scores of errors.
         measures: each takes what was scored and the threshold, returns numbers by name.
-        quantile: share of the training part's steps that are below the threshold.
+        quantile: share of the training parts' steps that are below the threshold.
     """
 
     def __init__(
@@ -38,51 +41,106 @@ class AnomalyTask(Task):
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Scheduler,
-        scorer: Callable[[np.ndarray, int], np.ndarray],
+        scorer: Likelihood,
         measures: Mapping[str, Callable[[Sequence[Scored], float], Mapping[str, float]]],
         quantile: float = 0.999,
     ):
-        super().__init__(net, loss, metrics, optimizer, scheduler)
-        if not 0 < quantile < 1:
-            raise ValueError(f"quantile={quantile} must be above 0 and below 1")
+        super().__init__(net, loss, metrics, optimizer, scheduler, Threshold(scorer, quantile))
         self.scorer = scorer
         self.measures = measures
-        self.quantile = quantile
         self.scored: list[Scored] = []
         """What the last test said of each recording."""
-        self.threshold = 0.0
-        self._errors: list[np.ndarray] = []
-        self._starts: list[np.ndarray] = []
+        self._errors = Errors()
+
+    @property
+    def threshold(self) -> float:
+        """The least score of an anomaly."""
+        return float(self.calibrator.value)  # type: ignore[union-attr, arg-type]
+
+    def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
+        threshold: Any = self.calibrator
+        threshold.errors.add(self.net(batch.x, batch.mask).prediction, batch)
+        if is_last:
+            threshold.fit(self._recordings())
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         outputs = super().test_step(batch, batch_idx)
-        error = (middle(outputs["prediction"]) - batch.y).abs().mean(dim=-1)
-        self._errors.append(error.double().cpu().numpy())
-        self._starts.append(batch.index.cpu().numpy())
+        self._errors.add(outputs["prediction"], batch)
         return outputs
 
     def on_test_epoch_end(self) -> None:
         super().on_test_epoch_end()
+        errors, self._errors = self._errors, Errors()
         if self.trainer.datamodule.evaluated != "test":  # type: ignore[attr-defined]
-            self._errors, self._starts = [], []
             return  # scores need whole recordings
-        self._score()
+        scored = errors.score(self._recordings(), self.scorer)
+        self.scored = [one._replace(scores=np.nan_to_num(one.scores)) for one in scored]
+        self.log("test/threshold", self.threshold)
         for measure in self.measures.values():
             for name, value in measure(self.scored, self.threshold).items():
                 self.log(f"test/{name}", value)
 
-    def _score(self) -> None:
-        splits: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        recordings = splits.splits.recordings()
+    def _recordings(self) -> list[Recording]:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data.splits.recordings()
+
+
+class Errors:
+    """Absolute errors of windows, the mean over channels, until all are there."""
+
+    def __init__(self) -> None:
+        self._errors: list[Floats] = []
+        self._starts: list[np.ndarray] = []
+
+    def add(self, prediction: Tensor, batch: Batch) -> None:
+        """Those of a batch."""
+        error = (middle(prediction.detach()) - batch.y).abs().mean(dim=-1)
+        self._errors.append(error.double().cpu().numpy())
+        self._starts.append(batch.index.cpu().numpy())
+
+    def score(self, recordings: Sequence[Recording], scorer: Likelihood) -> list[Scored]:
+        """Scores of recordings, whose rows the windows count one after the other.
+
+        Returns:
+            per recording, NaN at steps of no window.
+        """
         ends = np.cumsum([len(one.values) for one in recordings])
-        errors = merge(np.concatenate(self._errors), np.concatenate(self._starts), ends[-1])
-        self._errors, self._starts = [], []
+        errors = scorer.merge(np.concatenate(self._errors), np.concatenate(self._starts), ends[-1])
         parts = np.split(errors, ends[:-1])
-        self.scored = [
-            Scored(one, self.scorer(part, one.num_train))
+        return [
+            Scored(one, np.where(np.isnan(part), np.nan, scorer(part, one.num_train)))
             for one, part in zip(recordings, parts, strict=True)
         ]
-        normal = [s.scores[: s.recording.num_train] for s in self.scored]
-        known = [one[~np.isnan(p[: len(one)])] for one, p in zip(normal, parts, strict=True)]
-        self.threshold = float(np.quantile(np.concatenate(known), self.quantile))
-        self.log("test/threshold", self.threshold)
+
+
+class Threshold(nn.Module):
+    """A quantile of the scores in training parts; predictions go through unchanged.
+
+    Args:
+        scorer: makes scores of errors.
+        quantile: share of the scores that are below it.
+    """
+
+    value: Tensor
+
+    def __init__(self, scorer: Likelihood, quantile: float):
+        super().__init__()
+        if not 0 < quantile < 1:
+            raise ValueError(f"quantile={quantile} must be above 0 and below 1")
+        self.scorer, self.quantile = scorer, quantile
+        self.register_buffer("value", torch.tensor(1.0, dtype=torch.float64))
+        self.errors = Errors()
+
+    def forward(self, prediction: Tensor) -> Tensor:
+        return prediction
+
+    def clear(self) -> None:
+        """Forgets the errors."""
+        self.errors = Errors()
+
+    def fit(self, recordings: Sequence[Recording]) -> None:
+        """Sets the threshold from the errors, which are those of training parts."""
+        scored = self.errors.score(recordings, self.scorer)
+        self.clear()
+        scores = np.concatenate([one.scores[: one.recording.num_train] for one in scored])
+        self.value.fill_(float(np.nanquantile(scores, self.quantile)))

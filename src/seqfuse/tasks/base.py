@@ -87,14 +87,14 @@ class Task(LightningModule):
     ) -> dict[str, Tensor] | None:
         batches = self.trainer.num_val_batches
         if len(batches) > 1 and not dataloader_idx:  # calibration comes first
-            return self._learn_margins(batch, batch_idx + 1 == batches[0])
+            return self._calibrate_on(batch, batch_idx + 1 == batches[0])
         return self._step(batch, "val")
 
     def on_validation_epoch_start(self) -> None:
         if self.calibrator is not None:
             self.calibrator.clear()  # type: ignore[operator]
 
-    def _learn_margins(self, batch: Batch, is_last: bool) -> None:
+    def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         calibrator: Any = self.calibrator
         calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
         if is_last:  # not at the epoch's end: an averaged net has left by then

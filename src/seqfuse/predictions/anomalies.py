@@ -1,0 +1,67 @@
+"""Anomalies in recordings: a score and a flag for each time step."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seqfuse.data.module import DataModule
+from seqfuse.data.monitored import Monitored
+from seqfuse.data.recordings import Recording
+from seqfuse.plain.errors import InputError
+from seqfuse.predictions.forward import Forward
+from seqfuse.predictions.work import Work
+from seqfuse.tasks.anomaly import AnomalyTask, Errors
+
+
+class Anomalies:
+    """Columns `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold on.
+
+    The leading part of each recording, as long as in training, is taken to be normal: it
+    gives the scale. Steps that no window looks at have no score.
+
+    Args:
+        data: holds the fitted pipeline.
+        forward: predicts what is normal.
+    """
+
+    knobs = ()
+
+    def __init__(self, data: DataModule, forward: Forward):
+        self.data = data
+        self.splits: Monitored = data.splits  # type: ignore[assignment]
+        self.forward = forward
+        self.task: AnomalyTask = forward.task  # type: ignore[assignment]
+        self.endings: tuple[str, ...] = getattr(self.splits.source, "endings", (".csv",))
+
+    def file(self, path: Path) -> Work:
+        """What a file in the format of the training data holds."""
+        if not path.name.lower().endswith(self.endings):
+            raise InputError(f"{path}: the ending must be one of: {', '.join(self.endings)}")
+        return self._work(self.splits.source.file(path), truth=False)  # type: ignore[attr-defined]
+
+    def split(self, split: str) -> Work:
+        """The recordings of the training data, whole, with `label`."""
+        if split != "test":
+            raise InputError(f"split={split}: scores need whole recordings: type split=test")
+        return self._work(self.splits.recordings(), truth=True)
+
+    def _work(self, recordings: Sequence[Recording], truth: bool) -> Work:
+        total = sum(len(one.values) for one in recordings)
+        return Work(total, self._frames(recordings, truth))
+
+    def _frames(self, recordings: Sequence[Recording], truth: bool) -> Iterator[pd.DataFrame]:
+        for one in recordings:
+            scores = self._scores(one)
+            flags = (scores >= self.task.threshold).astype(int)
+            frame = {"recording": one.name, "time": one.time, "score": scores, "anomaly": flags}
+            yield pd.DataFrame(frame | ({"label": one.labels.astype(int)} if truth else {}))
+
+    def _scores(self, one: Recording) -> np.ndarray:
+        splits, errors, size = self.splits.of([one]), Errors(), int(self.data.batch_size)
+        windows = splits.tensors("test")
+        for first in range(0, len(windows), size):
+            batch = windows.__getitems__(range(first, min(first + size, len(windows))))
+            errors.add(self.forward(batch), batch)
+        return errors.score(splits.recordings(), self.task.scorer)[0].scores

@@ -1,0 +1,149 @@
+"""Scores and flags on the command line: the numbers of the test step."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from seqfuse.data.recordings import SKAB_SENSORS, Nab, Skab
+from seqfuse.data.telemetry import SmapMsl
+from seqfuse.predict import main
+from seqfuse.train import train
+from tests.conftest import composed
+
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+KNOBS = ("data=labelled", "data.look_back=16", "data.group=pump", "data.batch_size=16")
+AIMS = {
+    "forecast": ("data.horizon=8", "model.segment_size=8"),
+    "reconstruct": (
+        "data.look_back=12",
+        "data.horizon=12",
+        "data.reconstruct=true",
+        "data.identity=true",
+        "model=autoencoder",
+    ),
+}
+
+
+def table(path: Path) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    pumps = []
+    for pump in ("east", "west"):
+        steps = np.arange(200)
+        value = np.sin(steps / 3) + 0.05 * generator.normal(size=200)
+        value[150:156] += 4
+        date = pd.date_range("2024-01-01", periods=200, freq="min")
+        anomaly = ((steps >= 150) & (steps < 156)).astype(int)
+        one = {"date": date, "pump": pump, "value": value, "anomaly": anomaly}
+        pumps.append(pd.DataFrame(one))
+    frame = pd.concat(pumps, ignore_index=True)
+    frame.to_csv(path, index=False)
+    return frame
+
+
+@pytest.fixture(scope="module", params=AIMS)
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, float]]:
+    folder = tmp_path_factory.mktemp(request.param)
+    table(folder / "pumps.csv")
+    words = [*QUIET, *KNOBS, f"data.file={folder}/pumps.csv", "trainer.max_epochs=8"]
+    metrics = train(composed([*words, *AIMS[request.param]]), folder / "run")
+    return folder / "run" / "checkpoints" / "best.ckpt", metrics
+
+
+def test_a_split_gives_the_numbers_of_the_test(
+    trained: tuple[Path, dict], command: Callable, tmp_path: Path
+) -> None:
+    ckpt, metrics = trained
+    code, _, err = command(main, f"ckpt={ckpt}", "split=test", "output=out.csv", *QUIET)
+    assert not code, err
+    out = pd.read_csv("out.csv")
+    assert list(out) == ["recording", "time", "score", "anomaly", "label"]
+    assert out.groupby("recording").size().to_dict() == {"east": 200, "west": 200}
+    tested = out[out.groupby("recording").cumcount() >= 60]
+    hits = (tested.anomaly & tested.label).sum()
+    f1 = 2 * hits / (tested.anomaly.sum() + tested.label.sum())
+    assert f1 == pytest.approx(metrics["test/f1"], abs=1e-6)
+    assert hits > 0
+    assert (out.anomaly == (out.score >= threshold(ckpt))).all()
+
+
+def test_a_file_without_labels_gives_the_same(
+    trained: tuple[Path, dict], command: Callable, tmp_path: Path
+) -> None:
+    ckpt, _ = trained
+    table(tmp_path / "new.csv").drop(columns="anomaly").to_csv(tmp_path / "new.csv", index=False)
+    command(main, f"ckpt={ckpt}", "split=test", "output=all.csv", *QUIET)
+    code, _, err = command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
+    assert not code, err
+    out, expected = pd.read_parquet("out.parquet"), pd.read_csv("all.csv").drop(columns="label")
+    pd.testing.assert_frame_equal(out.drop(columns="time"), expected.drop(columns="time"))
+    assert (out.time.astype(str) == expected.time).all()
+
+
+def test_steps_that_no_window_looks_at_have_no_score(
+    trained: tuple[Path, dict], command: Callable
+) -> None:
+    ckpt, _ = trained
+    command(main, f"ckpt={ckpt}", "split=test", "output=out.csv", *QUIET)
+    unknown = pd.read_csv("out.csv").score.isna().groupby(np.repeat([0, 1], 200)).sum()
+    first = 16 if "forecast" in str(ckpt) else 0
+    assert unknown.tolist() == [first, first]
+
+
+def threshold(ckpt: Path) -> float:
+    return torch.load(ckpt, weights_only=True)["state_dict"]["calibrator.value"].item()
+
+
+def test_the_threshold_lies_in_the_checkpoint(trained: tuple[Path, dict]) -> None:
+    ckpt, metrics = trained
+    assert threshold(ckpt) == pytest.approx(metrics["test/threshold"])
+    assert 0 < threshold(ckpt) < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("split=val",), "type split=test"),
+        (("input=new.npz",), "new.npz: the ending must be one of: .csv, .csv.gz, .parquet"),
+        (("input=other.csv",), "has no column 'pump' for data.group"),
+        (("input=speed.csv",), "has the columns speed, training had value"),
+        (("input=short.csv",), "too short for data.look_back=1"),
+        (("input=new.csv", "every=3"), "every=3 is not for windows"),
+    ],
+)
+def test_mistakes_are_named(
+    trained: tuple[Path, dict], command: Callable, tmp_path: Path, words: tuple, message: str
+) -> None:
+    frame = table(tmp_path / "new.csv")
+    frame.drop(columns="pump").to_csv(tmp_path / "other.csv", index=False)
+    frame.rename(columns={"value": "speed"}).to_csv(tmp_path / "speed.csv", index=False)
+    frame[:10].to_csv(tmp_path / "short.csv", index=False)
+    (tmp_path / "new.npz").write_bytes(b"")
+    code, _, err = command(main, f"ckpt={trained[0]}", "output=out.csv", *words, *QUIET)
+    assert code
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_files_of_the_benchmarks_are_read_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "speed.csv").write_text("timestamp,value\n2024-01-01 00:00:00,1\n")
+    assert Nab("").file(tmp_path / "speed.csv")[0].name == "speed"
+    cells = ";".join("1" for _ in SKAB_SENSORS)
+    for end, flags in (("", ""), (";anomaly;changepoint", ";1;0")):
+        text = f"datetime;{';'.join(SKAB_SENSORS)}{end}\n2024-01-01 00:00:00;{cells}{flags}\n"
+        with gzip.open(tmp_path / "0.csv.gz", "wt") as file:
+            file.write(text)
+        one = Skab("").file(tmp_path / "0.csv.gz")[0]
+        assert (one.name, one.labels.tolist(), one.values.shape) == ("0", [False], (1, 8))
+    parts = {f"{part}_{what}": np.ones((3, 2))[:, : 1 + (what == "command")]
+             for part in ("train", "test") for what in ("value", "command")}  # fmt: skip
+    np.savez(tmp_path / "A-1.npz", **parts)
+    one = SmapMsl("").file(tmp_path / "A-1.npz")[0]
+    assert (one.name, one.num_train, len(one.values), one.labels.any()) == ("A-1", 3, 6, False)
