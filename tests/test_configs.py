@@ -47,6 +47,7 @@ NEEDS = {
     "task/loss/pinball": FORECASTING,
     "task/loss/squared": FORECASTING,
     "data/csv": ["data.file=mine.csv"],
+    "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],
 }
 # What another part says: the net wires widths, the task gets its parts, the trainer its callbacks.

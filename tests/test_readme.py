@@ -32,13 +32,15 @@ def is_composed(words: list[str]) -> bool:
     return not any(word.startswith(("--", "-sc", "resume=")) for word in words)
 
 
-NEEDS_DATA = {f"experiment={name}" for name in ("etth1_96", "nab", "skab", "smap_msl")}
+FORECASTS = ("etth1_96", "stocks_5", "beijing_pm25_24", "illness_24")
+NEEDS_DATA = {f"experiment={name}" for name in (*FORECASTS, "nab", "skab", "smap_msl")}
 
 
 def own_files(folder: Path) -> None:
     """The user's own files that the README names."""
     generator = np.random.default_rng(0)
     np.savez(folder / "mine.npz", x=generator.normal(size=(60, 3, 40)), y=np.arange(60) % 2)
+    np.save(folder / "large.npy", generator.normal(size=(3000, 2)))
     date = pd.date_range("2024-01-01", periods=3000, freq="h")
     frame = pd.DataFrame({"date": date, "price": generator.normal(size=3000)})
     frame.to_csv(folder / "mine.csv", index=False)
@@ -49,7 +51,8 @@ def own_files(folder: Path) -> None:
 
 def metric_of(words: list[str]) -> str:
     """What the job's command ends by printing."""
-    found = {"data=csv": "test/mase", "experiment=etth1_96": "test/mse"}
+    found = {"data=csv": "test/mase", "data=mapped": "test/mase"}
+    found |= {f"experiment={name}": "test/mse" for name in FORECASTS}
     found |= {"data=labelled": "test/vus_pr", "experiment=nab": "test/nab_standard"}
     found |= {"experiment=skab": "test/vus_pr", "experiment=smap_msl": "test/vus_pr"}
     return next((found[word] for word in words if word in found), "test/accuracy")

@@ -66,23 +66,26 @@ class NaiveError(ObservedMean):
     """Mean of |error|^power of a baseline: the value one season before, repeated.
 
     Args:
-        season: steps; 1 repeats the last value.
+        season: steps; 1 repeats the last value, 0 the mean of the training rows, which are
+            scaled to mean 0. (For returns that is a random walk with drift.)
         power: 1 is MAE, 2 is MSE.
     """
 
     def __init__(self, season: int = 1, power: int = 1):
         super().__init__()
-        if season < 1:
-            raise ValueError(f"season={season} must be at least 1")
+        if season < 0:
+            raise ValueError(f"season={season} must be at least 0")
         self.season = season
         self.power = power
 
     def update(self, preds: Tensor, target: Tensor, x: Tensor, mask: Tensor) -> None:
         h, k = target.shape[1:]
+        if not self.season:
+            return self.add(target.abs() ** self.power, ~target.isnan())
         past = int(mask[0].sum())
         season = min(self.season, past)
         steps = past - season + torch.arange(h, device=x.device) % season
-        self.add((x[:, steps, :k] - target).abs() ** self.power, ~target.isnan())
+        return self.add((x[:, steps, :k] - target).abs() ** self.power, ~target.isnan())
 
 
 class Crps(ObservedMean):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seqfuse.callbacks.figures import Figures, spread
 from seqfuse.callbacks.plots import Panel, forecasts
+from seqfuse.data.mapped import Mapped
 from seqfuse.data.windows import Windows
 from seqfuse.shapes import Batch
 
@@ -34,8 +35,9 @@ class ForecastFigures(Figures):
     def _panel(
         self, trainer: Trainer, batch: Batch, i: int, prediction: Tensor, weights: Tensor
     ) -> Panel:
-        splits: Windows = trainer.datamodule.splits  # type: ignore[attr-defined]
-        pipeline, table = splits.pipeline, splits.table()
+        splits: Windows | Mapped = trainer.datamodule.splits  # type: ignore[attr-defined]
+        pipeline = splits.pipeline
+        stamp = str(splits.times(int(batch.index[i]), int(batch.index[i]) + 1)[0]).replace("T", " ")
         k, row, past = pipeline.num_targets, int(batch.index[i]), splits.look_back
         target, shown = (k - 1 - len(self._panels)) % k, min(past, 3 * splits.horizon)
         history = pipeline.undo(batch.x[i, past - shown : past, :k].float().cpu().numpy())
@@ -43,14 +45,14 @@ class ForecastFigures(Figures):
         quantiles = pipeline.undo(prediction.detach().float().cpu().numpy(), outputs=True)
         task: Any = trainer.lightning_module
         return Panel(
-            table.time[row - shown : row + splits.horizon],
+            splits.times(row - shown, row + splits.horizon),
             history[:, target],
             truth[:, target],
             quantiles[:, target],
             task.record["config"]["task"]["quantiles"],
             spread(weights, past, trainer)[-shown:],
             past,
-            f"{pipeline.columns[target]}, from {str(table.time[row]).replace('T', ' ')}",
+            f"{pipeline.columns[target]}, from {stamp}",
         )
 
     def draw(self, trainer: Trainer) -> dict[str, Figure]:

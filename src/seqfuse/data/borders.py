@@ -29,14 +29,21 @@ def borders(table: Table, split: Sequence[Any]) -> list[Part]:
 def _border(table: Table, split: Sequence[Any], first: int, end: int) -> Part:
     if isinstance(split[0], str):
         days = np.array(split, dtype="datetime64[s]")
-        edges = [first, *(first + np.searchsorted(table.time[first:end], days)).tolist(), end]
-    else:
-        size = end - first if isinstance(split[0], float) else 1
-        edges = [first, *(first + int(size * share + 1e-6) for share in np.cumsum(split))]
-    if edges[-1] > end:
-        raise InputError(
-            f"{table.origin}: data.split={list(split)} is more than its {end - first} rows"
-        )
+        found = [first, *(first + np.searchsorted(table.time[first:end], days)).tolist(), end]
+        return _named(found)
+    return edges(split, first, end, table.origin)
+
+
+def edges(split: Sequence[Any], first: int, end: int, origin: str) -> Part:
+    """The same for rows without dates; `origin` begins an error message."""
+    size = end - first if isinstance(split[0], float) else 1
+    found = [first, *(first + int(size * share + 1e-6) for share in np.cumsum(split))]
+    if found[-1] > end:
+        raise InputError(f"{origin}: data.split={list(split)} is more than its {end - first} rows")
+    return _named(found)
+
+
+def _named(edges: Sequence[int]) -> Part:
     names = PARTS if len(edges) == 5 else [part for part in PARTS if part != "calibration"]
     return dict(zip(names, itertools.pairwise(edges), strict=True))
 

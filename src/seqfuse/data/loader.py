@@ -41,9 +41,37 @@ class EpochShuffle(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
+    def generator(self) -> torch.Generator:
+        """That of the epoch."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
+        return iter(torch.randperm(self.size, generator=self.generator()).tolist())
 
     def __len__(self) -> int:
         return self.size
+
+
+class ChunkShuffle(EpochShuffle):
+    """The same where an order of all items would not fit, or items lie far apart on disk.
+
+    Chunks come in a random order, and items of `mix` chunks are shuffled among each other.
+
+    Args:
+        size: items.
+        seed: of the order.
+        chunk: items that lie together.
+        mix: chunks that are open at a time.
+    """
+
+    def __init__(self, size: int, seed: int, chunk: int, mix: int):
+        super().__init__(size, seed)
+        self.chunk, self.mix = chunk, mix
+
+    def __iter__(self) -> Iterator[int]:
+        generator = self.generator()
+        chunks = torch.randperm(-(-self.size // self.chunk), generator=generator)
+        for some in chunks.split(self.mix):
+            items = (some.unsqueeze(1) * self.chunk + torch.arange(self.chunk)).flatten()
+            items = items[items < self.size]
+            yield from items[torch.randperm(len(items), generator=generator)].tolist()

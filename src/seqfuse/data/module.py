@@ -8,7 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
-from seqfuse.data.loader import EpochShuffle, Loader
+from seqfuse.data.loader import ChunkShuffle, EpochShuffle, Loader
 from seqfuse.plain.errors import InputError
 from seqfuse.shapes import Batch
 
@@ -121,10 +121,15 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         if not self.shuffles:
             return self.loader("train")
-        size = len(self.tensors("train"))
-        loader = self._loader("train", EpochShuffle(size, self.seed))
+        loader = self._loader("train", self._shuffled(self.tensors("train")))
         loader.num_batches = self.num_batches
         return loader
+
+    def _shuffled(self, windows: Any) -> Sampler[int]:
+        chunk = getattr(windows, "chunk", None)  # of what is read from disk
+        if chunk is None:
+            return EpochShuffle(len(windows), self.seed)
+        return ChunkShuffle(len(windows), self.seed, chunk, windows.mix)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation; before it what prediction intervals are calibrated on, if there is any."""

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from seqfuse.data.rows import MIB, Rows
+from seqfuse.plain.scaling import TablePipeline
 from seqfuse.shapes import Batch
 
 
@@ -85,3 +87,47 @@ class RecordingTensors(WindowTensors):
             return batch
         code = self.codes[self.owners[batch.index]].unsqueeze(1)
         return batch._replace(x=torch.cat([batch.x, code.expand(-1, self.look_back, -1)], dim=-1))
+
+
+class RowWindows(Dataset[Batch]):
+    """Windows that are read when a batch needs them.
+
+    Args:
+        rows: of the file.
+        pipeline: fitted.
+        horizons: rows at which horizons begin.
+        look_back: steps before them.
+        horizon: steps to forecast.
+        pool: MiB of rows that are shuffled among each other.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        pipeline: TablePipeline,
+        horizons: range,
+        look_back: int,
+        horizon: int,
+        pool: int = 64,
+    ):
+        self.rows, self.pipeline, self.horizons = rows, pipeline, horizons
+        self.look_back, self.horizon = look_back, horizon
+        self.chunk = rows.chunk
+        self.mix = max(1, int(pool * MIB / (rows.chunk * len(rows.columns) * 4)))
+        """Chunks that are shuffled among each other."""
+
+    def __len__(self) -> int:
+        return len(self.horizons)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """x (b t c), all real in mask (b t), y (b h k) with NaN where missing or to come."""
+        index = np.asarray(indices, dtype=np.int64)
+        starts = self.horizons.start + self.horizons.step * index
+        steps = min(self.look_back + self.horizon, self.rows.size - int(starts.max(initial=0))
+                    + self.look_back)  # fmt: skip
+        values = self.pipeline.transform(self.rows.gather(starts - self.look_back, steps))
+        x = torch.from_numpy(np.nan_to_num(values[:, : self.look_back]))
+        y = np.full((len(x), self.horizon, self.pipeline.num_targets), np.nan, dtype=np.float32)
+        y[:, : steps - self.look_back] = values[:, self.look_back :, : y.shape[2]]
+        mask = torch.ones(x.shape[:2], dtype=torch.bool)
+        return Batch(x, mask, torch.from_numpy(y), torch.from_numpy(starts))

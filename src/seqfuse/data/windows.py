@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from seqfuse.data.borders import borders, check_split
 from seqfuse.data.files import TableFile
@@ -91,6 +92,10 @@ class Windows:
                 )
             self.fingerprints["table"] = self._table.fingerprint()
         return self._table
+
+    def times(self, first: int, end: int) -> NDArray[np.datetime64]:
+        """Time stamps of rows."""
+        return self.table().time[first:end]
 
     def tensors(self, split: str) -> WindowTensors:
         """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,6 @@ import pandas as pd
 from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.files import load_frame
 from seqfuse.data.module import DataModule
-from seqfuse.data.table import Table
-from seqfuse.data.views import WindowTensors
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 from seqfuse.predictions.forward import Forward
@@ -45,9 +44,13 @@ class Forecasts:
         self.forward = forward
         self.every = every
         self.levels: list[float] = forward.task.record["config"]["task"]["quantiles"]
-        group = self.splits.reader.group
-        self.head = [group, "from", "time", "step"] if group else ["from", "time", "step"]
+        self.head = self._head()
         self._check_names()
+
+    def _head(self) -> list[str]:
+        """Columns that say what a row is about."""
+        group = self.splits.reader.group
+        return [group, "from", "time", "step"] if group else ["from", "time", "step"]
 
     def _check_names(self) -> None:
         pipeline = self.splits.pipeline
@@ -74,23 +77,24 @@ class Forecasts:
 
     def split(self, split: str) -> Work:
         """Forecasts of a split, as the test step sees it, with `<target>_true`."""
-        if self.every:
-            raise InputError(f"every={self.every} is for input=<file>: a split has its own windows")
+        self._check_split()
         windows = self.data.tensors(split)
         return self._work(self.splits.table(), windows, self.data.loader(split), truth=True)
 
-    def _work(
-        self, table: Table, windows: WindowTensors, batches: Iterable[Batch], truth: bool
-    ) -> Work:
+    def _check_split(self) -> None:
+        if self.every:
+            raise InputError(f"every={self.every} is for input=<file>: a split has its own windows")
+
+    def _work(self, table: Any, windows: Any, batches: Iterable[Batch], truth: bool) -> Work:
         frames = (self._frame(table, batch, truth) for batch in batches)
         return Work(len(windows) * self.splits.horizon, frames)
 
-    def _batches(self, windows: WindowTensors) -> Iterator[Batch]:
+    def _batches(self, windows: Any) -> Iterator[Batch]:
         size = int(self.data.batch_size)
         for first in range(0, len(windows), size):
             yield windows.__getitems__(range(first, min(first + size, len(windows))))
 
-    def _frame(self, table: Table, batch: Batch, truth: bool) -> pd.DataFrame:
+    def _frame(self, table: Any, batch: Batch, truth: bool) -> pd.DataFrame:
         pipeline, rows = self.splits.pipeline, batch.index.numpy()
         values = pipeline.undo(self.forward(batch).numpy(), outputs=True)  # (b h k p)
         true = pipeline.undo(batch.y.numpy())
@@ -102,7 +106,7 @@ class Forecasts:
             columns |= {name: named[name].ravel() for name in shown}  # the median first
         return pd.DataFrame(columns)
 
-    def _places(self, table: Table, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def _places(self, table: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What each row of the output is about."""
         steps = np.arange(self.splits.horizon)
         names, firsts, _ = zip(*table.groups, strict=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.splits import Folds
@@ -12,9 +13,15 @@ from seqfuse.predictions.anomalies import Anomalies
 from seqfuse.predictions.classes import Classes
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
+from seqfuse.predictions.rows import RowForecasts
 from seqfuse.predictions.work import Job
 
-JOBS: dict[type, Any] = {Folds: Classes, Windows: Forecasts, Monitored: Anomalies}
+JOBS: dict[type, Any] = {
+    Folds: Classes,
+    Windows: Forecasts,
+    Mapped: RowForecasts,
+    Monitored: Anomalies,
+}
 KNOBS = ("every",)
 
 

@@ -1,0 +1,169 @@
+"""Rows of a file that may be larger than the memory: a .npy array, or Parquet."""
+
+import math
+import mmap
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from seqfuse.plain.errors import InputError
+
+Floats = NDArray[np.float32]
+ENDINGS = (".npy", ".parquet")
+MIB = 2**20
+LARGEST = 1024
+
+
+class Rows(Protocol):
+    """Rows (n c) on disk, in the order of time."""
+
+    columns: list[str]
+    size: int
+    chunk: int
+    """Rows that are cheap to read together."""
+
+    def __getitem__(self, rows: slice) -> Floats:
+        """(m c), some rows in a row."""
+        ...
+
+    def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
+        """(b steps c), windows that begin at `firsts`."""
+        ...
+
+
+def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
+    """The rows of a file; nothing but its head is read.
+
+    Args:
+        path: ends in .npy, an array (rows, columns), or in .parquet.
+        wanted: columns; None takes every number column. Those of an array are '0', '1', ...
+        pool: MiB of row groups that are kept in memory.
+
+    Raises:
+        InputError: it is no such file, or has no such column.
+    """
+    if not path.name.endswith(ENDINGS):
+        raise InputError(f"{path}: the ending must be one of: {', '.join(ENDINGS)}")
+    try:
+        return ArrayRows(path, wanted) if path.suffix == ".npy" else GroupRows(path, wanted, pool)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} is truncated or no {path.suffix} file: {reason}") from None
+
+
+class ArrayRows:
+    """A memory-mapped array: pages are read when a window needs them, and only those."""
+
+    chunk = 4096
+
+    def __init__(self, path: Path, wanted: Sequence[str] | None):
+        array = np.load(path, mmap_mode="r")
+        if array.ndim not in (1, 2) or array.dtype.kind not in "biuf" or not array.size:
+            raise InputError(
+                f"{path} has shape {array.shape} of {array.dtype}: expected numbers (rows, columns)"
+            )
+        self._array = array.reshape(len(array), -1)
+        self._advise(array)
+        self.size = len(array)
+        names = [str(i) for i in range(self._array.shape[1])]
+        self.columns = _chosen(path, names, wanted)
+        self._chosen = [names.index(name) for name in self.columns]
+        self._all = self._chosen == list(range(len(names)))
+
+    @staticmethod
+    def _advise(array: np.ndarray) -> None:
+        """Without it the system would read, and map, what lies around each window."""
+        memory = getattr(array, "_mmap", None)
+        if memory is not None and hasattr(mmap, "MADV_RANDOM"):
+            memory.madvise(mmap.MADV_RANDOM)
+
+    def __getitem__(self, rows: slice) -> Floats:
+        return self._floats(self._array[rows])
+
+    def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
+        return self._floats(self._array[firsts[:, None] + np.arange(steps)])
+
+    def _floats(self, values: np.ndarray) -> Floats:
+        chosen = values if self._all else values[..., self._chosen]
+        return np.array(chosen, dtype=np.float32)
+
+
+class GroupRows:
+    """Parquet: a row group is read whole, and the last ones stay in memory."""
+
+    def __init__(self, path: Path, wanted: Sequence[str] | None, pool: int):
+        self._file = pq.ParquetFile(path)
+        schema, head = self._file.schema_arrow, self._file.metadata
+        numbers = [f.name for f in schema if _is_number(f.type)]
+        for name in wanted or ():
+            if name in schema.names and name not in numbers:
+                raise InputError(f"{path}: column '{name}' holds {schema.field(name).type}")
+        self.columns = _chosen(path, numbers, wanted)
+        sizes = [head.row_group(i).num_rows for i in range(head.num_row_groups)]
+        self._edges = np.append(0, np.cumsum(sizes))
+        self.size, self.chunk = int(self._edges[-1]), max(sizes, default=0)
+        if not self.size:
+            raise InputError(f"{path} has no rows")
+        group = self.chunk * len(self.columns) * 4 / MIB
+        if group > LARGEST:
+            raise InputError(
+                f"{path} has row groups of {group:,.0f} MiB: write it with smaller ones "
+                "(row_group_size=1_000_000)"
+            )
+        self._keep = max(2, math.ceil(2 * pool / max(group, 1e-3)))
+        self._kept: OrderedDict[int, Floats] = OrderedDict()
+
+    def __getitem__(self, rows: slice) -> Floats:
+        first, last, _ = rows.indices(self.size)
+        groups = range(self._group(first), self._group(max(last - 1, first)) + 1)
+        parts = [self._read(i)[max(first - self._edges[i], 0) : last - self._edges[i]]
+                 for i in groups]  # fmt: skip
+        return np.concatenate(parts)
+
+    def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
+        found = np.empty((len(firsts), steps, len(self.columns)), dtype=np.float32)
+        groups = np.searchsorted(self._edges, firsts, side="right") - 1
+        across = firsts + steps > self._edges[groups + 1]
+        for i in np.unique(groups[~across]):
+            here = ~across & (groups == i)
+            inside = (firsts[here] - self._edges[i])[:, None] + np.arange(steps)
+            found[here] = self._read(int(i))[inside]
+        for i in np.flatnonzero(across):  # few: they lie over an edge
+            found[i] = self[firsts[i] : firsts[i] + steps]
+        return found
+
+    def _group(self, row: int) -> int:
+        return int(np.searchsorted(self._edges, row, side="right")) - 1
+
+    def _read(self, group: int) -> Floats:
+        if group not in self._kept:
+            table = self._file.read_row_group(group, self.columns, use_threads=False)
+            columns = [table[name].to_numpy().astype(np.float32) for name in self.columns]
+            self._kept[group] = np.column_stack(columns)
+            while len(self._kept) > self._keep:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(group)
+        return self._kept[group]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_integer(kind) or types.is_floating(kind)
+
+
+def _chosen(path: Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
+    for name in wanted or ():
+        if name not in there:
+            known = ", ".join(there[:12])
+            raise InputError(f"{path} has no number column '{name}' (it has: {known})")
+    if not there:
+        raise InputError(f"{path} has no column of numbers")
+    return there if wanted is None else list(wanted)

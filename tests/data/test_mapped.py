@@ -1,0 +1,172 @@
+"""Windows read from disk: an array and Parquet give the same, and no more is read than needed."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqfuse.data import rows
+from seqfuse.data.files import TableFile
+from seqfuse.data.loader import ChunkShuffle
+from seqfuse.data.mapped import Mapped, MappedFile
+from seqfuse.data.module import DataModule
+from seqfuse.data.rows import GroupRows, open_rows
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.scaling import TablePipeline
+
+N = 1000
+SIZES = {"look_back": 10, "horizon": 5, "split": [0.6, 0.1, 0.1, 0.2], "season": 3}
+
+
+@pytest.fixture(params=["npy", "parquet"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Rows that count 0, 1, 2, ... and, in a second column, backwards."""
+    return write(tmp_path / f"count.{request.param}", count())
+
+
+def count() -> np.ndarray:
+    return np.stack([np.arange(N), -np.arange(N)], axis=1).astype(np.float32)
+
+
+def write(path: Path, values: np.ndarray) -> Path:
+    if path.suffix == ".npy":
+        np.save(path, values)
+    else:
+        frame = pd.DataFrame(values, columns=["0", "1"]).assign(place="pump")
+        frame.to_parquet(path, row_group_size=64)
+    return path
+
+
+def mapped(path: Path, targets="all", covariates=(), scaling="none", **knobs) -> Mapped:
+    file = MappedFile(TableFile(str(path)), targets, covariates)
+    splits = Mapped(file, TablePipeline(scaling), **SIZES | knobs)
+    splits.fit()
+    return splits
+
+
+def test_borders(path: Path) -> None:
+    splits = mapped(path)
+    parts = {"train": (0, 600), "val": (600, 700), "calibration": (700, 800), "test": (800, 1000)}
+    for part, (first, end) in parts.items():
+        windows = splits.tensors(part)
+        first = max(first, 10)
+        assert len(windows) == end - first - 5 + 1
+        batch = windows.__getitems__(range(len(windows)))
+        starts = np.arange(first, end - 4)
+        np.testing.assert_array_equal(batch.index, starts)
+        np.testing.assert_array_equal(batch.x[..., 0], starts[:, None] + np.arange(-10, 0))
+        np.testing.assert_array_equal(batch.y[..., 0], starts[:, None] + np.arange(5))
+        np.testing.assert_array_equal(batch.y[..., 1], -batch.y[..., 0])
+        assert batch.mask.all()
+
+
+def test_columns_are_chosen_and_put_in_order(path: Path) -> None:
+    splits = mapped(path, targets=[1], covariates=[0])
+    batch = splits.tensors("train").__getitems__([0])
+    assert batch.x[0, 0].tolist() == [0, 0]
+    assert batch.x[0, 9].tolist() == [-9, 9]
+    assert batch.y[0].tolist() == [[-10], [-11], [-12], [-13], [-14]]
+    assert mapped(path, covariates=[0]).sizes()["num_targets"] == 1
+
+
+def test_windows_in_any_order(path: Path) -> None:
+    windows = mapped(path).tensors("train")
+    order = np.random.default_rng(0).permutation(len(windows))
+    np.testing.assert_array_equal(windows.__getitems__(order).x[:, 0, 0], order)
+
+
+def test_the_scale_and_the_naive_error_are_those_of_the_training_rows(path: Path) -> None:
+    splits = mapped(path, scaling="channel")
+    train = count()[:600].astype(np.float64)
+    np.testing.assert_allclose(splits.pipeline.mean, train.mean(axis=0))
+    np.testing.assert_allclose(splits.pipeline.deviation, train.std(axis=0), rtol=1e-6)
+    expected = 3 / train[:, 0].std()
+    assert splits.sizes()["naive_errors"] == pytest.approx([expected, expected], rel=1e-5)
+
+
+def test_what_is_poisoned_behind_training_is_not_seen(path: Path) -> None:
+    before = mapped(path, scaling="channel")
+    poisoned = count()
+    poisoned[600:] = np.nan
+    write(path, poisoned)
+    after = mapped(path, scaling="channel")
+    assert after.pipeline.state_dict() == before.pipeline.state_dict()
+    assert after.sizes() == before.sizes()
+
+
+def test_an_empty_cell_is_the_mean_and_not_forecast(path: Path) -> None:
+    values = count()
+    values[12, 0] = np.nan
+    batch = mapped(write(path, values), scaling="channel").tensors("train").__getitems__([0, 5])
+    assert batch.y[0, :, 0].isnan().tolist() == [False, False, True, False, False]
+    assert batch.x[1, 7, 0] == 0
+    assert not batch.x.isnan().any()
+
+
+def test_few_row_groups_stay_in_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "count.parquet", count())
+    found = GroupRows(path, ["0"], pool=1)
+    found._keep = 3
+    for first in range(0, N - 20, 7):
+        np.testing.assert_array_equal(found[first : first + 20][:, 0], np.arange(first, first + 20))
+        assert len(found._kept) <= 3
+
+
+@pytest.mark.parametrize(("size", "chunk", "mix"), [(1000, 64, 4), (1000, 64, 100), (7, 64, 1)])
+def test_a_shuffle_by_chunks_misses_nothing(size: int, chunk: int, mix: int) -> None:
+    order = ChunkShuffle(size, 0, chunk, mix)
+    first = list(order)
+    assert sorted(first) == list(range(size))
+    assert first == list(order)
+    order.set_epoch(1)
+    assert first != list(order)
+    near = first[: chunk * mix // 2]
+    assert len({item // chunk for item in near}) <= mix
+
+
+def test_training_windows_are_shuffled_by_chunks(path: Path) -> None:
+    data = DataModule(mapped(path), batch_size=50)
+    data.setup("fit")
+    rows = np.concatenate([batch.index.numpy() for batch in data.train_dataloader()])
+    assert sorted(rows) == list(range(10, 596))
+    assert np.abs(np.diff(rows)).mean() > 50
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"targets": ["speed"]}, "has no number column 'speed' (it has: 0, 1)"),
+        ({"split": ["2024-01-01", "2024-02-01"]}, "rows have no dates here, give shares"),
+        ({"split": [900, 50, 100]}, "is more than its 1000 rows"),
+        ({"look_back": 700}, "the train split has 600 rows, too few for data.look_back=700"),
+        ({"season": 0}, "data.season=0 must be at least 1"),
+    ],
+)
+def test_mistakes_are_named(path: Path, knobs: dict, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        mapped(path, **knobs)
+    assert message in str(error.value)
+
+
+def test_broken_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str, wanted: list[str] | None = None) -> str:
+        with pytest.raises(InputError) as error:
+            open_rows(tmp_path / name, wanted, 64)
+        return str(error.value)
+
+    assert "the ending must be one of: .npy, .parquet" in refused("a.csv")
+    assert "there is no such file" in refused("a.npy")
+    for name in ("a.npy", "a.parquet"):
+        content = write(tmp_path / name, count()).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        assert "is truncated or no" in refused(name)
+    np.save(tmp_path / "b.npy", np.zeros((2, 3, 4)))
+    assert "has shape (2, 3, 4) of float64: expected numbers" in refused("b.npy")
+    write(tmp_path / "c.parquet", count())
+    assert "column 'place' holds" in refused("c.parquet", ["place"])
+    monkeypatch.setattr(rows, "LARGEST", 0)
+    assert "type smaller" not in refused("c.parquet")
+    assert "write it with smaller ones" in refused("c.parquet")
+    write(tmp_path / "d.parquet", count()[:0])
+    assert "has no rows" in refused("d.parquet")

@@ -1,0 +1,67 @@
+"""Every experiment on its real data: one step, and predictions for a file of the user's own."""
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqfuse import cli
+from seqfuse.predict import main
+from seqfuse.train import train
+from tests.conftest import composed
+
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+ONE_STEP = (
+    *("trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1"),
+    *("test=false", "callbacks.figures=null"),
+)
+# Where a file in the format of the training data lies, how many rows of it, and what comes out.
+FILES = {
+    "ett": ("ett/ETTh1.csv.gz", 800, {"from", "time", "step", "OT", "OT_q0.975"}),
+    "beijing": ("beijing_pm25/pollution.csv.gz", 900, {"from", "time", "step", "pm2.5"}),
+    "illness": ("illness/national_illness.csv.gz", 200, {"from", "time", "step", "OT"}),
+    "stocks": ("stock_ohlcv/stock_ohlcv.csv.gz", 700, {"Stock", "from", "step", "AdjClose"}),
+    "nab": ("nab/realKnownCause/nyc_taxi.csv.gz", 0, {"recording", "time", "score", "anomaly"}),
+    "skab": ("skab/valve1/0.csv.gz", 0, {"recording", "time", "score", "anomaly"}),
+    "smap": ("smap_msl/A-1.npz", 0, {"recording", "time", "score", "anomaly"}),
+    "japanese": ("", 0, {"row", "prediction", "p_1", "p_9"}),
+}
+EXPERIMENTS = sorted(path.stem for path in (cli.CONF / "experiment").glob("*.yaml"))
+
+
+def own_file(kind: str, data: Path) -> Path:
+    """The head of a file, without what is known ahead: in the folder one works in."""
+    name, rows, _ = FILES[kind]
+    if kind == "japanese":
+        np.savez("own.npz", x=np.random.default_rng(0).normal(size=(5, 20, 12)))
+        return Path("own.npz")
+    path = next(p for p in (data / name, (data / name).with_suffix("")) if p.is_file())
+    own = Path(f"own{''.join(path.suffixes[-2:])}")
+    if not rows:
+        shutil.copy(path, own)
+        return own
+    with gzip.open(own, "wt") as file:
+        pd.read_csv(path).head(rows).to_csv(file, index=False)
+    return own
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_one_step_and_predictions(
+    name: str, data_root: Path, command: Callable, tmp_path: Path
+) -> None:
+    kind = next(kind for kind in FILES if name.startswith(kind))
+    train(composed([f"experiment={name}", *QUIET, *ONE_STEP]), tmp_path / "run")
+    ckpt = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    given = own_file(kind, data_root.resolve())
+    code, out, err = command(main, f"ckpt={ckpt}", f"input={given}", "output=p.csv", *QUIET)
+    assert not code, err
+    found = pd.read_csv("p.csv")
+    assert FILES[kind][2] <= set(found)
+    assert f"{len(found):,} rows" in out
+    numbers = found.drop(columns="time", errors="ignore").select_dtypes("number")
+    assert len(found) >= 5
+    assert numbers.notna().mean().min() > 0.5
