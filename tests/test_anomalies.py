@@ -51,6 +51,13 @@ def test_score_of_a_step() -> None:
     assert score[2] == 0
 
 
+def test_what_stood_still_in_training_may_stir_a_little() -> None:
+    errors = np.append(np.full(50, 1e-4), [5e-4, 0.05])
+    score = Likelihood(recent=1, history=0)(errors, 40)
+    assert score[50] < 0.02
+    assert score[51] > 0.5
+
+
 @pytest.mark.parametrize("buffer", [0, 1, 2, 7, 40])
 def test_vus_pr_is_that_of_aeon(buffer: int) -> None:
     generator = np.random.default_rng(buffer)

@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from seqfuse import build
 from seqfuse.data.module import DataModule
 from seqfuse.data.series import Series, SeriesTensors
+from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
+from seqfuse.predictions import jobs
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.tasks.base import Task
@@ -110,7 +112,30 @@ class Forecaster:
         return pd.concat(work.frames, ignore_index=True)
 
 
-def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster:
+class FilePredictor:
+    """What `seqfuse-predict` writes, as a table: anomalies, and files larger than memory.
+
+    Args:
+        task: in eval mode.
+        data: with a fitted pipeline.
+    """
+
+    def __init__(self, task: Task, data: DataModule):
+        self.data = data
+        self.forward = Forward(task)
+
+    def predict(self, path: str | Path, **knobs: int) -> pd.DataFrame:
+        """The rows that `seqfuse-predict input=<path>` would write; `knobs` are its keys.
+
+        Raises:
+            InputError: something is missing or wrong; names file, row and column.
+        """
+        nothing = dict.fromkeys(jobs.KNOBS)
+        job = jobs.choose(self.data, self.forward, {**nothing, **knobs})
+        return pd.concat(job.file(Path(path)).frames, ignore_index=True)
+
+
+def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster | FilePredictor:
     """Reads a checkpoint and returns what predicts with it, on the CPU.
 
     Args:
@@ -123,4 +148,6 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster:
     task, data, _ = build.load(ckpt, trust)
     if isinstance(data.splits, Windows):
         return Forecaster(task, data)
+    if not isinstance(data.splits, Folds):
+        return FilePredictor(task, data)
     return Predictor(task.net, data.splits.pipeline)  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ from scipy.ndimage import uniform_filter1d
 from seqfuse.data.recordings import Recording
 
 Floats = NDArray[np.float64]
+LEAST = 0.01
+"""Of the deviation of errors, in scaled units: what stood still in training may stir a little."""
 
 
 class Scored(NamedTuple):
@@ -69,7 +71,7 @@ class Likelihood:
         mean, deviation = self._before(values, known, num_train)
         share = np.maximum(self._recent(known.astype(np.float64)), 1e-9)
         recent = self._recent(values) / share
-        z = np.maximum(recent - mean, 0.0) / (deviation + 1e-6)
+        z = np.maximum(recent - mean, 0.0) / np.maximum(deviation, LEAST)
         return np.where(known, z / (z + 4.0), 0.0)
 
     def _recent(self, values: Floats) -> Floats:

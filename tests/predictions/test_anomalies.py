@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+import seqfuse
 from seqfuse.data.recordings import SKAB_SENSORS, Nab, Skab
 from seqfuse.data.telemetry import SmapMsl
 from seqfuse.predict import main
@@ -84,6 +85,16 @@ def test_a_file_without_labels_gives_the_same(
     out, expected = pd.read_parquet("out.parquet"), pd.read_csv("all.csv").drop(columns="label")
     pd.testing.assert_frame_equal(out.drop(columns="time"), expected.drop(columns="time"))
     assert (out.time.astype(str) == expected.time).all()
+
+
+def test_from_python_as_on_the_command_line(
+    trained: tuple[Path, dict], command: Callable, tmp_path: Path
+) -> None:
+    ckpt, _ = trained
+    table(tmp_path / "new.csv")
+    command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
+    found = seqfuse.load(ckpt).predict(tmp_path / "new.csv")  # type: ignore[arg-type, call-arg]
+    pd.testing.assert_frame_equal(found, pd.read_parquet("out.parquet"), check_dtype=False)
 
 
 def test_steps_that_no_window_looks_at_have_no_score(

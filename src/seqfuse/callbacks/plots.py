@@ -31,8 +31,8 @@ class Example(NamedTuple):
 class Panel(NamedTuple):
     """One forecast beside what happened, in the user's units."""
 
-    time: NDArray[np.datetime64]
-    """(t + h)"""
+    time: NDArray[np.datetime64] | NDArray[np.int64]
+    """(t + h) time stamps, or numbers of rows."""
     history: NDArray[np.float64]
     """(t)"""
     truth: NDArray[np.float64]
@@ -160,14 +160,16 @@ def _forecast(axes: Axes, panel: Panel) -> None:
     name = "median" if middle else "forecast"
     axes.plot(time[past:], quantiles[:, middle], color="#d35400", linewidth=1.3, label=name)
     low, high = axes.get_ylim()
-    edges = mdates.date2num(time[:past])
+    dated = time.dtype.kind == "M"
+    edges = mdates.date2num(time) if dated else time
     shading = (panel.weights * panel.steps)[None]  # 1 where every step is looked at alike
     top = max(4.0, float(shading.max()))
-    extent = (edges[0], edges[-1], low, high)
+    extent = (edges[0], edges[past - 1], low, high)
     axes.imshow(shading, extent=extent, aspect="auto", cmap=SHADING, vmin=0, vmax=top, zorder=-1)
-    axes.xaxis_date()
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    axes.set_xlim(edges[0], mdates.date2num(time[-1]))
+    if dated:
+        axes.xaxis_date()
+        axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    axes.set_xlim(edges[0], edges[-1])
     axes.set_title(panel.title, fontsize=9)
     axes.tick_params(labelsize=7)
 
