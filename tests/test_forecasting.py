@@ -88,8 +88,11 @@ def test_resumed_is_as_never_stopped(kind: str, epochs: int, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_evaluated_and_predicted_as_tested(kind: str, command: Callable, tmp_path: Path) -> None:
-    metrics = run(tmp_path, kind, "trainer.max_epochs=2")
+@pytest.mark.parametrize("words", [(), ("callbacks=ema", "callbacks.ema.decay=0.9")])
+def test_evaluated_and_predicted_as_tested(
+    kind: str, words: tuple[str, ...], command: Callable, tmp_path: Path
+) -> None:
+    metrics = run(tmp_path, kind, "trainer.max_epochs=2", *words)
     ckpt = tmp_path / "run" / "checkpoints" / "best.ckpt"
     code, out, err = command(evaluate_main, f"ckpt={ckpt}", "split=test", *QUIET)
     assert not code, err

@@ -124,14 +124,17 @@ class FilePredictor:
         self.data = data
         self.forward = Forward(task)
 
-    def predict(self, path: str | Path, **knobs: int) -> pd.DataFrame:
-        """The rows that `seqfuse-predict input=<path>` would write; `knobs` are its keys.
+    def predict(self, path: str | Path, every: int | None = None) -> pd.DataFrame:
+        """The rows that `seqfuse-predict` would write for a file.
+
+        Args:
+            path: of the file.
+            every: forecasts from every n-th row, counted from the last.
 
         Raises:
             InputError: something is missing or wrong; names file, row and column.
         """
-        nothing = dict.fromkeys(jobs.KNOBS)
-        job = jobs.choose(self.data, self.forward, {**nothing, **knobs})
+        job = jobs.choose(self.data, self.forward, {"every": every})
         return pd.concat(job.file(Path(path)).frames, ignore_index=True)
 
 

@@ -38,6 +38,13 @@ def merge(errors: Floats, starts: NDArray[np.int64], num_steps: int) -> Floats:
     return np.divide(total, count, out=np.full(num_steps, np.nan), where=count > 0)
 
 
+def distances(one: Recording) -> Floats:
+    """(t) from the mean of the training part, in its deviations; the mean over channels."""
+    train = one.values[: one.num_train].astype(np.float64)
+    scaled = (one.values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
+    return np.abs(scaled).mean(axis=1)
+
+
 class Likelihood:
     """How unlikely recent errors are, given those before (after Ahmad et al. 2017).
 
@@ -49,14 +56,26 @@ class Likelihood:
         recent: steps that are averaged.
         history: steps that they are compared with; 0 compares with the training part.
         whole: whether a window's error is that of all its steps, and so of each of them.
+        level: whether scores are the mean with those of the values themselves, whose errors
+            are their distances from the training part's mean.
     """
 
-    def __init__(self, recent: int = 2, history: int = 8000, whole: bool = False):
+    def __init__(
+        self, recent: int = 2, history: int = 8000, whole: bool = False, level: bool = False
+    ):
         if recent < 1 or history < 0:
             raise ValueError(f"recent={recent} must be at least 1 and history={history} at least 0")
         self.recent = recent
         self.history = history
         self.whole = whole
+        self.level = level
+
+    def of(self, one: Recording, errors: Floats) -> Scored:
+        """A recording with its scores, NaN where errors (t) are."""
+        scores = self(errors, one.num_train)
+        if self.level:
+            scores = (scores + self(distances(one), one.num_train)) / 2
+        return Scored(one, np.where(np.isnan(errors), np.nan, scores))
 
     def merge(self, errors: Floats, starts: NDArray[np.int64], num_steps: int) -> Floats:
         """Errors (w h) of windows to (num_steps) of steps, as `merge` does."""

@@ -37,7 +37,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Raises:
         InputError: a mistake in the config or the data; its message is one line.
     """
-    from seqfuse import build, runs, sizes  # slow: torch and lightning
+    from seqfuse import build, checkpoint, runs, sizes  # slow: torch and lightning
     from seqfuse.callbacks.idle import skip_idle_hooks
 
     recipe = runs.prepare(recipe, run)
@@ -58,8 +58,10 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)
     metrics = runs.metrics(trainer)
     if config["test"]:
-        best = runs.best_checkpoint(trainer)
-        trainer.test(task, datamodule=data, ckpt_path=best, verbose=False, weights_only=True)
+        if best := runs.best_checkpoint(trainer):
+            # Not by `ckpt_path`: a callback that averages weights would put back the others.
+            task.load_state_dict(checkpoint.read(best)["state_dict"])
+        trainer.test(task, datamodule=data, verbose=False)
         metrics |= runs.metrics(trainer)
     runs.report(metrics, trainer, run)
     return metrics

@@ -104,6 +104,26 @@ def test_an_empty_cell_is_the_mean_and_not_forecast(path: Path) -> None:
     assert not batch.x.isnan().any()
 
 
+def test_large_numbers_keep_their_differences(tmp_path: Path) -> None:
+    values = 1.7e9 + np.random.default_rng(0).normal(size=(N, 1))
+    np.save(tmp_path / "large.npy", values)
+    pd.DataFrame({"0": values[:, 0]}).to_parquet(tmp_path / "large.parquet")
+    for name in ("large.npy", "large.parquet"):
+        splits = mapped(tmp_path / name, scaling="channel")
+        assert splits.pipeline.deviation[0] == pytest.approx(values[:600].std(), rel=1e-6)
+        x = splits.tensors("train").__getitems__([0]).x[0, :, 0]
+        expected = (values[:10, 0] - values[:600].mean()) / values[:600].std()
+        np.testing.assert_allclose(x, expected, atol=1e-5)
+
+
+def test_a_narrow_file_is_not_mixed_whole(path: Path) -> None:
+    file = MappedFile(TableFile(str(path)), targets=[0], pool=1)
+    splits = Mapped(file, TablePipeline(), **SIZES)
+    splits.fit()
+    windows = splits.tensors("train")
+    assert windows.mix * windows.chunk * 8 * 4 <= 2**20
+
+
 def test_few_row_groups_stay_in_memory(tmp_path: Path) -> None:
     path = write(tmp_path / "count.parquet", count())
     found = GroupRows(path, ["0"], pool=1)
@@ -128,9 +148,12 @@ def test_a_shuffle_by_chunks_misses_nothing(size: int, chunk: int, mix: int) -> 
 def test_training_windows_are_shuffled_by_chunks(path: Path) -> None:
     data = DataModule(mapped(path), batch_size=50)
     data.setup("fit")
-    rows = np.concatenate([batch.index.numpy() for batch in data.train_dataloader()])
-    assert sorted(rows) == list(range(10, 596))
-    assert np.abs(np.diff(rows)).mean() > 50
+    windows = data.tensors("train")
+    windows.chunk, windows.mix = 64, 2
+    batches = [batch.index.numpy() for batch in data.train_dataloader()]
+    assert sorted(np.concatenate(batches)) == list(range(10, 596))
+    assert np.abs(np.diff(np.concatenate(batches))).mean() > 30
+    assert len({(row - 10) // 64 for row in batches[0]}) == 2
 
 
 @pytest.mark.parametrize(
@@ -141,12 +164,25 @@ def test_training_windows_are_shuffled_by_chunks(path: Path) -> None:
         ({"split": [900, 50, 100]}, "is more than its 1000 rows"),
         ({"look_back": 700}, "the train split has 600 rows, too few for data.look_back=700"),
         ({"season": 0}, "data.season=0 must be at least 1"),
+        ({"season": 600}, "600 rows to train on are too few for data.season=600"),
     ],
 )
 def test_mistakes_are_named(path: Path, knobs: dict, message: str) -> None:
     with pytest.raises(InputError) as error:
         mapped(path, **knobs)
     assert message in str(error.value)
+
+
+def test_infinite_cells_and_other_columns_are_named(path: Path) -> None:
+    values = count()
+    splits = mapped(path)
+    other = Mapped(MappedFile(splits.file.source, targets=[1, 0]), splits.pipeline, **SIZES)
+    with pytest.raises(InputError, match="has the columns 1, 0, training had 0, 1"):
+        other.tensors("test")
+    values[3, 1] = np.inf
+    write(path, values)
+    with pytest.raises(InputError, match="column '1' is infinite somewhere"):
+        mapped(path)
 
 
 def test_broken_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,8 +201,11 @@ def test_broken_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "has shape (2, 3, 4) of float64: expected numbers" in refused("b.npy")
     write(tmp_path / "c.parquet", count())
     assert "column 'place' holds" in refused("c.parquet", ["place"])
+    assert "truncated" not in refused("c.parquet", ["speed"])
+    np.savez(tmp_path / "z.npz", x=np.zeros(3))
+    (tmp_path / "z.npz").rename(tmp_path / "z.npy")
+    assert "is truncated or no .npy file" in refused("z.npy")
     monkeypatch.setattr(rows, "LARGEST", 0)
-    assert "type smaller" not in refused("c.parquet")
-    assert "write it with smaller ones" in refused("c.parquet")
+    assert "write it with smaller ones (row_group_size=1_000_000)" in refused("c.parquet")
     write(tmp_path / "d.parquet", count()[:0])
     assert "has no rows" in refused("d.parquet")

@@ -78,6 +78,11 @@ def test_other_columns_than_trained_on_are_named() -> None:
     wrong = recording("c", 60)._replace(columns=["speed"])
     with pytest.raises(InputError, match="c has the columns speed, training had value"):
         monitored().of([wrong])
+    splits = monitored()
+    splits.source = lambda: [wrong]
+    splits._recordings = []
+    with pytest.raises(InputError, match="c has the columns speed, training had value"):
+        splits.recordings()
 
 
 def test_a_reconstruction_is_as_long_as_what_it_sees() -> None:

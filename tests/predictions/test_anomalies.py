@@ -125,6 +125,7 @@ def test_the_threshold_lies_in_the_checkpoint(trained: tuple[Path, dict]) -> Non
         (("input=other.csv",), "has no column 'pump' for data.group"),
         (("input=speed.csv",), "has the columns speed, training had value"),
         (("input=short.csv",), "too short for data.look_back=1"),
+        (("input=young.csv",), "has 7 rows of 24, too few for a window"),
         (("input=new.csv", "every=3"), "every=3 is not for windows"),
     ],
 )
@@ -135,6 +136,7 @@ def test_mistakes_are_named(
     frame.drop(columns="pump").to_csv(tmp_path / "other.csv", index=False)
     frame.rename(columns={"value": "speed"}).to_csv(tmp_path / "speed.csv", index=False)
     frame[:10].to_csv(tmp_path / "short.csv", index=False)
+    frame[:24].to_csv(tmp_path / "young.csv", index=False)
     (tmp_path / "new.npz").write_bytes(b"")
     code, _, err = command(main, f"ckpt={trained[0]}", "output=out.csv", *words, *QUIET)
     assert code

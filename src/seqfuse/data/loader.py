@@ -74,4 +74,5 @@ class ChunkShuffle(EpochShuffle):
         for some in chunks.split(self.mix):
             items = (some.unsqueeze(1) * self.chunk + torch.arange(self.chunk)).flatten()
             items = items[items < self.size]
-            yield from items[torch.randperm(len(items), generator=generator)].tolist()
+            for part in items[torch.randperm(len(items), generator=generator)].split(self.chunk):
+                yield from part.tolist()

@@ -105,7 +105,17 @@ class Mapped:
         """Those of the file."""
         if self._rows is None:
             self._rows, self.num_targets = self.file.open()
+            self.check(self._rows, self.origin)
         return self._rows
+
+    def check(self, rows: Rows, origin: str) -> None:
+        """Raises InputError unless rows have the columns that were trained on, if any were."""
+        known = self.pipeline.columns
+        if known and rows.columns != known:
+            raise InputError(
+                f"{origin} has the columns {', '.join(rows.columns)}, training had "
+                f"{', '.join(known)}: set data.targets and data.covariates alike"
+            )
 
     def times(self, first: int, end: int) -> NDArray[Any]:
         """Numbers of rows: there is no other clock."""
@@ -116,6 +126,7 @@ class Mapped:
         blocks = self._blocks()
         digest = hashlib.sha256(str(self.rows().size).encode())
         for block in blocks:
+            self._check_finite(block)
             digest.update(block.tobytes())
         self.fingerprints["blocks"] = digest.hexdigest()[:16]
         try:
@@ -125,9 +136,19 @@ class Mapped:
         self._naive_errors = self._seasonal(blocks)
         self.tensors("train")
 
+    def _check_finite(self, block: Floats) -> None:
+        for column in np.flatnonzero(np.isinf(block).any(axis=0))[:1]:
+            name = self.rows().columns[column]
+            raise InputError(f"{self.origin}: column '{name}' is infinite somewhere: correct it")
+
     def _blocks(self) -> list[Floats]:
         """Up to `BLOCKS` stretches of training rows, evenly spread, of `CELLS` cells in all."""
         rows, (first, end) = self.rows(), self._parts()["train"]
+        if end - first <= self.season:
+            raise InputError(
+                f"{self.origin}: {end - first} rows to train on are too few for "
+                f"data.season={self.season}"
+            )
         most = max(CELLS // BLOCKS // len(rows.columns), self.season + 1)
         count = min(BLOCKS, -(-(end - first) // most))
         starts = np.linspace(first, max(end - most, first), count).astype(int)

@@ -85,6 +85,7 @@ class Monitored:
         """All of them, with the chosen columns."""
         if not self._recordings:
             self._recordings = [self._choose(one) for one in self.source()]
+            self._check_columns()
             widths = {one.values.shape[1] for one in self._recordings}
             if len(widths) > 1:
                 raise InputError(
@@ -121,14 +122,21 @@ class Monitored:
         other.pipeline.scales = {}
         other.fingerprints, other._tensors = {}, {}
         other._recordings = [self._choose(one) for one in recordings]
+        other._check_columns()
         for one in other._recordings:
-            if one.columns != self.pipeline.columns:
-                raise InputError(
-                    f"{one.name} has the columns {', '.join(one.columns)}, training had "
-                    f"{', '.join(self.pipeline.columns)}"
-                )
+            if other._cut(one) < 1:
+                raise InputError(f"{one.name} has {len(one.values)} rows: too few to scale it")
             other.pipeline.fit(one.name, one.values[: self._cut(one)], one.columns)
         return other
+
+    def _check_columns(self) -> None:
+        known = self.pipeline.columns
+        for one in self._recordings:
+            if known and one.columns != known:
+                raise InputError(
+                    f"{one.name} has the columns {', '.join(one.columns)}, training had "
+                    f"{', '.join(known)}: leave out or rename the others"
+                )
 
     def fit(self) -> None:
         """Reads the recordings and fits a scale to the training rows of each."""

@@ -5,7 +5,7 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seqfuse.plain.errors import InputError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 ENDINGS = (".npy", ".parquet")
 MIB = 2**20
 LARGEST = 1024
@@ -43,7 +43,7 @@ def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
     Args:
         path: ends in .npy, an array (rows, columns), or in .parquet.
         wanted: columns; None takes every number column. Those of an array are '0', '1', ...
-        pool: MiB of row groups that are kept in memory.
+        pool: MiB of row groups that are shuffled; twice as many are kept in memory.
 
     Raises:
         InputError: it is no such file, or has no such column.
@@ -52,6 +52,8 @@ def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
         raise InputError(f"{path}: the ending must be one of: {', '.join(ENDINGS)}")
     try:
         return ArrayRows(path, wanted) if path.suffix == ".npy" else GroupRows(path, wanted, pool)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (OSError, ValueError, EOFError) as error:
@@ -65,7 +67,7 @@ class ArrayRows:
     chunk = 4096
 
     def __init__(self, path: Path, wanted: Sequence[str] | None):
-        array = np.load(path, mmap_mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
         if array.ndim not in (1, 2) or array.dtype.kind not in "biuf" or not array.size:
             raise InputError(
                 f"{path} has shape {array.shape} of {array.dtype}: expected numbers (rows, columns)"
@@ -93,15 +95,18 @@ class ArrayRows:
 
     def _floats(self, values: np.ndarray) -> Floats:
         chosen = values if self._all else values[..., self._chosen]
-        return np.array(chosen, dtype=np.float32)
+        return np.array(chosen, dtype=_exact(chosen.dtype))
 
 
 class GroupRows:
     """Parquet: a row group is read whole, and the last ones stay in memory."""
 
     def __init__(self, path: Path, wanted: Sequence[str] | None, pool: int):
-        self._file = pq.ParquetFile(path)
+        self.path, self._file = path, pq.ParquetFile(path)
         schema, head = self._file.schema_arrow, self._file.metadata
+        for name in schema.names:
+            if schema.names.count(name) > 1:
+                raise InputError(f"{path} has two columns '{name}': rename one")
         numbers = [f.name for f in schema if _is_number(f.type)]
         for name in wanted or ():
             if name in schema.names and name not in numbers:
@@ -118,6 +123,8 @@ class GroupRows:
                 f"{path} has row groups of {group:,.0f} MiB: write it with smaller ones "
                 "(row_group_size=1_000_000)"
             )
+        kinds = [_exact(np.dtype(schema.field(n).type.to_pandas_dtype())) for n in self.columns]
+        self._kind = np.result_type(*kinds)
         self._keep = max(2, math.ceil(2 * pool / max(group, 1e-3)))
         self._kept: OrderedDict[int, Floats] = OrderedDict()
 
@@ -129,7 +136,7 @@ class GroupRows:
         return np.concatenate(parts)
 
     def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
-        found = np.empty((len(firsts), steps, len(self.columns)), dtype=np.float32)
+        found = np.empty((len(firsts), steps, len(self.columns)), dtype=self._kind)
         groups = np.searchsorted(self._edges, firsts, side="right") - 1
         across = firsts + steps > self._edges[groups + 1]
         for i in np.unique(groups[~across]):
@@ -145,13 +152,22 @@ class GroupRows:
 
     def _read(self, group: int) -> Floats:
         if group not in self._kept:
-            table = self._file.read_row_group(group, self.columns, use_threads=False)
-            columns = [table[name].to_numpy().astype(np.float32) for name in self.columns]
+            try:
+                table = self._file.read_row_group(group, self.columns, use_threads=False)
+            except (OSError, ValueError) as error:
+                reason = " ".join(str(error).split())[:120]
+                raise InputError(f"{self.path}: row group {group} is broken: {reason}") from None
+            columns = [table[name].to_numpy().astype(self._kind) for name in self.columns]
             self._kept[group] = np.column_stack(columns)
             while len(self._kept) > self._keep:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(group)
         return self._kept[group]
+
+
+def _exact(kind: np.dtype) -> np.dtype:
+    """Single precision where it holds every value."""
+    return np.dtype(np.float32 if np.can_cast(kind, np.float32) else np.float64)
 
 
 def _is_number(kind: pa.DataType) -> bool:

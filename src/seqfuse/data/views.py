@@ -113,7 +113,7 @@ class RowWindows(Dataset[Batch]):
         self.rows, self.pipeline, self.horizons = rows, pipeline, horizons
         self.look_back, self.horizon = look_back, horizon
         self.chunk = rows.chunk
-        self.mix = max(1, int(pool * MIB / (rows.chunk * len(rows.columns) * 4)))
+        self.mix = max(1, int(pool * MIB / (rows.chunk * max(len(rows.columns), 8) * 4)))
         """Chunks that are shuffled among each other."""
 
     def __len__(self) -> int:

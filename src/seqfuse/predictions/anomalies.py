@@ -60,7 +60,12 @@ class Anomalies:
 
     def _scores(self, one: Recording) -> np.ndarray:
         splits, errors, size = self.splits.of([one]), Errors(), int(self.data.batch_size)
-        windows = splits.tensors("test")
+        windows, least = splits.tensors("test"), int(splits.tensors("test").index[0])
+        if least + splits.horizon > one.num_train:
+            raise InputError(
+                f"{one.name}: its leading part, taken to be normal, has {one.num_train} rows of "
+                f"{len(one.values)}, too few for a window: add earlier rows"
+            )
         for first in range(0, len(windows), size):
             batch = windows.__getitems__(range(first, min(first + size, len(windows))))
             errors.add(self.forward(batch), batch)

@@ -39,11 +39,8 @@ class RowForecasts(Forecasts):
     def file(self, path: Path) -> Work:
         """Forecasts from a file, which is read window by window."""
         rows, _ = self.mapped.file.open(path)
-        known, least = self.mapped.pipeline.columns, self.mapped.look_back
-        if rows.columns != known:
-            raise InputError(
-                f"{path} has the columns {', '.join(rows.columns)}, training had {', '.join(known)}"
-            )
+        self.mapped.check(rows, str(path))
+        least = self.mapped.look_back
         if rows.size < least:
             raise InputError(f"{path} has {rows.size} rows, too few for data.look_back={least}")
         every = self.every or rows.size

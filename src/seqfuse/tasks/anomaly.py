@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from seqfuse.data.recordings import Recording
 from seqfuse.losses import middle
+from seqfuse.plain.errors import InputError
 from seqfuse.scores import Floats, Likelihood, Scored
 from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
@@ -54,8 +55,18 @@ class AnomalyTask(Task):
 
     @property
     def threshold(self) -> float:
-        """The least score of an anomaly."""
-        return float(self.calibrator.value)  # type: ignore[union-attr, arg-type]
+        """The least score of an anomaly.
+
+        Raises:
+            InputError: no validation has set it.
+        """
+        value = float(self.calibrator.value)  # type: ignore[union-attr, arg-type]
+        if np.isnan(value):
+            raise InputError(
+                "no validation has set the threshold of anomalies: type "
+                "trainer.check_val_every_n_epoch=1 trainer.limit_val_batches=1.0"
+            )
+        return value
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         threshold: Any = self.calibrator
@@ -95,7 +106,7 @@ class Errors:
     def add(self, prediction: Tensor, batch: Batch) -> None:
         """Those of a batch."""
         error = (middle(prediction.detach()) - batch.y).abs().mean(dim=-1)
-        self._errors.append(error.double().cpu().numpy())
+        self._errors.append(error.cpu().double().numpy())
         self._starts.append(batch.index.cpu().numpy())
 
     def score(self, recordings: Sequence[Recording], scorer: Likelihood) -> list[Scored]:
@@ -105,12 +116,16 @@ class Errors:
             per recording, NaN at steps of no window.
         """
         ends = np.cumsum([len(one.values) for one in recordings])
-        errors = scorer.merge(np.concatenate(self._errors), np.concatenate(self._starts), ends[-1])
-        parts = np.split(errors, ends[:-1])
-        return [
-            Scored(one, np.where(np.isnan(part), np.nan, scorer(part, one.num_train)))
-            for one, part in zip(recordings, parts, strict=True)
-        ]
+        errors, starts = np.concatenate(self._errors), np.concatenate(self._starts)
+        merged = scorer.merge(errors, starts, ends[-1])
+        # What is normal is told by windows that end with the training part.
+        borders = ends - [len(one.values) - one.num_train for one in recordings]
+        border = borders[np.searchsorted(ends, starts, side="right")]
+        inside = starts + errors.shape[1] <= border
+        normal = scorer.merge(errors[inside], starts[inside], ends[-1])
+        trained = np.arange(ends[-1]) < np.repeat(borders, np.diff(ends, prepend=0))
+        parts = np.split(np.where(trained, normal, merged), ends[:-1])
+        return [scorer.of(one, part) for one, part in zip(recordings, parts, strict=True)]
 
 
 class Threshold(nn.Module):
@@ -128,7 +143,7 @@ class Threshold(nn.Module):
         if not 0 < quantile < 1:
             raise ValueError(f"quantile={quantile} must be above 0 and below 1")
         self.scorer, self.quantile = scorer, quantile
-        self.register_buffer("value", torch.tensor(1.0, dtype=torch.float64))
+        self.register_buffer("value", torch.tensor(torch.nan))
         self.errors = Errors()
 
     def forward(self, prediction: Tensor) -> Tensor:

@@ -1,0 +1,65 @@
+"""The anomaly task: what its scores and its threshold may see."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seqfuse.data.recordings import Recording
+from seqfuse.plain.errors import InputError
+from seqfuse.scores import Likelihood
+from seqfuse.shapes import Batch
+from seqfuse.tasks.anomaly import Errors
+from seqfuse.train import train
+from tests.conftest import composed
+from tests.predictions.test_anomalies import AIMS, KNOBS, QUIET, table
+
+N, TRAIN, H = 300, 100, 20
+
+
+def recording(values: np.ndarray, name: str = "a") -> Recording:
+    nowhere = np.zeros(len(values), dtype=bool)
+    return Recording(name, np.arange(len(values)), values, ["value"], nowhere, [], TRAIN)
+
+
+def scores(values: np.ndarray, scorer: Likelihood) -> np.ndarray:
+    """Of windows whose prediction is 0 everywhere; two recordings, one after the other."""
+    errors, both = Errors(), np.concatenate([values, values])
+    starts = torch.tensor([*range(N - H + 1), *range(N, 2 * N - H + 1)])
+    y = torch.from_numpy(np.stack([both[i : i + H] for i in starts.tolist()]))
+    batch = Batch(y, torch.ones(y.shape[:2], dtype=torch.bool), y, starts)
+    errors.add(torch.zeros(*y.shape, 1), batch)
+    found = errors.score([recording(values), recording(values, "b")], scorer)
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
+    return found[0].scores
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_comes_behind_training_does_not_change_what_is_normal(whole: bool) -> None:
+    values = np.random.default_rng(0).normal(size=(N, 1)).astype(np.float32)
+    scorer = Likelihood(recent=1, history=0, whole=whole)
+    before = scores(values, scorer)
+    values[TRAIN + 2 : TRAIN + 10] += 9
+    after = scores(values, scorer)
+    np.testing.assert_array_equal(after[:TRAIN], before[:TRAIN])
+    np.testing.assert_array_equal(after[TRAIN + 10 + H :], before[TRAIN + 10 + H :])
+    assert after[TRAIN + 2 : TRAIN + 10].min() > 0.5
+
+
+def test_a_level_counts_as_much_as_an_error() -> None:
+    values = np.random.default_rng(0).normal(size=(N, 1)).astype(np.float32)
+    values[200:] += 30
+    one, errors = recording(values), np.random.default_rng(1).random(N)
+    alone = Likelihood(recent=1, history=0).of(one, errors).scores
+    both = Likelihood(recent=1, history=0, level=True).of(one, errors).scores
+    assert alone[200:].mean() < 0.3
+    np.testing.assert_allclose(both[200:], (alone[200:] + 1) / 2, atol=0.08)
+
+
+def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path) -> None:
+    table(tmp_path / "pumps.csv")
+    never = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", "callbacks.figures=null")
+    words = [*QUIET, *KNOBS, *AIMS["forecast"], *never, f"data.file={tmp_path}/pumps.csv"]
+    with pytest.raises(InputError, match="no validation has set the threshold"):
+        train(composed(words), tmp_path / "run")
