@@ -51,6 +51,11 @@ def test_score_of_a_step() -> None:
     assert score[2] == 0
 
 
+def test_nothing_is_strange_where_nothing_was_normal() -> None:
+    errors = np.append(np.full(40, np.nan), np.ones(20))
+    assert Likelihood(recent=1, history=0)(errors, 40).tolist() == [0] * 60
+
+
 def test_what_stood_still_in_training_may_stir_a_little() -> None:
     errors = np.append(np.full(50, 1e-4), [5e-4, 0.05])
     score = Likelihood(recent=1, history=0)(errors, 40)

@@ -49,8 +49,9 @@ class Likelihood:
     """How unlikely recent errors are, given those before (after Ahmad et al. 2017).
 
     The mean of the `recent` errors is held against mean and deviation of the errors in the
-    `history` steps before, or in the training part alone, so that a long anomaly stays one:
-    nothing of the future is used. z deviations above the mean give the score z / (z + 4).
+    `history` steps before, or in the training part alone, so that a long anomaly stays one.
+    Of errors of forecasts nothing of the future is used; a reconstruction sees its window. z
+    deviations above the mean give the score z / (z + 4).
 
     Args:
         recent: steps that are averaged.
@@ -101,7 +102,10 @@ class Likelihood:
     def _before(
         self, values: Floats, known: NDArray[np.bool_], num_train: int
     ) -> tuple[Floats, Floats]:
-        """Mean and deviation of the known steps before each; in training, of the whole part."""
+        """Mean and deviation of the known steps before each; in training, of the whole part.
+
+        Where there is none, the deviation is infinite: nothing is known to be strange.
+        """
         step, n = np.arange(len(values)), min(num_train, len(values))
         first = np.maximum(step - self.history, 0) if self.history else np.zeros_like(step)
         end = np.maximum(step, n) if self.history else np.full_like(step, n)
@@ -110,4 +114,5 @@ class Likelihood:
             for one in (known, values, values**2)
         )
         mean = total / np.maximum(count, 1)
-        return mean, np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
+        deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
+        return mean, np.where(count > 0, deviation, np.inf)

@@ -1,5 +1,6 @@
 """The anomaly task: what its scores and its threshold may see."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from seqfuse.data.recordings import Recording
-from seqfuse.plain.errors import InputError
+from seqfuse.predict import main
 from seqfuse.scores import Likelihood
 from seqfuse.shapes import Batch
 from seqfuse.tasks.anomaly import Errors
@@ -57,9 +58,13 @@ def test_a_level_counts_as_much_as_an_error() -> None:
     np.testing.assert_allclose(both[200:], (alone[200:] + 1) / 2, atol=0.08)
 
 
-def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path) -> None:
+def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path, command: Callable) -> None:
     table(tmp_path / "pumps.csv")
     never = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", "callbacks.figures=null")
     words = [*QUIET, *KNOBS, *AIMS["forecast"], *never, f"data.file={tmp_path}/pumps.csv"]
-    with pytest.raises(InputError, match="no validation has set the threshold"):
-        train(composed(words), tmp_path / "run")
+    metrics = train(composed([*words, "task.monitor=train/loss"]), tmp_path / "run")
+    assert 0 < metrics["test/threshold"] < 1
+    ckpt = f"ckpt={tmp_path}/run/checkpoints/last.ckpt"
+    code, _, err = command(main, ckpt, "split=test", "output=p.csv", *QUIET)
+    assert code
+    assert "no validation has set the threshold" in err

@@ -22,7 +22,7 @@ class AnomalyTask(Task):
 
     Errors of overlapping windows are averaged per time step, over channels too. The
     threshold is a quantile of the scores in the training parts of the recordings; it is
-    set at every validation and lies in the checkpoint.
+    set at every validation and lies in the checkpoint. (Without any, the test sets its own.)
 
     Args:
         net: raw batch to `Output`.
@@ -85,6 +85,8 @@ class AnomalyTask(Task):
         if self.trainer.datamodule.evaluated != "test":  # type: ignore[attr-defined]
             return  # scores need whole recordings
         scored = errors.score(self._recordings(), self.scorer)
+        if self.calibrator.value.isnan():  # type: ignore[union-attr, operator]
+            self.calibrator.set(scored)  # type: ignore[union-attr, operator]
         self.scored = [one._replace(scores=np.nan_to_num(one.scores)) for one in scored]
         self.log("test/threshold", self.threshold)
         for measure in self.measures.values():
@@ -157,5 +159,9 @@ class Threshold(nn.Module):
         """Sets the threshold from the errors, which are those of training parts."""
         scored = self.errors.score(recordings, self.scorer)
         self.clear()
+        self.set(scored)
+
+    def set(self, scored: Sequence[Scored]) -> None:
+        """Sets it from scores, of which those of training parts count."""
         scores = np.concatenate([one.scores[: one.recording.num_train] for one in scored])
         self.value.fill_(float(np.nanquantile(scores, self.quantile)))
