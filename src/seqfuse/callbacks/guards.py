@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.plain.errors import Diverged, Interrupted
 
 
 class NanGuard(Callback):
@@ -29,7 +29,7 @@ class NanGuard(Callback):
 
     def _stop(self, trainer: Trainer, loss: Tensor, where: str) -> None:
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        raise InputError(
+        raise Diverged(
             f"the loss is {loss.item()} {where} of epoch {trainer.current_epoch}: try "
             "optimizer.lr from 1e-4 to 1e-3, clip=norm with trainer.gradient_clip_val from 0.5 "
             "to 1.0, or data.scaling=channel"

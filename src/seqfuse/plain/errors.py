@@ -1,10 +1,18 @@
-"""The two ways a run ends early: a mistake of the user's, and the user's wish."""
+"""The ways a run ends early: a mistake, numbers that blew up, a search, the user's wish."""
 
 import signal
 
 
 class InputError(ValueError):
     """A mistake in what the user gave; its message is one line and names the fix."""
+
+
+class Diverged(InputError):
+    """The loss is no number any more."""
+
+
+class Pruned(Exception):
+    """A search gave up on the run, because others did better by then."""
 
 
 class Interrupted(Exception):

@@ -1,0 +1,60 @@
+"""How one job of a sweep ended. Nothing here imports torch."""
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqfuse.plain.errors import Diverged, InputError, Pruned
+
+FILE = "outcome.json"
+STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned")
+
+
+class Outcome(NamedTuple):
+    """What a job returns to its sweep, as plain data that any launcher can carry.
+
+    Args:
+        status: one of `STATUSES`.
+        metrics: what the run logged last, by name; `best/<monitor>` is the best validation.
+        reason: one line for a job that did not complete.
+    """
+
+    status: str
+    metrics: dict[str, float]
+    reason: str = ""
+
+    def write(self, folder: Path, **facts: Any) -> None:
+        """Keeps the outcome in the job's folder, beside `facts` about the job."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {**facts, **self._asdict()}
+        (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def of_error(error: Exception, reason: str) -> Outcome:
+    """The outcome of a job that ended with an error."""
+    return Outcome(_status(error), {}, " ".join(reason.split()))
+
+
+def _status(error: Exception) -> str:
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, Pruned):
+        return "pruned"
+    return "out of memory" if _is_out_of_memory(error) else "failed"
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """torch raises a plain RuntimeError on a CPU."""
+    if error is None:
+        return False
+    texts = ("out of memory", "not enough memory", "can't allocate memory")
+    plain = isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+    return isinstance(error, MemoryError) or plain or _is_out_of_memory(error.__cause__)
+
+
+def keep_trace(error: Exception, folder: Path) -> None:
+    """Keeps the traceback of what is no mistake of the user's in `error.txt`."""
+    if not isinstance(error, (InputError, Pruned)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
