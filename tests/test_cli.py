@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_multirun_sweeps_data_sets(command: Command) -> None:
     words = ["-m", "data.name=GunPoint,ItalyPowerDemand", "model=base", "debug=fast"]
     code, out, err = command(main, *words, "trainer.enable_progress_bar=false")
     assert code == 0, err
-    assert out.count("test/accuracy") == 2
+    assert len(re.findall("^test/accuracy", out, re.MULTILINE)) == 2
     runs = sorted(path.parent.name for path in Path("logs/sweeps").glob("*/*/metrics.json"))
     assert runs == ["0", "1"]
 

@@ -14,10 +14,13 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.mistakes import CONF, MISTAKES, check_types, explain, groups
 from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.sweeps import share
+from seqfuse.sweeps.callback import Summaries
+from seqfuse.sweeps.outcome import KILLED, Outcome, keep_trace, of_error
 
 Command = Callable[[DictConfig, Path], Any]
 
@@ -37,27 +40,27 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
 
     def job(config: DictConfig) -> Any:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _one_of_many(command, config, config_name)
         try:
             return _checked(command, config)
-        except Interrupted as error:
-            _end(error, config_name)
-        except MISTAKES as error:
-            if debugging or HydraConfig.get().mode == RunMode.MULTIRUN:
+        except (*MISTAKES, Interrupted) as error:
+            if debugging and not isinstance(error, Interrupted):
                 raise
-            _end(error, config_name)
+            fail(explain(error, config_name), getattr(error, "exit_code", 1))
 
     try:
         if {"--help", "-h"} & set(sys.argv):
             return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
         prepare()
         sys.argv[1:] = [_quoted(word) for word in sys.argv[1:]]
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+        _start(hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job))
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except MISTAKES as error:
         if debugging:
             raise
-        _end(error, config_name)
+        fail(explain(error, config_name))
     except KeyboardInterrupt:
         fail("stopped", 128 + signal.SIGINT)
     finally:
@@ -78,6 +81,16 @@ def _quoted(word: str) -> str:
     return f"{group}={','.join(names)}"
 
 
+def _start(main: Callable[[], None]) -> None:
+    """Lets Hydra run one job, or many and then their summary."""
+    try:
+        main()
+    finally:
+        incomplete = Summaries.write()
+    if incomplete:
+        fail(incomplete)
+
+
 def _checked(command: Command, config: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
@@ -88,8 +101,31 @@ def _checked(command: Command, config: DictConfig) -> Any:
         raise
 
 
-def _end(error: Exception, config_name: str) -> None:
-    fail(explain(error, config_name), getattr(error, "exit_code", 1))
+def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict[str, Any]:
+    """A job of a sweep: keeps how it ended, and does not end the others."""
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    share.take(settings.launcher)
+    facts = {
+        "job": settings.job.num,
+        "overrides": list(settings.overrides.task),
+        "monitor": OmegaConf.select(config, "task.monitor"),
+        "mode": OmegaConf.select(config, "task.mode"),
+    }
+    KILLED.write(folder, **facts)  # stays if nothing below comes to an end
+    try:
+        outcome = Outcome("completed", _checked(command, config) or {})
+    except Interrupted as error:
+        KILLED._replace(reason=str(error)).write(folder, **facts)
+        fail(str(error), error.exit_code)  # not an `Exception`, so that Hydra ends the sweep
+    except Exception as error:
+        outcome = of_error(error, explain(error, config_name))
+        keep_trace(error, folder)
+        print(
+            f"seqfuse: job {settings.job.num} {outcome.status}: {outcome.reason}", file=sys.stderr
+        )
+    outcome.write(folder, **facts)
+    return outcome._asdict()
 
 
 def _remove_if_empty(folder: Path) -> None:

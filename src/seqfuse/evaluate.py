@@ -38,6 +38,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
         InputError: the checkpoint or the data is not what it should be.
     """
     from seqfuse import build, runs  # slow: torch and lightning
+    from seqfuse.callbacks import best
 
     split = config.split
     if not config.ckpt:
@@ -51,7 +52,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     trainer = build.build_trainer({**trained, **plain})
     data.evaluated = split
     trainer.test(task, datamodule=data, verbose=False)
-    metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in runs.metrics(trainer).items()}
+    metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in best.metrics(trainer).items()}
     run.mkdir(parents=True, exist_ok=True)
     (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     runs.print_metrics(metrics)

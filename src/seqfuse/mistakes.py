@@ -4,6 +4,8 @@ import difflib
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,14 @@ HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
 COLUMNS = ("data.targets", "data.time", "data.columns")
 """One name, or several."""
-MISTAKES = (InputError, HydraException, OmegaConfBaseException, OSError, yaml.YAMLError)
+MISTAKES = (
+    InputError,
+    HydraException,
+    OmegaConfBaseException,
+    OSError,
+    yaml.YAMLError,
+    BrokenExecutor,
+)
 
 
 def explain(error: Exception, config_name: str = "train") -> str:
@@ -32,6 +41,8 @@ def explain(error: Exception, config_name: str = "train") -> str:
     text = str(error)
     if isinstance(error, (InputError, Interrupted)):
         return text
+    if isinstance(error, BrokenExecutor):
+        return "a worker was killed, most likely for its memory: take fewer (hydra.launcher.n_jobs)"
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         where = error.filename or "a file"
         return (
@@ -118,8 +129,8 @@ def check_types(config: DictConfig) -> None:
     if not values:
         return
     groups = [str(o.input_line) for o in given if o.key_or_group in choices]
-    loader = GlobalHydra.instance().config_loader()
-    defaults = loader.load_configuration(settings.job.config_name, groups, RunMode.RUN)
+    places = tuple(source.path for source in settings.runtime.config_sources)
+    defaults = _defaults(places, str(settings.job.config_name), tuple(groups))
     for override in values:
         key = override.key_or_group
         try:
@@ -135,6 +146,12 @@ def check_types(config: DictConfig) -> None:
                 f"{key}={override.get_value_element_as_str()}: expected {_kind(default)} "
                 f"such as {_plain(default)}"
             )
+
+
+@cache  # for the jobs of a sweep, which mostly choose the same options
+def _defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
+    loader = GlobalHydra.instance().config_loader()
+    return loader.load_configuration(config_name, list(groups), RunMode.RUN)
 
 
 def _fits(value: Any, default: Any, lists: bool = False) -> bool:

@@ -101,11 +101,6 @@ def best_checkpoint(trainer: Trainer) -> str | None:
     return getattr(trainer.checkpoint_callback, "best_model_path", None) or None
 
 
-def metrics(trainer: Trainer) -> dict[str, float]:
-    """What the last stage logged, by name."""
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
 def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
     """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"

@@ -38,6 +38,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
         InputError: a mistake in the config or the data; its message is one line.
     """
     from seqfuse import build, checkpoint, runs, sizes  # slow: torch and lightning
+    from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
 
     recipe = runs.prepare(recipe, run)
@@ -56,13 +57,13 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     skip_idle_hooks(trainer, task)
     runs.announce(task, data, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)
-    metrics = runs.metrics(trainer)
+    metrics = best.metrics(trainer)
     if config["test"]:
-        if best := runs.best_checkpoint(trainer):
+        if path := runs.best_checkpoint(trainer):
             # Not by `ckpt_path`: a callback that averages weights would put back the others.
-            task.load_state_dict(checkpoint.read(best)["state_dict"])
+            task.load_state_dict(checkpoint.read(path)["state_dict"])
         trainer.test(task, datamodule=data, verbose=False)
-        metrics |= runs.metrics(trainer)
+        metrics |= best.metrics(trainer)
     runs.report(metrics, trainer, run)
     return metrics
 

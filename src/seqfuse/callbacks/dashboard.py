@@ -14,6 +14,9 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from seqfuse.callbacks.best import best
+from seqfuse.sweeps.outcome import of_error
+
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
 WIRING = ("data/module", "data/root", "data/class_counts", "task/metrics", "task/loss/class_counts")
 
@@ -35,15 +38,40 @@ class Dashboard(Callback):
             for logger in trainer.loggers:
                 logger.log_metrics({"train/gradient_norm": norm.item()}, trainer.global_step)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not _config(pl_module).get("test", True):
+            self._write_hparams(trainer, pl_module, "completed")
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = {
-            k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")
-        }
+        self._write_hparams(trainer, pl_module, "completed")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._write_hparams(trainer, pl_module, _status(exception))
+
+    def _write_hparams(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
+        knobs = {**flat(_config(pl_module)), "status": status}
+        metrics = _names(_config(pl_module))
         for writer in writers(trainer):
-            # The metrics themselves are logged already; these summaries only name them.
-            for summary in hparams(flat(_config(pl_module)), metrics):
+            for name, value in best(trainer).items():
+                writer.add_scalar(name, value, trainer.global_step)
+            # The other metrics are logged already; these summaries only name them. All runs
+            # name the same ones, whatever they reached: the tab takes the names from one run.
+            for summary in hparams(knobs, dict.fromkeys(metrics, 0.0)):
                 writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
             writer.flush()
+
+
+def _names(config: dict[str, Any]) -> list[str]:
+    """What a run of this config is judged by."""
+    task = config.get("task", {})
+    tested = ["loss", *task.get("metrics", {})] if config.get("test", True) else []
+    return [f"best/{task.get('monitor')}", *(f"test/{name}" for name in tested)]
+
+
+def _status(error: BaseException) -> str:
+    return of_error(error, "").status if isinstance(error, Exception) else "interrupted"
 
 
 def writers(trainer: Trainer) -> list[SummaryWriter]:

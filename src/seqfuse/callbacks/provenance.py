@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from seqfuse.callbacks.best import metrics
+
 PACKAGES = (
     "seqfuse",
     "torch",
@@ -59,10 +61,10 @@ class Provenance(Callback):
             "steps": trainer.global_step,
             "fit_seconds": round(time.perf_counter() - self._start, 3),
         }
-        self._add(trainer, {**_metrics(trainer), **facts})
+        self._add(trainer, {**metrics(trainer), **facts})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._add(trainer, _metrics(trainer))
+        self._add(trainer, metrics(trainer))
         path = Path(trainer.default_root_dir) / "provenance.json"
         if trainer.is_global_zero and path.is_file():
             known = json.loads(path.read_text())

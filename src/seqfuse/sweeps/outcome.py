@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from seqfuse.plain.errors import Diverged, InputError, Pruned
 
 FILE = "outcome.json"
-STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned")
+STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned", "killed")
 
 
 class Outcome(NamedTuple):
@@ -29,6 +29,9 @@ class Outcome(NamedTuple):
         folder.mkdir(parents=True, exist_ok=True)
         content = {**facts, **self._asdict()}
         (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
+
+
+KILLED = Outcome("killed", {}, "the process ended before the job did")
 
 
 def of_error(error: Exception, reason: str) -> Outcome:

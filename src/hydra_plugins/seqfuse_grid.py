@@ -1,0 +1,47 @@
+"""Hydra's own grid, whose jobs are composed quickly: `hydra/sweeper=grid`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(BasicSweeper):
+    """Every combination of comma-separated values.
+
+    Args:
+        max_batch_size: jobs that are launched together; null: all.
+        params: values by key, as on the command line, which comes after them.
+    """
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        from seqfuse.sweeps import share
+        from seqfuse.sweeps.composer import quick
+
+        self.max_batch_size = self.max_batch_size or share.at_a_time(config.hydra.launcher)
+        super().setup(
+            hydra_context=quick(hydra_context), task_function=task_function, config=config
+        )
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Composes one job for each choice of options: the others have the same keys."""
+        assert self.hydra_context is not None
+        loader: Any = self.hydra_context.config_loader
+        super().validate_batch_is_legal(list({loader.kind(job): job for job in batch}.values()))
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="grid",
+    node={
+        "_target_": "hydra_plugins.seqfuse_grid.GridSweeper",
+        "max_batch_size": None,
+        "params": {},
+    },
+    provider="seqfuse",
+)

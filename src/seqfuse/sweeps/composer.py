@@ -1,0 +1,78 @@
+"""Composes the jobs of a sweep: what they have in common once, not once per job."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+def quick(context: HydraContext) -> HydraContext:
+    """The context with a loader that composes each choice of options once."""
+    return HydraContext(Composer(context.config_loader), context.callbacks)
+
+
+class Composer(ConfigLoaderImpl):
+    """Hydra's loader; jobs that choose the same options differ in single values only.
+
+    Reading and merging some forty files takes about 0.3 s, changing values in a copy 0.02 s.
+    """
+
+    def __init__(self, loader: ConfigLoader):
+        super().__init__(config_search_path=loader.get_search_path())
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: Sequence[str]
+    ) -> DictConfig:
+        words = list(sweep_overrides)
+        given = OverridesParser.create().parse_overrides(words)
+        try:
+            return self._quickly(master_config, given)
+        except (OmegaConfBaseException, _Unusual):  # Hydra says best what is wrong
+            return super().load_sweep_config(master_config, words)
+
+    def kind(self, words: Sequence[str]) -> tuple[str, ...]:
+        """What two jobs share if both compose or neither: their options and their keys."""
+        given = OverridesParser.create().parse_overrides(list(words))
+        return tuple(str(o.input_line if self._is_choice(o) else o.key_or_group) for o in given)
+
+    def _quickly(self, master: DictConfig, given: Sequence[Override]) -> DictConfig:
+        chosen = [one for one in given if self._is_choice(one)]
+        config = copy.deepcopy(self._base(master, chosen))
+        for override in given:
+            if override in chosen:
+                continue
+            if override.type != OverrideType.CHANGE:
+                raise _Unusual
+            value: Any = override.value()
+            OmegaConf.update(config, override.key_or_group, value, merge=True)
+        job = config.hydra.job
+        config.hydra.overrides.task = [one.input_line for one in given]
+        names = job.config.override_dirname
+        job.override_dirname = get_overrides_dirname(
+            list(given), names.exclude_keys, names.item_sep, names.kv_sep
+        )
+        OmegaConf.copy_cache(from_config=master, to_config=config)
+        return config
+
+    def _is_choice(self, override: Override) -> bool:
+        name = override.key_or_group
+        return override.package is not None or self.repository.group_exists(name)
+
+    def _base(self, master: DictConfig, chosen: Sequence[Override]) -> DictConfig:
+        words = [str(one.input_line) for one in chosen]
+        key = (*master.hydra.overrides.hydra, *words)
+        if key not in self._composed:
+            self._composed[key] = super().load_sweep_config(master, words)
+        return self._composed[key]
+
+
+class _Unusual(Exception):
+    """An override that adds or deletes."""

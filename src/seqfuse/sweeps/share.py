@@ -1,0 +1,56 @@
+"""What a job of a sweep may take of the machine. Nothing here imports torch."""
+
+import multiprocessing
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+THREADS = "OMP_NUM_THREADS"
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def warning(launcher: Mapping[str, Any]) -> str:
+    """What is wrong with the number of workers; empty if nothing is."""
+    workers = launcher.get("n_jobs", 1)
+    if not isinstance(workers, int) or workers <= cores():
+        return ""
+    return (
+        f"hydra.launcher.n_jobs={workers} is more than the {cores()} cores here: jobs will wait "
+        f"for each other (type hydra.launcher.n_jobs={cores()})"
+    )
+
+
+def at_a_time(launcher: Mapping[str, Any]) -> int | None:
+    """Jobs that submitit may start at once on this machine; None where a launcher sees to it."""
+    if not str(launcher.get("_target_")).endswith(".submitit_launcher.LocalLauncher"):
+        return None
+    each = launcher.get("cpus_per_task") or 1
+    return max(1, cores() // int(each))
+
+
+def take(launcher: Mapping[str, Any]) -> None:
+    """Limits this process, if it is a worker, to its cores and to one GPU.
+
+    Has to come before torch is imported. joblib tells its workers how many threads they may
+    use; what users set themselves stays.
+    """
+    each = launcher.get("cpus_per_task")
+    if each is not None:
+        os.environ.setdefault(THREADS, str(each))
+    worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
+    gpus = [gpu for gpu in os.environ.get(VISIBLE, _gpus()).split(",") if gpu]
+    if worker and len(gpus) > 1:
+        os.environ[VISIBLE] = gpus[(int(worker[1]) - 1) % len(gpus)]
+
+
+def _gpus() -> str:
+    """Numbers of the GPUs of this machine, as the driver lists them."""
+    folder = "/proc/driver/nvidia/gpus"
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    return ",".join(map(str, range(len(found))))

@@ -1,0 +1,93 @@
+"""What a sweep leaves behind beside its jobs: tables and figures."""
+
+import math
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from seqfuse.sweeps import plots
+from seqfuse.sweeps.jobs import Jobs, groups, read
+
+SHOWN = ("best/", "test/")
+"""Metrics of the tables that people read; `summary.csv` has all."""
+
+
+def write(sweep: Path) -> str:
+    """Writes `summary.csv`, `summary.md` and the figures into the sweep's folder.
+
+    Returns:
+        how many jobs did not complete, as one line; empty if all did. A job that a search gave
+        up on has done its part.
+    """
+    jobs = read(sweep)
+    jobs.table.to_csv(sweep / "summary.csv", index=False)
+    means = groups(jobs)
+    (sweep / "summary.md").write_text(markdown(jobs, means))
+    for name, figure in plots.figures(jobs).items():
+        figure.savefig(sweep / f"{name}.png", dpi=120)
+    print(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
+    print(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}", flush=True)
+    lost = sum(row["status"] not in ("completed", "pruned") for row in jobs.rows)
+    what = f"{lost} of {len(jobs.rows)} jobs did not complete: see {sweep / 'summary.md'}"
+    return what if lost else ""
+
+
+def markdown(jobs: Jobs, means: Jobs) -> str:
+    """The summary as people read it: settings, jobs, and what went wrong."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    counts = jobs.table["status"].value_counts().to_dict()
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    parts = [f"# {len(jobs.rows)} jobs: {told}", f"```bash\n{command}\n```"]
+    if means.rows:
+        parts += ["## Settings, the best first", means_table(means)]
+    parts += ["## Jobs", _jobs_table(jobs)]
+    columns = ["job", "status", "reason"]
+    lost = [[row[name] for name in columns] for row in jobs.rows if row["reason"]]
+    if lost:
+        parts += ["## Not completed", _table(columns, lost)]
+    return "\n\n".join(parts) + "\n"
+
+
+def means_table(means: Jobs) -> str:
+    """Settings with n and, where there are several seeds, mean ± standard deviation."""
+    metrics = _shown(means)
+    rows = [
+        [*(row[key] for key in means.settings), row["n"], *(_spread(row, name) for name in metrics)]
+        for row in means.rows
+    ]
+    return _table([*means.settings, "n", *metrics], rows)
+
+
+def _spread(row: dict[str, Any], name: str) -> str:
+    spread = row[f"{name}/std"]
+    return _number(row[name]) + ("" if math.isnan(spread) else f" ± {_number(spread)}")
+
+
+def _jobs_table(jobs: Jobs) -> str:
+    facts, metrics = ["job", "status", *jobs.settings], _shown(jobs)
+    rows = [
+        [*(row[key] for key in facts), *(_number(row[name]) for name in metrics)]
+        for row in jobs.rows
+    ]
+    return _table([*facts, *metrics], rows)
+
+
+def _shown(jobs: Jobs) -> list[str]:
+    return [name for name in jobs.metrics if name.startswith(SHOWN)]
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
+
+
+def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table, its columns aligned so that it reads as plain text, too."""
+    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
