@@ -53,7 +53,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         if {"--help", "-h"} & set(sys.argv):
             return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
         prepare()
-        sys.argv[1:] = [_quoted(word) for word in sys.argv[1:]]
+        sys.argv[1:] = [_quoted(word) for word in sorted(sys.argv[1:], key=_is_no_multirun)]
         _start(hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job))
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,6 +70,11 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
 def _group_table() -> str:
     """One line per group: its options."""
     return "\n".join(f"  {name}: {', '.join(found)}" for name, found in groups().items())
+
+
+def _is_no_multirun(word: str) -> bool:
+    """-m comes first: between overrides, argparse would take it for their end."""
+    return word not in ("-m", "--multirun")
 
 
 def _quoted(word: str) -> str:
