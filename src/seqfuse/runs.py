@@ -13,6 +13,7 @@ from lightning.pytorch import Trainer, seed_everything
 from omegaconf import DictConfig
 
 from seqfuse import build, checkpoint
+from seqfuse.callbacks.throughput import Throughput
 from seqfuse.data.module import DataModule
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
@@ -107,6 +108,7 @@ def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
     print_metrics({name: value for name, value in metrics.items() if name.startswith(stage)})
     folder = short(run)
     _say_how_it_ended(trainer)
+    _say_how_fast(trainer)
     print(f"run         {folder}")
     if best := best_checkpoint(trainer):
         print(f"checkpoint  {short(Path(best))}")
@@ -120,6 +122,12 @@ def _say_how_it_ended(trainer: Trainer) -> None:
             f"stopped     after epoch {stopping.stopped_epoch + 1} of {trainer.max_epochs}: "
             f"{stopping.monitor} was no better for {stopping.patience} epochs"
         )
+
+
+def _say_how_fast(trainer: Trainer) -> None:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Throughput) and callback.seconds:
+            print(f"speed       {callback.summary()}")
 
 
 def _tensorboard() -> str:

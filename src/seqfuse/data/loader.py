@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from time import perf_counter
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -14,12 +15,23 @@ class Loader(DataLoader[Batch]):
 
     num_batches = 0
     """Batches in an epoch, if fewer than there are."""
+    items = 0
+    """Delivered so far, in all epochs."""
+    waited = 0.0
+    """Seconds in which somebody waited for them."""
     _done = 0
     _skip = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._done, self._skip = self._skip, 0
-        for batch in islice(super().__iter__(), self._done, None):
+        batches = islice(super().__iter__(), self._done, None)
+        while True:
+            start = perf_counter()
+            batch = next(batches, None)
+            self.waited += perf_counter() - start
+            if batch is None:
+                return
+            self.items += len(batch.index)
             self._done += 1
             yield batch
 
