@@ -40,6 +40,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse import build, checkpoint, runs, sizes  # slow: torch and lightning
     from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
+    from seqfuse.tuning.tune import tune
 
     recipe = runs.prepare(recipe, run)
     build.rehearse(recipe)
@@ -47,10 +48,11 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
+    recipe, found = tune(recipe, data, trainer)
     filled = sizes.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(filled)
     task = build.build_task(config)
-    task.record = {"config": config, "recipe": build.unresolved(filled)}
+    task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:
         build.compile_net(task)
     runs.check_resumed(config) if config["resume"] else runs.write_config(recipe, run)

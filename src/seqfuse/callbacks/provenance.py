@@ -35,16 +35,17 @@ class Provenance(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
         if trainer.is_global_zero:
-            config = getattr(pl_module, "record", {}).get("config", {})
+            record = getattr(pl_module, "record", {})
             path = Path(trainer.default_root_dir) / "provenance.json"
             history = json.loads(path.read_text())["runs"] if path.is_file() else []
-            _write(path, {"runs": [*history, self._facts(trainer, config)]})
+            _write(path, {"runs": [*history, self._facts(trainer, record)]})
 
-    def _facts(self, trainer: Trainer, config: dict[str, Any]) -> dict[str, Any]:
+    def _facts(self, trainer: Trainer, record: dict[str, Any]) -> dict[str, Any]:
         return {
             "command": command_line(),
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "seed": config.get("seed"),
+            "seed": record.get("config", {}).get("seed"),
+            "found": record.get("found", {}),
             "versions": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
             "platform": platform.platform(),

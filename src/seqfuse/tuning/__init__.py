@@ -1,0 +1,1 @@
+"""Finds a learning rate and a batch size before a run begins."""

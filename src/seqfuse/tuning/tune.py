@@ -1,0 +1,126 @@
+"""What `find_lr` and `find_batch_size` do, before anything of the run exists."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from omegaconf import DictConfig, OmegaConf
+
+from seqfuse import build, sizes
+from seqfuse.callbacks.dashboard import writers
+from seqfuse.callbacks.plots import pixels
+from seqfuse.data.module import DataModule
+from seqfuse.plain.errors import InputError
+from seqfuse.tuning import batch_size, learning_rate
+
+FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
+"""In this order, for the learning rate depends on the batch size."""
+
+
+def tune(recipe: DictConfig, data: DataModule, trainer: Trainer) -> tuple[DictConfig, dict]:
+    """Finds what the recipe asks to be found.
+
+    The search trains copies: weights, random state and the order of the data are then those
+    of a run that was given the found values.
+
+    Args:
+        recipe: of the run.
+        data: set up; gets the batch size that was found.
+        trainer: of the run; gets the curve to log.
+
+    Returns:
+        the recipe with the found values in place of the wish to find them, so that its
+        `config.yaml` repeats the run; and these values by their keys.
+
+    Raises:
+        InputError: nothing can be found.
+    """
+    wanted = [key for key in FINDS if recipe.get(key)]
+    recipe, found = recipe.copy(), {}
+    for key in wanted:
+        _check(recipe, trainer, key)
+        with isolate_rng():
+            value = _lr(recipe, data, trainer) if key == "find_lr" else _batch_size(recipe, data)
+        before = OmegaConf.select(recipe, FINDS[key])
+        print(f"found       {FINDS[key]}={value:g} instead of {before}", flush=True)
+        found[FINDS[key]] = value
+        OmegaConf.update(recipe, FINDS[key], value)
+        recipe[key] = False
+    return recipe, found
+
+
+def _check(recipe: DictConfig, trainer: Trainer, key: str) -> None:
+    if recipe.resume:
+        raise InputError(f"resume goes on with {FINDS[key]} as it was: leave out {key}")
+    if recipe.trainer.overfit_batches:
+        raise InputError(f"{key}=true needs more than a batch to overfit: leave out {key}")
+    if trainer.world_size > 1:
+        raise InputError(
+            f"{key}=true works on one device: type trainer.devices=1, and give the others "
+            f"the {FINDS[key]} that it finds"
+        )
+    if OmegaConf.select(recipe, FINDS[key]) is None:
+        raise InputError(f"{key}=true: the config has no {FINDS[key]} to find")
+
+
+def _lr(recipe: DictConfig, data: DataModule, trainer: Trainer) -> float:
+    ramp = learning_rate.Ramp()
+    probe(recipe, data, learning_rate.STEPS, ramp)
+    curve = ramp.curve()
+    found = learning_rate.suggest(curve)
+    path = _keep(learning_rate.draw(curve, found), trainer)
+    if found is None:
+        raise InputError(
+            f"find_lr=true found none: in {len(curve.rates)} steps the loss fell by no more than "
+            f"it differs between batches (see {path}): give optimizer.lr"
+        )
+    return found
+
+
+def _keep(figure: Figure, trainer: Trainer) -> Path:
+    image = pixels(figure)
+    for writer in writers(trainer):
+        writer.add_image("tuning/learning_rate", image, 0, dataformats="HWC")
+    path = Path(trainer.default_root_dir) / "figures" / "learning_rate.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, image)
+    return path
+
+
+def _batch_size(recipe: DictConfig, data: DataModule) -> int:
+    recipe = recipe.copy()
+
+    def rate(size: int) -> float:
+        recipe.data.batch_size = data.batch_size = size
+        clock = batch_size.Clock()
+        probe(recipe, data, clock.steps, clock)
+        return clock.rate(size)
+
+    rates, why = batch_size.search(rate, batch_size.bound(len(data.tensors("train"))))
+    tried = ", ".join(f"{size}: {value:,.0f}" for size, value in rates.items())
+    print(f"samples/s   {tried}; {why}")
+    data.batch_size = batch_size.choose(rates)
+    return data.batch_size
+
+
+def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
+    """Trains a new task for some steps at a constant schedule; leaves nothing behind."""
+    config = build.resolve(sizes.fill(recipe, data.sizes(), data.splits.num_steps))
+    config["scheduler"] = {"_target_": "seqfuse.optim.Constant"}
+    config["callbacks"] = config["logger"] = {}
+    config["trainer"] |= {
+        "max_epochs": -1,
+        "max_steps": steps,
+        "max_time": None,
+        "profiler": None,
+        "enable_progress_bar": False,
+        "check_val_every_n_epoch": 10**9,
+    }
+    task, trainer = build.build_task(config), build.build_trainer(config)
+    trainer.callbacks.extend(watching)  # type: ignore[attr-defined]
+    try:
+        trainer.fit(task, datamodule=data)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
