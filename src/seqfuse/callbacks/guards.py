@@ -12,15 +12,37 @@ from torch import Tensor
 
 from seqfuse.plain.errors import Diverged, Interrupted
 
+SKIPS = 20
+"""Steps in a row after which a scale that began at 2**16, halved each time, is below 1."""
+LEAST_SCALE = 2.0**-10
+
 
 class NanGuard(Callback):
-    """Stops at the first loss that is not a number, before it reaches the weights."""
+    """Stops at the first loss that is not a number, before it reaches the weights.
+
+    At 16-mixed such a loss may only be too large for the scale, by which it has been multiplied
+    when it comes here: the scaler then skips the step and halves the scale. So there it takes
+    `SKIPS` of them in a row, or a scale so small that steps of finite loss must have been
+    skipped for good.
+    """
+
+    def __init__(self) -> None:
+        self._skipped = 0
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        if not math.isfinite(loss.item()):
+        self._skipped = 0 if math.isfinite(loss.item()) else self._skipped + 1
+        if self._skipped > (SKIPS if _scaler(trainer) else 0):
             self._stop(trainer, loss, f"in batch {trainer.fit_loop.batch_idx}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        scaler = _scaler(trainer)
+        if scaler is not None and scaler.get_scale() < LEAST_SCALE:
+            raise Diverged(
+                f"gradients of epoch {trainer.current_epoch} are no numbers, however small the "
+                "loss is scaled: type precision=bf16-mixed or precision=32"
+            )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = trainer.callback_metrics.get("val/loss")
@@ -35,6 +57,11 @@ class NanGuard(Callback):
             "to 1.0, or data.scaling=channel"
             + (f"; the last good checkpoint is {best}" if best else "")
         )
+
+
+def _scaler(trainer: Trainer) -> Any:
+    """What scales the loss at 16-mixed; None at any other precision."""
+    return getattr(trainer.precision_plugin, "scaler", None)
 
 
 class InterruptGuard(Callback):
