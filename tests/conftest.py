@@ -37,10 +37,6 @@ def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
         return compose(name, list(overrides))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "gpu: needs a GPU that torch can use; skipped elsewhere")
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU: torch finds none here")
