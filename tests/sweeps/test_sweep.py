@@ -190,6 +190,7 @@ for task in $(seq 0 $tasks); do
     SLURM_JOB_ID=77$task SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 \\
     SLURM_JOB_NODELIST=here SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NUM_NODES=1 \\
     sh "$1" > {folder}/task$task.log 2>&1
+    touch {folder}/ended$task
 done > /dev/null 2>&1 &
 """
 SRUN = """#!/bin/sh
@@ -200,7 +201,10 @@ exec "$@"
 """
 SACCT = """#!/bin/sh
 echo "JobID|State|NodeList"
-for task in 0 1; do echo "77_$task|COMPLETED|here"; done
+for task in 0 1; do
+    test -e {folder}/ended$task && state=COMPLETED || state=RUNNING
+    echo "77_$task|$state|here"
+done
 """
 
 
@@ -209,9 +213,8 @@ def test_slurm_gets_a_submission_file_that_runs(tmp_path: Path) -> None:
     """With stand-ins for Slurm's programs that run what they are given."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    sbatch = SBATCH.replace("{folder}", str(tmp_path))
-    for name, text in (("sbatch", sbatch), ("srun", SRUN), ("sacct", SACCT)):
-        (programs / name).write_text(text)
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
+        (programs / name).write_text(text.replace("{folder}", str(tmp_path)))
         (programs / name).chmod(0o755)
     words = ["launcher=submitit_slurm", "hydra.launcher.partition=short", "seed=0,1"]
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
@@ -220,7 +223,7 @@ def test_slurm_gets_a_submission_file_that_runs(tmp_path: Path) -> None:
     submitted = (tmp_path / "submitted.sh").read_text()
     for line in ("partition=short", "cpus-per-task=1", "gpus-per-node=1", "mem=16GB", "time=1440"):
         assert f"#SBATCH --{line}" in submitted
-    assert "#SBATCH --array=0-1%16" in submitted
+    assert "#SBATCH --array=0-1%2" in submitted
     [folder] = (tmp_path / "logs/sweeps").iterdir()
     assert status(folder) == ["completed"] * 2
 
