@@ -53,7 +53,8 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         if {"--help", "-h"} & set(sys.argv):
             return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
         prepare()
-        sys.argv[1:] = [_quoted(word) for word in sorted(sys.argv[1:], key=_is_no_multirun)]
+        words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
+        sys.argv[1:] = [_quoted(word) for word in words]
         _start(hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job))
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,6 +85,13 @@ def _quoted(word: str) -> str:
         return word
     names = [f"'{name}'" if name.isdigit() else name for name in options.split(",")]
     return f"{group}={','.join(names)}"
+
+
+def _multirun() -> list[str]:
+    """`sweep=` means -m, which Hydra must know before it composes, as mistakes read otherwise."""
+    sweeps = any(word.startswith("sweep=") and word != "sweep=null" for word in sys.argv[1:])
+    other = ("-m", "--multirun", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+    return ["-m"] if sweeps and not set(other) & set(sys.argv) else []
 
 
 def _start(main: Callable[[], None]) -> None:

@@ -3,8 +3,9 @@
 import difflib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,11 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return (
             f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
         )
+    if isinstance(error, OverrideParseException) and "(" in str(error.override):
+        return (
+            f"cannot read '{error.override}': several values are a,b or choice(a,b), "
+            "range(1,4), interval(0,1) or tag(log,interval(1e-4,1e-2))"
+        )
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read '{error.override}': an override is key=value without spaces, such as "
@@ -55,18 +61,19 @@ def explain(error: Exception, config_name: str = "train") -> str:
         )
     if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
         group, _, option = found[1].rpartition("/")
-        return _unknown_option(group, option)
+        return no_such_option(group, option, re.findall(r"^\t(\S+)$", text, re.MULTILINE))
     if found := re.search(r"Could not (?:override|append|delete).*? '(.+?)'", text):
         return _unknown_key(found[1].split("=")[0], config_name)
     if found := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
         return _unknown_key(found[2], config_name)
-    return text.split("See https")[0]
+    cause = str(error.__cause__ or "").partition("\n")[0]
+    return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
 
 
 def groups() -> dict[str, list[str]]:
     """Options of every group, read from the folders (Hydra takes a second to list them)."""
     found: dict[str, list[str]] = {}
-    for root in (CONF, *_own_folder()):
+    for root in (CONF, *own_folders()):
         for path in sorted(root.rglob("*.yaml")):
             group = path.parent.relative_to(root).as_posix()
             if group not in (".", "hydra") and not path.stem.startswith("_"):
@@ -74,7 +81,7 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
-def _own_folder() -> list[Path]:
+def own_folders() -> list[Path]:
     """The folder of `--config-dir`, if one is given."""
     words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
     flags = ("--config-dir", "-cd")
@@ -85,8 +92,9 @@ def _own_folder() -> list[Path]:
     ]
 
 
-def _unknown_option(group: str, option: str) -> str:
-    options = groups().get(group, [])
+def no_such_option(group: str, option: str, others: Sequence[str] = ()) -> str:
+    """One line for an option that a group lacks; `others`: options of a group of Hydra's own."""
+    options = groups().get(group, list(others))
     near = _nearest(option, options)
     return f"{group or 'config'}={option}: no such option{near} (options: {', '.join(options)})"
 
@@ -95,11 +103,21 @@ def _unknown_key(key: str, config_name: str) -> str:
     known = groups()
     if key in known:
         return f"{key} was chosen when the run began: change single values, as in {key}.<name>="
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        chosen = [word for word in sys.argv[1:] if word.split("=")[0] in known]
-        own = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in _own_folder())}]"]
-        config = OmegaConf.to_container(compose(config_name, [*chosen, *own]))
-    near = _nearest(key, [*_keys(config), *known])
+    # One option each: a search or a sweep names several.
+    words = [word for word in sys.argv[1:] if not re.search(r"[,(]", word)]
+    chosen = [word for word in words if word.split("=")[0] in known]
+    own = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in own_folders())}]"]
+    within = GlobalHydra.instance().is_initialized()  # in a job of a sweep
+    with nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra = key.startswith("hydra.")
+        return no_such_key(key, compose(config_name, [*chosen, *own], return_hydra_config=hydra))
+
+
+def no_such_key(key: str, config: DictConfig) -> str:
+    """One line for a key that the config lacks."""
+    keys = [*_keys(OmegaConf.to_container(config)), *groups()]
+    hydra = key.startswith("hydra")
+    near = _nearest(key, [one for one in keys if hydra or not one.startswith("hydra")])
     return f"{key}: no such key{near}; --cfg job lists them all"
 
 
@@ -139,14 +157,26 @@ def check_types(config: DictConfig) -> None:
             value = OmegaConf.select(config, key)
         except OmegaConfBaseException:
             continue
-        if OmegaConf.is_dict(default) and not _fits(value, default):
-            raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
-        # One number, or one per layer or class.
-        if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
-            raise InputError(
-                f"{key}={override.get_value_element_as_str()}: expected {_kind(default)} "
-                f"such as {_plain(default)}"
-            )
+        check_value(key, value, default, override.get_value_element_as_str())
+
+
+def check_value(key: str, value: Any, default: Any, text: str) -> None:
+    """Holds a value against the type of the YAML's default.
+
+    Args:
+        key: of the config.
+        value: what the user gave.
+        default: what stands in the YAML.
+        text: the value as it was typed.
+
+    Raises:
+        InputError: the types differ.
+    """
+    if OmegaConf.is_dict(default) and not _fits(value, default):
+        raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
+    # One number, or one per layer or class.
+    if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
+        raise InputError(f"{key}={text}: expected {_kind(default)} such as {_plain(default)}")
 
 
 @cache  # for the jobs of a sweep, which mostly choose the same options

@@ -1,8 +1,10 @@
-"""What the trainer's settings mean together, worked out before anything is built."""
+"""What the trainer's settings mean together, worked out before anything is built.
 
+Monitors are checked before a search, too, so torch is imported only where a device is asked for.
+"""
+
+from collections.abc import Mapping
 from typing import Any
-
-import torch
 
 from seqfuse.plain.errors import InputError
 
@@ -16,10 +18,12 @@ def precision(trainer: Config) -> str:
 
 
 def _on_gpu(trainer: Config) -> bool:
+    import torch
+
     return torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
 
 
-def validates(config: Config) -> bool:
+def validates(config: Mapping[str, Any]) -> bool:
     """Whether the run has a validation split to look at."""
     return config["data"].get("num_folds", 1) > 0 and config["trainer"]["limit_val_batches"] != 0
 
@@ -30,6 +34,8 @@ def check_trainer(config: Config, node: Config) -> None:
     Raises:
         InputError: a knob is out of range, or a monitor is never logged.
     """
+    import torch
+
     if node["precision"] == "16-mixed" and not _on_gpu(node):
         raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
     if node["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -40,10 +46,19 @@ def check_trainer(config: Config, node: Config) -> None:
     clip = node.get("gradient_clip_val")
     if clip is not None and clip <= 0:
         raise InputError(f"trainer.gradient_clip_val={clip} must be above 0: or type clip=none")
+    for key in ("task", "scheduler"):
+        check_monitor(key, config)
+
+
+def check_monitor(key: str, config: Mapping[str, Any]) -> None:
+    """Checks that the monitor of a part of the config is logged.
+
+    Raises:
+        InputError: it is not.
+    """
     names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
     names = [*names, "train/loss"] if validates(config) else ["train/loss"]
-    for key in ("task", "scheduler"):
-        monitor = config[key].get("monitor", "train/loss")
-        if monitor not in names:
-            why = "" if validates(config) else ", as there is no validation"
-            raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
+    monitor = config[key].get("monitor", "train/loss")
+    if monitor not in names:
+        why = "" if validates(config) else ", as there is no validation"
+        raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
