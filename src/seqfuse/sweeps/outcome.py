@@ -34,6 +34,15 @@ class Outcome(NamedTuple):
 KILLED = Outcome("killed", {}, "the process ended before the job did")
 
 
+def read(folder: Path) -> Outcome | None:
+    """The outcome that a job left in its folder; None if it did not get that far."""
+    try:
+        content = json.loads((folder / FILE).read_text())
+        return Outcome(*(content[name] for name in Outcome._fields))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def of_error(error: Exception, reason: str) -> Outcome:
     """The outcome of a job that ended with an error."""
     return Outcome(_status(error), {}, " ".join(reason.split()))
