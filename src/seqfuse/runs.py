@@ -62,6 +62,14 @@ def seed(config: build.Config) -> None:
     torch.set_num_threads(threads)
 
 
+def outside_search(recipe: DictConfig) -> DictConfig:
+    """The recipe without its trial: what is kept of it reports to no search when it runs again."""
+    recipe = recipe.copy()
+    if recipe.get("trial"):  # configs written before there were searches have none
+        recipe.trial = dict.fromkeys(recipe.trial)
+    return recipe
+
+
 def write_config(recipe: DictConfig, run: Path) -> None:
     """Writes the `config.yaml` that `--config-dir <run> --config-name config` runs again."""
     run.mkdir(parents=True, exist_ok=True)

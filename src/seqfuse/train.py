@@ -47,6 +47,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     config = build.resolve(recipe)
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
+    recipe = runs.outside_search(recipe)
     data.setup("fit")
     recipe, found = tune(recipe, data, trainer)
     filled = sizes.fill(recipe, data.sizes(), data.splits.num_steps)

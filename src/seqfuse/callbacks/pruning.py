@@ -1,0 +1,59 @@
+"""Ends a trial of a search early when others did better by then."""
+
+import math
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from seqfuse.plain.errors import Pruned
+
+
+class Pruning(Callback):
+    """Reports the monitor at each validation to the search's storage, and asks its pruner.
+
+    Does nothing, and imports no Optuna, outside a search.
+
+    Args:
+        monitor: the metric to report.
+        storage: where the search is kept; None outside a search.
+        study: its name there.
+        number: of the trial.
+        pruner: of Optuna's.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        storage: str | None = None,
+        study: str | None = None,
+        number: int | None = None,
+        pruner: Any = None,
+    ):
+        self.monitor = monitor
+        self.storage, self.study, self.number = storage, study, number
+        self.pruner = pruner
+        self._running: Any = None
+        self._reported = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.storage is not None and trainer.is_global_zero:
+            from seqfuse.sweeps.running import Running  # slow: optuna
+
+            assert self.study is not None
+            assert self.number is not None
+            self._running = Running(self.storage, self.study, self.number, self.pruner)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.storage is None or trainer.sanity_checking:
+            return
+        behind = self._running is not None and self._is_behind(trainer)
+        if trainer.strategy.broadcast(behind):
+            raise Pruned(f"others had a better {self.monitor} by epoch {trainer.current_epoch + 1}")
+
+    def _is_behind(self, trainer: Trainer) -> bool:
+        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        epochs = trainer.current_epoch + 1  # what it has cost, as Hyperband wants to know it
+        if not math.isfinite(value) or epochs <= self._reported:
+            return False
+        self._reported = epochs
+        return self._running.is_behind(value, epochs)

@@ -1,0 +1,112 @@
+"""A trial reports to its study from the job, and gives up when it is behind."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from seqfuse.callbacks.pruning import Pruning
+from seqfuse.plain.errors import InputError, Pruned
+from seqfuse.sweeps.storage import open_storage
+from seqfuse.train import train
+from tests.conftest import TINY, Compose
+from tests.test_cli import run_python
+
+
+def trainer(epoch: int, value: float) -> Any:
+    return SimpleNamespace(
+        current_epoch=epoch,
+        callback_metrics={"val/loss": torch.tensor(value)},
+        is_global_zero=True,
+        sanity_checking=False,
+        strategy=SimpleNamespace(broadcast=lambda one: one),
+    )
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> optuna.Study:
+    """Three completed trials that reached 0.5 after their first epoch, and one that runs."""
+    storage = open_storage(str(tmp_path / "study.journal"))
+    found = optuna.create_study(study_name="mine", storage=storage)
+    for _ in range(3):
+        trial = found.ask()
+        for step in (1, 2, 3):
+            trial.report(0.5, step)
+        found.tell(trial, 0.5)
+    found.ask()
+    return found
+
+
+def pruning(tmp_path: Path, **changes: Any) -> Pruning:
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=2)
+    trial = {"study": "mine", "number": 3, "pruner": pruner, **changes}
+    return Pruning("val/loss", str(tmp_path / "study.journal"), **trial)
+
+
+def test_a_trial_that_is_behind_ends(tmp_path: Path, study: optuna.Study) -> None:
+    callback = pruning(tmp_path)
+    callback.on_fit_start(trainer(0, 0.0), None)  # type: ignore[arg-type]
+    callback.on_validation_end(trainer(0, 0.9), None)  # type: ignore[arg-type]
+    callback.on_validation_end(trainer(1, 0.4), None)  # type: ignore[arg-type]
+    callback.on_validation_end(trainer(1, 0.8), None)  # type: ignore[arg-type]
+    callback.on_validation_end(trainer(2, float("nan")), None)  # type: ignore[arg-type]
+    assert study.trials[3].intermediate_values == pytest.approx({1: 0.9, 2: 0.4})
+
+
+def test_the_error_says_when(tmp_path: Path, study: optuna.Study) -> None:
+    callback = pruning(tmp_path)
+    callback.on_fit_start(trainer(0, 0.0), None)  # type: ignore[arg-type]
+    callback.on_validation_end(trainer(0, 0.9), None)  # type: ignore[arg-type]
+    with pytest.raises(Pruned, match="others had a better val/loss by epoch 2"):
+        callback.on_validation_end(trainer(1, 0.8), None)  # type: ignore[arg-type]
+
+
+def test_a_study_that_is_not_there(tmp_path: Path, study: optuna.Study) -> None:
+    with pytest.raises(InputError, match="there is no trial 3 of study 'other'"):
+        pruning(tmp_path, study="other").on_fit_start(trainer(0, 0.0), None)  # type: ignore[arg-type]
+
+
+def trial_of(tmp_path: Path, pruner: str) -> list[str]:
+    return [
+        f"trial.storage={tmp_path / 'study.journal'}",
+        "trial.study=mine",
+        "trial.number=3",
+        f"trial.pruner={{_target_:optuna.pruners.{pruner}}}",
+    ]
+
+
+def test_a_run_is_pruned(tmp_path: Path, study: optuna.Study, tiny: Compose) -> None:
+    words = [*trial_of(tmp_path, "MedianPruner"), "optimizer.lr=0"]
+    words[3] = words[3].replace("}", ",n_startup_trials:2}")
+    with pytest.raises(Pruned, match="by epoch 1"):
+        train(tiny(*words), tmp_path / "run")
+    [value] = study.trials[3].intermediate_values.values()
+    assert 0.5 < value < 1
+
+
+def test_what_a_run_keeps_reports_to_no_study(
+    tmp_path: Path, study: optuna.Study, tiny: Compose
+) -> None:
+    metrics = train(tiny(*trial_of(tmp_path, "NopPruner")), tmp_path / "run")
+    values = study.trials[3].intermediate_values
+    assert list(values) == [1, 2]
+    assert values[2] == metrics["val/loss"]
+    for path in ("config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert b"study.journal" not in (tmp_path / "run" / path).read_bytes(), path
+    assert "storage: null" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_a_plain_run_imports_no_optuna(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.argv = ["seqfuse-train", *{TINY!r}, "trainer.max_epochs=1"]
+from seqfuse.train import main
+main()
+print("imported", sorted({{"optuna", "sqlalchemy"}} & set(sys.modules)))
+"""
+    done = run_python(code, tmp_path)
+    assert "imported []" in done.stdout, done.stderr
