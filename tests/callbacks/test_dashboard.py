@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seqfuse.callbacks.plots import Example, attention, confusion_matrix, reliability
+from seqfuse.sweeps.outcome import Outcome
 from seqfuse.train import train
 from tests.conftest import Compose
 
@@ -76,3 +78,20 @@ def test_attention_has_a_panel_per_example() -> None:
     visible = [axes for axes in figure.axes if axes.get_visible() and axes.images]
     assert [axes.get_title() for axes in visible] == ["0", "1", "2", "3"]
     assert len(visible[0].lines) == 3
+
+
+def test_in_a_sweep_the_tab_has_what_was_given(tiny: Compose, tmp_path: Path) -> None:
+    words = ["model=base", "optimizer.lr=0.01", "trial.number=3"]
+    Outcome("killed", {}).write(tmp_path, overrides=words)
+    train(tiny("callbacks.figures=null", "test=false", "optimizer.lr=0.01"), tmp_path)
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    plugin = accumulator.summary_metadata
+    start = plugin["_hparams_/session_start_info"].plugin_data.content
+    knobs = HParamsPluginData.FromString(start).session_start_info.hparams
+    assert set(knobs) == {"model", "optimizer/lr", "status"}
+    assert knobs["optimizer/lr"].number_value == 0.01
+    assert knobs["status"].string_value == "completed"
+    experiment = plugin["_hparams_/experiment"].plugin_data.content
+    names = HParamsPluginData.FromString(experiment).experiment.metric_infos
+    assert [one.name.tag for one in names] == ["best/val/loss"]
+    assert len(accumulator.Scalars("best/val/loss")) == 1

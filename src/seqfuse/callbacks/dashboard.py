@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from seqfuse.callbacks.best import best
-from seqfuse.sweeps.outcome import of_error
+from seqfuse.sweeps.outcome import of_error, settings_of
 
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
 WIRING = ("data/module", "data/root", "data/class_counts", "task/metrics", "task/loss/class_counts")
@@ -51,7 +51,8 @@ class Dashboard(Callback):
         self._write_hparams(trainer, pl_module, _status(exception))
 
     def _write_hparams(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
-        knobs = {**flat(_config(pl_module)), "status": status}
+        given = settings_of(Path(trainer.default_root_dir))  # in a sweep, what may vary
+        knobs = {**(_numbers(given) or flat(_config(pl_module))), "status": status}
         metrics = _names(_config(pl_module))
         for writer in writers(trainer):
             for name, value in best(trainer).items():
@@ -68,6 +69,18 @@ def _names(config: dict[str, Any]) -> list[str]:
     task = config.get("task", {})
     tested = ["loss", *task.get("metrics", {})] if config.get("test", True) else []
     return [f"best/{task.get('monitor')}", *(f"test/{name}" for name in tested)]
+
+
+def _numbers(given: dict[str, str]) -> dict[str, str | float]:
+    """What can be read as a number, so that it has an axis of its own."""
+    return {key.replace(".", "/"): _number(value) for key, value in given.items()}
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _status(error: BaseException) -> str:

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from seqfuse.sweeps.outcome import FILE
+from seqfuse.sweeps.outcome import settings as settings_from
 
 SEED = "seed"
-NOT_SWEPT = ("trial.", "hydra.")
-"""Overrides that a sweeper adds for itself."""
 
 
 class Jobs(NamedTuple):
@@ -40,18 +39,13 @@ def read(sweep: Path) -> Jobs:
     """What the jobs left in their folders, in order."""
     found = [json.loads(path.read_text()) for path in sweep.glob(f"*/{FILE}")]
     found.sort(key=lambda job: job["job"])
-    settings = pd.DataFrame([_settings(job["overrides"]) for job in found])
+    settings = pd.DataFrame([settings_from(job["overrides"]) for job in found])
     varied = [str(key) for key in settings if settings[key].nunique(dropna=False) > 1]
     metrics = pd.DataFrame([job["metrics"] for job in found])
     facts = pd.DataFrame([{key: job[key] for key in ("job", "status", "reason")} for job in found])
     names = sorted(map(str, metrics), key=lambda name: (not name.startswith("best/"), name))
     mode = next((job["mode"] for job in found if job["mode"]), "max")
     return Jobs(pd.concat([facts, settings[varied], metrics], axis=1), varied, names, mode)
-
-
-def _settings(overrides: list[str]) -> dict[str, str]:
-    pairs = [override.lstrip("+").partition("=") for override in overrides]
-    return {key: value for key, _, value in pairs if not key.startswith(NOT_SWEPT)}
 
 
 def groups(jobs: Jobs) -> Jobs:

@@ -2,12 +2,15 @@
 
 import json
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqfuse.plain.errors import Diverged, InputError, Pruned
 
 FILE = "outcome.json"
+NOT_SWEPT = ("trial.", "hydra.")
+"""Overrides that a sweeper adds for itself."""
 STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned", "killed")
 
 
@@ -70,3 +73,15 @@ def keep_trace(error: Exception, folder: Path) -> None:
     if not isinstance(error, (InputError, Pruned)):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+
+
+def settings(overrides: Iterable[str]) -> dict[str, str]:
+    """What a job was given by key, without what a sweeper adds for itself."""
+    pairs = [override.lstrip("+").partition("=") for override in overrides]
+    return {key: value for key, _, value in pairs if not key.startswith(NOT_SWEPT)}
+
+
+def settings_of(folder: Path) -> dict[str, str]:
+    """The same of the job that has this folder; nothing where it is no job of a sweep."""
+    path = folder / FILE
+    return settings(json.loads(path.read_text())["overrides"]) if path.is_file() else {}
