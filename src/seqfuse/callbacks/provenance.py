@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.callbacks.best import metrics
+from seqfuse.plain import files
 
 PACKAGES = (
     "seqfuse",
@@ -62,7 +63,9 @@ class Provenance(Callback):
             "steps": trainer.global_step,
             "fit_seconds": round(time.perf_counter() - self._start, 3),
         }
-        self._add(trainer, {**metrics(trainer), **facts})
+        if trainer.is_global_zero:  # what an earlier, shorter run measured no longer holds
+            path = Path(trainer.default_root_dir) / "metrics.json"
+            _write(path, {**metrics(trainer), **facts})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._add(trainer, metrics(trainer))
@@ -95,10 +98,6 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "changed_files": len(changed.splitlines())}
 
 
-def _metrics(trainer: Trainer) -> dict[str, float]:
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
 def _device(trainer: Trainer) -> str:
     device = trainer.strategy.root_device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -112,4 +111,4 @@ def _version(package: str) -> str | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    files.write(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,39 @@
+"""Files that are whole or not there, whatever ends the process or fills the disk."""
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Replaces a file by new content in one step.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still whole.
+    """
+    beside = write_beside(path, content)
+    os.replace(beside, path)
+
+
+def write_beside(path: Path, content: bytes | str) -> Path:
+    """Writes content onto the disk under another name in the same folder.
+
+    The name is always the same, so what a killed process leaves behind is written over.
+
+    Returns:
+        where it lies, to be moved to `path`.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    beside = path.with_name(f"{path.name}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
+    return beside
