@@ -1,5 +1,6 @@
 """Windows read from disk: an array and Parquet give the same, and no more is read than needed."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,32 @@ def test_few_row_groups_stay_in_memory(tmp_path: Path) -> None:
     for first in range(0, N - 20, 7):
         np.testing.assert_array_equal(found[first : first + 20][:, 0], np.arange(first, first + 20))
         assert len(found._kept) <= 3
+
+
+def test_rows_are_handed_to_processes_that_load(path: Path) -> None:
+    """Nothing of the file travels, and nothing that is open."""
+    windows = mapped(path, targets=[1], covariates=[0], scaling="channel").tensors("train")
+    windows.__getitems__([0, 300])  # row groups that are in memory stay here
+    content = pickle.dumps(windows)
+    assert len(content) < 4000
+    before, after = (one.__getitems__([5, 400]) for one in (windows, pickle.loads(content)))
+    np.testing.assert_array_equal(before.x, after.x)
+    np.testing.assert_array_equal(before.y, after.y)
+
+
+@pytest.mark.slow
+def test_spawned_processes_load_the_same(path: Path) -> None:
+    """As workers start on macOS and Windows."""
+    batches = []
+    for workers in (0, 2):
+        data = DataModule(mapped(path), batch_size=50, num_workers=workers)
+        data.setup("fit")
+        loader = data.train_dataloader()
+        if workers:
+            loader.multiprocessing_context = "spawn"
+        batches.append([batch.index.tolist() for batch in loader])
+        del loader
+    assert batches[0] == batches[1]
 
 
 @pytest.mark.parametrize(("size", "chunk", "mix"), [(1000, 64, 4), (1000, 64, 100), (7, 64, 1)])

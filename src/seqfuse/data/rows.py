@@ -79,6 +79,11 @@ class ArrayRows:
         self.columns = _chosen(path, names, wanted)
         self._chosen = [names.index(name) for name in self.columns]
         self._all = self._chosen == list(range(len(names)))
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that loads opens the file itself: a mapped array would be copied whole."""
+        return type(self), (self._path, self.columns)
 
     @staticmethod
     def _advise(array: np.ndarray) -> None:
@@ -127,6 +132,11 @@ class GroupRows:
         self._kind = np.result_type(*kinds)
         self._keep = max(2, math.ceil(2 * pool / max(group, 1e-3)))
         self._kept: OrderedDict[int, Floats] = OrderedDict()
+        self._pool = pool
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that loads opens the file itself: an open one cannot be handed over."""
+        return type(self), (self.path, self.columns, self._pool)
 
     def __getitem__(self, rows: slice) -> Floats:
         first, last, _ = rows.indices(self.size)
