@@ -14,10 +14,11 @@ from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse import checkpoint
+from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.module import DataModule
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
-from seqfuse.settings import check_trainer, precision, validates
+from seqfuse.settings import check_trainer, keep_workspace, precision, validates
 from seqfuse.sizes import ANY_SIZES, fill
 from seqfuse.tasks.base import Task
 
@@ -26,7 +27,6 @@ OURS = ("monitor", "mode", "quantiles")
 """Knobs of a task that others read."""
 MOMENTS = {
     "checkpoint": "save_on_train_epoch_end",
-    "last_checkpoint": "save_on_train_epoch_end",
     "early_stopping": "check_on_train_epoch_end",
 }
 
@@ -157,13 +157,15 @@ def build_trainer(config: Config) -> Trainer:
         if name in callbacks:
             callbacks[name][moment] = not validates(config)
     node["enable_checkpointing"] = bool({"checkpoint", "last_checkpoint"} & set(callbacks))
-    return make(
-        node,
-        "trainer",
-        callbacks=[make(v, f"callbacks.{k}") for k, v in callbacks.items()],
-        logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
-        default_root_dir=config["paths"]["run"],
-    )
+    with keep_workspace():
+        return make(
+            node,
+            "trainer",
+            plugins=WholeFiles(),
+            callbacks=[make(v, f"callbacks.{k}") for k, v in callbacks.items()],
+            logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
+            default_root_dir=config["paths"]["run"],
+        )
 
 
 def compile_net(task: Task) -> None:

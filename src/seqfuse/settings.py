@@ -3,7 +3,9 @@
 Monitors are checked before a search, too, so torch is imported only where a device is asked for.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from seqfuse.plain.errors import InputError
@@ -62,3 +64,13 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
     if monitor not in names:
         why = "" if validates(config) else ", as there is no validation"
         raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
+
+
+@contextmanager
+def keep_workspace() -> Iterator[None]:
+    """Keeps the user's own CUBLAS_WORKSPACE_CONFIG, which Lightning would write over."""
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    before = os.environ.get(name)
+    yield
+    if before is not None:
+        os.environ[name] = before

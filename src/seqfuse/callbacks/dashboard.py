@@ -1,15 +1,11 @@
 """What TensorBoard and metrics.csv get beside the metrics."""
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -110,22 +106,3 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str | float | bo
 
 def _config(pl_module: LightningModule) -> dict[str, Any]:
     return getattr(pl_module, "record", {}).get("config", {})
-
-
-class CsvLogger(CSVLogger):
-    """Lightning's CSV logger; a resumed run adds to its file instead of deleting it."""
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
-        if self._experiment is None:
-            self._experiment = _Appending(log_dir=self.log_dir)
-        return self._experiment  # type: ignore[return-value]
-
-
-class _Appending(ExperimentWriter):
-    def _check_log_dir_exists(self) -> None:
-        path = Path(self.metrics_file_path)
-        if path.is_file():
-            with path.open(newline="") as file:
-                self.metrics_keys = next(csv.reader(file), [])

@@ -1,16 +1,15 @@
-"""Callbacks that end a run early without losing it."""
+"""Callbacks that keep a run's numbers sound."""
 
 import math
-import os
-import signal
-from types import FrameType
+import random
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seqfuse.plain.errors import Diverged, Interrupted
+from seqfuse.plain.errors import Diverged
 
 SKIPS = 20
 """Steps in a row after which a scale that began at 2**16, halved each time, is below 1."""
@@ -64,94 +63,37 @@ def _scaler(trainer: Trainer) -> Any:
     return getattr(trainer.precision_plugin, "scaler", None)
 
 
-class InterruptGuard(Callback):
-    """Leaves a `last.ckpt` to resume from when Ctrl-C, SIGTERM or `max_steps` end a run.
+class RandomState(Callback):
+    """Keeps the random states of torch, numpy and Python in the checkpoint.
 
-    In the middle of an epoch it saves after the step in which the signal came. At the end of
-    one it waits until validation and the schedule are through, and saves only what the
-    checkpoint callbacks have not saved. A second Ctrl-C stops at once.
+    A resumed run takes them over before its first batch is fetched, because a data set may
+    draw, too.
     """
 
     def __init__(self) -> None:
-        self.received: int | None = None
-        self.saved_at = -1
-        self._before: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.received = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._remember)
-            except ValueError:  # not in the main thread, so no signal comes here
-                return
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.received is not None and not trainer.is_last_batch:
-            self._save_and_stop(trainer)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.received is not None:
-            self._save_and_stop(trainer)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._restore()
-        if self.received is not None:
-            self._save_and_stop(trainer)
-        if trainer.checkpoint_callbacks:
-            self._save(trainer)
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        self.saved_at = trainer.global_step
-
-    def _save(self, trainer: Trainer) -> None:
-        if self.saved_at != trainer.global_step:
-            trainer.save_checkpoint(f"{trainer.default_root_dir}/checkpoints/last.ckpt")
-
-    def _save_and_stop(self, trainer: Trainer) -> None:
-        self._save(trainer)
-        assert self.received is not None
-        raise Interrupted(self.received, os.path.relpath(trainer.default_root_dir))
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        while self._before:
-            number, handler = self._before.popitem()
-            signal.signal(number, handler)
-
-
-class RandomState(Callback):
-    """Keeps torch's random state in the checkpoint, so that a resumed run goes on with it."""
-
-    def __init__(self) -> None:
-        self._pending: list[Tensor] = []
+        self._pending: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
         states = [torch.get_rng_state()]
         if torch.cuda.is_available():
             states += torch.cuda.get_rng_state_all()
-        return {"states": states}
+        kind, keys, *rest = np.random.get_state()
+        # As a tensor: a checkpoint is read without running code, and so without arrays.
+        numpy = [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest]
+        return {"states": states, "numpy": numpy, "python": random.getstate()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._pending = state_dict["states"]
+        self._pending = state_dict
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self._pending:
             return
-        torch.set_rng_state(self._pending[0].cpu())
-        for device, state in enumerate(self._pending[1 : 1 + torch.cuda.device_count()]):
+        states = self._pending["states"]
+        torch.set_rng_state(states[0].cpu())
+        for device, state in enumerate(states[1 : 1 + torch.cuda.device_count()]):
             torch.cuda.set_rng_state(state.cpu(), device)
-        self._pending = []
+        kind, keys, *rest = self._pending["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+        version, numbers, gauss = self._pending["python"]
+        random.setstate((version, tuple(numbers), gauss))
+        self._pending = {}

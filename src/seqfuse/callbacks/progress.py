@@ -38,7 +38,7 @@ class RunBar(ProgressBar):
             trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else float("inf")
         )
         total = epochs * trainer.num_training_batches
-        self._open(total, trainer.current_epoch * int(trainer.num_training_batches), "train")
+        self._open(total, trainer.fit_loop.total_batch_idx + 1, "train")
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         if self._bar is not None:

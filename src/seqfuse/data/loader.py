@@ -3,11 +3,24 @@
 from collections.abc import Iterator
 from itertools import islice
 from time import perf_counter
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from seqfuse.shapes import Batch
+
+
+class Batches(BatchSampler):
+    """Batches of an epoch; those that a resumed run has seen are passed over, not read."""
+
+    skip = 0
+    """Batches to leave out, once."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # Not before the first batch is asked for: a loader with workers calls `iter` twice.
+        skip, self.skip = self.skip, 0
+        yield from islice(super().__iter__(), skip, None)
 
 
 class Loader(DataLoader[Batch]):
@@ -24,7 +37,9 @@ class Loader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._done, self._skip = self._skip, 0
-        batches = islice(super().__iter__(), self._done, None)
+        order: Any = self.batch_sampler
+        order.skip = self._done
+        batches = super().__iter__()
         while True:
             start = perf_counter()
             batch = next(batches, None)

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
-from seqfuse.data.loader import ChunkShuffle, EpochShuffle, Loader
+from seqfuse.data.loader import Batches, ChunkShuffle, EpochShuffle, Loader
 from seqfuse.plain.errors import InputError
 from seqfuse.shapes import Batch
 
@@ -148,7 +148,7 @@ class DataModule(LightningDataModule):
     def _loader(self, split: str, order: Sampler[int]) -> Loader:
         return Loader(
             self.tensors(split),
-            batch_sampler=BatchSampler(order, int(self.batch_size), drop_last=False),
+            batch_sampler=Batches(order, int(self.batch_size), drop_last=False),
             collate_fn=_pass,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

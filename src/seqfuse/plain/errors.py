@@ -15,15 +15,23 @@ class Pruned(Exception):
     """A search gave up on the run, because others did better by then."""
 
 
+class Finished(InputError):
+    """There is nothing left to do for a run; no failure where nobody asked for more."""
+
+    exit_code = 1
+
+
 class Interrupted(Exception):
     """The run was asked to stop and has saved its state.
 
     Args:
         number: of the signal.
         run: folder to resume from.
+        note: what else happened.
     """
 
-    def __init__(self, number: int, run: str):
+    def __init__(self, number: int, run: str, note: str = ""):
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}; go on with: seqfuse-train resume={run}")
+        text = f"stopped by {name}; go on with: seqfuse-train resume={run}"
+        super().__init__(f"{text}; {note}" if note else text)
         self.exit_code = 128 + number

@@ -103,6 +103,10 @@ class Task(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self._step(batch, "test")
 
+    def on_train_start(self) -> None:
+        # Of a run that goes on: what validation found is known, as if it had never stopped.
+        self.trainer.callback_metrics.update(self._logged)
+
     # Once per epoch: `self.log` in every step would cost more than a small net's step.
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
