@@ -108,6 +108,7 @@ def _checked(command: Command, config: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         check_types(config)
+        _prepare_torch(config)
         return command(config, folder)
     except InputError:
         _remove_if_empty(folder)
@@ -141,45 +142,17 @@ def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict
     return outcome._asdict()
 
 
+def _prepare_torch(config: DictConfig) -> None:
+    """CUDA reads this when it starts; without it some sums come out in another order each time."""
+    if OmegaConf.select(config, "trainer.deterministic"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def _remove_if_empty(folder: Path) -> None:
     """A run that never began leaves no folder; where the user stands is none of its own."""
     for empty in (folder, folder.parent):
         if empty.is_dir() and not any(empty.iterdir()) and not empty.samefile(Path.cwd()):
             empty.rmdir()
-
-
-def resume_run() -> None:
-    """Turns `resume=<run folder|latest>` into that run's own config and folder."""
-    given = [word for word in sys.argv[1:] if word.startswith("resume=")]
-    if not given or given[-1] == "resume=null":
-        return
-    if {"-m", "--multirun"} & set(sys.argv):
-        raise InputError("resume goes on with one run: leave out -m")
-    logs = [word[11:] for word in sys.argv[1:] if word.startswith("paths.logs=")]
-    folder = _find_run(given[-1][7:].strip("'\""), Path(logs[-1] if logs else "logs"))
-    rest = [word for word in sys.argv[1:] if word not in given]
-    run = str(folder.resolve()).replace("'", "\\'")
-    options = ["--config-dir", str(folder), "--config-name", "config"]
-    sys.argv[1:] = [
-        *options,
-        *rest,
-        f"hydra.run.dir='{run}'",
-        f"resume='{run}/checkpoints/last.ckpt'",
-    ]
-
-
-def _find_run(name: str, logs: Path) -> Path:
-    if name == "latest":
-        found = sorted(logs.glob("**/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise InputError(f"resume=latest: no run in {logs} has a checkpoint")
-        return found[-1].parents[1]
-    if Path(name).is_file():
-        raise InputError(f"resume={name}: name the run folder, such as {Path(name).parents[1]}")
-    for needed in ("config.yaml", "checkpoints/last.ckpt"):
-        if not (Path(name) / needed).is_file():
-            raise InputError(f"resume={name}: no run folder, it has no {needed}")
-    return Path(name)
 
 
 def offer_recipe() -> None:

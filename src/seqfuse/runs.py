@@ -12,9 +12,10 @@ import yaml
 from lightning.pytorch import Trainer, seed_everything
 from omegaconf import DictConfig
 
-from seqfuse import build, checkpoint
+from seqfuse import build
 from seqfuse.callbacks.throughput import Throughput
 from seqfuse.data.module import DataModule
+from seqfuse.plain import files
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
 
@@ -75,19 +76,8 @@ def write_config(recipe: DictConfig, run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     content = {"defaults": [{"hydra": "default"}, "_self_"], **build.unresolved(recipe)}
     content["paths"] = {**content["paths"], "run": None}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    (run / "config.yaml").write_text(text)
-
-
-def check_resumed(config: build.Config) -> None:
-    """Checks that the checkpoint to resume from can be read and has the same net.
-
-    Raises:
-        InputError: it is broken, or the command line changes the net.
-    """
-    before = checkpoint.read(config["resume"])["config"]
-    if before["model"] != config["model"]:
-        raise InputError("resume goes on with the same net: leave out model.* and data.*")
+    content["resume"] = None
+    files.write(run / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def announce(task: Task, data: DataModule, trainer: Trainer) -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse import cli
+from seqfuse import cli, resume, slurm
 
 
 def main() -> None:
     """The command; `seqfuse-train --help` explains it."""
-    cli.run(train, "train", __doc__ or "", cli.resume_run)
+    cli.run(train, "train", __doc__ or "", resume.find_run)
 
 
 def train(recipe: DictConfig, run: Path) -> dict[str, float]:
@@ -43,6 +43,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.tuning.tune import tune
 
     recipe = runs.prepare(recipe, run)
+    resume.in_folder(recipe)
     build.rehearse(recipe)
     config = build.resolve(recipe)
     runs.seed(config)
@@ -56,10 +57,12 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:
         build.compile_net(task)
-    runs.check_resumed(config) if config["resume"] else runs.write_config(recipe, run)
+    stopped_at = resume.checkpoint_of(config)
+    runs.write_config(recipe, run)
+    slurm.note(run)
     skip_idle_hooks(trainer, task)
     runs.announce(task, data, trainer)
-    trainer.fit(task, datamodule=data, ckpt_path=config["resume"], weights_only=True)
+    trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
     metrics = best.metrics(trainer)
     if config["test"]:
         if path := runs.best_checkpoint(trainer):
