@@ -1,5 +1,6 @@
 """What TensorBoard and metrics.csv get beside the metrics."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
