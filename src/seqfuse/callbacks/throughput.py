@@ -30,7 +30,11 @@ class Throughput(Callback):
         self._start: float | None = None
         self._before = (0, 0.0)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_last_batch:  # goes on in an epoch, of which it sees the rest
+            self.on_train_epoch_start(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: LightningModule) -> None:
         self._before = _counts(trainer)
         self._start = time.perf_counter()
 
