@@ -92,11 +92,21 @@ def _keeps(run: Path) -> bool:
     return bool(callbacks.get("last_checkpoint"))
 
 
-def in_folder(recipe: "DictConfig") -> None:
-    """Lets a job of a sweep that Slurm put back into the queue go on in its folder."""
+def in_folder(recipe: "DictConfig") -> "DictConfig":
+    """Lets a job of a sweep that Slurm put back into the queue go on in its folder.
+
+    Returns:
+        the recipe that the job wrote there, with what it had found; or else the one given.
+    """
     run = Path(str(recipe.paths.run))
-    if not recipe.resume and slurm.restarted() and _any_checkpoint(run):
-        recipe.resume = str(run / LAST)
+    if recipe.resume or not slurm.restarted() or not _any_checkpoint(run):
+        return recipe
+    from omegaconf import OmegaConf
+
+    kept: Any = OmegaConf.load(run / "config.yaml")
+    kept.pop("defaults")
+    kept.paths.run, kept.resume = recipe.paths.run, str(run / LAST)
+    return kept
 
 
 def checkpoint_of(config: dict[str, Any]) -> Path | None:

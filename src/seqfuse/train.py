@@ -43,7 +43,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.tuning.tune import tune
 
     recipe = runs.prepare(recipe, run)
-    resume.in_folder(recipe)
+    recipe = resume.in_folder(recipe)
     build.rehearse(recipe)
     config = build.resolve(recipe)
     runs.seed(config)

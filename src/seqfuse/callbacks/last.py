@@ -69,13 +69,14 @@ class LastCheckpoint(Checkpoint):
 
     def _handlers(self) -> dict[int, Any]:
         if not slurm.in_submitit():
-            wanted = [signal.SIGINT, signal.SIGTERM, _requeue_signal()]
-            return {number: self._remember for number in wanted if number is not None}
+            asked: list[int | None] = [signal.SIGINT, signal.SIGTERM, _requeue_signal()]
+            return {number: self._remember for number in asked if number is not None}
         own = getattr(signal, "SIG" + os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2"), None)
-        waits = own is not None and callable(signal.getsignal(own))
         # It leaves SIGTERM alone, because Slurm sends that along with its own signal.
         known: dict[int, Any] = {signal.SIGINT: self._remember, signal.SIGTERM: _ignore}
-        return known | ({own: self._remember} if waits else {})
+        if own is not None and callable(signal.getsignal(own)):
+            known[own] = self._remember
+        return known
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
