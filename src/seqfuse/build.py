@@ -168,11 +168,6 @@ def build_trainer(config: Config) -> Trainer:
         )
 
 
-def compile_net(task: Task) -> None:
-    """Compiles the net in place: parameter names, and so checkpoints, stay as they are."""
-    task.net.compile(dynamic=True)
-
-
 def load(
     path: str | Path, trust: Sequence[str] = (), recipe: DictConfig | None = None
 ) -> tuple[Task, DataModule, Config]:

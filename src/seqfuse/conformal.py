@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqfuse.losses import check_quantiles
+from seqfuse.ranks import talk
 
 
 class Conformal(nn.Module):
@@ -54,10 +55,12 @@ class Conformal(nn.Module):
 
     def fit(self) -> None:
         """Sets the margins from what was remembered, if anything was."""
-        if not self._scores:
+        scores = [one for ranks in talk.gather(self._scores) for one in ranks]
+        self._scores = []
+        if not scores:
             return
-        scores, self._scores = torch.cat(self._scores), []
-        margins = [_margin(scores[..., i], level) for i, level in enumerate(self.levels)]
+        all_scores = torch.cat(scores)
+        margins = [_margin(all_scores[..., i], level) for i, level in enumerate(self.levels)]
         self.margins.copy_(torch.stack(margins))
 
     def _ends(self, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,8 @@
-"""Losses: functions of a prediction and its target."""
+"""Losses: functions of a prediction and its target.
+
+`items` says what the mean is over, so that shares of a batch can be put together: series, their
+weights, or observed targets. A loss without it is taken to be a mean over series.
+"""
 
 from collections.abc import Sequence
 
@@ -41,8 +45,21 @@ class CrossEntropy(nn.Module):
     def forward(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         return F.cross_entropy(prediction, y, self.weight, label_smoothing=self.label_smoothing)
 
+    def items(self, y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        """The sum of the weights of the series."""
+        weights = torch.ones(len(y), device=y.device) if self.weight is None else self.weight[y]
+        return weights.sum()
 
-class Pinball(nn.Module):
+
+class ObservedLoss(nn.Module):
+    """A mean over observed targets."""
+
+    def items(self, y: Float[Tensor, "b h k"]) -> Float[Tensor, ""]:
+        """The number of observed targets."""
+        return (~y.isnan()).sum().to(y.dtype)
+
+
+class Pinball(ObservedLoss):
     """Pinball loss (Koenker & Bassett 1978), the mean over quantiles and observed targets.
 
     Args:
@@ -74,7 +91,7 @@ class Pinball(nn.Module):
         return _mean(loss @ self.weights, observed)
 
 
-class AbsoluteError(nn.Module):
+class AbsoluteError(ObservedLoss):
     """The mean absolute error of the middle output, over observed targets."""
 
     def forward(
@@ -84,7 +101,7 @@ class AbsoluteError(nn.Module):
         return _mean(error.squeeze(-1).abs(), observed)
 
 
-class SquaredError(nn.Module):
+class SquaredError(ObservedLoss):
     """The mean squared error of the middle output, over observed targets."""
 
     def forward(

@@ -25,12 +25,14 @@ class AnomalyFigures(Figures):
     def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
         """Nothing."""
 
+    def merge(self) -> None:
+        """Nothing: every rank has all scores."""
+
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Too early: the task scores at this moment."""
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if trainer.is_global_zero:
-            self.keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
+        self.keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
 
     def draw(self, trainer: Trainer) -> dict[str, Figure]:
         task: Any = trainer.lightning_module

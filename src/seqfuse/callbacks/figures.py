@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqfuse.callbacks.dashboard import writers
 from seqfuse.callbacks.plots import Example, attention, confusion_matrix, pixels, reliability
+from seqfuse.ranks import talk
 from seqfuse.shapes import Batch
 
 
@@ -44,6 +45,10 @@ class Figures(Callback):
         """The figures, by name; none if nothing was collected."""
         raise NotImplementedError
 
+    def merge(self) -> None:
+        """Puts together what the ranks have collected; each of them calls it."""
+        raise NotImplementedError
+
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.clear()
 
@@ -59,7 +64,8 @@ class Figures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._due(trainer) and outputs is not None:  # none where it calibrates
+        # There are none where it calibrates, and where a batch has no item for this rank.
+        if self._due(trainer) and outputs is not None and len(batch.y):
             self.collect(trainer, outputs, batch)
 
     def on_test_batch_end(
@@ -71,7 +77,7 @@ class Figures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.is_global_zero:
+        if len(batch.y):
             self.collect(trainer, outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -79,17 +85,18 @@ class Figures(Callback):
             self.keep(trainer, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
-            self.keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
+        self.keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
 
     def _due(self, trainer: Trainer) -> bool:
-        if trainer.sanity_checking or not trainer.is_global_zero or not self.every_n_epochs:
+        if trainer.sanity_checking or not self.every_n_epochs:
             return False
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
     def keep(self, trainer: Trainer, stage: str) -> None:
-        for name, figure in self.draw(trainer).items():
-            _keep(trainer, figure, stage, name)
+        self.merge()
+        if trainer.is_global_zero:
+            for name, figure in self.draw(trainer).items():
+                _keep(trainer, figure, stage, name)
         self.clear()
 
 
@@ -112,6 +119,15 @@ class ClassFigures(Figures):
                 weights = spread(outputs["weights"][i], steps, trainer)
                 guess = int(probabilities[i].argmax())
                 self._examples[label] = (signal, weights, guess, int(batch.index[i]))
+
+    def merge(self) -> None:
+        parts = talk.gather((self._truth, self._probabilities, self._examples))
+        self._truth = [one for truth, _, _ in parts for one in truth]
+        self._probabilities = [one for _, found, _ in parts for one in found]
+        examples = {}
+        for _, _, others in reversed(parts):
+            examples |= others
+        self._examples = dict(sorted(examples.items())[: self.max_panels])
 
     def draw(self, trainer: Trainer) -> dict[str, Figure]:
         if not self._truth:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from seqfuse.plain.errors import Diverged
+from seqfuse.ranks import talk
 
 SKIPS = 20
 """Steps in a row after which a scale that began at 2**16, halved each time, is below 1."""
@@ -80,10 +81,14 @@ class RandomState(Callback):
         kind, keys, *rest = np.random.get_state()
         # As a tensor: a checkpoint is read without running code, and so without arrays.
         numpy = [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest]
-        return {"states": states, "numpy": numpy, "python": random.getstate()}
+        mine = {"states": states, "numpy": numpy, "python": random.getstate()}
+        first, *others = talk.gather(mine)
+        return {**first, "ranks": others}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._pending = state_dict
+        saved = [state_dict, *state_dict.get("ranks", ())]
+        if talk.rank() < len(saved):  # else it was saved by fewer ranks
+            self._pending = saved[talk.rank()]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self._pending:

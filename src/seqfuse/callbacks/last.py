@@ -132,10 +132,9 @@ class LastCheckpoint(Checkpoint):
             epoch["ready"] = epoch["started"]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._restore()
         self._save(trainer)
-        if self.received is not None:
-            self._stop(trainer)
+        self._act(trainer, NOTHING if self.received is None else STOP)
+        self._restore()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

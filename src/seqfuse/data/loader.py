@@ -1,13 +1,14 @@
 """Loaders that can go on in the middle of an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from time import perf_counter
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from seqfuse.ranks import talk
 from seqfuse.shapes import Batch
 
 
@@ -55,6 +56,48 @@ class Loader(DataLoader[Batch]):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._skip = state_dict["done"]
+
+
+class Shares(Sampler[list[int]]):
+    """Of each batch the share of one rank: as many batches on every rank, some perhaps empty."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+        self.sampler = batches.sampler
+        """Whose epoch Lightning sets."""
+        # Known from here on: a process that loads is no rank itself.
+        self.rank, self.ranks = talk.rank(), talk.count()
+
+    @property
+    def skip(self) -> int:
+        """Batches to leave out, once."""
+        return self.batches.skip
+
+    @skip.setter
+    def skip(self, batches: int) -> None:
+        self.batches.skip = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.batches:
+            yield batch[talk.share_of(len(batch), self.rank, self.ranks)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class Sliceable(Dataset[Batch]):
+    """Items of a split, of which none can be asked for, too."""
+
+    def __init__(self, items: Any):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        if indices:
+            return self.items.__getitems__(indices)
+        return Batch(*(part[:0] for part in self.items.__getitems__([0])))
 
 
 class EpochShuffle(Sampler[int]):

@@ -101,6 +101,9 @@ class Mapped:
         self._rows: Rows | None = None
         self._windows: dict[str, RowWindows] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rows": None, "_windows": {}}  # another process opens the file
+
     def rows(self) -> Rows:
         """Those of the file."""
         if self._rows is None:

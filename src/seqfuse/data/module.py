@@ -8,8 +8,16 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
-from seqfuse.data.loader import Batches, ChunkShuffle, EpochShuffle, Loader
+from seqfuse.data.loader import (
+    Batches,
+    ChunkShuffle,
+    EpochShuffle,
+    Loader,
+    Shares,
+    Sliceable,
+)
 from seqfuse.plain.errors import InputError
+from seqfuse.ranks import talk
 from seqfuse.shapes import Batch
 
 
@@ -57,7 +65,8 @@ class DataModule(LightningDataModule):
 
     Args:
         splits: reads, splits, fits and transforms; the test split is opened for testing only.
-        batch_size: items in a batch; `auto` is a tenth of the training items, 8 to 64.
+        batch_size: items in a batch, of all ranks together; `auto` is a tenth of the training
+            items, 8 to 64.
         num_workers: processes that load; 0 loads in the training process.
         seed: of the order in which batches come.
 
@@ -103,6 +112,14 @@ class DataModule(LightningDataModule):
                 f"{self.splits.unit} of {self.splits.origin}: type data.batch_size={items} or less"
             )
 
+    def check_ranks(self, ranks: int) -> None:
+        """Raises InputError if a batch has fewer items than ranks that share it."""
+        if int(self.batch_size) < ranks:
+            raise InputError(
+                f"data.batch_size={self.batch_size} is less than the {ranks} devices that share "
+                f"a batch: type data.batch_size={ranks} or more"
+            )
+
     def tensors(self, split: str) -> Any:
         """`train`, `val` or `test`, transformed by the fitted pipeline."""
         return self.splits.tensors(split)
@@ -133,7 +150,8 @@ class DataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation; before it what prediction intervals are calibrated on, if there is any."""
-        calibrated = getattr(getattr(self.trainer, "model", None), "calibrator", None) is not None
+        task = getattr(self.trainer, "lightning_module", None)  # `model` may be a wrapper
+        calibrated = getattr(task, "calibrator", None) is not None
         if calibrated and getattr(self.splits, "has_calibration", False):
             return [self.loader("calibration"), self.loader("val")]
         return self.loader("val")
@@ -146,9 +164,11 @@ class DataModule(LightningDataModule):
         return self._loader(split, SequentialSampler(self.tensors(split)))
 
     def _loader(self, split: str, order: Sampler[int]) -> Loader:
+        items, batches = self.tensors(split), Batches(order, int(self.batch_size), False)
+        shared = talk.count() > 1
         return Loader(
-            self.tensors(split),
-            batch_sampler=Batches(order, int(self.batch_size), drop_last=False),
+            Sliceable(items) if shared else items,
+            batch_sampler=Shares(batches) if shared else batches,
             collate_fn=_pass,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

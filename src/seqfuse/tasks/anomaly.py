@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from seqfuse.data.recordings import Recording
 from seqfuse.losses import middle
 from seqfuse.plain.errors import InputError
+from seqfuse.ranks import talk
 from seqfuse.scores import Floats, Likelihood, Scored
 from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
@@ -70,13 +71,15 @@ class AnomalyTask(Task):
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         threshold: Any = self.calibrator
-        threshold.errors.add(self.net(batch.x, batch.mask).prediction, batch)
+        if len(batch.y):
+            threshold.errors.add(self.net(batch.x, batch.mask).prediction, batch)
         if is_last:
             threshold.fit(self._recordings())
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         outputs = super().test_step(batch, batch_idx)
-        self._errors.add(outputs["prediction"], batch)
+        if len(batch.y):
+            self._errors.add(outputs["prediction"], batch)
         return outputs
 
     def on_test_epoch_end(self) -> None:
@@ -118,7 +121,7 @@ class Errors:
             per recording, NaN at steps of no window.
         """
         ends = np.cumsum([len(one.values) for one in recordings])
-        errors, starts = np.concatenate(self._errors), np.concatenate(self._starts)
+        errors, starts = self._of_all_ranks()
         merged = scorer.merge(errors, starts, ends[-1])
         # What is normal is told by windows that end with the training part.
         borders = ends - [len(one.values) - one.num_train for one in recordings]
@@ -128,6 +131,14 @@ class Errors:
         trained = np.arange(ends[-1]) < np.repeat(borders, np.diff(ends, prepend=0))
         parts = np.split(np.where(trained, normal, merged), ends[:-1])
         return [scorer.of(one, part) for one, part in zip(recordings, parts, strict=True)]
+
+    def _of_all_ranks(self) -> tuple[Floats, np.ndarray]:
+        """Errors (w h) and starts (w), in the order of time."""
+        parts = talk.gather((self._errors, self._starts))
+        errors = np.concatenate([one for part, _ in parts for one in part])
+        starts = np.concatenate([one for _, part in parts for one in part])
+        order = np.argsort(starts, kind="stable")
+        return errors[order], starts[order]
 
 
 class Threshold(nn.Module):

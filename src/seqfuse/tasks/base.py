@@ -1,9 +1,11 @@
 """The one concrete task: net, loss, metrics, optimizer, scheduler."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -11,6 +13,7 @@ from torchmetrics import Metric, MetricCollection
 
 from seqfuse.metrics import BatchMean
 from seqfuse.plain.errors import InputError
+from seqfuse.ranks import talk
 from seqfuse.shapes import Batch, Output
 
 Scheduler = Callable[[Optimizer, int], dict[str, Any]]
@@ -45,6 +48,7 @@ class Task(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.calibrator = calibrator
+        self.is_compiled = False
         self.record: dict[str, Any] = {}
         """What a checkpoint holds beside the weights (see `seqfuse.checkpoint`)."""
         self._logged: dict[str, Tensor] = {}
@@ -62,18 +66,50 @@ class Task(LightningModule):
             }
         )
 
+    def compile_net(self) -> None:
+        """Compiles the net in place: parameter names, and so checkpoints, stay as they are."""
+        self.is_compiled = True
+        self.net.compile(dynamic=True)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a spawned process: metrics come as shared memory, and what was compiled does not."""
+        super().__setstate__(state)
+        for part in self.modules():
+            for name, value in part.metric_state.items() if isinstance(part, Metric) else ():
+                setattr(part, name, copy.deepcopy(value))
+        if self.is_compiled:
+            self.compile_net()
+
     def forward(self, x: Tensor, mask: Tensor) -> Output:
         return self.net(x, mask)
 
     def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        if not len(batch.y):
+            return {"loss": self._idle(stage)}
         prediction, weights = self.net(batch.x, batch.mask)
-        loss = self.loss(prediction, batch.y)
-        self.losses[f"{stage}_"].update(loss.detach(), len(batch.y))
+        loss, size = self._pooled(self.loss(prediction, batch.y), batch.y)
+        self.losses[f"{stage}_"].update(loss.detach(), size)
         if stage != "train":
             prediction = self.calibrate(prediction)
             # Metrics of baselines look at the input, too.
             self.metrics[f"{stage}_"].update(prediction, batch.y, x=batch.x, mask=batch.mask)
         return {"loss": loss, "prediction": prediction, "weights": weights}
+
+    def _pooled(self, loss: Tensor, y: Tensor) -> tuple[Tensor, int]:
+        """The loss and the size of the whole batch, of which y is this rank's share."""
+        if talk.count() == 1:
+            return loss, len(y)
+        if hasattr(self.loss, "items"):
+            return talk.pooled(loss, self.loss.items(y), len(y))  # type: ignore[operator]
+        return talk.pooled(loss, loss.new_tensor(len(y)), len(y))
+
+    def _idle(self, stage: str) -> Tensor:
+        """The loss of a batch of which none is here: no gradient of this rank's, but its place."""
+        sums = [p.sum() for p in self.net.parameters() if p.requires_grad]
+        nothing = torch.stack(sums).sum() * 0.0
+        loss, size = talk.pooled(nothing, torch.zeros_like(nothing), 0)
+        self.losses[f"{stage}_"].update(loss.detach(), size)
+        return loss
 
     def calibrate(self, prediction: Tensor) -> Tensor:
         """The prediction as users get it."""
@@ -91,12 +127,14 @@ class Task(LightningModule):
         return self._step(batch, "val")
 
     def on_validation_epoch_start(self) -> None:
+        talk.average_statistics(self.net)
         if self.calibrator is not None:
             self.calibrator.clear()  # type: ignore[operator]
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         calibrator: Any = self.calibrator
-        calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
+        if len(batch.y):
+            calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
         if is_last:  # not at the epoch's end: an averaged net has left by then
             calibrator.fit()
 

@@ -1,0 +1,81 @@
+"""What the ranks tell one another; alone, a process hears only itself."""
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+Value = TypeVar("Value")
+
+
+def count() -> int:
+    """Processes that train together; 1 without others."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if together else 1
+
+
+def rank() -> int:
+    """The number of this one, from 0."""
+    return distributed.get_rank() if count() > 1 else 0
+
+
+def share(size: int) -> slice:
+    """Which of `size` items in a row are this rank's; lengths differ by one at most."""
+    return share_of(size, rank(), count())
+
+
+def share_of(size: int, rank: int, ranks: int) -> slice:
+    """Which are those of one rank; the first ranks have the longer shares."""
+    least, longer = divmod(size, ranks)
+    first = rank * least + min(rank, longer)
+    return slice(first, first + least + (rank < longer))
+
+
+def gather(value: Value) -> list[Value]:
+    """The values of all ranks, in their order, to each of them. They are pickled."""
+    if count() == 1:
+        return [value]
+    values: list[Any] = [None] * count()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def highest(value: int, device: torch.device) -> int:
+    """The highest of the ranks' numbers."""
+    if count() == 1:
+        return value
+    number = torch.tensor(value, device=device)
+    distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return int(number)
+
+
+def pooled(loss: Tensor, items: Tensor, size: int) -> tuple[Tensor, int]:
+    """The loss of a whole batch, told by those of its shares.
+
+    Args:
+        loss: () the mean over this rank's share.
+        items: () how much the share weighs: what that mean was divided by.
+        size: series in the share, perhaps none.
+
+    Returns:
+        the same loss on every rank, whose gradients, averaged over the ranks, are those of the
+        whole batch; and the size of the whole batch.
+    """
+    mine = torch.stack([loss.detach() * items, items.to(loss), loss.new_tensor(size)])
+    distributed.all_reduce(mine)
+    weight = mine[1].where(mine[1] > 0, 1.0)
+    scaled = loss * (items * count() / weight)
+    return scaled - scaled.detach() + mine[0] / weight, round(float(mine[2]))
+
+
+def average_statistics(net: nn.Module) -> None:
+    """Gives all ranks the mean of their running batch statistics: each saw shares alone."""
+    if count() == 1:
+        return
+    for part in net.modules():
+        if isinstance(part, _BatchNorm) and part.running_mean is not None:
+            for buffer in (part.running_mean, part.running_var):
+                assert buffer is not None
+                distributed.all_reduce(buffer)
+                buffer.div_(count())
