@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.mistakes import CONF, MISTAKES, check_types, explain, groups
 from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.ranks import start
 from seqfuse.sweeps import share
 from seqfuse.sweeps.callback import Summaries
 from seqfuse.sweeps.outcome import KILLED, Outcome, keep_trace, of_error
@@ -36,7 +37,8 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
 
     A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with 130.
     """
-    debugging = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # A child of Lightning has it from its parent, who set it below.
+    debugging = os.environ.get("HYDRA_FULL_ERROR") == "1" and not start.is_child()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
 
     def job(config: DictConfig) -> Any:
@@ -52,6 +54,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     try:
         if {"--help", "-h"} & set(sys.argv):
             return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
+        start.prepare()
         prepare()
         words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
         sys.argv[1:] = [_quoted(word) for word in words]
@@ -108,6 +111,8 @@ def _checked(command: Command, config: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         check_types(config)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            start.refuse_job(config.trainer)
         _prepare_torch(config)
         return command(config, folder)
     except InputError:
@@ -178,5 +183,6 @@ def offer_recipe() -> None:
 
 def fail(message: str, code: int = 1) -> None:
     """Prints one line and exits."""
-    print(f"seqfuse: {' '.join(message.split())}", file=sys.stderr)
+    if start.speaks():
+        print(f"seqfuse: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(code)

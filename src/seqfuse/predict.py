@@ -88,6 +88,8 @@ def _check(config: DictConfig) -> None:
             raise InputError(f"{key} is empty: type {key}={example}")
     if bool(config.input) == bool(config.split):
         raise InputError("name either what to predict, input=<file or folder>, or split=test")
+    if config.trainer.get("strategy"):
+        raise InputError("seqfuse-predict uses one device: leave out trainer=ddp")
     if config.split not in (None, "train", "val", "test"):
         raise InputError(f"split={config.split} must be one of: train, val, test")
 

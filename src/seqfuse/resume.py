@@ -15,6 +15,7 @@ import yaml
 
 from seqfuse import slurm
 from seqfuse.plain.errors import Finished, InputError
+from seqfuse.ranks import start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,6 +29,8 @@ def find_run() -> None:
 
     So does a Slurm job that is put back into the queue, for what its command had begun.
     """
+    if start.is_child():  # its command is that of its parent, who looked
+        return
     words = sys.argv[1:]
     given = [word[7:].strip("'\"") for word in words if word.startswith("resume=")]
     several = bool({"-m", "--multirun"} & set(words))

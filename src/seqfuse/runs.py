@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import yaml
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from seqfuse import build
@@ -27,6 +28,7 @@ EXPECTED = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*dirpath has changed from.*",
     ".*LeafSpec.* is deprecated.*",
+    ".*recommended to use `self.log.*sync_dist=True.*",  # what is logged is the same on all ranks
 )
 
 
@@ -71,6 +73,7 @@ def outside_search(recipe: DictConfig) -> DictConfig:
     return recipe
 
 
+@rank_zero_only
 def write_config(recipe: DictConfig, run: Path) -> None:
     """Writes the `config.yaml` that `--config-dir <run> --config-name config` runs again."""
     run.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,7 @@ def write_config(recipe: DictConfig, run: Path) -> None:
     files.write(run / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+@rank_zero_only
 def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
     """Prints what is about to be trained on what."""
     parameters = sum(p.numel() for p in task.net.parameters() if p.requires_grad)
@@ -100,6 +104,7 @@ def best_checkpoint(trainer: Trainer) -> str | None:
     return getattr(trainer.checkpoint_callback, "best_model_path", None) or None
 
 
+@rank_zero_only
 def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
     """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
@@ -134,6 +139,7 @@ def _tensorboard() -> str:
     return str(short(own)) if shutil.which("tensorboard") is None and own.exists() else own.name
 
 
+@rank_zero_only
 def print_metrics(metrics: dict[str, float]) -> None:
     """One `name value` per line."""
     width = max(map(len, metrics), default=0)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from seqfuse.plain.errors import InputError
+from seqfuse.ranks.checks import check_devices, on_gpu
 
 Config = dict[str, Any]
 
@@ -16,13 +17,7 @@ Config = dict[str, Any]
 def precision(trainer: Config) -> str:
     """What `auto` means on this machine."""
     wanted = str(trainer["precision"])
-    return wanted if wanted != "auto" else "16-mixed" if _on_gpu(trainer) else "32-true"
-
-
-def _on_gpu(trainer: Config) -> bool:
-    import torch
-
-    return torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
+    return wanted if wanted != "auto" else "16-mixed" if on_gpu(trainer) else "32-true"
 
 
 def validates(config: Mapping[str, Any]) -> bool:
@@ -38,10 +33,11 @@ def check_trainer(config: Config, node: Config) -> None:
     """
     import torch
 
-    if node["precision"] == "16-mixed" and not _on_gpu(node):
+    if node["precision"] == "16-mixed" and not on_gpu(node):
         raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
     if node["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise InputError("trainer.accelerator=gpu: torch finds no GPU here: type trainer=cpu")
+    check_devices(node)
     for knob in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
         if node[knob] < 1:
             raise InputError(f"trainer.{knob}={node[knob]} must be at least 1")

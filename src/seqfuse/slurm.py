@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.plain import files
+from seqfuse.ranks import start
 
 FILE = "slurm.json"
 
@@ -33,6 +34,8 @@ def in_submitit() -> bool:
 
 def note(run: Path) -> None:
     """Leaves in the run folder which job and command it belongs to, once for each job."""
+    if start.is_child() or start.foreign_rank():  # the first of several processes does
+        return
     if job() is not None and _owner(run).get("job") != job():
         files.write(run / FILE, json.dumps(_who()) + "\n")
 
@@ -46,7 +49,9 @@ def run_before(logs: Path) -> Path | None:
 
 
 def _who() -> dict[str, Any]:
-    return {"job": job(), "command": sys.argv[1:]}
+    # All processes of a run have the same command, but for where each begins to write.
+    words = [word for word in sys.argv[1:] if not word.startswith("hydra.run.dir=")]
+    return {"job": job(), "command": words}
 
 
 def _owner(run: Path) -> dict[str, Any]:

@@ -50,13 +50,14 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     data, trainer = build.build_data(config), build.build_trainer(config)
     recipe = runs.outside_search(recipe)
     data.setup("fit")
+    data.check_ranks(trainer.world_size)
     recipe, found = tune(recipe, data, trainer)
     filled = sizes.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(filled)
     task = build.build_task(config)
     task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:
-        build.compile_net(task)
+        task.compile_net()
     stopped_at = resume.checkpoint_of(config)
     runs.write_config(recipe, run)
     slurm.note(run)
