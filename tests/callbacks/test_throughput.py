@@ -41,20 +41,20 @@ def test_every_epoch_has_its_row_and_the_run_its_line(
 def test_a_slow_loader_is_seen(
     workers: int, tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """4 batches of 0.2 s each, loaded one after the other: nearly all of an epoch is waiting."""
+    """4 batches of 0.5 s each, loaded one after the other: most of an epoch is waiting."""
     from seqfuse.data.series import SeriesTensors
 
     fetch = SeriesTensors.__getitems__
 
     def slow(self, indices):
-        time.sleep(0.2)
+        time.sleep(0.5)
         return fetch(self, indices)
 
     monkeypatch.setattr(SeriesTensors, "__getitems__", slow)
     train(tiny("test=false", f"data.num_workers={workers}"), tmp_path)
     last = rows(tmp_path)[-1]
-    assert float(last["train/data_wait"]) > 0.8
-    assert float(last["train/samples_per_second"]) < 64 / 0.8
+    assert float(last["train/data_wait"]) > 0.5
+    assert float(last["train/samples_per_second"]) < 64 / 1.5
 
 
 def test_validation_does_not_count(
