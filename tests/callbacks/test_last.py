@@ -1,16 +1,21 @@
 """When `last.ckpt` is written, and that a run goes on from any of them as if it had not stopped."""
 
 import random
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from seqfuse import slurm
 from seqfuse.callbacks.last import LastCheckpoint
 from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.splits import SeriesTensors
-from seqfuse.plain.errors import InputError
+from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.ranks import talk
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import Compose
@@ -106,3 +111,18 @@ def test_a_data_set_may_draw_random_numbers(
     resumed = train(tiny(*words, f"resume={last}"), tmp_path / "part")
     assert resumed == whole
     assert table(tmp_path / "whole") == table(tmp_path / "part")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_rank_puts_the_job_back_for_a_signal_to_any(
+    first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setattr(talk, "highest", lambda *_: signal.SIGUSR1)
+    monkeypatch.setattr(slurm, "requeue", lambda: "back in the queue")
+    last: Any = LastCheckpoint("checkpoints")
+    strategy = SimpleNamespace(root_device="cpu")
+    trainer = SimpleNamespace(is_global_zero=first, strategy=strategy, default_root_dir="run")
+    with pytest.raises(Interrupted, match="stopped by SIGUSR1") as caught:
+        last._stop(trainer)
+    assert ("back in the queue" in str(caught.value)) == first

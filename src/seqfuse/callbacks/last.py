@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from seqfuse import slurm
 from seqfuse.callbacks.saving import LAST
 from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.ranks import talk
 
 NOTHING, SAVE, STOP = 0, 1, 2
 
@@ -148,12 +149,14 @@ class LastCheckpoint(Checkpoint):
         self._time = time.monotonic()
 
     def _stop(self, trainer: Trainer) -> None:
-        number = signal.SIGTERM if self.received is None else self.received
+        # The signal may have come to another rank.
+        number = talk.highest(self.received or 0, trainer.strategy.root_device)
         theirs = self._before.get(number)
         self._restore()
         if slurm.in_submitit() and number != signal.SIGINT and callable(theirs):
             theirs(number, None)  # submitit puts the job back, and ends the process
-        note = slurm.requeue() if number == _requeue_signal() else ""
+        asked = trainer.is_global_zero and number == _requeue_signal()
+        note = slurm.requeue() if asked else ""
         raise Interrupted(number, os.path.relpath(trainer.default_root_dir), note)
 
     def _restore(self) -> None:

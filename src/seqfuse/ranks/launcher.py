@@ -61,8 +61,12 @@ class SpawnLauncher(_MultiProcessingLauncher):
             self.kill(number)  # type: ignore[arg-type]
 
         handlers: dict[int, Any] = {}
+        new_ones = [(signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, pass_on)]
+        requeue = getattr(signal, "SIGUSR1", signal.SIGTERM)  # of a Slurm job; not on Windows
+        if signal.getsignal(requeue) == signal.SIG_DFL:
+            new_ones.append((requeue, pass_on))
         try:
-            for number, new in ((signal.SIGTERM, pass_on), (signal.SIGINT, signal.SIG_IGN)):
+            for number, new in new_ones:
                 handlers[number] = signal.signal(number, new)
         except ValueError:  # not in the main thread, so no signal comes here
             pass
