@@ -229,9 +229,15 @@ def test_slurm_gets_a_submission_file_that_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_told_and_the_others_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "message"),
+    [("joblib", "a worker was killed"), ("submitit_local", "a job was killed")],
+)
+def test_a_killed_worker_is_told_and_the_others_are_kept(
+    tmp_path: Path, launcher: str, message: str
+) -> None:
     """SIGKILL is what the system sends to a process that takes too much memory."""
-    words = ["launcher=joblib", "hydra.launcher.n_jobs=2"]
+    words = [f"launcher={launcher}"]
     own = tmp_path / "mylab.py"
     own.write_text(
         "import os, signal\nfrom seqfuse.data.synthetic import Synthetic\n"
@@ -242,7 +248,7 @@ def test_a_killed_worker_is_told_and_the_others_are_kept(tmp_path: Path) -> None
     deadly = "data.module.splits.dataset._target_=seqfuse.data.synthetic.Synthetic,mylab.Deadly"
     done = run(*words, deadly, folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert "a worker was killed" in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     [folder] = (tmp_path / "logs/sweeps").iterdir()
     assert "killed" in status(folder)
