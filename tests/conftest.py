@@ -39,7 +39,7 @@ def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("needs a GPU: torch finds none here")
+        pytest.skip("torch finds no GPU on this machine, and this test is about one")
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def data_root() -> Path:
     """Real data beyond what aeon ships."""
     root = os.environ.get("SEQFUSE_DATA")
     if not root:
-        pytest.skip("SEQFUSE_DATA names no folder of real data")
+        pytest.skip("its data is not in the repository, and SEQFUSE_DATA names no folder")
     return Path(root).absolute()
 
 

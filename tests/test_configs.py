@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,9 +123,11 @@ def test_every_part_has_a_none(part: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_runs_one_step(experiment: str, tmp_path: Path) -> None:
-    if experiment not in SHIPPED and not os.environ.get("SEQFUSE_DATA"):
-        pytest.skip("SEQFUSE_DATA names no folder of real data")
+def test_every_experiment_runs_one_step(
+    experiment: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if experiment not in SHIPPED:
+        request.getfixturevalue("data_root")
     words = [word for word in TINY if word.startswith("trainer")]
     recipe = composed([f"experiment={experiment}", *words, "debug=fast", "trainer.max_steps=1"])
     metrics = train(recipe, tmp_path)

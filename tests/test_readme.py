@@ -1,6 +1,5 @@
 """What the README says can be typed, and the numbers that it names have a command beside them."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -88,9 +87,11 @@ def in_a_process(words: list[str], folder: Path) -> tuple[int, str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", TRAIN, ids=" ".join)
-def test_every_command_trains(words: list[str], command: Callable, tmp_path: Path) -> None:
-    if set(words) & NEEDS_DATA and not os.environ.get("SEQFUSE_DATA"):
-        pytest.skip("SEQFUSE_DATA names no folder of real data")
+def test_every_command_trains(
+    words: list[str], command: Callable, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if set(words) & NEEDS_DATA:
+        request.getfixturevalue("data_root")
     own_files(tmp_path)
     if any(word.startswith("trainer=ddp") for word in words):  # starts its command again
         code, out, err = in_a_process(words, tmp_path)

@@ -20,8 +20,11 @@ class GridSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        from seqfuse.ranks import start
         from seqfuse.sweeps import share
         from seqfuse.sweeps.composer import quick
+
+        start.refuse_job(config.trainer)
 
         self.max_batch_size = self.max_batch_size or share.at_a_time(config.hydra.launcher)
         super().setup(

@@ -75,8 +75,10 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        from seqfuse.ranks import start
         from seqfuse.sweeps.composer import quick
 
+        start.refuse_job(config.trainer)
         self.hydra_context, self.config = quick(hydra_context), config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=task_function, config=config

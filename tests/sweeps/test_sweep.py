@@ -136,6 +136,21 @@ def test_a_mistake_is_told_before_the_first_job(
     assert "test/loss" not in out
 
 
+@pytest.mark.parametrize("more", [["seed=0,1"], ["sweep=optuna", "hydra.sweeper.num_trials=2"]])
+def test_a_sweep_that_would_start_itself_again_is_told_before_the_first_job(
+    command: Command, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    own = "# @package _global_\ndefaults:\n  - override /trainer: ddp\n"
+    (tmp_path / "own/experiment/two.yaml").write_text(own)
+    words = ["--config-dir", "own", *SWEEP, "experiment=two", *more]
+    code, _, err = command(main, *words)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "type trainer=ddp_spawn" in err
+    assert not list(Path("logs").glob("sweeps/*/0"))
+
+
 def test_the_ablation_takes_one_part_after_another(command: Command) -> None:
     words = [word for word in SWEEP if word != "-m"]
     code, _, err = command(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqfuse.plain import files
 from seqfuse.plain.errors import Diverged, InputError, Pruned
 
 FILE = "outcome.json"
@@ -31,7 +32,7 @@ class Outcome(NamedTuple):
         """Keeps the outcome in the job's folder, beside `facts` about the job."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {**facts, **self._asdict()}
-        (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
+        files.write(folder / FILE, json.dumps(content, indent=2) + "\n")
 
 
 KILLED = Outcome("killed", {}, "the process ended before the job did")
