@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqfuse.nn import chain
 from seqfuse.nn.checks import fraction
+from seqfuse.plain.labels import NO_LABEL
 
 
 class CrossEntropy(nn.Module):
@@ -49,6 +51,22 @@ class CrossEntropy(nn.Module):
         """The sum of the weights of the series."""
         weights = torch.ones(len(y), device=y.device) if self.weight is None else self.weight[y]
         return weights.sum()
+
+
+class TagLoss(nn.Module):
+    """The negative log-likelihood of tags, of steps by themselves or of a chain (`nn.chain`).
+
+    The mean over labelled steps. Labels of a sequence come without holes: what has none is
+    behind them.
+    """
+
+    def forward(self, prediction: chain.Scores, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+        labelled = y != NO_LABEL
+        return -chain.log_likelihood(prediction, y, labelled).sum() / self.items(y).clamp(min=1)
+
+    def items(self, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+        """The number of labelled steps."""
+        return (y != NO_LABEL).sum().float()
 
 
 class ObservedLoss(nn.Module):

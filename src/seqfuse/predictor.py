@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from seqfuse import build
 from seqfuse.data.module import DataModule
 from seqfuse.data.series import Series, SeriesTensors
-from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
@@ -81,8 +80,7 @@ class Predictor:
                 f"channels where {self.pipeline.in_channels} were trained on; if its axes are "
                 f"(series, channels, time), with {steps} channels, give x.transpose(0, 2, 1)"
             )
-        y, index = np.zeros(len(series), dtype=np.int64), np.arange(len(series))
-        return SeriesTensors(self.pipeline.transform(series.x), series.lengths, y, index)
+        return series.tensors(self.pipeline, np.arange(len(series)), labelled=False)
 
 
 class Forecaster:
@@ -113,7 +111,7 @@ class Forecaster:
 
 
 class FilePredictor:
-    """What `seqfuse-predict` writes, as a table: anomalies, and files larger than memory.
+    """What `seqfuse-predict` writes, as a table: texts, tags, clips, anomalies, large files.
 
     Args:
         task: in eval mode.
@@ -151,6 +149,7 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster 
     task, data, _ = build.load(ckpt, trust)
     if isinstance(data.splits, Windows):
         return Forecaster(task, data)
-    if not isinstance(data.splits, Folds):
+    pipeline = data.splits.pipeline
+    if not isinstance(pipeline, SeriesPipeline) or pipeline.per_step:
         return FilePredictor(task, data)
-    return Predictor(task.net, data.splits.pipeline)  # type: ignore[arg-type]
+    return Predictor(task.net, pipeline)  # type: ignore[arg-type]

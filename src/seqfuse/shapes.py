@@ -12,7 +12,7 @@
 | n | series in a data set |
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -20,12 +20,13 @@ from torch import Tensor
 class Batch(NamedTuple):
     """What a loader yields."""
 
-    x: Tensor
-    """(b t c) values; steps beyond the end of a series are zero."""
-    mask: Tensor
-    """(b t) boolean, true = a real step; real steps come first."""
+    x: Any
+    """(b t c) values; steps beyond the end of a series are zero. Ids of words and their parts
+    are whole numbers, frames (b t c height width); several sources are a dict of such."""
+    mask: Any
+    """(b t) boolean, true = a real step; real steps come first. A dict with the same keys."""
     y: Tensor
-    """(b) class numbers, or whatever the loss takes."""
+    """(b) class numbers, (b t) of steps, or whatever the loss takes."""
     index: Tensor
     """(b) rows of the data set, so that predictions can be joined to it."""
 

@@ -10,7 +10,10 @@ from seqfuse.plain.errors import InputError
 ANY_SIZES = {
     "channels": 1,
     "num_classes": 2,
+    "classes": ["a", "b"],
     "class_counts": [1, 1],
+    "vocab_size": 2,
+    "num_pieces": 2,
     "batch_size": 1,
     "num_targets": 1,
     "num_known": 0,
@@ -27,7 +30,9 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
     """
     recipe = recipe.copy()
     for size, value in sizes.items():
-        declared = recipe.data.get(size)
+        if size not in recipe.data:
+            continue
+        declared = recipe.data[size]
         if declared not in ("auto", value):
             message = f"data.{size}={declared}, but the data has {value}"
             if size == "channels":

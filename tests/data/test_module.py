@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from seqfuse.data.labels import label_text
 from seqfuse.data.module import DataModule, EpochShuffle
-from seqfuse.data.series import Series, label_text
+from seqfuse.data.series import Series
 from seqfuse.data.splits import Folds
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
@@ -116,7 +117,10 @@ def test_auto_batch_size() -> None:
 
 def test_sizes() -> None:
     sizes = module(num_folds=0).sizes()
-    assert sizes == {"channels": 2, "num_classes": 3, "class_counts": [10, 10, 10], "batch_size": 8}
+    assert sizes == {
+        **{"channels": 2, "num_classes": 3, "classes": ["0", "1", "2"]},
+        **{"class_counts": [10, 10, 10], "batch_size": 8},
+    }
 
 
 def test_state_is_enough_to_transform() -> None:

@@ -1,9 +1,9 @@
-"""Series to predict, read block by block: a file may be larger than the memory."""
+"""Items to predict, read block by block: a file may be larger than the memory."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,12 +20,26 @@ AXES = {"btc": "(series, time, channels)", "bct": "(series, channels, time)"}
 
 
 class Block(NamedTuple):
-    """Some series of a file."""
+    """Some items of a file."""
 
-    series: Series
-    """Without labels."""
+    items: Any
+    """`Series`, or another `Labelled`; without labels."""
     ids: np.ndarray
     """(n) the user's own, or numbers of rows from 0 on."""
+    steps: dict[str, list[Sequence[Any]]] = {}
+    """What the user calls each step of each item, such as tokens or times; by column."""
+
+
+class Blocks(Protocol):
+    """Items of one file: what a source's `file(path)` returns."""
+
+    has_ids: bool
+    size: int | None
+    """Items in the file, where that is known beforehand."""
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Blocks of so many items, in the order of the file."""
+        ...
 
 
 class SeriesFile:

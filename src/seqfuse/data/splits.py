@@ -1,28 +1,72 @@
-"""Training, validation and test splits of labelled series."""
+"""Training, validation and test splits of labelled items: series, texts, clips."""
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from seqfuse.data.series import Series, SeriesTensors
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import SeriesPipeline
+from seqfuse.plain.labels import NO_LABEL, ItemLabels, Labels
 
 SPLITS = ("stratified", "grouped", "random")
 
 
+class Labelled(Protocol):
+    """Items of one split, as read: what a source returns. `Series` is one."""
+
+    x: Any
+    """What the pipeline is fitted to."""
+    y: Any
+    """n labels, or n lists of labels, one per step."""
+    groups: list[str] | None
+    """n names; items of one name never stand on both sides of a validation split."""
+    origin: str
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: np.ndarray) -> Any:
+        """The items at these rows."""
+
+    def tensors(self, pipeline: Any, index: np.ndarray, labelled: bool = True) -> Any:
+        """As a net takes them."""
+
+    def fingerprint(self) -> str:
+        """Of all that was read."""
+        ...
+
+
+class Pipeline(Protocol):
+    """From what was read to what a net takes; `SeriesPipeline` is one."""
+
+    classes: list[str]
+    per_step: bool
+
+    def fit(self, x: Any, labels: ItemLabels) -> Labels:
+        """Learns from the training items."""
+        ...
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 class Folds:
-    """Labelled series: validation is one fold of the training split.
+    """Labelled items: validation is one fold of the training split, unless the source has one.
 
     Args:
-        dataset: called with `split="train"` or `"test"`, returns `Series`.
+        dataset: called with `split="train"` or `"test"`, returns `Series` or another `Labelled`;
+            where its `has_validation` is true, with `"val"`, too.
         pipeline: fitted on the training rows alone, applied to every split.
         num_folds: the training split is cut into so many folds and one of them is
-            for validation; 0 trains on everything, without validation.
+            for validation; 0 trains on everything, without validation. Where the source
+            has a validation split, 0 leaves it out, and every other number takes it.
         fold: which one.
         split: `stratified`, `grouped` or `random` folds.
         seed: of the folds.
@@ -31,12 +75,10 @@ class Folds:
         InputError: a knob is out of range.
     """
 
-    unit = "series"
-
     def __init__(
         self,
-        dataset: Callable[..., Series],
-        pipeline: SeriesPipeline,
+        dataset: Callable[..., Labelled],
+        pipeline: Pipeline,
         num_folds: int = 5,
         fold: int = 0,
         split: str = "stratified",
@@ -50,63 +92,63 @@ class Folds:
         self.split = split
         self.seed = seed
         self.fingerprints: dict[str, str] = {}
-        self._tensors: dict[str, SeriesTensors] = {}
-        self._raw: dict[str, Series] = {}
+        self._tensors: dict[str, Any] = {}
+        self._raw: dict[str, Labelled] = {}
 
     def fit(self) -> None:
         """Reads the training split and fits the pipeline to its training rows."""
-        raw, (train, val) = self._train_rows()
+        raw, rows = self.rows("train")
+        part = raw.take(rows)
         try:
-            self.pipeline.fit(raw.x[train], [raw.y[i] for i in train])
+            self.pipeline.fit(part.x, part.y)
         except InputError as error:
             raise InputError(f"{raw.origin}: {error}") from None
-        self._tensors["train"] = self._encode(raw, train)
-        if len(val):
-            self._tensors["val"] = self._encode(raw, val)
+        for split in ("train", "val") if self.has_validation else ("train",):
+            self.tensors(split)
 
-    def _train_rows(self) -> tuple[Series, tuple[np.ndarray, np.ndarray]]:
+    def rows(self, split: str) -> tuple[Labelled, np.ndarray]:
+        """What a split was read from, and its rows in there."""
+        given = getattr(self.dataset, "has_validation", False)
+        if split == "test" or (split == "val" and given):
+            return self.raw(split), np.arange(len(self.raw(split)))
         raw = self.raw("train")
-        if not self.num_folds:
-            return raw, (np.arange(len(raw)), np.arange(0))
-        return raw, hold_out(raw, self.num_folds, self.fold, self.split, self.seed)
+        if given or not self.num_folds:
+            return raw, np.arange(len(raw))
+        folds = hold_out(raw, self.num_folds, self.fold, self.split, self.seed)
+        return raw, folds[split == "val"]
 
-    def raw(self, split: str) -> Series:
+    def raw(self, split: str) -> Labelled:
         """The split as it was read; `train` includes the validation rows."""
         if split not in self._raw:
             self._raw[split] = self.dataset(split=split)
             self.fingerprints[split] = self._raw[split].fingerprint()
         return self._raw[split]
 
-    def tensors(self, split: str) -> SeriesTensors:
+    def tensors(self, split: str) -> Any:
         """`train`, `val` or `test`, transformed by the fitted pipeline."""
         if split not in self._tensors:
             if split == "val" and not self.has_validation:
                 raise InputError("split=val: the run had no validation (data.num_folds=0)")
-            if split == "test":
-                rows = np.arange(len(self.raw("test")))
-            else:
-                rows = self._train_rows()[1][split == "val"]
-            self._tensors[split] = self._encode(
-                self.raw("test" if split == "test" else "train"), rows
-            )
+            raw, rows = self.rows(split)
+            try:
+                self._tensors[split] = raw.take(rows).tensors(self.pipeline, rows)
+            except InputError as error:
+                raise InputError(f"{raw.origin}: {error}") from None
         return self._tensors[split]
-
-    def _encode(self, raw: Series, rows: np.ndarray) -> SeriesTensors:
-        part = raw.take(rows)
-        try:
-            x, y = self.pipeline.transform(part.x), self.pipeline.encode(part.y)
-        except InputError as error:
-            raise InputError(f"{raw.origin}: {error}") from None
-        return SeriesTensors(x, part.lengths, y, rows)
 
     @property
     def has_validation(self) -> bool:
         return self.num_folds > 0
 
     @property
+    def unit(self) -> str:
+        """What there are several of."""
+        return getattr(self.raw("train"), "unit", "series")
+
+    @property
     def num_steps(self) -> int:
-        """Steps of the longest training series."""
-        return self.tensors("train").x.shape[1]
+        """Steps of the longest training item."""
+        return self.tensors("train").num_steps
 
     @property
     def origin(self) -> str:
@@ -115,19 +157,16 @@ class Folds:
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`: counted on the training rows."""
-        classes = self.pipeline.classes
-        counts = torch.bincount(self.tensors("train").y, minlength=len(classes))
-        return {
-            "channels": self.pipeline.out_channels,
-            "num_classes": len(classes),
-            "class_counts": counts.tolist(),
-        }
+        sizes, y = self.pipeline.sizes(), self.tensors("train").y.flatten()
+        counts = torch.bincount(y[y != NO_LABEL], minlength=sizes["num_classes"])
+        return {**sizes, "class_counts": counts.tolist()}
 
     def describe(self) -> str:
         """Sizes, for people."""
+        sizes = self.pipeline.sizes()
         return (
-            f"up to {self.num_steps} steps, {self.pipeline.out_channels} channels, "
-            f"{len(self.pipeline.classes)} classes"
+            f"up to {self.num_steps} steps, {sizes['channels']} channels, "
+            f"{sizes['num_classes']} classes"
         )
 
 
@@ -141,7 +180,7 @@ def _check(num_folds: int, fold: int, split: str) -> None:
 
 
 def hold_out(
-    data: Series, num_folds: int, fold: int, kind: str, seed: int
+    data: Labelled, num_folds: int, fold: int, kind: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows to validate on: one fold of `num_folds`.
 
@@ -159,20 +198,26 @@ def hold_out(
         raise InputError(f"data.split=grouped, but {data.origin} has no groups")
     if groups is not None and num_folds > len(set(groups)):
         raise InputError(f"data.num_folds={num_folds} is more than the {len(set(groups))} groups")
+    if kind == "stratified" and not isinstance(data.y[0], str):
+        raise InputError("data.split=stratified is for one label per item: type data.split=random")
     splitter = _splitter(data, num_folds, kind, seed)
     with warnings.catch_warnings():
         # A class with fewer members than folds is spread as far as it goes.
         warnings.filterwarnings("ignore", message="The least populated class")
-        folds = list(splitter.split(data.x[:, 0, 0], data.y, groups))
+        folds = list(splitter.split(np.zeros(len(data)), _strata(data), groups))
     train, val = folds[fold]
     return np.sort(train), np.sort(val)
 
 
-def _splitter(data: Series, num_folds: int, kind: str, seed: int):
+def _splitter(data: Labelled, num_folds: int, kind: str, seed: int):
     shuffle = {"n_splits": num_folds, "shuffle": True, "random_state": seed}
     if kind == "grouped":
         return GroupKFold(**shuffle)
-    members = np.unique(data.y, return_counts=True)[1]
+    members = np.unique(_strata(data), return_counts=True)[1]
     if kind == "random" or members.max() < num_folds:
         return KFold(**shuffle)
     return StratifiedKFold(**shuffle) if data.groups is None else StratifiedGroupKFold(**shuffle)
+
+
+def _strata(data: Labelled) -> list[str] | np.ndarray:
+    return data.y if isinstance(data.y[0], str) else np.zeros(len(data))

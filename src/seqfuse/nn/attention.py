@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seqfuse.nn.checks import fraction, positive
-from seqfuse.nn.masking import lengths
+from seqfuse.nn.masking import lengths, zero
 
 ReadOut = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
 
@@ -122,6 +122,40 @@ class Conditioned(MultiHead):
             queries = queries + self.context(context)
         read, weights = self.look(queries, states, mask)
         return queries + self.dropout(read), weights
+
+
+class EachStep(MultiHead):
+    """Multi-head self-attention: each state is a query, to which is added what it reads.
+
+    Args:
+        in_channels: features of a state; a multiple of `num_heads`.
+        num_heads: heads, each over its share of the features.
+        dropout: share of features dropped from what was read.
+    """
+
+    def __init__(self, in_channels: int, num_heads: int = 4, dropout: float = 0.0):
+        super().__init__(in_channels, num_heads)
+        fraction(dropout=dropout)
+        del self.queries
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        read, weights = self.look(states, states, mask)
+        return zero(states + self.dropout(read), mask), weights
+
+
+class Steps(nn.Module):
+    """Each state as it is: what every query reads is its own step."""
+
+    num_queries = 1
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        self.out_channels = in_channels
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        own = torch.eye(states.shape[1], dtype=states.dtype, device=states.device)
+        return states, own.expand(len(states), -1, -1) * mask.unsqueeze(1)
 
 
 class Mean(nn.Module):

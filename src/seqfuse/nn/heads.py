@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,6 +31,44 @@ class ClassHead(nn.Module):
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b k"]:
         return self.linear(self.dropout(rearrange(queries, "b q d -> b (q d)")))
+
+
+class TagHead(nn.Module):
+    """One score per class for each query, and so for each step.
+
+    Args:
+        in_channels: features of a query.
+        num_queries: given by the attention; not used, as each step is a query.
+        num_classes: scores to return, unnormalised.
+        dropout: share of features dropped before the linear layer.
+    """
+
+    def __init__(
+        self, in_channels: int, num_queries: int = 1, num_classes: int = 2, dropout: float = 0.0
+    ):
+        super().__init__()
+        positive(num_classes=num_classes)
+        fraction(dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(in_channels, num_classes)
+
+    def forward(self, queries: Float[Tensor, "b t d"]) -> Float[Tensor, "b t k"]:
+        return self.linear(self.dropout(queries))
+
+
+class ChainHead(TagHead):
+    """Scores of a tag behind each other tag: a linear chain (Lafferty et al. 2001)."""
+
+    def __init__(
+        self, in_channels: int, num_queries: int = 1, num_classes: int = 2, dropout: float = 0.0
+    ):
+        super().__init__(in_channels, num_queries, num_classes, dropout)
+        self.transitions = nn.Parameter(torch.zeros(num_classes, num_classes))
+
+    def forward(self, queries: Float[Tensor, "b t d"]) -> Float[Tensor, "b t k k"]:  # type: ignore[override]
+        scores = super().forward(queries).unsqueeze(2)
+        first = torch.arange(queries.shape[1], device=queries.device) == 0
+        return scores + self.transitions.masked_fill(first.reshape(-1, 1, 1), 0.0)
 
 
 class HorizonHead(nn.Module):

@@ -2,14 +2,14 @@
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def zero(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+def zero(x: Num[Tensor, "b t *d"], mask: Bool[Tensor, "b t"]) -> Num[Tensor, "b t *d"]:
     """Sets masked steps to zero, whatever they held (NaN too)."""
-    return x.masked_fill(~mask.unsqueeze(-1), 0.0)
+    return x.masked_fill(~mask.reshape(*mask.shape, *(1,) * (x.dim() - 2)), 0)
 
 
 def lengths(mask: Bool[Tensor, "b t"]) -> Int[Tensor, " b"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
@@ -13,13 +13,18 @@ from seqfuse.nn.frame import Entered
 from seqfuse.nn.masking import zero
 from seqfuse.shapes import Output
 
+Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
+"""One source, or several by name: numbers, ids of words, frames."""
+Steps = Bool[Tensor, "b t"] | dict[str, Bool[Tensor, "b _"]]
+"""Where their steps are real."""
+
 
 class Net(nn.Module):
     """A CNN finds local patterns, an LSTM carries them, attention decides where to look.
 
     Args:
         head: read-out (b q d) to prediction.
-        stem: raw (b t c) to features (b t d); without one the raw channels are the features.
+        stem: raw (b t ...) to features (b t d); without one the raw channels are the features.
         cnn: block (b t d) to (b t' d').
         lstm: block (b t' d') to (b t' d'').
         attention: (b t' d'') to (b q d''); without one the mean over real steps is read.
@@ -50,21 +55,18 @@ class Net(nn.Module):
         if init is not None:
             init(self)
 
-    def forward(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Output:
+    def forward(self, x: Raw, mask: Steps) -> Output:
         entered = self.frame.enter(x, mask)
         queries, weights = self._read(entered)
         prediction = self.frame.leave(self.head(queries), entered)
         return Output(prediction, self.frame.gather(weights))
 
-    def encode(
-        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
-    ) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
+    def encode(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
         """All but the head: what was read, and the attention weights."""
         return self._read(self.frame.enter(x, mask))
 
     def _read(self, entered: Entered) -> tuple[Tensor, Tensor]:
-        x, mask = entered.x, entered.mask
-        features, mask = self.cnn(*self.stem(zero(x, mask), mask))
+        features, mask = self.cnn(*self.stem(*_real(entered.x, entered.mask)))
         states, mask = self.lstm(features, mask)
         known = getattr(self.attention, "context_channels", 0)
         queries, weights = self.attention(states, mask, *((entered.context,) if known else ()))
@@ -80,10 +82,17 @@ class Net(nn.Module):
         return getattr(self.cnn, "stride", 1)
 
 
+def _real(x: Any, mask: Any) -> tuple[Any, Any]:
+    """Zeros where steps are not real, in each source."""
+    if isinstance(x, dict):
+        return {name: zero(x[name], mask[name]) for name in x}, mask
+    return zero(x, mask), mask
+
+
 class Open(nn.Module):
     """No frame."""
 
-    def enter(self, x: Tensor, mask: Tensor) -> Entered:
+    def enter(self, x: Any, mask: Any) -> Entered:
         return Entered(x, mask)
 
     def leave(self, prediction: Tensor, entered: Entered) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.labels import ItemLabels, Labels
 
 SCALINGS = ("channel", "series", "none")
 FILLS = ("mean", "indicator")
@@ -48,7 +49,7 @@ def _two_axes(i: int, one: ArrayLike) -> NDArray[np.float32]:
     return row
 
 
-class SeriesPipeline:
+class SeriesPipeline(Labels):
     """Scaling, missing values and class numbers of labelled series.
 
     Args:
@@ -66,13 +67,13 @@ class SeriesPipeline:
         for name, value, options in (("scaling", scaling, SCALINGS), ("missing", missing, FILLS)):
             if value not in options:
                 raise InputError(f"data.{name}={value} must be one of: {', '.join(options)}")
+        super().__init__()
         self.scaling = scaling
         self.missing = missing
         self.mean: NDArray[np.float64] = np.zeros(0)
         self.deviation: NDArray[np.float64] = np.zeros(0)
-        self.classes: list[str] = []
 
-    def fit(self, x: NDArray[np.float32], labels: Sequence[str]) -> "SeriesPipeline":
+    def fit(self, x: NDArray[np.float32], labels: ItemLabels) -> "SeriesPipeline":
         """Learns scales and classes from the training split, (n t c) padded with NaN.
 
         Raises:
@@ -83,9 +84,7 @@ class SeriesPipeline:
             raise InputError(f"channel {empty[0]} holds only missing values: remove it")
         self.mean = np.asarray(np.nanmean(x, axis=(0, 1), dtype=np.float64))
         self.deviation = _not_zero(np.nanstd(x, axis=(0, 1), dtype=np.float64))
-        self.classes = sorted(set(labels), key=_by_number)
-        if len(self.classes) < 2:
-            raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
+        self.fit_labels(labels)
         return self
 
     @property
@@ -97,6 +96,10 @@ class SeriesPipeline:
     def out_channels(self) -> int:
         """Channels of a transformed series."""
         return self.in_channels * (2 if self.missing == "indicator" else 1)
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        return {"channels": self.out_channels, **self.label_sizes()}
 
     def transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scales (n t c) padded with NaN and fills what is missing.
@@ -126,21 +129,6 @@ class SeriesPipeline:
         deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
         return centred / _not_zero(deviation)
 
-    def encode(self, labels: Sequence[str]) -> NDArray[np.int64]:
-        """Class number of each label.
-
-        Raises:
-            InputError: a label that training never saw.
-        """
-        numbers = {name: i for i, name in enumerate(self.classes)}
-        for row, label in enumerate(labels):
-            if label not in numbers:
-                raise InputError(
-                    f"row {row} has label '{label}', which training never saw "
-                    f"(known: {', '.join(self.classes[:12])}): remove the row or train on it"
-                )
-        return np.array([numbers[label] for label in labels], dtype=np.int64)
-
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
         return {
@@ -148,24 +136,16 @@ class SeriesPipeline:
             "missing": self.missing,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
-            "classes": self.classes,
+            **self.labels_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.missing = state["scaling"], state["missing"]
         self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])
-        self.classes = list(state["classes"])
+        self.load_labels(state)
 
 
 def _not_zero(deviation: NDArray[Any]) -> NDArray[Any]:
     """A constant channel is only centred, not divided by nothing."""
     return np.where(deviation < 1e-8, 1.0, deviation)
-
-
-def _by_number(label: str) -> tuple[int, float, str]:
-    """Sort key: numbers by value, before names by letter."""
-    try:
-        return 0, float(label), label
-    except ValueError:
-        return 1, 0.0, label

@@ -10,7 +10,7 @@ from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 from seqfuse.predictions.anomalies import Anomalies
-from seqfuse.predictions.classes import Classes
+from seqfuse.predictions.classes import Classes, Tags
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.rows import RowForecasts
@@ -32,6 +32,8 @@ def choose(data: DataModule, forward: Forward, config: Mapping[str, Any]) -> Job
         InputError: there is none, or a knob is given that is not for it.
     """
     job = next((job for kind, job in JOBS.items() if isinstance(data.splits, kind)), None)
+    if job is Classes and data.splits.pipeline.per_step:
+        job = Tags
     if job is None:
         raise InputError(f"seqfuse-predict knows no job for {type(data.splits).__qualname__}")
     given = {knob: config[knob] for knob in KNOBS if config[knob] is not None}
