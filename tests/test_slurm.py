@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,12 @@ import torch
 from seqfuse import slurm
 from seqfuse.plain.errors import Interrupted
 from seqfuse.tasks.base import Task
-from seqfuse.train import train
+from seqfuse.train import main, train
 from tests.conftest import TINY, Compose
 from tests.forks import Forks, forks
 from tests.test_resume import table
 
+Command = Callable[..., tuple[int, str, str]]
 STEPS = 4 * 4
 # What srun sets.
 SRUN = {
@@ -112,6 +113,19 @@ def test_only_the_same_command_of_a_restarted_job_is_found(
             else:
                 other.setenv(name, value)
             assert slurm.run_before(tmp_path) is None
+
+
+def test_what_hydra_needs_quotes_for_is_the_same_command(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TINY, "trainer.max_epochs=1", "precision=32", "name='mine'"]
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    assert "is finished: it trained all 1 epochs" in err
 
 
 class PutBack(SystemExit):

@@ -49,9 +49,10 @@ def run_before(logs: Path) -> Path | None:
 
 
 def _who() -> dict[str, Any]:
-    # All processes of a run have the same command, but for where each begins to write.
+    # All processes of a run have the same command, but for where each begins to write, and
+    # for the quotes that Hydra needs and people leave out.
     words = [word for word in sys.argv[1:] if not word.startswith("hydra.run.dir=")]
-    return {"job": job(), "command": words}
+    return {"job": job(), "command": [word.replace("'", "") for word in words]}
 
 
 def _owner(run: Path) -> dict[str, Any]:
