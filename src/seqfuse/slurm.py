@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
 from seqfuse.plain import files
 from seqfuse.ranks import start
 
@@ -36,6 +39,8 @@ def note(run: Path) -> None:
     """Leaves in the run folder which job and command it belongs to, once for each job."""
     if start.is_child() or start.foreign_rank():  # the first of several processes does
         return
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return  # the command is the sweep's, of which this is one job
     if job() is not None and _owner(run).get("job") != job():
         files.write(run / FILE, json.dumps(_who()) + "\n")
 

@@ -136,6 +136,40 @@ def test_a_mistake_is_told_before_the_first_job(
     assert "test/loss" not in out
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sweep=optuna", "leave out sweep=optuna (a search, sweep=optuna, goes on without resume"),
+        ("hydra.mode=MULTIRUN", "leave out hydra.mode=MULTIRUN"),
+        ("experiment=ablation", "experiment was chosen when the run began"),
+    ],
+)
+def test_a_sweep_is_not_resumed(command: Command, word: str, message: str) -> None:
+    words = [word for word in SWEEP if word != "-m"]
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    code, _, err = command(main, word, "resume=latest")
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not Path("logs/sweeps").exists()
+
+
+def test_a_sweep_whose_job_was_put_back_is_not_taken_for_one_run(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [word for word in SWEEP if word != "-m"]
+    words = ["experiment=ablation", *words, "hydra.sweeper.params={seed:0,ablation:no_cnn}"]
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    assert "is finished" not in err
+    assert len(list(Path("logs/sweeps").iterdir())) == 2, "it begins anew"
+
+
 @pytest.mark.parametrize("more", [["seed=0,1"], ["sweep=optuna", "hydra.sweeper.num_trials=2"]])
 def test_a_sweep_that_would_start_itself_again_is_told_before_the_first_job(
     command: Command, tmp_path: Path, more: list[str]
