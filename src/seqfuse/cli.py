@@ -131,7 +131,7 @@ def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict
     """A job of a sweep: keeps how it ended, and does not end the others."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    share.take(settings.launcher)
+    share.take(settings.launcher, settings.job.num)
     facts = {
         "job": settings.job.num,
         "overrides": list(settings.overrides.task),

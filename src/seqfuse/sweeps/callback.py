@@ -18,6 +18,7 @@ class Summaries(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summaries._folder = Path(str(config.hydra.sweep.dir))
+        share.keep_gpus()
         if problem := share.warning(config.hydra.launcher):
             print(f"seqfuse: {problem}", file=sys.stderr)
 
