@@ -1,6 +1,7 @@
 """Hydra's own grid, whose jobs are composed quickly: `hydra/sweeper=grid`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -23,13 +24,15 @@ class GridSweeper(BasicSweeper):
         from seqfuse.ranks import start
         from seqfuse.sweeps import share
         from seqfuse.sweeps.composer import quick
+        from seqfuse.sweeps.launching import Steady
 
         start.refuse_job(config.trainer)
-
         self.max_batch_size = self.max_batch_size or share.at_a_time(config.hydra.launcher)
         super().setup(
             hydra_context=quick(hydra_context), task_function=task_function, config=config
         )
+        assert self.launcher is not None
+        self.launcher = Steady(self.launcher, Path(config.hydra.sweep.dir))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Composes one job for each choice of options: the others have the same keys."""

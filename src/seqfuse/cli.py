@@ -102,12 +102,9 @@ def _start(main: Callable[[], None]) -> None:
     try:
         main()
     except RuntimeError as error:
-        if type(error).__name__ != "UncompletedJobError":  # of submitit, which need not be there
+        if type(error).__name__ != "UncompletedJobError":
             raise
-        raise InputError(
-            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
-            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
-        ) from None
+        raise InputError(explain(error)) from None
     finally:
         incomplete = Summaries.write()
     if incomplete:

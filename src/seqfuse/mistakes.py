@@ -44,6 +44,11 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return text
     if isinstance(error, BrokenExecutor):
         return "a worker was killed, most likely for its memory: take fewer (hydra.launcher.n_jobs)"
+    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
+        return (
+            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
+            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
+        )
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         where = error.filename or "a file"
         return (

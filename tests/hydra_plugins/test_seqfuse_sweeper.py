@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.mistakes import CONF, explain
 from seqfuse.plain.errors import Diverged, InputError, Pruned
-from seqfuse.sweeps.outcome import Outcome
+from seqfuse.sweeps.outcome import KILLED, Outcome
 from seqfuse.sweeps.storage import open_storage
 from tests.conftest import composed
 
@@ -240,6 +240,25 @@ def test_a_launcher_that_loses_its_worker(run: Run, monkeypatch: pytest.MonkeyPa
     with pytest.raises(RuntimeError, match="a worker was killed"):
         run(bowl, total(6))
     assert len(trials()) == 5, "a launcher that fails twice in a row does not eat up the trials"
+
+
+def test_jobs_that_are_killed_in_a_row_do_not_end_the_search(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    launch = BasicLauncher.launch
+
+    def dies(self: Any, jobs: Any, initial_job_idx: int) -> Any:
+        if initial_job_idx < 3:
+            KILLED.write(Path(f"logs/sweeps/tiny/{initial_job_idx}"))
+            raise RuntimeError("a worker was killed")
+        return launch(self, jobs, initial_job_idx)
+
+    monkeypatch.setattr(BasicLauncher, "launch", dies)
+    run(bowl, total(6), "hydra.sweeper.num_jobs=2")
+    found = [one.user_attrs["status"] for one in trials()]
+    assert found == ["killed"] * 3 + ["completed"] * 3
 
 
 @pytest.mark.slow

@@ -287,20 +287,23 @@ def test_a_killed_worker_is_told_and_the_others_are_kept(
 ) -> None:
     """SIGKILL is what the system sends to a process that takes too much memory."""
     words = [f"launcher={launcher}"]
-    own = tmp_path / "mylab.py"
-    own.write_text(
+    (tmp_path / "mylab.py").write_text(
         "import os, signal\nfrom seqfuse.data.synthetic import Synthetic\n"
         "class Deadly(Synthetic):\n"
         "    def __call__(self, split):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    deadly = "data.module.splits.dataset._target_=seqfuse.data.synthetic.Synthetic,mylab.Deadly"
-    done = run(*words, deadly, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    own, ours = "mylab.Deadly", "seqfuse.data.synthetic.Synthetic"
+    deadly = f"data.module.splits.dataset._target_={ours},{own},{ours},{ours}"
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = run(*words, deadly, folder=tmp_path, PYTHONPATH=path)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     [folder] = (tmp_path / "logs/sweeps").iterdir()
     assert "killed" in status(folder)
+    assert status(folder)[2:] == ["completed"] * 2, "those behind it"
+    assert "jobs did not complete" in done.stderr
 
 
 @pytest.mark.slow
