@@ -78,6 +78,17 @@ def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str])
     assert "summary     " in capsys.readouterr().out
 
 
+def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
+    leave(sweep, 11, ["data=synthetic", "model.lstm.hidden_size=64", "seed=0"], "killed")
+    assert summary.write(sweep, {0, 1}) == ""
+    text = (sweep / "summary.md").read_text()
+    assert "# 6 jobs: 4 completed, 1 diverged, 1 running or abandoned" in text
+    assert "another process began it" in text
+    assert summary.write(sweep, set()) == ""
+    assert summary.write(sweep, {0, 10, 11}).startswith("2 of 3 jobs did not complete")
+    assert "1 killed" in (sweep / "summary.md").read_text()
+
+
 def test_main_effects_are_means() -> None:
     settings = {"model.lstm.hidden_size": ["8", "8", "16", "16"], "seed": ["0", "1", "0", "1"]}
     value = np.array([0.5, 0.7, 0.2, 0.3])

@@ -11,6 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from seqfuse.mistakes import explain
+from seqfuse.sweeps.callback import Summaries
 from seqfuse.sweeps.outcome import FILE, Outcome, read
 
 
@@ -25,6 +26,7 @@ class Steady(Launcher):
     def __init__(self, inner: Launcher, folder: Path):
         self.inner = inner
         self.folder = folder
+        Summaries.launches([])
 
     def setup(self, **given: Any) -> None:
         """As the other one's."""
@@ -39,6 +41,7 @@ class Steady(Launcher):
             Exception: of the other launcher, if it began none of them.
         """
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        Summaries.launches(numbers)
         for number in numbers:
             (self.folder / str(number) / FILE).unlink(missing_ok=True)
         returns, error = self._attempt(job_overrides, initial_job_idx)
