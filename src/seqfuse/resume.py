@@ -102,7 +102,8 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
     """Lets a job of a sweep that Slurm put back into the queue go on in its folder.
 
     Returns:
-        the recipe that the job wrote there, with what it had found; or else the one given.
+        the recipe that the job wrote there, with what it had found, as a trial of its search;
+        or else the one given.
     """
     run = Path(str(recipe.paths.run))
     if recipe.resume or not slurm.restarted() or not _any_checkpoint(run):
@@ -111,7 +112,7 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
 
     kept: Any = OmegaConf.load(run / "config.yaml")
     kept.pop("defaults")
-    kept.paths.run, kept.resume = recipe.paths.run, str(run / LAST)
+    kept.paths.run, kept.resume, kept.trial = recipe.paths.run, str(run / LAST), recipe.trial
     return kept
 
 
