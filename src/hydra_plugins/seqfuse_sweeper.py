@@ -143,7 +143,8 @@ class OptunaSweeper(Sweeper):
         from seqfuse.sweeps import share
 
         launcher = self.config.hydra.launcher
-        workers = launcher.get("n_jobs") or share.at_a_time(launcher) or 1
+        array = launcher.get("array_parallelism")  # of Slurm
+        workers = launcher.get("n_jobs") or array or share.at_a_time(launcher) or 1
         return self.num_jobs or (workers if workers > 0 else share.cores() + 1 + workers)
 
     def _run(

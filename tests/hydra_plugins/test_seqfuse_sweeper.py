@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.seqfuse_sweeper import OptunaSweeper
 from seqfuse.mistakes import CONF, explain
 from seqfuse.plain.errors import Diverged, InputError, Pruned
 from seqfuse.sweeps.outcome import KILLED, Outcome
@@ -259,6 +260,21 @@ def test_jobs_that_are_killed_in_a_row_do_not_end_the_search(
     run(bowl, total(6), "hydra.sweeper.num_jobs=2")
     found = [one.user_attrs["status"] for one in trials()]
     assert found == ["killed"] * 3 + ["completed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("launcher", "size"),
+    [
+        ({"n_jobs": 3}, 3),
+        ({"array_parallelism": 16, "cpus_per_task": 4}, 16),
+        ({}, 1),
+    ],
+)
+def test_as_many_are_launched_as_run_side_by_side(launcher: dict[str, int], size: int) -> None:
+    node = OmegaConf.create()
+    sweeper = OptunaSweeper("tiny", None, 20, None, 0, {}, node, node)
+    sweeper.config = OmegaConf.create({"hydra": {"launcher": launcher}})
+    assert sweeper._batch_size() == size
 
 
 @pytest.mark.slow
