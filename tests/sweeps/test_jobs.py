@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.sweeps import jobs, plots, summary
+from seqfuse.sweeps import jobs, outcome, plots, summary
 from seqfuse.sweeps.outcome import Outcome
 
 
@@ -87,6 +87,18 @@ def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
     assert summary.write(sweep, set()) == ""
     assert summary.write(sweep, {0, 10, 11}).startswith("2 of 3 jobs did not complete")
     assert "1 killed" in (sweep / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"job": 2, "stat', b"[]", b'{"job": 2}', b"\xff"])
+def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
+    (sweep / "2/outcome.json").write_bytes(content)
+    rows = jobs.read(sweep).rows
+    assert [row["job"] for row in rows] == [0, 1, 2, 3, 10]
+    assert rows[2]["status"] == "killed"
+    assert outcome.read(sweep / "2") is None
+    assert outcome.settings_of(sweep / "2") == {}
+    assert summary.write(sweep).startswith("2 of 5 jobs did not complete")
+    assert "its outcome.json cannot be read" in (sweep / "summary.md").read_text()
 
 
 def test_main_effects_are_means() -> None:
