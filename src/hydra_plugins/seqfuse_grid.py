@@ -36,9 +36,15 @@ class GridSweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Composes one job for each choice of options: the others have the same keys."""
+        from seqfuse.settings import check_finders
+        from seqfuse.sweeps.outcome import settings
+
         assert self.hydra_context is not None
         loader: Any = self.hydra_context.config_loader
-        super().validate_batch_is_legal(list({loader.kind(job): job for job in batch}.values()))
+        jobs = list({loader.kind(job): job for job in batch}.values())
+        super().validate_batch_is_legal(jobs)
+        for job in jobs:
+            check_finders(loader.load_sweep_config(self.config, job), settings(job))
 
 
 ConfigStore.instance().store(

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.settings import check_finders
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
@@ -151,7 +152,7 @@ def check_types(config: DictConfig) -> None:
     values = [o for o in given if o.key_or_group not in choices and not o.is_delete()]
     if not values:
         return
-    _check_finders(config, [o.key_or_group for o in values])
+    check_finders(config, [o.key_or_group for o in values])
     groups = [str(o.input_line) for o in given if o.key_or_group in choices]
     places = tuple(source.path for source in settings.runtime.config_sources)
     defaults = _defaults(places, str(settings.job.config_name), tuple(groups))
@@ -188,12 +189,6 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
 def _defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     return loader.load_configuration(config_name, list(groups), RunMode.RUN)
-
-
-def _check_finders(config: DictConfig, given: list[str]) -> None:
-    for finder, key in (("find_lr", "optimizer.lr"), ("find_batch_size", "data.batch_size")):
-        if config.get(finder) is True and key in given:
-            raise InputError(f"{finder}=true chooses {key}: leave one of them out")
 
 
 def _fits(value: Any, default: Any, lists: bool = False) -> bool:

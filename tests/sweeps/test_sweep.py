@@ -123,6 +123,9 @@ def test_ctrl_c_ends_a_sweep_and_keeps_its_summary(
         (["model.lstm.hiden_size=1,2"], "did you mean model.lstm.hidden_size?"),
         (["model=base,bsae"], "model=bsae: no such option, did you mean base?"),
         (["launcher=jobib"], "launcher=jobib: no such option, did you mean joblib?"),
+        (["find_lr=true", "optimizer.lr=1e-3,1e-2"], "find_lr=true chooses optimizer.lr"),
+        (["find_batch_size=true", "seed=0,1"], "find_batch_size=true chooses data.batch_size"),
+        (["sweep=optuna", "find_lr=true"], "find_lr=true chooses optimizer.lr: leave one of"),
         (["resume=latest"], "resume goes on with one run: leave out -m"),
     ],
 )
