@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seqfuse.plain import files
 from seqfuse.sweeps import jobs, outcome, plots, summary
 from seqfuse.sweeps.outcome import Outcome
 
@@ -76,6 +77,15 @@ def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str])
     for name in ("main_effects", "parallel_coordinates"):
         assert (sweep / f"{name}.png").stat().st_size > 5000
     assert "summary     " in capsys.readouterr().out
+
+
+def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["summary.csv", "summary.md", "main_effects.png", "parallel_coordinates.png"]
+    written = []
+    monkeypatch.setattr(files, "write_shared", lambda path, content: written.append(path.name))
+    summary.write(sweep)
+    assert written == names
+    assert not [name for name in names if (sweep / name).exists()], "written in another way"
 
 
 def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:

@@ -1,6 +1,7 @@
 """Figures of a sweep: every job as a line, and what each setting does on its own."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 import matplotlib as mpl
 import numpy as np
@@ -31,6 +32,13 @@ def figures(jobs: Jobs) -> dict[str, Figure]:
     if len(settings) > 1:
         found["parallel_coordinates"] = parallel_coordinates(settings, value, metric)
     return found
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a file."""
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=120, format="png")
+    return buffer.getvalue()
 
 
 def parallel_coordinates(settings: Settings, value: Numbers, metric: str) -> Figure:

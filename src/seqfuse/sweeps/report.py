@@ -1,6 +1,5 @@
 """What a search leaves behind: its best config as an experiment, two figures, a few lines."""
 
-import os
 import shlex
 import sys
 import warnings
@@ -14,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from seqfuse.mistakes import own_folders
+from seqfuse.plain import files
 from seqfuse.sweeps.space import Compose
 from seqfuse.sweeps.storage import trouble
 from seqfuse.sweeps.study import Search
@@ -108,9 +108,7 @@ def _difference(wanted: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 def _write(path: Path, head: str, content: dict[str, Any]) -> None:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")  # two processes can end together
-    part.write_text(f"# @package _global_\n{head}\n{text}")
-    part.replace(path)
+    files.write_shared(path, f"# @package _global_\n{head}\n{text}")
 
 
 def _typed() -> str:
@@ -148,7 +146,9 @@ def _figures(search: Search, folder: Path) -> Iterator[Path]:
 
 
 def _save(axes: Any, path: Path) -> Path:
+    from seqfuse.sweeps.plots import png
+
     axes.figure.set_size_inches(9, 5)
     axes.figure.tight_layout()
-    axes.figure.savefig(path, dpi=120)
+    files.write_shared(path, png(axes.figure))
     return path

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from seqfuse.plain import files
 from seqfuse.sweeps import plots
 from seqfuse.sweeps.jobs import Jobs, groups, read
 from seqfuse.sweeps.outcome import KILLED
@@ -29,11 +30,11 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     jobs = read(sweep)
     own: Any = jobs.table["job"].isin(jobs.table["job"] if launched is None else list(launched))
     _tell_apart(jobs, own)
-    jobs.table.to_csv(sweep / "summary.csv", index=False)
+    files.write_shared(sweep / "summary.csv", jobs.table.to_csv(index=False))
     means = groups(jobs)
-    (sweep / "summary.md").write_text(markdown(jobs, means))
+    files.write_shared(sweep / "summary.md", markdown(jobs, means))
     for name, figure in plots.figures(jobs).items():
-        figure.savefig(sweep / f"{name}.png", dpi=120)
+        files.write_shared(sweep / f"{name}.png", plots.png(figure))
     print(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
     print(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}", flush=True)
     lost = (own & ~jobs.table["status"].isin(["completed", "pruned"])).sum()
