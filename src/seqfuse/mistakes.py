@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.plain.errors import InputError, Interrupted, Pruned
 from seqfuse.settings import check_finders
 
 HERE = Path(__file__).parent
@@ -41,15 +41,12 @@ MISTAKES = (
 def explain(error: Exception, config_name: str = "train") -> str:
     """One line for an error of a command's: what is wrong, and what to type."""
     text = str(error)
-    if isinstance(error, (InputError, Interrupted)):
+    if isinstance(error, (InputError, Interrupted, Pruned)):
         return text
     if isinstance(error, BrokenExecutor):
         return "a worker was killed, most likely for its memory: take fewer (hydra.launcher.n_jobs)"
-    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
-        return (
-            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
-            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
-        )
+    if not isinstance(error, MISTAKES):
+        return _unexpected(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         where = error.filename or "a file"
         return (
@@ -74,6 +71,17 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return _unknown_key(found[2], config_name)
     cause = str(error.__cause__ or "").partition("\n")[0]
     return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
+
+
+def _unexpected(error: Exception) -> str:
+    """One line for an error that is no mistake of the user's."""
+    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
+        return (
+            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
+            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
+        )
+    # The text alone can be empty, or no more than a key.
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def groups() -> dict[str, list[str]]:

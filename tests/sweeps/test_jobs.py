@@ -88,6 +88,14 @@ def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.M
     assert not [name for name in names if (sweep / name).exists()], "written in another way"
 
 
+def test_a_job_that_failed_without_a_word_is_listed(sweep: Path) -> None:
+    Outcome("failed", {}).write(sweep / "11", job=11, overrides=[], mode="min")
+    summary.write(sweep)
+    listed = (sweep / "summary.md").read_text().split("## Not completed")[1]
+    assert "| 11  | failed " in listed
+    assert "completed" not in listed
+
+
 def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
     leave(sweep, 11, ["data=synthetic", "model.lstm.hidden_size=64", "seed=0"], "killed")
     assert summary.write(sweep, {0, 1}) == ""

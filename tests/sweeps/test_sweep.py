@@ -84,7 +84,7 @@ def test_a_sweep_survives_its_jobs(command: Command, monkeypatch: pytest.MonkeyP
     assert code == 1
     assert status(folder) == ["completed", "failed", "out of memory", "failed", "failed", "failed"]
     assert "seqfuse: 5 of 6 jobs did not complete" in err
-    assert "seqfuse: job 1 failed: a bug of two lines" in err
+    assert "seqfuse: job 1 failed: ValueError: a bug of two lines" in err
     assert "seqfuse: job 3 failed: model.lstm: hidden_size=-1" in err
     assert "Traceback" not in err
     assert "ValueError: a bug" in (folder / "1/error.txt").read_text()

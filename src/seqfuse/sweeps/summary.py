@@ -59,7 +59,8 @@ def markdown(jobs: Jobs, means: Jobs) -> str:
         parts += ["## Settings, the best first", means_table(means)]
     parts += ["## Jobs", _jobs_table(jobs)]
     columns = ["job", "status", "reason"]
-    lost = [[row[name] for name in columns] for row in jobs.rows if row["reason"]]
+    rows = [row for row in jobs.rows if row["status"] != "completed"]
+    lost = [[row[name] for name in columns] for row in rows]
     if lost:
         parts += ["## Not completed", _table(columns, lost)]
     return "\n\n".join(parts) + "\n"
