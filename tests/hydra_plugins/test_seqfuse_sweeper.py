@@ -143,6 +143,25 @@ def test_the_figures(run: Run) -> None:
     assert (figures / "importance.png").stat().st_size > 10_000
 
 
+def test_a_figure_that_fails_does_not_fail_the_search(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from matplotlib import pyplot as plt
+    from optuna.visualization import matplotlib as draw
+
+    def fails(*_: Any, **__: Any) -> None:
+        plt.figure()
+        raise AssertionError
+
+    monkeypatch.setattr(draw, "plot_optimization_history", fails)
+    run(bowl, total(1), figures=True)
+    out, err = capsys.readouterr()
+    assert err == "seqfuse: there is no history.png: AssertionError\n"
+    assert "experiment=best" in out
+    assert "figure " not in out
+    assert not plt.get_fignums()
+
+
 def test_the_command_line_adds_replaces_and_takes_out(run: Run) -> None:
     words = ["optimizer.lr=tag(log,interval(1e-5,2e-5))", "model.lstm.dropout=0.1"]
     run(bowl, *words, "data.batch_size=16,64", "hydra/sweeper/sampler=random", total(4))

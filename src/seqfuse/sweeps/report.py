@@ -4,6 +4,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,23 +133,25 @@ def _figures(search: Search, folder: Path) -> Iterator[Path]:
     from matplotlib import pyplot as plt
     from optuna.visualization import matplotlib as draw
 
+    from seqfuse.sweeps.plots import save
+
     done = [one for one in search.trials() if one.state == TrialState.COMPLETE]
-    name = search.goal.monitor
+    plots: dict[str, Any] = {"history": draw.plot_optimization_history}
+    if len(done) >= ENOUGH and len({one.values[0] for one in done}) > 1:
+        plots["importance"] = draw.plot_param_importances
+    try:
+        for name, plot in plots.items():
+            path = folder / f"{name}.png"
+            if save(partial(_sized, plot, search), path):
+                yield path
+    finally:
+        plt.close("all")
+
+
+def _sized(plot: Any, search: Search) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = draw.plot_optimization_history(search.study, target_name=name)
-        yield _save(axes, folder / "history.png")
-        if len(done) < ENOUGH or len({one.values[0] for one in done}) < 2:
-            return
-        axes = draw.plot_param_importances(search.study, target_name=name)
-        yield _save(axes, folder / "importance.png")
-    plt.close("all")
-
-
-def _save(axes: Any, path: Path) -> Path:
-    from seqfuse.sweeps.plots import png
-
-    axes.figure.set_size_inches(9, 5)
-    axes.figure.tight_layout()
-    files.write_shared(path, png(axes.figure))
-    return path
+        figure = plot(search.study, target_name=search.goal.monitor).figure
+    figure.set_size_inches(9, 5)
+    figure.tight_layout()
+    return figure

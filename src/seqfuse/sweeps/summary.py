@@ -33,8 +33,8 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     files.write_shared(sweep / "summary.csv", jobs.table.to_csv(index=False))
     means = groups(jobs)
     files.write_shared(sweep / "summary.md", markdown(jobs, means))
-    for name, figure in plots.figures(jobs).items():
-        files.write_shared(sweep / f"{name}.png", plots.png(figure))
+    for name, draw in plots.figures(jobs).items():
+        plots.save(draw, sweep / f"{name}.png")
     print(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
     print(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}", flush=True)
     lost = (own & ~jobs.table["status"].isin(["completed", "pruned"])).sum()
