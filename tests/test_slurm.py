@@ -3,20 +3,21 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from seqfuse import slurm
+from seqfuse import resume, runs, slurm
 from seqfuse.plain.errors import Interrupted
 from seqfuse.tasks.base import Task
-from seqfuse.train import train
+from seqfuse.train import main, train
 from tests.conftest import TINY, Compose
 from tests.forks import Forks, forks
 from tests.test_resume import table
 
+Command = Callable[..., tuple[int, str, str]]
 STEPS = 4 * 4
 # What srun sets.
 SRUN = {
@@ -114,6 +115,19 @@ def test_only_the_same_command_of_a_restarted_job_is_found(
             assert slurm.run_before(tmp_path) is None
 
 
+def test_what_hydra_needs_quotes_for_is_the_same_command(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TINY, "trainer.max_epochs=1", "precision=32", "name='mine'"]
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    assert "is finished: it trained all 1 epochs" in err
+
+
 class PutBack(SystemExit):
     """What submitit's handler ends a process with."""
 
@@ -155,6 +169,22 @@ def test_submitit_puts_the_job_back_itself(
     train(tiny(), tmp_path / "whole")
     states = [saved(one)["state_dict"] for one in (run, tmp_path / "whole")]
     torch.testing.assert_close(*states, atol=0, rtol=0)
+
+
+def test_a_trial_that_was_put_back_still_reports_to_its_search(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = ("trial.storage=a.journal", "trial.study=mine", "trial.number=3")
+    recipe = runs.prepare(tiny(*trial, "seed=5"), tmp_path)
+    runs.write_config(runs.outside_search(recipe), tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
+    for name, value in {**SRUN, "SLURM_RESTART_COUNT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    kept = resume.in_folder(runs.prepare(tiny(*trial), tmp_path))
+    assert kept.seed == 5
+    assert kept.trial == recipe.trial
+    assert kept.trial.number == 3
 
 
 def test_interrupted_tells_what_else_happened() -> None:

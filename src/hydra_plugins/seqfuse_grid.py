@@ -1,6 +1,7 @@
 """Hydra's own grid, whose jobs are composed quickly: `hydra/sweeper=grid`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -23,19 +24,27 @@ class GridSweeper(BasicSweeper):
         from seqfuse.ranks import start
         from seqfuse.sweeps import share
         from seqfuse.sweeps.composer import quick
+        from seqfuse.sweeps.launching import Steady
 
         start.refuse_job(config.trainer)
-
         self.max_batch_size = self.max_batch_size or share.at_a_time(config.hydra.launcher)
         super().setup(
             hydra_context=quick(hydra_context), task_function=task_function, config=config
         )
+        assert self.launcher is not None
+        self.launcher = Steady(self.launcher, Path(config.hydra.sweep.dir))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Composes one job for each choice of options: the others have the same keys."""
+        from seqfuse.settings import check_finders
+        from seqfuse.sweeps.outcome import settings
+
         assert self.hydra_context is not None
         loader: Any = self.hydra_context.config_loader
-        super().validate_batch_is_legal(list({loader.kind(job): job for job in batch}.values()))
+        jobs = list({loader.kind(job): job for job in batch}.values())
+        super().validate_batch_is_legal(jobs)
+        for job in jobs:
+            check_finders(loader.load_sweep_config(self.config, job), settings(job))
 
 
 ConfigStore.instance().store(

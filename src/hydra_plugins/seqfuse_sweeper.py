@@ -4,7 +4,6 @@ Hydra imports this file at each start, so Optuna is imported only when a search 
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +76,14 @@ class OptunaSweeper(Sweeper):
     ) -> None:
         from seqfuse.ranks import start
         from seqfuse.sweeps.composer import quick
+        from seqfuse.sweeps.launching import Steady
 
         start.refuse_job(config.trainer)
         self.hydra_context, self.config = quick(hydra_context), config
-        self.launcher = Plugins.instance().instantiate_launcher(
+        launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=task_function, config=config
         )
+        self.launcher = Steady(launcher, Path(config.hydra.sweep.dir))
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Searches until the study has its number of trials, then says what did best.
@@ -142,19 +143,19 @@ class OptunaSweeper(Sweeper):
         from seqfuse.sweeps import share
 
         launcher = self.config.hydra.launcher
-        workers = launcher.get("n_jobs") or share.at_a_time(launcher) or 1
+        array = launcher.get("array_parallelism")  # of Slurm
+        workers = launcher.get("n_jobs") or array or share.at_a_time(launcher) or 1
         return self.num_jobs or (workers if workers > 0 else share.cores() + 1 + workers)
 
     def _run(
         self, search: "Search", trials: list["Trial"], folder: Path
     ) -> list[Sequence[JobReturn]]:
         """Launches those that compose; jobs launched together need numbers in a row."""
-        returns = []
-        legal = [one for one in trials if self._composes(search, one, folder)]
-        start = count()
-        for _, row in groupby(legal, lambda one: one.number - next(start)):
-            returns.append(self._launch(search, list(row), folder))
-        return returns
+        from seqfuse.sweeps.launching import in_a_row
+
+        legal = {one.number: one for one in trials if self._composes(search, one, folder)}
+        rows = ([legal[number] for number in row] for row in in_a_row(legal))
+        return [self._launch(search, row, folder) for row in rows]
 
     def _composes(self, search: "Search", trial: "Trial", folder: Path) -> bool:
         """Options can lack a key of the space: such a trial has failed, and the search goes on."""
@@ -175,7 +176,7 @@ class OptunaSweeper(Sweeper):
             returns = self.launcher.launch(jobs, initial_job_idx=trials[0].number)
             outcomes = [_outcome(one) for one in returns]
             self._lost = 0
-        except Exception as error:  # a worker was killed: what was done before it is kept
+        except Exception as error:  # none of them, or of those behind a killed one, began
             outcomes = [read(place) or of_error(error, repr(error)) for place in places]
             self._lost += 1
             if self._lost > 1:  # the launcher itself does not work

@@ -102,12 +102,9 @@ def _start(main: Callable[[], None]) -> None:
     try:
         main()
     except RuntimeError as error:
-        if type(error).__name__ != "UncompletedJobError":  # of submitit, which need not be there
+        if type(error).__name__ != "UncompletedJobError":
             raise
-        raise InputError(
-            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
-            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
-        ) from None
+        raise InputError(explain(error)) from None
     finally:
         incomplete = Summaries.write()
     if incomplete:
@@ -131,7 +128,7 @@ def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict
     """A job of a sweep: keeps how it ended, and does not end the others."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    share.take(settings.launcher)
+    share.take(settings.launcher, settings.job.num)
     facts = {
         "job": settings.job.num,
         "overrides": list(settings.overrides.task),

@@ -21,7 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.plain.errors import InputError, Interrupted, Pruned
+from seqfuse.settings import check_finders
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
@@ -40,10 +41,12 @@ MISTAKES = (
 def explain(error: Exception, config_name: str = "train") -> str:
     """One line for an error of a command's: what is wrong, and what to type."""
     text = str(error)
-    if isinstance(error, (InputError, Interrupted)):
+    if isinstance(error, (InputError, Interrupted, Pruned)):
         return text
     if isinstance(error, BrokenExecutor):
         return "a worker was killed, most likely for its memory: take fewer (hydra.launcher.n_jobs)"
+    if not isinstance(error, MISTAKES):
+        return _unexpected(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         where = error.filename or "a file"
         return (
@@ -68,6 +71,17 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return _unknown_key(found[2], config_name)
     cause = str(error.__cause__ or "").partition("\n")[0]
     return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
+
+
+def _unexpected(error: Exception) -> str:
+    """One line for an error that is no mistake of the user's."""
+    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
+        return (
+            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
+            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
+        )
+    # The text alone can be empty, or no more than a key.
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def groups() -> dict[str, list[str]]:
@@ -146,7 +160,7 @@ def check_types(config: DictConfig) -> None:
     values = [o for o in given if o.key_or_group not in choices and not o.is_delete()]
     if not values:
         return
-    _check_finders(config, [o.key_or_group for o in values])
+    check_finders(config, [o.key_or_group for o in values])
     groups = [str(o.input_line) for o in given if o.key_or_group in choices]
     places = tuple(source.path for source in settings.runtime.config_sources)
     defaults = _defaults(places, str(settings.job.config_name), tuple(groups))
@@ -183,12 +197,6 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
 def _defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     return loader.load_configuration(config_name, list(groups), RunMode.RUN)
-
-
-def _check_finders(config: DictConfig, given: list[str]) -> None:
-    for finder, key in (("find_lr", "optimizer.lr"), ("find_batch_size", "data.batch_size")):
-        if config.get(finder) is True and key in given:
-            raise InputError(f"{finder}=true chooses {key}: leave one of them out")
 
 
 def _fits(value: Any, default: Any, lists: bool = False) -> bool:

@@ -33,7 +33,7 @@ def find_run() -> None:
         return
     words = sys.argv[1:]
     given = [word[7:].strip("'\"") for word in words if word.startswith("resume=")]
-    several = bool({"-m", "--multirun"} & set(words))
+    several = start.sweeping(words)
     logs = [word[11:] for word in words if word.startswith("paths.logs=")]
     folder = Path(logs[-1] if logs else "logs")
     if not several and (run := slurm.run_before(folder)):
@@ -41,7 +41,10 @@ def find_run() -> None:
     if not given or given[-1] == "null":
         return
     if several:
-        raise InputError("resume goes on with one run: leave out -m")
+        raise InputError(
+            f"resume goes on with one run: leave out {several[0]} (a search, sweep=optuna, goes "
+            "on without resume, by the command that began it)"
+        )
     run = _latest(folder) if given[-1] == "latest" else _named(given[-1])
     slurm.note(run)  # while the words are those that were typed
     _go_on(run, [word for word in words if not word.startswith("resume=")])
@@ -99,7 +102,8 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
     """Lets a job of a sweep that Slurm put back into the queue go on in its folder.
 
     Returns:
-        the recipe that the job wrote there, with what it had found; or else the one given.
+        the recipe that the job wrote there, with what it had found, as a trial of its search;
+        or else the one given.
     """
     run = Path(str(recipe.paths.run))
     if recipe.resume or not slurm.restarted() or not _any_checkpoint(run):
@@ -108,7 +112,7 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
 
     kept: Any = OmegaConf.load(run / "config.yaml")
     kept.pop("defaults")
-    kept.paths.run, kept.resume = recipe.paths.run, str(run / LAST)
+    kept.paths.run, kept.resume, kept.trial = recipe.paths.run, str(run / LAST), recipe.trial
     return kept
 
 

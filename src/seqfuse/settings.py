@@ -4,7 +4,7 @@ Monitors are checked before a search, too, so torch is imported only where a dev
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,8 @@ from seqfuse.plain.errors import InputError
 from seqfuse.ranks.checks import check_devices, on_gpu
 
 Config = dict[str, Any]
+FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
+"""In this order, for the learning rate depends on the batch size."""
 
 
 def precision(trainer: Config) -> str:
@@ -60,6 +62,21 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
     if monitor not in names:
         why = "" if validates(config) else ", as there is no validation"
         raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
+
+
+def check_finders(config: Mapping[str, Any], given: Container[str]) -> None:
+    """Checks that what is to be found is not given, or swept, too.
+
+    Args:
+        config: of a run.
+        given: keys on its command line.
+
+    Raises:
+        InputError: it is.
+    """
+    for finder, key in FINDS.items():
+        if config.get(finder) is True and key in given:
+            raise InputError(f"{finder}=true chooses {key}: leave one of them out")
 
 
 @contextmanager

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
 from seqfuse.plain import files
 from seqfuse.ranks import start
 
@@ -36,6 +39,8 @@ def note(run: Path) -> None:
     """Leaves in the run folder which job and command it belongs to, once for each job."""
     if start.is_child() or start.foreign_rank():  # the first of several processes does
         return
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return  # the command is the sweep's, of which this is one job
     if job() is not None and _owner(run).get("job") != job():
         files.write(run / FILE, json.dumps(_who()) + "\n")
 
@@ -49,9 +54,10 @@ def run_before(logs: Path) -> Path | None:
 
 
 def _who() -> dict[str, Any]:
-    # All processes of a run have the same command, but for where each begins to write.
+    # All processes of a run have the same command, but for where each begins to write, and
+    # for the quotes that Hydra needs and people leave out.
     words = [word for word in sys.argv[1:] if not word.startswith("hydra.run.dir=")]
-    return {"job": job(), "command": words}
+    return {"job": job(), "command": [word.replace("'", "") for word in words]}
 
 
 def _owner(run: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from seqfuse.sweeps.outcome import KILLED
 from seqfuse.sweeps.storage import open_storage
 from seqfuse.train import main
 from tests.conftest import TINY
@@ -94,3 +95,16 @@ def test_a_job_that_fails_is_told_by_the_exit_code(command: Command, tmp_path: P
     assert code == 1
     assert "Traceback" not in err
     assert "experiment=best" in out
+
+
+@pytest.mark.slow
+def test_a_search_answers_for_its_own_trials(command: Command, tmp_path: Path) -> None:
+    words = ["sweep=optuna", *TINY, "trainer.max_epochs=1"]
+    folder = tmp_path / "logs/sweeps/synthetic"
+    code, _, err = command(main, *words, "hydra.sweeper.num_trials=1")
+    assert code == 0, err
+    KILLED.write(folder / "0", job=0, overrides=[], mode="min")  # as if it were still at work
+    for total in (2, 2):  # the second command finds nothing left to do
+        code, _, err = command(main, *words, f"hydra.sweeper.num_trials={total}")
+        assert code == 0, err
+        assert "1 running or abandoned" in (folder / "summary.md").read_text()

@@ -18,9 +18,10 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.seqfuse_sweeper import OptunaSweeper
 from seqfuse.mistakes import CONF, explain
 from seqfuse.plain.errors import Diverged, InputError, Pruned
-from seqfuse.sweeps.outcome import Outcome
+from seqfuse.sweeps.outcome import KILLED, Outcome
 from seqfuse.sweeps.storage import open_storage
 from tests.conftest import composed
 
@@ -142,6 +143,25 @@ def test_the_figures(run: Run) -> None:
     assert (figures / "importance.png").stat().st_size > 10_000
 
 
+def test_a_figure_that_fails_does_not_fail_the_search(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from matplotlib import pyplot as plt
+    from optuna.visualization import matplotlib as draw
+
+    def fails(*_: Any, **__: Any) -> None:
+        plt.figure()
+        raise AssertionError
+
+    monkeypatch.setattr(draw, "plot_optimization_history", fails)
+    run(bowl, total(1), figures=True)
+    out, err = capsys.readouterr()
+    assert err == "seqfuse: there is no history.png: AssertionError\n"
+    assert "experiment=best" in out
+    assert "figure " not in out
+    assert not plt.get_fignums()
+
+
 def test_the_command_line_adds_replaces_and_takes_out(run: Run) -> None:
     words = ["optimizer.lr=tag(log,interval(1e-5,2e-5))", "model.lstm.dropout=0.1"]
     run(bowl, *words, "data.batch_size=16,64", "hydra/sweeper/sampler=random", total(4))
@@ -240,6 +260,40 @@ def test_a_launcher_that_loses_its_worker(run: Run, monkeypatch: pytest.MonkeyPa
     with pytest.raises(RuntimeError, match="a worker was killed"):
         run(bowl, total(6))
     assert len(trials()) == 5, "a launcher that fails twice in a row does not eat up the trials"
+
+
+def test_jobs_that_are_killed_in_a_row_do_not_end_the_search(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    launch = BasicLauncher.launch
+
+    def dies(self: Any, jobs: Any, initial_job_idx: int) -> Any:
+        if initial_job_idx < 3:
+            KILLED.write(Path(f"logs/sweeps/tiny/{initial_job_idx}"))
+            raise RuntimeError("a worker was killed")
+        return launch(self, jobs, initial_job_idx)
+
+    monkeypatch.setattr(BasicLauncher, "launch", dies)
+    run(bowl, total(6), "hydra.sweeper.num_jobs=2")
+    found = [one.user_attrs["status"] for one in trials()]
+    assert found == ["killed"] * 3 + ["completed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("launcher", "size"),
+    [
+        ({"n_jobs": 3}, 3),
+        ({"array_parallelism": 16, "cpus_per_task": 4}, 16),
+        ({}, 1),
+    ],
+)
+def test_as_many_are_launched_as_run_side_by_side(launcher: dict[str, int], size: int) -> None:
+    node = OmegaConf.create()
+    sweeper = OptunaSweeper("tiny", None, 20, None, 0, {}, node, node)
+    sweeper.config = OmegaConf.create({"hydra": {"launcher": launcher}})
+    assert sweeper._batch_size() == size
 
 
 @pytest.mark.slow

@@ -30,3 +30,21 @@ def test_what_a_killed_write_left_is_written_over(tmp_path: Path) -> None:
     files.write(path, b"whole")
     assert path.read_bytes() == b"whole"
     assert not beside.exists()
+
+
+def test_two_processes_that_write_at_once_both_succeed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace = tmp_path / "summary.md", os.replace
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(os, "getpid", lambda: 7)
+        files.write_shared(path, "theirs")
+        assert path.read_text() == "theirs"
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    files.write_shared(path, "ours")
+    assert path.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [path]

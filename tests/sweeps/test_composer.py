@@ -28,6 +28,7 @@ def loaders():
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         plain = GlobalHydra.instance().config_loader()
         yield plain, Composer(plain), plain.load_configuration("train", [], RunMode.MULTIRUN)
+    HydraConfig.instance().cfg = None
 
 
 def test_they_equal_hydras(loaders) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.sweeps import jobs, plots, summary
+from seqfuse.plain import files
+from seqfuse.sweeps import jobs, outcome, plots, summary
 from seqfuse.sweeps.outcome import Outcome
 
 
@@ -76,6 +77,46 @@ def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str])
     for name in ("main_effects", "parallel_coordinates"):
         assert (sweep / f"{name}.png").stat().st_size > 5000
     assert "summary     " in capsys.readouterr().out
+
+
+def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["summary.csv", "summary.md", "main_effects.png", "parallel_coordinates.png"]
+    written = []
+    monkeypatch.setattr(files, "write_shared", lambda path, content: written.append(path.name))
+    summary.write(sweep)
+    assert written == names
+    assert not [name for name in names if (sweep / name).exists()], "written in another way"
+
+
+def test_a_job_that_failed_without_a_word_is_listed(sweep: Path) -> None:
+    Outcome("failed", {}).write(sweep / "11", job=11, overrides=[], mode="min")
+    summary.write(sweep)
+    listed = (sweep / "summary.md").read_text().split("## Not completed")[1]
+    assert "| 11  | failed " in listed
+    assert "completed" not in listed
+
+
+def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
+    leave(sweep, 11, ["data=synthetic", "model.lstm.hidden_size=64", "seed=0"], "killed")
+    assert summary.write(sweep, {0, 1}) == ""
+    text = (sweep / "summary.md").read_text()
+    assert "# 6 jobs: 4 completed, 1 diverged, 1 running or abandoned" in text
+    assert "another process began it" in text
+    assert summary.write(sweep, set()) == ""
+    assert summary.write(sweep, {0, 10, 11}).startswith("2 of 3 jobs did not complete")
+    assert "1 killed" in (sweep / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"job": 2, "stat', b"[]", b'{"job": 2}', b"\xff"])
+def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
+    (sweep / "2/outcome.json").write_bytes(content)
+    rows = jobs.read(sweep).rows
+    assert [row["job"] for row in rows] == [0, 1, 2, 3, 10]
+    assert rows[2]["status"] == "killed"
+    assert outcome.read(sweep / "2") is None
+    assert outcome.settings_of(sweep / "2") == {}
+    assert summary.write(sweep).startswith("2 of 5 jobs did not complete")
+    assert "its outcome.json cannot be read" in (sweep / "summary.md").read_text()
 
 
 def test_main_effects_are_means() -> None:

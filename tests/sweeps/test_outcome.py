@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from seqfuse.mistakes import explain
 from seqfuse.plain.errors import Diverged, InputError, Pruned
 from seqfuse.sweeps import outcome
 
@@ -25,6 +26,20 @@ from seqfuse.sweeps import outcome
 def test_errors_have_a_status(error: Exception, status: str) -> None:
     assert outcome.of_error(error, str(error)).status == status
     assert status in outcome.STATUSES
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InputError("data.x"), "data.x"),
+        (Pruned("behind"), "behind"),
+        (AssertionError(), "AssertionError"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError("a bug"), "ValueError: a bug"),
+    ],
+)
+def test_a_reason_says_what_kind_of_error_it_was(error: Exception, reason: str) -> None:
+    assert explain(error) == reason
 
 
 def test_torch_running_out_of_memory_on_a_cpu_is_seen() -> None:

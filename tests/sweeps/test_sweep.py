@@ -84,7 +84,7 @@ def test_a_sweep_survives_its_jobs(command: Command, monkeypatch: pytest.MonkeyP
     assert code == 1
     assert status(folder) == ["completed", "failed", "out of memory", "failed", "failed", "failed"]
     assert "seqfuse: 5 of 6 jobs did not complete" in err
-    assert "seqfuse: job 1 failed: a bug of two lines" in err
+    assert "seqfuse: job 1 failed: ValueError: a bug of two lines" in err
     assert "seqfuse: job 3 failed: model.lstm: hidden_size=-1" in err
     assert "Traceback" not in err
     assert "ValueError: a bug" in (folder / "1/error.txt").read_text()
@@ -123,6 +123,9 @@ def test_ctrl_c_ends_a_sweep_and_keeps_its_summary(
         (["model.lstm.hiden_size=1,2"], "did you mean model.lstm.hidden_size?"),
         (["model=base,bsae"], "model=bsae: no such option, did you mean base?"),
         (["launcher=jobib"], "launcher=jobib: no such option, did you mean joblib?"),
+        (["find_lr=true", "optimizer.lr=1e-3,1e-2"], "find_lr=true chooses optimizer.lr"),
+        (["find_batch_size=true", "seed=0,1"], "find_batch_size=true chooses data.batch_size"),
+        (["sweep=optuna", "find_lr=true"], "find_lr=true chooses optimizer.lr: leave one of"),
         (["resume=latest"], "resume goes on with one run: leave out -m"),
     ],
 )
@@ -134,6 +137,40 @@ def test_a_mistake_is_told_before_the_first_job(
     assert message in err
     assert err.count("\n") == 1
     assert "test/loss" not in out
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sweep=optuna", "leave out sweep=optuna (a search, sweep=optuna, goes on without resume"),
+        ("hydra.mode=MULTIRUN", "leave out hydra.mode=MULTIRUN"),
+        ("experiment=ablation", "experiment was chosen when the run began"),
+    ],
+)
+def test_a_sweep_is_not_resumed(command: Command, word: str, message: str) -> None:
+    words = [word for word in SWEEP if word != "-m"]
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    code, _, err = command(main, word, "resume=latest")
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not Path("logs/sweeps").exists()
+
+
+def test_a_sweep_whose_job_was_put_back_is_not_taken_for_one_run(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [word for word in SWEEP if word != "-m"]
+    words = ["experiment=ablation", *words, "hydra.sweeper.params={seed:0,ablation:no_cnn}"]
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    assert "is finished" not in err
+    assert len(list(Path("logs/sweeps").iterdir())) == 2, "it begins anew"
 
 
 @pytest.mark.parametrize("more", [["seed=0,1"], ["sweep=optuna", "hydra.sweeper.num_trials=2"]])
@@ -253,20 +290,23 @@ def test_a_killed_worker_is_told_and_the_others_are_kept(
 ) -> None:
     """SIGKILL is what the system sends to a process that takes too much memory."""
     words = [f"launcher={launcher}"]
-    own = tmp_path / "mylab.py"
-    own.write_text(
+    (tmp_path / "mylab.py").write_text(
         "import os, signal\nfrom seqfuse.data.synthetic import Synthetic\n"
         "class Deadly(Synthetic):\n"
         "    def __call__(self, split):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    deadly = "data.module.splits.dataset._target_=seqfuse.data.synthetic.Synthetic,mylab.Deadly"
-    done = run(*words, deadly, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    own, ours = "mylab.Deadly", "seqfuse.data.synthetic.Synthetic"
+    deadly = f"data.module.splits.dataset._target_={ours},{own},{ours},{ours}"
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = run(*words, deadly, folder=tmp_path, PYTHONPATH=path)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     [folder] = (tmp_path / "logs/sweeps").iterdir()
     assert "killed" in status(folder)
+    assert status(folder)[2:] == ["completed"] * 2, "those behind it"
+    assert "jobs did not complete" in done.stderr
 
 
 @pytest.mark.slow

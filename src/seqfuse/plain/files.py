@@ -14,6 +14,11 @@ def write(path: Path, content: bytes | str) -> None:
     os.replace(beside, path)
 
 
+def write_shared(path: Path, content: bytes | str) -> None:
+    """The same, for a file that several processes may write at once."""
+    os.replace(write_beside(path.with_name(f"{path.name}.{os.getpid()}"), content), path)
+
+
 def write_beside(path: Path, content: bytes | str) -> Path:
     """Writes content onto the disk under another name in the same folder.
 

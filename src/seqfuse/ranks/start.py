@@ -36,10 +36,15 @@ def prepare() -> None:
 
 def refuse_in_sweeps(words: Sequence[str]) -> None:
     """Raises InputError where each rank would start the whole sweep once more."""
-    sweeps = {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(words)
-    sweeps |= {word for word in words if word.startswith("sweep=") and word != "sweep=null"}
-    if sweeps and any(re.match(r"trainer=.*\bddp\b", word) for word in words):
+    if sweeping(words) and any(re.match(r"trainer=.*\bddp\b", word) for word in words):
         raise _in_sweep()
+
+
+def sweeping(words: Sequence[str]) -> list[str]:
+    """The words of a command line that make it a sweep."""
+    plain = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+    group = (word for word in words if word.startswith("sweep=") and word != "sweep=null")
+    return [*(word for word in words if word in plain), *group]
 
 
 def refuse_job(trainer: Mapping[str, Any]) -> None:

@@ -1,12 +1,11 @@
 """The jobs of a sweep as a table, and what repeats of one setting have in common."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from seqfuse.sweeps.outcome import FILE
+from seqfuse.sweeps.outcome import FILE, KILLED, load
 from seqfuse.sweeps.outcome import settings as settings_from
 
 SEED = "seed"
@@ -37,7 +36,7 @@ class Jobs(NamedTuple):
 
 def read(sweep: Path) -> Jobs:
     """What the jobs left in their folders, in order."""
-    found = [json.loads(path.read_text()) for path in sweep.glob(f"*/{FILE}")]
+    found = [_job(path.parent) for path in sweep.glob(f"*/{FILE}")]
     found.sort(key=lambda job: job["job"])
     settings = pd.DataFrame([settings_from(job["overrides"]) for job in found])
     varied = [str(key) for key in settings if settings[key].nunique(dropna=False) > 1]
@@ -46,6 +45,13 @@ def read(sweep: Path) -> Jobs:
     names = sorted(map(str, metrics), key=lambda name: (not name.startswith("best/"), name))
     mode = next((job["mode"] for job in found if job["mode"]), "max")
     return Jobs(pd.concat([facts, settings[varied], metrics], axis=1), varied, names, mode)
+
+
+def _job(folder: Path) -> dict[str, Any]:
+    """What a job left; a broken file is a job that was lost."""
+    number = int(folder.name) if folder.name.isdigit() else -1
+    lost = KILLED._replace(reason=f"its {FILE} cannot be read")._asdict()
+    return {"job": number, "overrides": [], "mode": None, **lost, **load(folder)}
 
 
 def groups(jobs: Jobs) -> Jobs:

@@ -38,13 +38,20 @@ class Outcome(NamedTuple):
 KILLED = Outcome("killed", {}, "the process ended before the job did")
 
 
-def read(folder: Path) -> Outcome | None:
-    """The outcome that a job left in its folder; None if it did not get that far."""
+def load(folder: Path) -> dict[str, Any]:
+    """All that a job left about itself in its folder; nothing if that cannot be read."""
     try:
         content = json.loads((folder / FILE).read_text())
-        return Outcome(*(content[name] for name in Outcome._fields))
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(content, dict) and set(Outcome._fields) <= set(content)
+    return content if whole else {}
+
+
+def read(folder: Path) -> Outcome | None:
+    """The outcome that a job left in its folder; None if it did not get that far."""
+    content = load(folder)
+    return Outcome(*(content[name] for name in Outcome._fields)) if content else None
 
 
 def of_error(error: Exception, reason: str) -> Outcome:
@@ -84,5 +91,4 @@ def settings(overrides: Iterable[str]) -> dict[str, str]:
 
 def settings_of(folder: Path) -> dict[str, str]:
     """The same of the job that has this folder; nothing where it is no job of a sweep."""
-    path = folder / FILE
-    return settings(json.loads(path.read_text())["overrides"]) if path.is_file() else {}
+    return settings(load(folder).get("overrides", []))

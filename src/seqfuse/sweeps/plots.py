@@ -1,6 +1,10 @@
 """Figures of a sweep: every job as a line, and what each setting does on its own."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -10,16 +14,19 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from seqfuse.mistakes import explain
+from seqfuse.plain import files
 from seqfuse.sweeps.jobs import SEED, Jobs
 
 MAX_SETTINGS = 12
 COLOURS = mpl.colormaps["viridis"]
 Settings = Mapping[str, Sequence[str]]
 """By key, what each job had."""
+Draw = Callable[[], Figure]
 Numbers = NDArray[np.float64]
 
 
-def figures(jobs: Jobs) -> dict[str, Figure]:
+def figures(jobs: Jobs) -> dict[str, Draw]:
     """By file name: of what varied, if anything did and jobs completed."""
     done = jobs.completed
     if len(done.rows) < 2 or not done.metrics or not done.settings:
@@ -27,10 +34,22 @@ def figures(jobs: Jobs) -> dict[str, Figure]:
     settings = {key: [str(row[key]) for row in done.rows] for key in done.settings[:MAX_SETTINGS]}
     metric = done.metrics[0]
     value = np.array([row[metric] for row in done.rows], float)
-    found = {"main_effects": main_effects(settings, value, metric)}
+    found: dict[str, Draw] = {"main_effects": partial(main_effects, settings, value, metric)}
     if len(settings) > 1:
-        found["parallel_coordinates"] = parallel_coordinates(settings, value, metric)
+        found["parallel_coordinates"] = partial(parallel_coordinates, settings, value, metric)
     return found
+
+
+def save(draw: Draw, path: Path) -> bool:
+    """Draws into a PNG file; if that fails, says so: the sweep itself has not."""
+    content = BytesIO()
+    try:
+        draw().savefig(content, dpi=120, format="png")
+        files.write_shared(path, content.getvalue())
+    except Exception as error:
+        print(f"seqfuse: there is no {path.name}: {explain(error)}", file=sys.stderr)
+        return False
+    return True
 
 
 def parallel_coordinates(settings: Settings, value: Numbers, metric: str) -> Figure:

@@ -1,10 +1,10 @@
 """What a search leaves behind: its best config as an experiment, two figures, a few lines."""
 
-import os
 import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from seqfuse.mistakes import own_folders
+from seqfuse.plain import files
 from seqfuse.sweeps.space import Compose
 from seqfuse.sweeps.storage import trouble
 from seqfuse.sweeps.study import Search
@@ -108,9 +109,7 @@ def _difference(wanted: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 def _write(path: Path, head: str, content: dict[str, Any]) -> None:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")  # two processes can end together
-    part.write_text(f"# @package _global_\n{head}\n{text}")
-    part.replace(path)
+    files.write_shared(path, f"# @package _global_\n{head}\n{text}")
 
 
 def _typed() -> str:
@@ -134,21 +133,25 @@ def _figures(search: Search, folder: Path) -> Iterator[Path]:
     from matplotlib import pyplot as plt
     from optuna.visualization import matplotlib as draw
 
+    from seqfuse.sweeps.plots import save
+
     done = [one for one in search.trials() if one.state == TrialState.COMPLETE]
-    name = search.goal.monitor
+    plots: dict[str, Any] = {"history": draw.plot_optimization_history}
+    if len(done) >= ENOUGH and len({one.values[0] for one in done}) > 1:
+        plots["importance"] = draw.plot_param_importances
+    try:
+        for name, plot in plots.items():
+            path = folder / f"{name}.png"
+            if save(partial(_sized, plot, search), path):
+                yield path
+    finally:
+        plt.close("all")
+
+
+def _sized(plot: Any, search: Search) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = draw.plot_optimization_history(search.study, target_name=name)
-        yield _save(axes, folder / "history.png")
-        if len(done) < ENOUGH or len({one.values[0] for one in done}) < 2:
-            return
-        axes = draw.plot_param_importances(search.study, target_name=name)
-        yield _save(axes, folder / "importance.png")
-    plt.close("all")
-
-
-def _save(axes: Any, path: Path) -> Path:
-    axes.figure.set_size_inches(9, 5)
-    axes.figure.tight_layout()
-    axes.figure.savefig(path, dpi=120)
-    return path
+        figure = plot(search.study, target_name=search.goal.monitor).figure
+    figure.set_size_inches(9, 5)
+    figure.tight_layout()
+    return figure

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+KEPT = "SEQFUSE_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
 
 
@@ -27,26 +28,50 @@ def warning(launcher: Mapping[str, Any]) -> str:
 
 
 def at_a_time(launcher: Mapping[str, Any]) -> int | None:
-    """Jobs that submitit may start at once on this machine; None where a launcher sees to it."""
-    if not str(launcher.get("_target_")).endswith(".submitit_launcher.LocalLauncher"):
+    """Jobs that submitit may start at once on this machine, which is one per GPU where there are.
+
+    None where a launcher sees to it. Who wants none of the GPUs empties CUDA_VISIBLE_DEVICES.
+    """
+    if not _is_local(launcher):
         return None
     each = launcher.get("cpus_per_task") or 1
-    return max(1, cores() // int(each))
+    return max(1, min(cores() // int(each), len(_visible()) or cores()))
 
 
-def take(launcher: Mapping[str, Any]) -> None:
+def keep_gpus() -> None:
+    """Lets the jobs of a sweep know which GPUs there are: submitit hides them all."""
+    os.environ[KEPT] = ",".join(_visible())
+
+
+def take(launcher: Mapping[str, Any], job: int) -> None:
     """Limits this process, if it is a worker, to its cores and to one GPU.
 
     Has to come before torch is imported. joblib tells its workers how many threads they may
     use; what users set themselves stays.
+
+    Args:
+        launcher: its node of the config.
+        job: number of the job in its sweep; those side by side are in a row.
     """
     each = launcher.get("cpus_per_task")
     if each is not None:
         os.environ.setdefault(THREADS, str(each))
     worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
-    gpus = [gpu for gpu in os.environ.get(VISIBLE, _gpus()).split(",") if gpu]
-    if worker and len(gpus) > 1:
+    if worker and len(gpus := _visible()) > 1:
         os.environ[VISIBLE] = gpus[(int(worker[1]) - 1) % len(gpus)]
+    if _is_local(launcher) and not launcher.get("gpus_per_node") and os.environ.get(KEPT):
+        gpus = os.environ[KEPT].split(",")
+        os.environ[VISIBLE] = gpus[job % len(gpus)]
+
+
+def _is_local(launcher: Mapping[str, Any]) -> bool:
+    """Whether submitit starts the jobs on this machine."""
+    return str(launcher.get("_target_")).endswith(".submitit_launcher.LocalLauncher")
+
+
+def _visible() -> list[str]:
+    """GPUs that this process may use."""
+    return [gpu for gpu in os.environ.get(VISIBLE, _gpus()).split(",") if gpu not in ("", "-1")]
 
 
 def _gpus() -> str:

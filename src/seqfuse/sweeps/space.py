@@ -14,7 +14,7 @@ from optuna.distributions import (
 
 from seqfuse.mistakes import check_value, groups, no_such_key, no_such_option
 from seqfuse.plain.errors import InputError
-from seqfuse.settings import check_monitor
+from seqfuse.settings import check_finders, check_monitor
 from seqfuse.sweeps.goal import Dimension, Goal
 
 Compose = Callable[[Sequence[str]], DictConfig]
@@ -33,14 +33,16 @@ def goal(
 
     Raises:
         InputError: an unknown key or option, a value of the wrong type, an interval or range
-            with nothing in it, a metric that no job logs.
+            with nothing in it, a metric that no job logs, a key that each job is to find itself.
     """
-    swept, words = list(swept), [str(one.input_line) for one in fixed]
+    swept, fixed = list(swept), list(fixed)
+    words = [str(one.input_line) for one in fixed]
     if not swept:
         raise InputError(
             "there is nothing to search: give a key several values, as in "
             "optimizer.lr='tag(log,interval(1e-4,1e-2))'"
         )
+    check_finders(config, [one.key_or_group for one in (*swept, *fixed)])
     check_monitor("task", config)
     mode = str(config.task.get("mode"))
     if mode not in ("min", "max"):

@@ -3,35 +3,50 @@
 import math
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from seqfuse.plain import files
 from seqfuse.sweeps import plots
 from seqfuse.sweeps.jobs import Jobs, groups, read
+from seqfuse.sweeps.outcome import KILLED
 
 SHOWN = ("best/", "test/")
 """Metrics of the tables that people read; `summary.csv` has all."""
 
 
-def write(sweep: Path) -> str:
+def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     """Writes `summary.csv`, `summary.md` and the figures into the sweep's folder.
 
+    Args:
+        sweep: its folder.
+        launched: numbers of the jobs that this process answers for; None: all.
+
     Returns:
-        how many jobs did not complete, as one line; empty if all did. A job that a search gave
-        up on has done its part.
+        how many of these did not complete, as one line; empty if all did. A job that a search
+        gave up on has done its part.
     """
     jobs = read(sweep)
-    jobs.table.to_csv(sweep / "summary.csv", index=False)
+    own: Any = jobs.table["job"].isin(jobs.table["job"] if launched is None else list(launched))
+    _tell_apart(jobs, own)
+    files.write_shared(sweep / "summary.csv", jobs.table.to_csv(index=False))
     means = groups(jobs)
-    (sweep / "summary.md").write_text(markdown(jobs, means))
-    for name, figure in plots.figures(jobs).items():
-        figure.savefig(sweep / f"{name}.png", dpi=120)
+    files.write_shared(sweep / "summary.md", markdown(jobs, means))
+    for name, draw in plots.figures(jobs).items():
+        plots.save(draw, sweep / f"{name}.png")
     print(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
     print(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}", flush=True)
-    lost = sum(row["status"] not in ("completed", "pruned") for row in jobs.rows)
-    what = f"{lost} of {len(jobs.rows)} jobs did not complete: see {sweep / 'summary.md'}"
+    lost = (own & ~jobs.table["status"].isin(["completed", "pruned"])).sum()
+    what = f"{lost} of {own.sum()} jobs did not complete: see {sweep / 'summary.md'}"
     return what if lost else ""
+
+
+def _tell_apart(jobs: Jobs, own: Any) -> None:
+    """What another process has not finished looks like killed, and may still be at work."""
+    unknown = ~own & (jobs.table["status"] == KILLED.status)
+    facts = ("running or abandoned", "another process began it")
+    jobs.table.loc[unknown, ["status", "reason"]] = facts
 
 
 def markdown(jobs: Jobs, means: Jobs) -> str:
@@ -44,7 +59,8 @@ def markdown(jobs: Jobs, means: Jobs) -> str:
         parts += ["## Settings, the best first", means_table(means)]
     parts += ["## Jobs", _jobs_table(jobs)]
     columns = ["job", "status", "reason"]
-    lost = [[row[name] for name in columns] for row in jobs.rows if row["reason"]]
+    rows = [row for row in jobs.rows if row["status"] != "completed"]
+    lost = [[row[name] for name in columns] for row in rows]
     if lost:
         parts += ["## Not completed", _table(columns, lost)]
     return "\n\n".join(parts) + "\n"

@@ -13,10 +13,8 @@ from seqfuse.callbacks.dashboard import writers
 from seqfuse.callbacks.plots import pixels
 from seqfuse.data.module import DataModule
 from seqfuse.plain.errors import InputError
+from seqfuse.settings import FINDS
 from seqfuse.tuning import batch_size, learning_rate
-
-FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
-"""In this order, for the learning rate depends on the batch size."""
 
 
 def tune(recipe: DictConfig, data: DataModule, trainer: Trainer) -> tuple[DictConfig, dict]:
