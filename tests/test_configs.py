@@ -31,6 +31,7 @@ GROUPS = sorted(
 )
 FORECASTING = ["data=ett"]
 MONITORED = ["data=nab"]
+TEXT, TAGS = ["data=snips"], ["data=ewt"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -46,6 +47,18 @@ NEEDS = {
     "task/loss/absolute": FORECASTING,
     "task/loss/pinball": FORECASTING,
     "task/loss/squared": FORECASTING,
+    "callbacks/figures/tags": TAGS,
+    "callbacks/figures/texts": TEXT,
+    "model/attention/each_step": TAGS,
+    "model/attention/steps": TAGS,
+    "model/head/chain": TAGS,
+    "model/head/tags": TAGS,
+    "model/stem/characters": TAGS,
+    "model/stem/ngrams": TEXT,
+    "model/tags": TAGS,
+    "model/text": TEXT,
+    "task/entities": TAGS,
+    "task/tagging": TAGS,
     "data/csv": ["data.file=mine.csv"],
     "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],

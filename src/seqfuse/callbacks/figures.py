@@ -106,7 +106,7 @@ class ClassFigures(Figures):
     def clear(self) -> None:
         self._truth: list[Tensor] = []
         self._probabilities: list[Tensor] = []
-        self._examples: dict[int, tuple[np.ndarray, np.ndarray, int, int]] = {}
+        self._examples: dict[int, tuple[Any, np.ndarray, int, int]] = {}
 
     def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
         probabilities = outputs["prediction"].detach().float().softmax(dim=-1).cpu()
@@ -115,7 +115,7 @@ class ClassFigures(Figures):
         for i, label in enumerate(batch.y.tolist()):
             if len(self._examples) < self.max_panels and label not in self._examples:
                 steps = int(batch.mask[i].sum())
-                signal = batch.x[i, :steps].float().cpu().numpy()
+                signal = self.signal(trainer, batch, i, steps)
                 weights = spread(outputs["weights"][i], steps, trainer)
                 guess = int(probabilities[i].argmax())
                 self._examples[label] = (signal, weights, guess, int(batch.index[i]))
@@ -140,10 +140,22 @@ class ClassFigures(Figures):
             for label, (signal, weights, guess, row) in sorted(self._examples.items())
         ]
         return {
-            "confusion_matrix": confusion_matrix(truth, probabilities.argmax(axis=1), classes),
+            **self.confusion(truth, probabilities.argmax(axis=1), classes),
             "reliability": reliability(truth, probabilities),
-            "attention": attention(examples),
+            "attention": self.examples(examples),
         }
+
+    def signal(self, trainer: Trainer, batch: Batch, i: int, steps: int) -> Any:
+        """What an example shows of its item."""
+        return batch.x[i, :steps].float().cpu().numpy()
+
+    def confusion(self, truth: np.ndarray, found: np.ndarray, classes: list[str]) -> dict:
+        """Figures of what was taken for what, by name."""
+        return {"confusion_matrix": confusion_matrix(truth, found, classes)}
+
+    def examples(self, examples: list[Example]) -> Figure:
+        """Examples and where the net looked."""
+        return attention(examples)
 
 
 def spread(weights: Tensor, steps: int, trainer: Trainer) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Items to predict, read block by block: a file may be larger than the memory."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,7 +26,7 @@ class Block(NamedTuple):
     """`Series`, or another `Labelled`; without labels."""
     ids: np.ndarray
     """(n) the user's own, or numbers of rows from 0 on."""
-    steps: dict[str, list[Sequence[Any]]] = {}
+    steps: Mapping[str, Sequence[Any]] = {}
     """What the user calls each step of each item, such as tokens or times; by column."""
 
 

@@ -4,13 +4,12 @@ Each yields the series, (t c) arrays, and their labels as written. aeon reads th
 formats too, but lower-cases class names and does not say where a file is broken.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from seqfuse.data.files import lines_of
 from seqfuse.plain.errors import InputError
 
 Labelled = tuple[list[np.ndarray], list[str]]
@@ -50,22 +49,9 @@ def stream(path: Path, labelled: bool = True) -> Iterator[Row]:
 
 def _lines(path: Path) -> Lines:
     """Lines that say something, with their numbers."""
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.decode().strip()
-                if line and line[0] not in "#%":
-                    yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is truncated or not gzip ({error}): fetch it again") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}, column {error.start + 1} is not UTF-8 ({error.reason}): "
-            "save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+    for number, line in lines_of(path):
+        if (text := line.strip()) and text[0] not in "#%":
+            yield number, text
 
 
 def _read_ts(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:

@@ -122,6 +122,34 @@ class EpochShuffle(Sampler[int]):
         return self.size
 
 
+class LengthShuffle(EpochShuffle):
+    """The same, but items of a batch are about as long as each other, so that little is padded.
+
+    Pools of `mix` batches are sorted by length and cut into batches, which come in random order.
+
+    Args:
+        lengths: (n) steps of each item.
+        seed: of the order.
+        batch_size: items of a batch.
+        mix: batches of a pool.
+    """
+
+    def __init__(self, lengths: torch.Tensor, seed: int, batch_size: int, mix: int = 32):
+        super().__init__(len(lengths), seed)
+        self.lengths, self.batch_size, self.mix = lengths, batch_size, mix
+
+    def __iter__(self) -> Iterator[int]:
+        generator = self.generator()
+        order = torch.randperm(self.size, generator=generator)
+        pools = order.split(self.batch_size * self.mix)
+        sorted_ = torch.cat([pool[self.lengths[pool].argsort(stable=True)] for pool in pools])
+        *full, last = sorted_.split(self.batch_size)
+        # The last batch may be smaller: anywhere else it would shift the others' ends.
+        for i in torch.randperm(len(full), generator=generator).tolist():
+            yield from full[i].tolist()
+        yield from last.tolist()
+
+
 class ChunkShuffle(EpochShuffle):
     """The same where an order of all items would not fit, or items lie far apart on disk.
 

@@ -12,6 +12,7 @@ from seqfuse.data.loader import (
     Batches,
     ChunkShuffle,
     EpochShuffle,
+    LengthShuffle,
     Loader,
     Shares,
     Sliceable,
@@ -144,6 +145,8 @@ class DataModule(LightningDataModule):
 
     def _shuffled(self, windows: Any) -> Sampler[int]:
         chunk = getattr(windows, "chunk", None)  # of what is read from disk
+        if getattr(windows, "by_length", False):
+            return LengthShuffle(windows.lengths, self.seed, int(self.batch_size))
         if chunk is None:
             return EpochShuffle(len(windows), self.seed)
         return ChunkShuffle(len(windows), self.seed, chunk, windows.mix)

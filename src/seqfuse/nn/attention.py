@@ -172,6 +172,14 @@ class Mean(nn.Module):
         return weights @ states, weights
 
 
+class ScaledSum(Mean):
+    """The sum over real steps, divided by the root of their number: as large for every length."""
+
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+        mean, weights = super().forward(states, mask)
+        return mean * lengths(mask).to(mean.dtype).sqrt().reshape(-1, 1, 1), weights
+
+
 class Last(nn.Module):
     """The last real step."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -60,6 +61,37 @@ class Cnn(nn.Module):
         for layer in self.layers:
             x, mask = layer(x, mask)
         return rearrange(x, "b d t -> b t d"), mask
+
+
+class DenseCnn(Cnn):
+    """A `Cnn` beside whose features those that came in are kept (Huang et al. 2017).
+
+    Args:
+        in_channels: features that come in.
+        channels: features of each layer; their number is the depth.
+        kernel_size: steps a convolution sees; one number, or one per layer.
+        norm: `none`, `batch` (statistics from real steps) or `layer`.
+        dropout: share of features dropped after each layer.
+
+    Raises:
+        ValueError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int] = (64,),
+        kernel_size: int | Sequence[int] = 3,
+        norm: str = "none",
+        dropout: float = 0.0,
+    ):
+        super().__init__(in_channels, channels, kernel_size, 1, norm, False, dropout)
+        self.out_channels += in_channels
+
+    def forward(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
+        return torch.cat([x, super().forward(x, mask)[0]], dim=-1), mask
 
 
 class ConvLayer(nn.Module):

@@ -36,8 +36,12 @@ class Labels:
         if len(self.classes) < 2:
             raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
 
-    def encode(self, labels: ItemLabels) -> NDArray[np.int64]:
+    def encode(self, labels: ItemLabels, lines: Sequence[int] | None = None) -> NDArray[np.int64]:
         """(n) class numbers; of labels per step (n t), `NO_LABEL` behind the last.
+
+        Args:
+            labels: of n items.
+            lines: of the file that each item begins at; without them, rows are counted.
 
         Raises:
             InputError: a label that training never saw.
@@ -48,19 +52,22 @@ class Labels:
                 return np.array([numbers[label] for label in labels], dtype=np.int64)  # type: ignore[index]
             rows = [[numbers[one] for one in item] for item in labels]
         except KeyError:
-            raise InputError(self._unseen(labels)) from None
+            raise InputError(self._unseen(labels, lines)) from None
         found = np.full((len(rows), max(map(len, rows), default=0)), NO_LABEL, dtype=np.int64)
         for i, row in enumerate(rows):
             found[i, : len(row)] = row
         return found
 
-    def _unseen(self, labels: ItemLabels) -> str:
+    def _unseen(self, labels: ItemLabels, lines: Sequence[int] | None) -> str:
         known = set(self.classes)
         items = [item if self.per_step else [item] for item in labels]
         row, step = next(
             (i, t) for i, item in enumerate(items) for t, one in enumerate(item) if one not in known
         )
-        where = f"row {row}, step {step}" if self.per_step else f"row {row}"
+        if lines is not None:
+            where = f"line {lines[row] + step}"
+        else:
+            where = f"row {row}, step {step}" if self.per_step else f"row {row}"
         return (
             f"{where} has label '{items[row][step]}', which training never saw "
             f"(known: {', '.join(self.classes[:12])}): remove the row or train on it"

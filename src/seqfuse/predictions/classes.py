@@ -1,6 +1,6 @@
 """Classes of items, or of each of their steps: a name and how probable it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,5 +104,5 @@ def first(mask: Any) -> torch.Tensor:
     return next(iter(mask.values())) if isinstance(mask, dict) else mask
 
 
-def _joined(each: list[Any], lengths: list[int]) -> np.ndarray:
+def _joined(each: Sequence[Any], lengths: list[int]) -> np.ndarray:
     return np.concatenate([np.asarray(one[:n]) for one, n in zip(each, lengths, strict=True)])

@@ -1,0 +1,178 @@
+"""Texts of a table: CSV, TSV or JSON lines, plain or gzipped."""
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqfuse.data.blocks import Block
+from seqfuse.data.files import TableFile, lines_of
+from seqfuse.data.texts import Texts
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.text import tokenise
+
+ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
+Row = tuple[int, dict[str, Any]]
+"""Line it begins at, and its columns."""
+
+
+class TextTable:
+    """Reads a column of texts and one of labels.
+
+    A text is split into words and signs (`tokenise`); in JSON lines it may be a list of words,
+    which are taken as they are.
+
+    Args:
+        train: file to train (and validate) on.
+        test: file to test on.
+        val: file to validate on; without one, folds of `train` do.
+        text: name of the column of texts.
+        label: name of the column of labels.
+        root: folder that relative names start from.
+
+    Raises:
+        InputError: no file is named.
+    """
+
+    endings = ENDINGS
+
+    def __init__(
+        self,
+        train: str | None,
+        test: str | None,
+        val: str | None = None,
+        text: str = "text",
+        label: str = "label",
+        root: str = ".",
+    ):
+        for name, file in (("train", train), ("test", test)):
+            if not file:
+                raise InputError(f"data.{name} is empty: name your .csv, .tsv or .jsonl file")
+        self.files = {"train": str(train), "test": str(test), "val": val}
+        self.has_validation = val is not None
+        self.text, self.label, self.root = text, label, root
+
+    def __call__(self, split: str) -> Texts:
+        """Reads `train`, `val` or `test`.
+
+        Raises:
+            InputError: the file is missing or broken, or a text or a label is empty.
+        """
+        path = TableFile(self.files[split], self.root).path()
+        texts, labels, lines = [], [], []
+        for line, row in rows_of(path):
+            texts.append(self.words(path, line, row))
+            labels.append(self._label(path, line, row))
+            lines.append(line)
+        return Texts(texts, labels, str(path), lines)
+
+    def words(self, path: Path, line: int, row: dict[str, Any]) -> list[str]:
+        """The words of one row.
+
+        Raises:
+            InputError: there is none.
+        """
+        value = cell(path, line, row, self.text, "data.text")
+        words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
+        if not words:
+            raise InputError(f"{path}, line {line}: column '{self.text}' is empty: fill or drop it")
+        return words
+
+    def _label(self, path: Path, line: int, row: dict[str, Any]) -> str:
+        label = str(cell(path, line, row, self.label, "data.label")).strip()
+        if not label:
+            raise InputError(
+                f"{path}, line {line}: column '{self.label}' is empty: fill or drop it"
+            )
+        return label
+
+    def file(self, path: Path) -> "TextFile":
+        """Texts to predict; a column `id` names them."""
+        return TextFile(self, path)
+
+
+class TextFile:
+    """Texts of a file, without their labels.
+
+    Args:
+        table: knows the column.
+        path: of the file.
+
+    Raises:
+        InputError: another ending.
+    """
+
+    size = None
+
+    def __init__(self, table: TextTable, path: Path):
+        self.table, self.path = table, path
+        self.has_ids = "id" in next(rows_of(path), (0, {}))[1]
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Blocks of so many texts, in the order of the file."""
+        rows, number = rows_of(self.path), itertools.count()
+        while some := list(itertools.islice(rows, size)):
+            texts = [self.table.words(self.path, *row) for row in some]
+            ids = [row["id"] if self.has_ids else next(number) for _, row in some]
+            yield Block(Texts(texts, [""] * len(texts), str(self.path)), np.asarray(ids))
+
+
+def cell(path: Path, line: int, row: dict[str, Any], name: str, key: str) -> Any:
+    """One cell; raises InputError where the row has no such column."""
+    if name in row and row[name] is not None:
+        return row[name]
+    known = ", ".join(str(one) for one in row if one)
+    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): set {key}")
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """Rows of a table with a header, or of JSON lines.
+
+    Raises:
+        InputError: another ending, or a row that is none; names the line.
+    """
+    name = path.name.lower()
+    if not name.endswith(ENDINGS):
+        raise InputError(f"{path}: the ending must be one of: {', '.join(ENDINGS)}")
+    if ".jsonl" in name[-9:]:
+        yield from _json_lines(path)
+    else:
+        yield from _table(path, "\t" if ".tsv" in name[-7:] else ",")
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    for number, line in lines_of(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.rstrip())
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {number}, column {error.colno}: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number} is no object: write {{...}}")
+        yield number, row
+
+
+def _table(path: Path, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader((line for _, line in lines_of(path)), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, None)
+        if not header:
+            raise InputError(f"{path} is empty")
+        before = reader.line_num
+        for values in reader:
+            line, before = before + 1, reader.line_num
+            if not values:
+                continue
+            if len(values) != len(header):
+                raise InputError(
+                    f"{path}, line {line} has {len(values)} columns, the header {len(header)}: "
+                    "put quotes around a text with the separator in it"
+                )
+            yield line, dict(zip(header, values, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}") from None
