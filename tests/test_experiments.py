@@ -30,6 +30,11 @@ FILES = {
     "smap": ("smap_msl/A-1.npz", 0, {"recording", "time", "score", "anomaly"}),
     "japanese": ("", 0, {"row", "prediction", "p_1", "p_9"}),
     "ablation": ("", 0, {"row", "prediction", "p_1", "p_9"}),
+    "banking77": ("banking77/test.csv.gz", 0, {"row", "prediction", "p_card_arrival"}),
+    "snips_intent": ("snips/test.jsonl.gz", 0, {"row", "prediction", "p_PlayMusic"}),
+    "snips_slots": ("snips/test.jsonl.gz", 0, {"row", "step", "token", "prediction"}),
+    "ewt": ("ud_english_ewt/dev.tsv.gz", 0, {"row", "step", "token", "prediction"}),
+    "wnut17": ("wnut17/dev.conll.gz", 0, {"row", "step", "token", "prediction"}),
 }
 EXPERIMENTS = sorted(path.stem for path in (cli.CONF / "experiment").glob("*.yaml"))
 

@@ -126,6 +126,13 @@ def test_one_batch_is_overfitted(kind: str, files: Path) -> None:
     assert found["train/loss"] < 0.02
 
 
+def test_vectors_to_begin_with(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "v.vec").write_text("fly 1 2 3\nwarm 3 1 2\nrock 1 1 1\n")
+    size = ["model.stem.out_channels=3", f"data.vectors={files}/v.vec", "test=false"]
+    train(recipe(files, "text", *size), files / "run")
+    assert "v.vec: 2 of 11 words" in capsys.readouterr().out
+
+
 def changed(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
@@ -162,6 +169,10 @@ def test_poisoned_test_split_changes_no_weight(kind: str, ending: str, files: Pa
         (
             ["data=text", "data.train={}/train.csv", "data.test={}/test.csv", "data.text=words"],
             "train.csv, line 2: no column 'words' (it has: text, label): set data.text",
+        ),
+        (
+            ["data=text", "data.train={}/train.csv", "data.test=a.csv", "data.vectors=v.vec"],
+            "v.vec is not there, nor in",
         ),
     ],
 )

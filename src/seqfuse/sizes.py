@@ -10,7 +10,7 @@ from seqfuse.plain.errors import InputError
 ANY_SIZES = {
     "channels": 1,
     "num_classes": 2,
-    "classes": ["a", "b"],
+    "classes": ["B-a", "O"],  # of any job: names, and tags
     "class_counts": [1, 1],
     "vocab_size": 2,
     "num_pieces": 2,

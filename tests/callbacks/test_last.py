@@ -13,7 +13,7 @@ import torch
 from seqfuse import slurm
 from seqfuse.callbacks.last import LastCheckpoint
 from seqfuse.callbacks.saving import WholeFiles
-from seqfuse.data.splits import SeriesTensors
+from seqfuse.data.series import SeriesTensors
 from seqfuse.plain.errors import InputError, Interrupted
 from seqfuse.ranks import talk
 from seqfuse.tasks.base import Task

@@ -125,7 +125,8 @@ class Folds:
         return self._raw[split]
 
     def tensors(self, split: str) -> Any:
-        """`train`, `val` or `test`, transformed by the fitted pipeline."""
+        """`train`, `val` or `test`, transformed by the fitted pipeline; `calibration` is `val`."""
+        split = "val" if split == "calibration" else split
         if split not in self._tensors:
             if split == "val" and not self.has_validation:
                 raise InputError("split=val: the run had no validation (data.num_folds=0)")
@@ -139,6 +140,8 @@ class Folds:
     @property
     def has_validation(self) -> bool:
         return self.num_folds > 0
+
+    has_calibration = has_validation
 
     @property
     def unit(self) -> str:

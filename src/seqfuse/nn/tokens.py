@@ -119,6 +119,24 @@ class CharacterStem(nn.Module):
         return rearrange(largest, "(b t) d -> b t d", b=len(pieces))
 
 
+def set_vectors(stem: nn.Module, ids: Tensor, vectors: Float[Tensor, "n d"]) -> None:
+    """Begins with these vectors of words, as large on average as those they replace.
+
+    Raises:
+        ValueError: the stem has no words, or vectors of another size.
+    """
+    table = getattr(stem, "words", None)
+    if not isinstance(table, nn.Embedding):
+        raise ValueError("the stem has no words to set vectors of")
+    if table.embedding_dim != vectors.shape[1]:
+        raise ValueError(
+            f"the vectors have {vectors.shape[1]} numbers, the stem {table.embedding_dim}: type "
+            f"the stem's size as {vectors.shape[1]}"
+        )
+    with torch.no_grad():
+        table.weight[ids] = vectors * (table.weight.std() / vectors.std())
+
+
 def embedding(num: int, size: int) -> nn.Embedding:
     """Small vectors to begin with; that of padding is and stays zero."""
     found = nn.Embedding(num, size, padding_idx=0)
