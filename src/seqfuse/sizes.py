@@ -9,6 +9,7 @@ from seqfuse.plain.errors import InputError
 
 ANY_SIZES = {
     "channels": 1,
+    "source_channels": {"any": 1},
     "num_classes": 2,
     "classes": ["a", "b"],
     "class_counts": [1, 1],
