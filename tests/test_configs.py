@@ -31,6 +31,7 @@ GROUPS = sorted(
 )
 FORECASTING = ["data=ett"]
 MONITORED = ["data=nab"]
+FUSION = ["data=har_fusion"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -41,6 +42,8 @@ NEEDS = {
     "model/head/horizon": FORECASTING,
     "task/forecasting": FORECASTING,
     "model/autoencoder": MONITORED,
+    "model/stem/fusion": FUSION,
+    "model/stem/late_fusion": FUSION,
     "task/anomaly": MONITORED,
     "task/nab": MONITORED,
     "task/loss/absolute": FORECASTING,
