@@ -49,6 +49,7 @@ NEEDS = {
     "task/loss/absolute": FORECASTING,
     "task/loss/pinball": FORECASTING,
     "task/loss/squared": FORECASTING,
+    "data/sources": ["data.train=mine.npz"],
     "data/csv": ["data.file=mine.csv"],
     "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],

@@ -7,14 +7,14 @@ from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from seqfuse.callbacks.figures import Figures, spread
+from seqfuse.callbacks.figures import Figures, signals, spread
 from seqfuse.callbacks.plots import confusion_matrix
 from seqfuse.callbacks.step_plots import Strip, step_classes
 from seqfuse.nn.chain import decode
 from seqfuse.plain.labels import NO_LABEL
 from seqfuse.predictions.classes import first
 from seqfuse.ranks import talk
-from seqfuse.shapes import CLOCK, Batch
+from seqfuse.shapes import Batch
 
 
 class StepFigures(Figures):
@@ -38,7 +38,7 @@ class StepFigures(Figures):
                 weights = spread(outputs["weights"][i, :steps], steps, trainer)
                 right = float(np.mean(truth == guess))
                 title = f"row {row}, {right:.0%} of steps right"
-                self._strips[row] = Strip(_signals(batch, i), truth, guess, weights, title)
+                self._strips[row] = Strip(signals(batch, i), truth, guess, weights, title)
 
     def _wanted(self, trainer: Trainer) -> set[int]:
         """Rows to draw, from all over the split."""
@@ -65,14 +65,3 @@ class StepFigures(Figures):
             missing = f"missing: {', '.join(sorted(gone))}" if gone else ""
             figures["steps"] = step_classes(strips, pipeline.classes, missing)
         return figures
-
-
-def _signals(batch: Batch, i: int) -> dict[str, np.ndarray]:
-    """The real steps of each source, as they came; sources without time series are left out."""
-    x = batch.x if isinstance(batch.x, dict) else {"scaled value": batch.x}
-    mask = batch.mask if isinstance(batch.mask, dict) else {"scaled value": batch.mask}
-    return {
-        name: one[i][mask[name][i]].float().cpu().numpy()
-        for name, one in x.items()
-        if name != CLOCK and one.ndim == 3 and mask[name][i].any()
-    }
