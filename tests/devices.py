@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 LABELS = ["REST", "MOVE"]
-FILES = {"phone": "phone.npz", "watch": "watch.npz"}
 
 
 def device(
@@ -41,12 +40,22 @@ def write(folder: Path, **arrays: dict[str, np.ndarray]) -> Path:
     """Both files and the names of the labels; other arrays than the usual ones by device."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in {"phone": phone(), "watch": watch(), **arrays}.items():
-        np.savez(folder / FILES[name], **rows)  # type: ignore[arg-type]
+        np.savez(folder / f"{name}.npz", **rows)  # type: ignore[arg-type]
     (folder / "labels.txt").write_text("\n".join(LABELS))
     return folder
 
 
-def both(names: dict[str, str] | None = None, **devices: dict[str, np.ndarray]) -> dict:
+def head(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The first person of the real recordings."""
+    found = {}
+    for name, file in (("phone", "smartphone.npz"), ("watch", "smartwatch.npz")):
+        with np.load(folder / file) as arrays:
+            first = arrays["subject"] == arrays["subject"][0]
+            found[name] = {key: arrays[key][first] for key in arrays.files}
+    return found
+
+
+def both(**devices: dict[str, np.ndarray]) -> dict:
     """The arrays of one file to predict."""
     devices = devices or {"phone": phone(), "watch": watch()}
     return {
@@ -58,12 +67,10 @@ def both(names: dict[str, str] | None = None, **devices: dict[str, np.ndarray]) 
 
 
 OPTIONS = (
-    "data.files.phone=phone.npz",
-    "data.files.watch=watch.npz",
+    "data.file='{source}.npz'",
     "data.test_people=[7,8]",
     "data.validation_people=[6]",
-    "data.rates.phone=10.0",
-    "data.rates.watch=10.0",
+    "data.rate=[10.0]",
     "data.batch_size=4",
     "model.cnn.channels=[8,8]",
     "model.lstm.hidden_size=8",

@@ -24,7 +24,7 @@ from tests.test_train import assert_same, weights
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SOURCES = {
-    "early": ("data=har_fusion", "data.rates.watch=20.0", "model.stem.source_dropout=0.5"),
+    "early": ("data=har_fusion", "data.rate=[10.0,20.0]", "model.stem.source_dropout=0.5"),
     "late": (
         *("data=har_fusion", "model/stem=late_fusion", "model/cnn=none", "model/lstm=none"),
         *("model.stem.blocks.default.lstm.hidden_size=4", "model/attention=steps"),

@@ -9,13 +9,13 @@ from seqfuse.data.devices import Devices
 from seqfuse.data.joined import Joined
 from seqfuse.data.people import People
 from seqfuse.plain.errors import InputError
-from tests.devices import FILES, both, phone, watch, write
+from tests.devices import both, phone, watch, write
 
 
 def devices(root: Path, **knobs) -> Devices:
-    given = {"sources": ["phone", "watch"], "rates": {"phone": 10.0, "watch": 20.0}, **knobs}
+    given = {"file": "{source}.npz", "sources": ["phone", "watch"], "rate": [10.0, 20.0], **knobs}
     people = People([7, 8], [6])
-    return Devices(FILES, people=people, labels="labels.txt", root=str(root), **given)
+    return Devices(people=people, labels="labels.txt", root=str(root), **given)
 
 
 def test_all_sources_span_the_time_they_share(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_missing_source_leaves_labels_and_clock_as_they_were(tmp_path: Path) -
 
 def test_channels_beside_each_other_need_one_rate(tmp_path: Path) -> None:
     folder = write(tmp_path)
-    same = devices(folder, rates={"phone": 10.0, "watch": 10.0})
+    same = devices(folder, rate=[10.0])
     series = Joined(same)("val")
     assert series.x.shape[2] == 5
     assert len(series.y[0]) == series.lengths[0] == len(series.steps["t_ms"][0])
@@ -63,7 +63,7 @@ def test_a_file_of_both_or_of_one(tmp_path: Path) -> None:
     found = [*devices(folder).file(path).blocks(5)]
     assert [len(block.ids) for block in found] == [5, 5, 5, 1]
     assert found[0].ids[:2].tolist() == ["1-1", "1-2"]
-    one = devices(folder, sources=["watch"]).file(folder / "watch.npz")
+    one = devices(folder, sources=["watch"], rate=[20.0]).file(folder / "watch.npz")
     assert one.size == 16
     left = devices(folder, missing=["phone"]).file(folder / "watch.npz")
     block = next(left.blocks(16))
@@ -111,16 +111,21 @@ def test_files_that_do_not_fit(tmp_path: Path, kind: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"sources": ["foot"]}, "data.sources names 'foot', but data.files: phone, watch"),
+        (
+            {"sources": ["foot"], "rate": [10.0]},
+            "foot.npz is not there: check data.root and data.file",
+        ),
         ({"sources": ["phone", "phone"]}, "must name sources, each once"),
-        ({"rates": {"phone": 10.0, "watch": 0.0}}, "data.rates.watch=0.0 must be above 0"),
+        ({"rate": [10.0, 0.0]}, r"data.rate=\[10.0, 0.0\] must be numbers above 0: one for all"),
+        ({"rate": [1.0, 2.0, 3.0]}, "one for all sources, or one for each of 2"),
+        ({"file": "a.npz"}, "data.file=a.npz must have {source} in it"),
         ({"missing": ["foot"]}, "data.missing names 'foot', which is not in data.sources"),
         ({"missing": ["phone", "watch"]}, "leaves no source to look at"),
     ],
 )
 def test_knobs_out_of_range(tmp_path: Path, knobs: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        devices(tmp_path, **knobs)
+        devices(tmp_path, **knobs)("train")
 
 
 def test_a_file_without_a_source_says_how_to_do_without(tmp_path: Path) -> None:

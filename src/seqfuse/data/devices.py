@@ -1,8 +1,7 @@
 """Recordings of several devices at once, with a label for each moment."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from seqfuse.data.arrays import load_arrays
 from seqfuse.data.lineup import Lineup
@@ -10,6 +9,8 @@ from seqfuse.data.people import People
 from seqfuse.data.sources import Sources
 from seqfuse.data.tracks import Track
 from seqfuse.plain.errors import InputError
+
+MARK = "{source}"
 
 
 class Devices:
@@ -20,9 +21,9 @@ class Devices:
     nearest to its middle. (See `Track` for the arrays.)
 
     Args:
-        files: of each device, in `root`.
+        file: name of each device's file in `root`, with `{source}` for the device.
         sources: devices to read, and their order; labels are those of the first.
-        rates: steps a second of each device.
+        rate: steps a second; one number for all sources, or one for each.
         people: who is in which split.
         labels: a file in `root` with the names of the labels 0, 1, ..., one per line; without
             one, labels are named by themselves.
@@ -38,17 +39,18 @@ class Devices:
 
     def __init__(
         self,
-        files: Mapping[str, str],
+        file: str,
         sources: Sequence[str],
-        rates: Mapping[str, float],
+        rate: Sequence[float],
         people: People,
         labels: str | None = None,
         root: str = ".",
         missing: Collection[str] = (),
     ):
-        _check(files, sources, rates, missing)
-        self.files = {name: Path(root) / files[name] for name in sources}
-        self.widths = {name: 1000 / rates[name] for name in sources}
+        _check(file, sources, missing)
+        self.files = {name: Path(root) / file.replace(MARK, name) for name in sources}
+        rates = _per_source(rate, len(sources))
+        self.widths = {name: 1000 / one for name, one in zip(sources, rates, strict=True)}
         self.people = people
         self.labels = Path(root) / labels if labels else None
         self.missing = set(missing)
@@ -97,21 +99,28 @@ class Devices:
 
 def _track(path: Path) -> Track:
     if not path.is_file():
-        raise InputError(f"{path} is not there: check data.root and data.files")
+        raise InputError(f"{path} is not there: check data.root and data.file")
     return Track(load_arrays(path), str(path))
 
 
-def _check(files: Any, sources: Sequence[str], rates: Any, missing: Collection[str]) -> None:
+def _check(file: str, sources: Sequence[str], missing: Collection[str]) -> None:
     """Raises InputError where a knob names what is not there."""
     if not sources or len(set(sources)) < len(sources):
         raise InputError(f"data.sources={list(sources)} must name sources, each once")
-    for name in sources:
-        if name not in files:
-            raise InputError(f"data.sources names '{name}', but data.files: {', '.join(files)}")
-        if not rates.get(name, 0) > 0:
-            raise InputError(f"data.rates.{name}={rates.get(name)} must be above 0")
+    if MARK not in file and len(sources) > 1:
+        raise InputError(f"data.file={file} must have {MARK} in it, for the name of each source")
     strangers = set(missing) - set(sources)
     if strangers:
         raise InputError(f"data.missing names '{min(strangers)}', which is not in data.sources")
     if set(missing) == set(sources):
         raise InputError(f"data.missing={list(missing)} leaves no source to look at")
+
+
+def _per_source(rate: Sequence[float], count: int) -> list[float]:
+    rates = [float(one) for one in rate] * (count if len(rate) == 1 else 1)
+    if len(rates) != count or min(rates) <= 0:
+        raise InputError(
+            f"data.rate={list(rate)} must be numbers above 0: one for all sources, or one for "
+            f"each of {count}"
+        )
+    return rates

@@ -74,7 +74,7 @@ def join(sources: Sources) -> StepSeries:
         if not np.array_equal(part.lengths, sources.clock):  # type: ignore[attr-defined]
             raise InputError(
                 f"'{name}' has another rate than the others, and cannot be joined to them: make "
-                "data.rates alike, or take model/stem=fusion"
+                "data.rate one number, or take data=har_fusion"
             )
     x = np.concatenate([part.x for part in sources.parts.values()], axis=2)
     series = StepSeries(x, sources.y, sources.groups, sources.origin)
