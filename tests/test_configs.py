@@ -32,6 +32,7 @@ GROUPS = sorted(
 FORECASTING = ["data=ett"]
 MONITORED = ["data=nab"]
 TEXT, TAGS = ["data=snips"], ["data=ewt"]
+FUSION = ["data=har_fusion"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -42,6 +43,8 @@ NEEDS = {
     "model/head/horizon": FORECASTING,
     "task/forecasting": FORECASTING,
     "model/autoencoder": MONITORED,
+    "model/stem/fusion": FUSION,
+    "model/stem/late_fusion": FUSION,
     "task/anomaly": MONITORED,
     "task/nab": MONITORED,
     "task/loss/absolute": FORECASTING,
@@ -59,6 +62,7 @@ NEEDS = {
     "model/text": TEXT,
     "task/entities": TAGS,
     "task/tagging": TAGS,
+    "data/sources": ["data.train=mine.npz"],
     "data/csv": ["data.file=mine.csv"],
     "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],

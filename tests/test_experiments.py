@@ -12,6 +12,7 @@ import pytest
 from seqfuse import cli
 from seqfuse.predict import main
 from seqfuse.train import train
+from tests import devices
 from tests.conftest import composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
@@ -29,6 +30,7 @@ FILES = {
     "skab": ("skab/valve1/0.csv.gz", 0, {"recording", "time", "score", "anomaly"}),
     "smap": ("smap_msl/A-1.npz", 0, {"recording", "time", "score", "anomaly"}),
     "japanese": ("", 0, {"row", "prediction", "p_1", "p_9"}),
+    "har": ("har_sp_sw", 0, {"id", "step", "t_ms", "prediction", "probability"}),
     "ablation": ("", 0, {"row", "prediction", "p_1", "p_9"}),
     "banking77": ("banking77/test.csv.gz", 0, {"row", "prediction", "p_card_arrival"}),
     "snips_intent": ("snips/test.jsonl.gz", 0, {"row", "prediction", "p_PlayMusic"}),
@@ -44,6 +46,9 @@ def own_file(kind: str, data: Path) -> Path:
     name, rows, _ = FILES[kind]
     if not name:
         np.savez("own.npz", x=np.random.default_rng(0).normal(size=(5, 20, 12)))
+        return Path("own.npz")
+    if kind == "har":
+        np.savez("own.npz", **devices.both(**devices.head(data / name)))
         return Path("own.npz")
     path = next(p for p in (data / name, (data / name).with_suffix("")) if p.is_file())
     own = Path(f"own{''.join(path.suffixes[-2:])}")

@@ -15,6 +15,11 @@ Classes: the input is an .npz (x and, if you like, id), .npy, .ts, .tsv or .arff
 gzipped, read in blocks. Labels are ignored: a `?` may stand there (in .ts also nothing, with
 `@classLabel false`). One row per series: row (or id), prediction, p_<class>.
 
+Several sources: an .npz with <source>_x for each, and id if you like. Recordings of devices
+(data=har_steps, har_fusion) add <source>_t_ms and, for several recordings, <source>_id or
+<source>_subject and <source>_execution; a single device has x, t_ms and so on. One row per step:
+id, step, t_ms (when it begins), prediction, probability. data.missing=[watch] does without one.
+
 Forecasts: the input is a .csv or .parquet, read whole; the last rows with targets are looked
 back on. What is known ahead stands in the rows after them, with empty targets. One row per
 step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, where

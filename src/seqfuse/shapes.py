@@ -16,17 +16,22 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+CLOCK = "clock"
+"""The first of several sources, where any of the others may be missing: it has no channel, and
+its mask says which steps there are. A missing source has no key, or a mask that is all false."""
+
 
 class Batch(NamedTuple):
     """What a loader yields."""
 
     x: Any
     """(b t c) values; steps beyond the end of a series are zero. Ids of words and their parts
-    are whole numbers, frames (b t c height width); several sources are a dict of such."""
+    are whole numbers, frames (b t c height width); several sources are a dict of such,
+    at rates of their own; all sources of an item span the same time."""
     mask: Any
     """(b t) boolean, true = a real step; real steps come first. A dict with the same keys."""
     y: Tensor
-    """(b) class numbers, (b t) of steps, or whatever the loss takes."""
+    """(b) class numbers, (b t) of steps (of the first source), or whatever the loss takes."""
     index: Tensor
     """(b) rows of the data set, so that predictions can be joined to it."""
 

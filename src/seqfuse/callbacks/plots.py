@@ -24,7 +24,7 @@ class Example(NamedTuple):
     signal: NDArray[np.float32]
     """(t c) as the net got it, without padding."""
     weights: NDArray[np.float32]
-    """(t) attention per step."""
+    """(t) attention per step; of another clock, if there are several sources."""
     title: str
 
 
@@ -179,7 +179,7 @@ def _draw(panel: Axes, example: Example, channels: int, top: float) -> None:
     low, high = float(signal.min()), float(signal.max())
     margin = 0.08 * (high - low or 1)
     panel.imshow(
-        (example.weights * steps)[None],
+        (example.weights * len(example.weights))[None],
         extent=(-0.5, steps - 0.5, low - margin, high + margin),
         aspect="auto",
         cmap=SHADING,

@@ -81,7 +81,7 @@ class Arrays:
         raise InputError(f"{file} is not there, nor in {self.root}: check data.train and data.test")
 
     def _read(self, path: Path) -> Series:
-        arrays = _load(path)
+        arrays = load_arrays(path)
         for key in ("x", "y"):
             if key not in arrays:
                 raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)})")
@@ -105,7 +105,12 @@ def check_axes(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
         )
 
 
-def _load(path: Path) -> Mapping[str, np.ndarray]:
+def load_arrays(path: Path) -> Mapping[str, np.ndarray]:
+    """The arrays of an .npz, or of an .npy with its labels beside it.
+
+    Raises:
+        InputError: the file is broken, or holds Python objects.
+    """
     try:
         if path.suffix == ".npy":
             labels = path.with_name(f"{path.stem}_y.npy")

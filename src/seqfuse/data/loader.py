@@ -97,7 +97,14 @@ class Sliceable(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         if indices:
             return self.items.__getitems__(indices)
-        return Batch(*(part[:0] for part in self.items.__getitems__([0])))
+        return Batch(*map(_none_of, self.items.__getitems__([0])))
+
+
+def _none_of(part: Any) -> Any:
+    """No item of a tensor, or of those of several sources."""
+    if isinstance(part, dict):
+        return {name: one[:0] for name, one in part.items()}
+    return part[:0]
 
 
 class EpochShuffle(Sampler[int]):

@@ -11,6 +11,7 @@ import torch
 from seqfuse.data.blocks import ENDINGS, Block, Blocks, SeriesFile
 from seqfuse.data.module import DataModule
 from seqfuse.nn.chain import decode, marginals
+from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import NO_LABEL
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work
@@ -47,7 +48,10 @@ class Classes:
         name = "id" if items.has_ids else "row"
         for block in items.blocks(int(self.data.batch_size)):
             rows = np.arange(len(block.ids))
-            tensors = block.items.tensors(self.pipeline, rows, labelled=False)
+            try:
+                tensors = block.items.tensors(self.pipeline, rows, labelled=False)
+            except InputError as error:
+                raise InputError(f"{block.items.origin}: {error}") from None
             yield self._frame(name, block, tensors.__getitems__(rows.tolist()), truth=False)
 
     def split(self, split: str) -> Work:

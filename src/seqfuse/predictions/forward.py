@@ -1,6 +1,7 @@
 """Batches to predictions, as the test step makes them."""
 
 import contextlib
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -29,5 +30,11 @@ class Forward:
     def __call__(self, batch: Batch) -> Tensor:
         """What the test step would have measured, on the CPU and in 32 bits."""
         with self.context():
-            output = self.task(batch.x.to(self.device), batch.mask.to(self.device))
+            output = self.task(self._here(batch.x), self._here(batch.mask))
             return self.task.calibrate(output.prediction).float().cpu()
+
+    def _here(self, part: Any) -> Any:
+        """On the device; several sources each."""
+        if isinstance(part, dict):
+            return {name: one.to(self.device) for name, one in part.items()}
+        return part.to(self.device)
