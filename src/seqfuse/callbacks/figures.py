@@ -115,16 +115,11 @@ class ClassFigures(Figures):
         self._probabilities.append(probabilities)
         for i, label in enumerate(batch.y.tolist()):
             if len(self._examples) < self.max_panels and label not in self._examples:
-<<<<<<< HEAD
-                steps = int(batch.mask[i].sum())
+                steps = int(first(batch.mask)[i].sum())
                 signal = self.signal(trainer, batch, i, steps)
-                weights = spread(outputs["weights"][i], steps, trainer)
-=======
-                signal = max(signals(batch, i).values(), key=len, default=None)
-                if signal is None:  # frames, words: nothing to draw a line of
+                if signal is None:  # nothing to draw a line of
                     continue
-                weights = spread(outputs["weights"][i], int(first(batch.mask)[i].sum()), trainer)
->>>>>>> fusion
+                weights = spread(outputs["weights"][i], steps, trainer)
                 guess = int(probabilities[i].argmax())
                 self._examples[label] = (signal, weights, guess, int(batch.index[i]))
 
@@ -147,30 +142,15 @@ class ClassFigures(Figures):
             Example(signal, weights, _title(classes[label], classes[guess], row))
             for label, (signal, weights, guess, row) in sorted(self._examples.items())
         ]
-<<<<<<< HEAD
-        return {
+        figures = {
             **self.confusion(truth, probabilities.argmax(axis=1), classes),
             "reliability": reliability(truth, probabilities),
-            "attention": self.examples(examples),
-=======
-        figures = {
-            "confusion_matrix": confusion_matrix(truth, probabilities.argmax(axis=1), classes),
-            "reliability": reliability(truth, probabilities),
->>>>>>> fusion
         }
-        return figures | ({"attention": attention(examples)} if examples else {})
-
-
-def signals(batch: Batch, i: int) -> dict[str, np.ndarray]:
-    """The real steps (t c) of each source of an item; those of other kinds are left out."""
-    x = batch.x if isinstance(batch.x, dict) else {"scaled value": batch.x}
-    mask = batch.mask if isinstance(batch.mask, dict) else {"scaled value": batch.mask}
-    there = {name: one[i][mask[name][i]].float().cpu().numpy() for name, one in x.items()}
-    return {name: one for name, one in there.items() if one.ndim == 2 and one.size}
+        return figures | ({"attention": self.examples(examples)} if examples else {})
 
     def signal(self, trainer: Trainer, batch: Batch, i: int, steps: int) -> Any:
-        """What an example shows of its item."""
-        return batch.x[i, :steps].float().cpu().numpy()
+        """What an example shows of its item; None if nothing."""
+        return max(signals(batch, i).values(), key=len, default=None)
 
     def confusion(self, truth: np.ndarray, found: np.ndarray, classes: list[str]) -> dict:
         """Figures of what was taken for what, by name."""
@@ -179,6 +159,14 @@ def signals(batch: Batch, i: int) -> dict[str, np.ndarray]:
     def examples(self, examples: list[Example]) -> Figure:
         """Examples and where the net looked."""
         return attention(examples)
+
+
+def signals(batch: Batch, i: int) -> dict[str, np.ndarray]:
+    """The real steps (t c) of each source of an item; those of other kinds are left out."""
+    x = batch.x if isinstance(batch.x, dict) else {"scaled value": batch.x}
+    mask = batch.mask if isinstance(batch.mask, dict) else {"scaled value": batch.mask}
+    there = {name: one[i][mask[name][i]].float().cpu().numpy() for name, one in x.items()}
+    return {name: one for name, one in there.items() if one.ndim == 2 and one.size}
 
 
 def spread(weights: Tensor, steps: int, trainer: Trainer) -> np.ndarray:
