@@ -34,7 +34,10 @@ def is_composed(words: list[str]) -> bool:
 
 
 FORECASTS = ("etth1_96", "stocks_5", "beijing_pm25_24", "illness_24")
-NEEDS_DATA = {f"experiment={name}" for name in (*FORECASTS, "nab", "skab", "smap_msl")}
+TEXTS = ("banking77", "snips_intent", "snips_slots", "ewt", "wnut17")
+SENSORS = ("har_steps", "har_fusion", "hand_gesture", "fight", "fight_anomaly")
+ANOMALIES = ("nab", "skab", "smap_msl")
+NEEDS_DATA = {f"experiment={name}" for name in (*FORECASTS, *ANOMALIES, *TEXTS, *SENSORS)}
 
 
 def own_files(folder: Path) -> None:
@@ -45,6 +48,8 @@ def own_files(folder: Path) -> None:
     date = pd.date_range("2024-01-01", periods=3000, freq="h")
     frame = pd.DataFrame({"date": date, "price": generator.normal(size=3000)})
     frame.to_csv(folder / "mine.csv", index=False)
+    (folder / "texts.csv").write_text("text,label\n" + "fly to rome,a\nis it warm,b\n" * 40)
+    (folder / "tags.tsv").write_text("fly\tVERB\nto\tADP\n\nrome\tPROPN\n\n" * 40)
     frame.assign(anomaly=(np.arange(3000) // 50 == 40) * 1).to_csv(
         folder / "labelled.csv", index=False
     )
@@ -55,7 +60,7 @@ def metric_of(words: list[str]) -> str:
     found = {"data=csv": "test/mase", "data=mapped": "test/mase"}
     found |= {f"experiment={name}": "test/mse" for name in FORECASTS}
     found |= {"data=labelled": "test/vus_pr", "experiment=nab": "test/nab_standard"}
-    found |= {"sweep=optuna": "best/val/loss"}
+    found |= {"sweep=optuna": "best/val/loss", "experiment=fight_anomaly": "test/auroc"}
     found |= {"experiment=skab": "test/vus_pr", "experiment=smap_msl": "test/vus_pr"}
     return next((found[word] for word in words if word in found), "test/accuracy")
 

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from seqfuse.data.labels import as_text, check_steps
 from seqfuse.data.series import SeriesTensors
-from seqfuse.data.splits import Labelled
+from seqfuse.data.items import Labelled
 from seqfuse.plain.errors import InputError
 from seqfuse.shapes import CLOCK, Batch
 
