@@ -1,0 +1,53 @@
+"""Labels of clips to class numbers; their frames stay whole numbers, as a stem scales them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.labels import ItemLabels, Labels
+
+
+class ClipPipeline(Labels):
+    """Class numbers of clips, and the colours and size of frames that were trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape: tuple[int, ...] = ()
+
+    def fit(self, x: NDArray[np.uint8], labels: ItemLabels) -> "ClipPipeline":
+        """Learns classes from the training clips (n t c height width).
+
+        Raises:
+            InputError: there is only one class.
+        """
+        self.shape = x.shape[2:]
+        self.fit_labels(labels)
+        return self
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        return {"channels": self.shape[0], **self.label_sizes()}
+
+    def transform(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The frames as they are.
+
+        Raises:
+            InputError: they have other colours or another size than those of `fit`.
+        """
+        if x.shape[2:] != self.shape:
+            raise InputError(
+                f"the frames are (colours, height, width) = {x.shape[2:]}, but {self.shape} were "
+                "trained on"
+            )
+        return x
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        return {"shape": list(self.shape), **self.labels_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what another pipeline had fitted."""
+        self.shape = tuple(state["shape"])
+        self.load_labels(state)
