@@ -49,6 +49,7 @@ NEEDS = {
     "data/csv": ["data.file=mine.csv"],
     "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],
+    "data/video": ["data.folder=mine"],
 }
 # What another part says: the net wires widths, the task gets its parts, the trainer its callbacks.
 WIRED = {

@@ -1,5 +1,6 @@
 """Draws what the net got right, how sure it was, and where it looked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,27 +107,35 @@ class ClassFigures(Figures):
     def clear(self) -> None:
         self._truth: list[Tensor] = []
         self._probabilities: list[Tensor] = []
-        self._examples: dict[int, tuple[np.ndarray, np.ndarray, int, int]] = {}
+        self._rows: list[Tensor] = []
+        self._examples: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray, int, int]] = {}
 
     def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
         probabilities = outputs["prediction"].detach().float().softmax(dim=-1).cpu()
         self._truth.append(batch.y.cpu())
         self._probabilities.append(probabilities)
+        self._rows.append(batch.index.cpu())
         for i, label in enumerate(batch.y.tolist()):
-            if len(self._examples) < self.max_panels and label not in self._examples:
+            guess = int(probabilities[i].argmax())
+            slot = self.slot(label, guess)
+            if len(self._examples) < self.max_panels and slot not in self._examples:
                 steps = int(batch.mask[i].sum())
                 signal = batch.x[i, :steps].float().cpu().numpy()
                 weights = spread(outputs["weights"][i], steps, trainer)
-                guess = int(probabilities[i].argmax())
-                self._examples[label] = (signal, weights, guess, int(batch.index[i]))
+                self._examples[slot] = (signal, weights, guess, int(batch.index[i]))
+
+    def slot(self, label: int, guess: int) -> tuple[int, ...]:
+        """Which example of the figure this could be; the class comes first."""
+        return (label,)
 
     def merge(self) -> None:
-        parts = talk.gather((self._truth, self._probabilities, self._examples))
-        self._truth = [one for truth, _, _ in parts for one in truth]
-        self._probabilities = [one for _, found, _ in parts for one in found]
+        parts = talk.gather((self._truth, self._probabilities, self._rows, self._examples))
+        self._truth = [one for part in parts for one in part[0]]
+        self._probabilities = [one for part in parts for one in part[1]]
+        self._rows = [one for part in parts for one in part[2]]
         examples = {}
-        for _, _, others in reversed(parts):
-            examples |= others
+        for part in reversed(parts):
+            examples |= part[3]
         self._examples = dict(sorted(examples.items())[: self.max_panels])
 
     def draw(self, trainer: Trainer) -> dict[str, Figure]:
@@ -135,15 +144,18 @@ class ClassFigures(Figures):
         classes = trainer.datamodule.splits.pipeline.classes  # type: ignore[attr-defined]
         truth = np.concatenate([y.numpy() for y in self._truth])
         probabilities = np.concatenate([p.numpy() for p in self._probabilities])
-        examples = [
-            Example(signal, weights, _title(classes[label], classes[guess], row))
-            for label, (signal, weights, guess, row) in sorted(self._examples.items())
-        ]
         return {
             "confusion_matrix": confusion_matrix(truth, probabilities.argmax(axis=1), classes),
             "reliability": reliability(truth, probabilities),
-            "attention": attention(examples),
+            "attention": attention(self.examples(classes)),
         }
+
+    def examples(self, classes: Sequence[str]) -> list[Example]:
+        """Those that were collected, in the order of the classes."""
+        return [
+            Example(signal, weights, _title(classes[slot[0]], classes[guess], row))
+            for slot, (signal, weights, guess, row) in sorted(self._examples.items())
+        ]
 
 
 def spread(weights: Tensor, steps: int, trainer: Trainer) -> np.ndarray:
