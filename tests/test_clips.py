@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 import seqfuse
 from seqfuse.data.clip_folder import ClipFolder
@@ -124,6 +125,47 @@ def test_predictions_are_those_of_the_test_step(
     assert code == 0, err
     assert "broken.mp4" in out
     assert len(pd.read_csv("b.csv")) == 4
+
+
+ANOMALY = ("data=fight_anomaly", "data.normal=stays", "model.head.num_targets=4")
+
+
+def test_anomalies_are_scored_and_never_trained_on(
+    small: Compose, made: Path, tmp_path: Path, command: Callable
+) -> None:
+    metrics = train(small(*ANOMALY), tmp_path / "run")
+    assert metrics["test/motion_auroc"] == 1.0  # what stays does not move
+    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"test_attention.png", "test_scores.png"}
+    ckpt = f"ckpt={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}"
+    assert command(main, ckpt, "split=test", "output=test.csv", *QUIET)[0] == 0
+    found = pd.read_csv("test.csv")
+    assert found.label.tolist() == ["anomaly", "anomaly", "stays", "stays"]
+    area = roc_auc_score(found.label == "anomaly", found.score)
+    assert area == pytest.approx(metrics["test/auroc"])
+    clip = made / "clips" / found.id[0]
+    assert command(main, ckpt, f"input={clip}", "output=own.csv", *QUIET)[0] == 0
+    own = pd.read_csv("own.csv")
+    assert list(own) == ["id", "score"]
+    assert own.score[0] == pytest.approx(found.score[0], rel=1e-4)
+
+
+def test_clips_that_are_not_normal_change_no_weight(
+    small: Compose, made: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(made, tmp_path / "own"))
+    words = (*ANOMALY, "test=false")
+    train(small(*words, f"data.root={own}"), tmp_path / "clean")
+    for clip in (own / "clips" / "moves").iterdir():
+        clips.write(clip, clips.frames(True, 9, grey=200))
+    train(small(*words, f"data.root={own}"), tmp_path / "poisoned")
+    assert_same(*(weights(tmp_path / run) for run in ("clean", "poisoned")))
+
+
+def test_what_is_normal_must_be_a_class(small: Compose, tmp_path: Path) -> None:
+    for normal, message in (("null", "data.normal is empty"), ("x", "data.normal=x must be one")):
+        with pytest.raises(InputError, match=message):
+            train(small(*ANOMALY, f"data.normal={normal}"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(

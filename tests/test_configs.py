@@ -31,6 +31,7 @@ GROUPS = sorted(
 )
 FORECASTING = ["data=ett"]
 MONITORED = ["data=nab"]
+CLIPS = ["data=fight_anomaly"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -49,6 +50,8 @@ NEEDS = {
     "data/csv": ["data.file=mine.csv"],
     "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],
+    "model/video_autoencoder": CLIPS,
+    "task/clip_anomaly": CLIPS,
     "data/video": ["data.folder=mine"],
 }
 # What another part says: the net wires widths, the task gets its parts, the trainer its callbacks.

@@ -8,6 +8,8 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassRecall
 from torchmetrics.utilities.data import dim_zero_cat
 
+from seqfuse.nn.frames import motion
+
 
 class BatchMean(Metric):
     """The mean over items of a number that is known per batch.
@@ -96,3 +98,27 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
     """
     ahead = score[positive].unsqueeze(1) - score[~positive].unsqueeze(0)
     return (ahead.sign() + 1).mean() / 2
+
+
+class ScoreAuroc(Metric):
+    """Area under the ROC curve of anomaly scores; class 0 is normal. NaN if one side is empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], dist_reduce_fx="cat")
+        self.add_state("truth", [], dist_reduce_fx="cat")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        self.scores.append(preds.detach())  # type: ignore[union-attr, operator]
+        self.truth.append(target)  # type: ignore[union-attr, operator]
+
+    def compute(self) -> Tensor:
+        truth = dim_zero_cat(self.truth)  # type: ignore[arg-type]
+        return auroc(dim_zero_cat(self.scores), truth > 0)  # type: ignore[arg-type]
+
+
+class MotionAuroc(ScoreAuroc):
+    """The same of a baseline without a net: how much the brightness changes, frame by frame."""
+
+    def update(self, preds: Tensor, target: Tensor, x: Tensor, mask: Tensor) -> None:  # type: ignore[override]
+        super().update(motion(x, mask, 1).flatten(1).nanmean(dim=1), target)

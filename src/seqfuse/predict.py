@@ -15,6 +15,11 @@ Classes: the input is an .npz (x and, if you like, id), .npy, .ts, .tsv or .arff
 gzipped, read in blocks. Labels are ignored: a `?` may stand there (in .ts also nothing, with
 `@classLabel false`). One row per series: row (or id), prediction, p_<class>.
 
+Clips: the input is a video, a strip of frames or a folder of them. One row per clip: id,
+prediction, p_<class>; or id and score, where anomalies are looked for. data.skip_bad=true
+leaves out what cannot be read, and says so. Key points: a .csv in the format of the training
+data, with labels or without.
+
 Forecasts: the input is a .csv or .parquet, read whole; the last rows with targets are looked
 back on. What is known ahead stands in the rows after them, with empty targets. One row per
 step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, where

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqfuse.nn.frames import Augment, FrameStem
+from seqfuse.nn.frames import Augment, FrameStem, motion
 
 
 def clips(b: int = 3, t: int = 5, size: int = 16) -> torch.Tensor:
@@ -70,3 +70,14 @@ def test_no_augmentation_is_the_identity_and_a_flip_a_mirror() -> None:
 def test_knobs_have_ranges(knobs: dict) -> None:
     with pytest.raises(ValueError, match="channels|colour|dropout"):
         FrameStem(3, **knobs)
+
+
+def test_motion_is_what_changes_in_each_cell() -> None:
+    x = torch.zeros(1, 4, 3, 8, 8, dtype=torch.uint8)
+    x[:, 1:, :, :4, 4:] = 255
+    found = motion(x, masked([3], 4), 2)
+    assert found.shape == (1, 4, 4)
+    assert found[0, 0].isnan().all()
+    torch.testing.assert_close(found[0, 1], torch.tensor([0.0, 100.0, 0.0, 0.0]))
+    assert torch.all(found[0, 2] == 0)
+    assert found[0, 3].isnan().all()

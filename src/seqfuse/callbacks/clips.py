@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import Trainer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from torch import Tensor
 
-from seqfuse.callbacks.figures import ClassFigures
+from seqfuse.callbacks.figures import ClassFigures, Figures, spread
 from seqfuse.callbacks.plots import COLOURS, SHADING, Example, confusion_matrix, reliability
+from seqfuse.metrics import auroc
+from seqfuse.ranks import talk
+from seqfuse.shapes import Batch
 
 PER_KIND = 2  # clips of each class and each answer
 MOST_FRAMES = 16  # that are drawn of a clip
@@ -52,6 +57,71 @@ class ClipFigures(ClassFigures):
             title = f"{raw.ids[row]}: {classes[guess]}" + ("" if guess == slot[0] else " (wrong)")
             named.append(Example(signal, weights, title))
         return named
+
+
+class ClipScoreFigures(Figures):
+    """Anomaly scores of normal and other clips, and those that score highest and lowest."""
+
+    def clear(self) -> None:
+        self._truth: list[Tensor] = []
+        self._scores: list[Tensor] = []
+        self._examples: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}
+
+    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
+        scores = outputs["prediction"].detach().float().cpu()
+        self._truth.append(batch.y.cpu())
+        self._scores.append(scores)
+        for i, row in enumerate(batch.index.tolist()):
+            steps = int(batch.mask[i].sum())
+            signal = batch.x[i, :steps].float().cpu().numpy()
+            weights = spread(outputs["weights"][i], steps, trainer)
+            self._examples[row] = (float(scores[i]), signal, weights)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Keeps the highest and the lowest scores."""
+        order = sorted(self._examples, key=lambda row: -self._examples[row][0])
+        half = self.max_panels // 2
+        kept = order[: self.max_panels - half] + order[max(len(order) - half, half) :]
+        self._examples = {row: self._examples[row] for row in dict.fromkeys(kept)}
+
+    def merge(self) -> None:
+        parts = talk.gather((self._truth, self._scores, self._examples))
+        self._truth = [one for part in parts for one in part[0]]
+        self._scores = [one for part in parts for one in part[1]]
+        for part in parts:
+            self._examples |= part[2]
+        self._prune()
+
+    def draw(self, trainer: Trainer) -> dict[str, Figure]:
+        if not self._truth:
+            return {}
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        raw = data.splits.rows(data.evaluated if trainer.testing else "val")[0]
+        truth, scores = torch.cat(self._truth), torch.cat(self._scores)
+        area = float(auroc(scores, truth > 0))
+        shown = [
+            Example(signal, weights, f"{raw.ids[row]}: score {score:.2f}")
+            for row, (score, signal, weights) in self._examples.items()
+        ]
+        names = data.splits.pipeline.classes
+        return {
+            "scores": histogram(scores.numpy(), truth.numpy(), names, f"AUROC {area:.3f}"),
+            "attention": frames(shown),
+        }
+
+
+def histogram(scores: NDArray, truth: NDArray, names: Sequence[str], title: str) -> Figure:
+    """How many clips of each class have which score."""
+    figure = Figure(figsize=(5.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    edges = np.linspace(scores.min(), scores.max() + 1e-9, 21)
+    for k, (name, colour) in enumerate(zip(names, (COLOURS[0], "#c0392b"), strict=False)):
+        axes.hist(scores[truth == k], edges, color=colour, alpha=0.6, label=name)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="anomaly score (mean squared error)", ylabel="clips", title=title)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
 
 
 def frames(examples: Sequence[Example]) -> Figure:

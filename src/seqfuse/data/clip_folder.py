@@ -26,6 +26,7 @@ class ClipFolder:
         table: the list; without one, every clip belongs to the class of its folder.
         test_folds: one part in so many is the test split, where no list says so.
         root: folder that relative names start from.
+        normal: the one class that is trained on; without it, all of them.
 
     Raises:
         InputError: a knob is out of range.
@@ -40,6 +41,7 @@ class ClipFolder:
         table: str | None = None,
         test_folds: int = 5,
         root: str = ".",
+        normal: str | None = None,
     ):
         if not folder:
             raise InputError("data.folder is empty: name a folder that has one for each class")
@@ -47,7 +49,7 @@ class ClipFolder:
             raise InputError(f"data.test_folds={test_folds} must be at least 2")
         self.folder, self.table, self.root = folder, table, Path(root)
         self.decoder = decoder
-        self.test_folds = test_folds
+        self.test_folds, self.normal = test_folds, normal
 
     @property
     def has_validation(self) -> bool:
@@ -98,8 +100,14 @@ class ClipFolder:
 
     def _of(self, split: str) -> list[Entry]:
         if self.entries[0].split:
-            return [entry for entry in self.entries if entry.split == split]
-        return [self.entries[i] for i in self._cut(split)]
+            found = [entry for entry in self.entries if entry.split == split]
+        else:
+            found = [self.entries[i] for i in self._cut(split)]
+        if split != "train" or not self.normal:
+            return found
+        if self.normal not in (labels := sorted({entry.label for entry in found})):
+            raise InputError(f"data.normal={self.normal} must be one of: {', '.join(labels)}")
+        return [entry for entry in found if entry.label == self.normal]
 
     def _cut(self, split: str) -> np.ndarray:
         labels, sources = [e.label for e in self.entries], [e.source for e in self.entries]

@@ -68,13 +68,14 @@ class Clips:
         return SeriesTensors(pipeline.transform(self.x), self.lengths, y, index)
 
     def _encoded(self, pipeline: Any) -> NDArray[np.int64]:
-        for name, label in zip(self.ids, self.y, strict=True):
-            if label not in pipeline.classes:
-                raise InputError(
-                    f"{name} has label '{label}', which training never saw (known: "
-                    f"{', '.join(pipeline.classes[:12])}): remove it or train on it"
-                )
-        return pipeline.encode(self.y)
+        try:
+            return pipeline.encode(self.y)
+        except InputError:
+            row = next(i for i, label in enumerate(self.y) if label not in pipeline.classes)
+        raise InputError(
+            f"{self.ids[row]} has label '{self.y[row]}', which training never saw (known: "
+            f"{', '.join(pipeline.classes[:12])}): remove it or train on it"
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 of frames and labels, first 16 digits."""

@@ -85,6 +85,20 @@ class FrameStem(nn.Module):
         return self.dropout(torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1))
 
 
+def motion(
+    x: Num[Tensor, "b t c height width"], mask: Bool[Tensor, "b t"], grid: int
+) -> Float[Tensor, "b t k"]:
+    """How much brightness changed since the frame before, in percent, in each of grid x grid cells.
+
+    NaN for the first frame and behind the last one.
+    """
+    grey = (x if x.is_floating_point() else x / 255).mean(dim=2)
+    change = (grey[:, 1:] - grey[:, :-1]).abs() * 100
+    cells = rearrange(F.adaptive_avg_pool2d(change, grid), "b t height width -> b t (height width)")
+    cells = cells.masked_fill(~mask[:, 1:].unsqueeze(-1), torch.nan)
+    return F.pad(cells, (0, 0, 1, 0), value=torch.nan)
+
+
 def _layer(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),

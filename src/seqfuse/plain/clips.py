@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import ItemLabels, Labels
 
+ANOMALY = "anomaly"
+
 
 class ClipPipeline(Labels):
     """Class numbers of clips, and the colours and size of frames that were trained on."""
@@ -51,3 +53,34 @@ class ClipPipeline(Labels):
         """Takes over what another pipeline had fitted."""
         self.shape = tuple(state["shape"])
         self.load_labels(state)
+
+
+class NormalClipPipeline(ClipPipeline):
+    """One class is normal and trained on; whatever else there is, is an anomaly.
+
+    Args:
+        normal: label of the normal clips.
+
+    Raises:
+        InputError: there is none.
+    """
+
+    def __init__(self, normal: str | None):
+        if not normal:
+            raise InputError("data.normal is empty: name the class that is trained on")
+        super().__init__()
+        self.normal = normal
+
+    def fit_labels(self, labels: ItemLabels) -> None:
+        """Checks that every training item is normal.
+
+        Raises:
+            InputError: one is not.
+        """
+        if odd := sorted(set(labels) - {self.normal}):  # type: ignore[arg-type]
+            raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
+        self.classes = [self.normal, ANOMALY]
+
+    def encode(self, labels: ItemLabels) -> NDArray[np.int64]:
+        """(n) 0 where a label is that of normal clips, else 1."""
+        return np.array([label != self.normal for label in labels], dtype=np.int64)
