@@ -115,11 +115,13 @@ def histogram(scores: NDArray, truth: NDArray, names: Sequence[str], title: str)
     """How many clips of each class have which score."""
     figure = Figure(figsize=(5.6, 3.2), layout="constrained")
     axes = figure.subplots()
-    edges = np.linspace(scores.min(), scores.max() + 1e-9, 21)
+    shown = np.maximum(scores, 1e-6)  # on a logarithmic axis: some errors are huge
+    edges = np.geomspace(shown.min() * 0.99, shown.max() * 1.01, 21)
     for k, (name, colour) in enumerate(zip(names, (COLOURS[0], "#c0392b"), strict=False)):
-        axes.hist(scores[truth == k], edges, color=colour, alpha=0.6, label=name)
+        axes.hist(shown[truth == k], edges, color=colour, alpha=0.6, label=name)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="anomaly score (mean squared error)", ylabel="clips", title=title)
+    axes.set_xscale("log")
     axes.legend(frameon=False, fontsize=8)
     return figure
 
