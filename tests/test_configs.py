@@ -33,6 +33,7 @@ FORECASTING = ["data=ett"]
 MONITORED = ["data=nab"]
 TEXT, TAGS = ["data=snips"], ["data=ewt"]
 FUSION = ["data=har_fusion"]
+CLIPS = ["data=fight_anomaly"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -66,6 +67,9 @@ NEEDS = {
     "data/csv": ["data.file=mine.csv"],
     "data/mapped": ["data.file=large.npy"],
     "data/labelled": ["data.file=mine.csv"],
+    "model/video_autoencoder": CLIPS,
+    "task/clip_anomaly": CLIPS,
+    "data/video": ["data.folder=mine"],
 }
 # What another part says: the net wires widths, the task gets its parts, the trainer its callbacks.
 WIRED = {

@@ -31,6 +31,9 @@ FILES = {
     "smap": ("smap_msl/A-1.npz", 0, {"recording", "time", "score", "anomaly"}),
     "japanese": ("", 0, {"row", "prediction", "p_1", "p_9"}),
     "har": ("har_sp_sw", 0, {"id", "step", "t_ms", "prediction", "probability"}),
+    "fight_anomaly": ("surveillance_fight/clips/fight", 0, {"file", "id", "score"}),
+    "fight": ("surveillance_fight/clips/fight", 0, {"file", "id", "p_fight", "p_nofight"}),
+    "hand": ("hand_gesture/point_history.csv.gz", 0, {"row", "prediction", "p_Clockwise"}),
     "ablation": ("", 0, {"row", "prediction", "p_1", "p_9"}),
     "banking77": ("banking77/test.csv.gz", 0, {"row", "prediction", "p_card_arrival"}),
     "snips_intent": ("snips/test.jsonl.gz", 0, {"row", "prediction", "p_PlayMusic"}),
@@ -42,7 +45,7 @@ EXPERIMENTS = sorted(path.stem for path in (cli.CONF / "experiment").glob("*.yam
 
 
 def own_file(kind: str, data: Path) -> Path:
-    """The head of a file, without what is known ahead: in the folder one works in."""
+    """The head of a file or folder, without what is known ahead: in the folder one works in."""
     name, rows, _ = FILES[kind]
     if not name:
         np.savez("own.npz", x=np.random.default_rng(0).normal(size=(5, 20, 12)))
@@ -50,6 +53,11 @@ def own_file(kind: str, data: Path) -> Path:
     if kind == "har":
         np.savez("own.npz", **devices.both(**devices.head(data / name)))
         return Path("own.npz")
+    if (data / name).is_dir():
+        Path("own").mkdir()
+        for clip in sorted((data / name).iterdir())[:5]:
+            shutil.copy(clip, "own")
+        return Path("own")
     path = next(p for p in (data / name, (data / name).with_suffix("")) if p.is_file())
     own = Path(f"own{''.join(path.suffixes[-2:])}")
     if not rows:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassRecall
+from torchmetrics.utilities.data import dim_zero_cat
+
+from seqfuse.nn.frames import motion
 
 
 class BatchMean(Metric):
@@ -59,3 +62,63 @@ class CalibrationError(MulticlassCalibrationError):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds.softmax(dim=-1), target)
+
+
+class Auroc(Metric):
+    """Area under the ROC curve of unnormalised scores: the mean over classes, each against
+    the rest, of which both sides occur; NaN if there is none.
+
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("probabilities", [], dist_reduce_fx="cat")
+        self.add_state("truth", [], dist_reduce_fx="cat")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        self.probabilities.append(preds.detach().softmax(dim=-1))  # type: ignore[union-attr, operator]
+        self.truth.append(target)  # type: ignore[union-attr, operator]
+
+    def compute(self) -> Tensor:
+        probabilities = dim_zero_cat(self.probabilities)  # type: ignore[arg-type]
+        truth = dim_zero_cat(self.truth)  # type: ignore[arg-type]
+        areas = [auroc(column, truth == k) for k, column in enumerate(probabilities.unbind(dim=1))]
+        return torch.stack(areas).nanmean()
+
+
+def auroc(score: Tensor, positive: Tensor) -> Tensor:
+    """How often a positive has the greater score than a negative; ties count half.
+
+    Args:
+        score: (n).
+        positive: (n) boolean.
+
+    Returns:
+        0 to 1; NaN where one side is empty.
+    """
+    ahead = score[positive].unsqueeze(1) - score[~positive].unsqueeze(0)
+    return (ahead.sign() + 1).mean() / 2
+
+
+class ScoreAuroc(Metric):
+    """Area under the ROC curve of anomaly scores; class 0 is normal. NaN if one side is empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], dist_reduce_fx="cat")
+        self.add_state("truth", [], dist_reduce_fx="cat")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        self.scores.append(preds.detach())  # type: ignore[union-attr, operator]
+        self.truth.append(target)  # type: ignore[union-attr, operator]
+
+    def compute(self) -> Tensor:
+        truth = dim_zero_cat(self.truth)  # type: ignore[arg-type]
+        return auroc(dim_zero_cat(self.scores), truth > 0)  # type: ignore[arg-type]
+
+
+class MotionAuroc(ScoreAuroc):
+    """The same of a baseline without a net: how much the brightness changes, frame by frame."""
+
+    def update(self, preds: Tensor, target: Tensor, x: Tensor, mask: Tensor) -> None:  # type: ignore[override]
+        super().update(motion(x, mask, 1).flatten(1).nanmean(dim=1), target)

@@ -107,29 +107,37 @@ class ClassFigures(Figures):
     def clear(self) -> None:
         self._truth: list[Tensor] = []
         self._probabilities: list[Tensor] = []
-        self._examples: dict[int, tuple[Any, np.ndarray, int, int]] = {}
+        self._rows: list[Tensor] = []
+        self._examples: dict[tuple[int, ...], tuple[Any, np.ndarray, int, int]] = {}
 
     def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
         probabilities = outputs["prediction"].detach().float().softmax(dim=-1).cpu()
         self._truth.append(batch.y.cpu())
         self._probabilities.append(probabilities)
+        self._rows.append(batch.index.cpu())
         for i, label in enumerate(batch.y.tolist()):
-            if len(self._examples) < self.max_panels and label not in self._examples:
+            guess = int(probabilities[i].argmax())
+            slot = self.slot(label, guess)
+            if len(self._examples) < self.max_panels and slot not in self._examples:
                 steps = int(first(batch.mask)[i].sum())
                 signal = self.signal(trainer, batch, i, steps)
                 if signal is None:  # nothing to draw a line of
                     continue
                 weights = spread(outputs["weights"][i], steps, trainer)
-                guess = int(probabilities[i].argmax())
-                self._examples[label] = (signal, weights, guess, int(batch.index[i]))
+                self._examples[slot] = (signal, weights, guess, int(batch.index[i]))
+
+    def slot(self, label: int, guess: int) -> tuple[int, ...]:
+        """Which example of the figure this could be; the class comes first."""
+        return (label,)
 
     def merge(self) -> None:
-        parts = talk.gather((self._truth, self._probabilities, self._examples))
-        self._truth = [one for truth, _, _ in parts for one in truth]
-        self._probabilities = [one for _, found, _ in parts for one in found]
+        parts = talk.gather((self._truth, self._probabilities, self._rows, self._examples))
+        self._truth = [one for part in parts for one in part[0]]
+        self._probabilities = [one for part in parts for one in part[1]]
+        self._rows = [one for part in parts for one in part[2]]
         examples = {}
-        for _, _, others in reversed(parts):
-            examples |= others
+        for part in reversed(parts):
+            examples |= part[3]
         self._examples = dict(sorted(examples.items())[: self.max_panels])
 
     def draw(self, trainer: Trainer) -> dict[str, Figure]:
@@ -139,8 +147,8 @@ class ClassFigures(Figures):
         truth = np.concatenate([y.numpy() for y in self._truth])
         probabilities = np.concatenate([p.numpy() for p in self._probabilities])
         examples = [
-            Example(signal, weights, _title(classes[label], classes[guess], row))
-            for label, (signal, weights, guess, row) in sorted(self._examples.items())
+            Example(signal, weights, _title(classes[slot[0]], classes[guess], row))
+            for slot, (signal, weights, guess, row) in sorted(self._examples.items())
         ]
         figures = {
             **self.confusion(truth, probabilities.argmax(axis=1), classes),

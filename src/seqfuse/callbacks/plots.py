@@ -75,7 +75,9 @@ def _class_ticks(axes: Axes, classes: Sequence[str]) -> None:
     axes.set_yticks(range(len(classes)), classes)
 
 
-def reliability(truth: NDArray, probabilities: NDArray, num_bins: int = 10) -> Figure:
+def reliability(
+    truth: NDArray, probabilities: NDArray, num_bins: int = 10, unit: str = "series"
+) -> Figure:
     """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin."""
     confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     edges = np.linspace(0, 1, num_bins + 1)
@@ -95,7 +97,7 @@ def reliability(truth: NDArray, probabilities: NDArray, num_bins: int = 10) -> F
     upper.set(ylabel="accuracy", ylim=(0, 1.02), title=f"expected calibration error {ece:.3f}")
     upper.legend(loc="upper left", frameon=False)
     lower.bar(edges[:-1], count, 1 / num_bins, align="edge", color="#aab7b8", edgecolor="w")
-    lower.set(xlabel="confidence", ylabel="series", xlim=(0, 1))
+    lower.set(xlabel="confidence", ylabel=unit, xlim=(0, 1))
     return figure
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from seqfuse.data.items import Labelled
 from seqfuse.data.labels import as_text, check_steps
 from seqfuse.data.series import SeriesTensors
-from seqfuse.data.items import Labelled
 from seqfuse.plain.errors import InputError
 from seqfuse.shapes import CLOCK, Batch
 

@@ -61,10 +61,11 @@ class Classes:
     def _of_split(self, split: str) -> Iterator[pd.DataFrame]:
         splits: Any = self.data.splits
         raw = splits.rows(split)[0]
+        name, ids = ids_of(raw)
         for batch in self.data.loader(split):
             rows = batch.index.numpy()
             steps = {name: [one[i] for i in rows] for name, one in steps_of(raw).items()}
-            yield self._frame("row", Block(raw, rows, steps), batch, truth=True)
+            yield self._frame(name, Block(raw, ids[rows], steps), batch, truth=True)
 
     def _frame(self, name: str, block: Block, batch: Batch, truth: bool) -> pd.DataFrame:
         probabilities = self.forward(batch).softmax(dim=-1).numpy()
@@ -96,6 +97,12 @@ class Tags(Classes):
                 batch.y[mask] == NO_LABEL, "", classes[batch.y[mask].numpy()]
             )
         return pd.DataFrame({**columns, "probability": sure[mask].numpy()})
+
+
+def ids_of(raw: Any) -> tuple[str, np.ndarray]:
+    """What the user calls the items, if the source knows, and the name of that column."""
+    ids = getattr(raw, "ids", None)
+    return ("row", np.arange(len(raw))) if ids is None else ("id", np.asarray(ids))
 
 
 def steps_of(raw: Any) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
 from seqfuse.predictions.anomalies import Anomalies
 from seqfuse.predictions.classes import Classes, Tags
+from seqfuse.predictions.clips import ClipScores
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.rows import RowForecasts
 from seqfuse.predictions.work import Job
+from seqfuse.tasks.clips import ClipAnomalyTask
 
 JOBS: dict[type, Any] = {
     Folds: Classes,
@@ -34,6 +36,8 @@ def choose(data: DataModule, forward: Forward, config: Mapping[str, Any]) -> Job
     job = next((job for kind, job in JOBS.items() if isinstance(data.splits, kind)), None)
     if job is Classes and data.splits.pipeline.per_step:
         job = Tags
+    if isinstance(forward.task, ClipAnomalyTask):
+        job = ClipScores
     if job is None:
         raise InputError(f"seqfuse-predict knows no job for {type(data.splits).__qualname__}")
     given = {knob: config[knob] for knob in KNOBS if config[knob] is not None}
