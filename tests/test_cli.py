@@ -39,7 +39,8 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (
             ["model=bse"],
             "model=bse: no such option, did you mean base? "
-            "(options: autoencoder, base, segments, steps, wide)",
+            "(options: autoencoder, base, segments, steps, tags, text, video, video_autoencoder, "
+            "wide)",
         ),
         (["model/attention=multi"], "did you mean multihead?"),
         (["experiment=japanese"], "did you mean japanese_vowels?"),

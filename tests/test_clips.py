@@ -42,6 +42,7 @@ def small(made: Path, tmp_path: Path) -> Compose:
     return lambda *words: composed([*SMALL, *own, f"data.cache={tmp_path}/cache", *words])
 
 
+@pytest.mark.slow
 def test_one_batch_is_overfitted(small: Compose, tmp_path: Path) -> None:
     metrics = train(
         small(

@@ -143,6 +143,7 @@ def test_every_part_has_a_none(part: str) -> None:
     build.rehearse(recipe)
 
 
+@pytest.mark.slow  # tests/test_experiments.py takes a step of each and predicts, too
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_one_step(
     experiment: str, tmp_path: Path, request: pytest.FixtureRequest

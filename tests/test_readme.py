@@ -70,7 +70,10 @@ TRAIN = [words for words in commands("seqfuse-train") if is_composed(words)]
 
 def first_of_sweep(words: list[str]) -> list[str]:
     values = [word for word in words if word != "-m"]
-    return [word if "[" in word else word.split(",")[0] for word in values]
+    return [
+        word.split("],[")[0] + "]" if "],[" in word else word if "[" in word else word.split(",")[0]
+        for word in values
+    ]
 
 
 def test_the_readme_is_short_and_has_commands() -> None:

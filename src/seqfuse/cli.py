@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.mistakes import CONF, MISTAKES, check_types, explain, groups
+from seqfuse.mistakes import CONF, MISTAKES, check_types, defaults, explain, groups
 from seqfuse.plain.errors import InputError, Interrupted
 from seqfuse.ranks import start
 from seqfuse.sweeps import share
@@ -183,6 +183,7 @@ def offer_recipe() -> None:
             raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
     store = ConfigStore.instance()
     store.store("recipe", node, group="checkpoint", package="_global_")
+    defaults.cache_clear()  # they are those of this checkpoint now
 
 
 def fail(message: str, code: int = 1) -> None:

@@ -154,8 +154,7 @@ def check_types(config: DictConfig) -> None:
     Raises:
         InputError: a word where a number belongs, and the like.
     """
-    settings = HydraConfig.get()
-    choices = settings.runtime.choices
+    choices = (settings := HydraConfig.get()).runtime.choices
     given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
     values = [o for o in given if o.key_or_group not in choices and not o.is_delete()]
     if not values:
@@ -163,11 +162,11 @@ def check_types(config: DictConfig) -> None:
     check_finders(config, [o.key_or_group for o in values])
     groups = [str(o.input_line) for o in given if o.key_or_group in choices]
     places = tuple(source.path for source in settings.runtime.config_sources)
-    defaults = _defaults(places, str(settings.job.config_name), tuple(groups))
+    found = defaults(places, str(settings.job.config_name), tuple(groups))
     for override in values:
         key = override.key_or_group
         try:
-            default = OmegaConf.select(defaults, key)
+            default = OmegaConf.select(found, key)
             value = OmegaConf.select(config, key)
         except OmegaConfBaseException:
             continue
@@ -193,8 +192,9 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
         raise InputError(f"{key}={text}: expected {_kind(default)} such as {_plain(default)}")
 
 
-@cache  # for the jobs of a sweep, which mostly choose the same options
-def _defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
+@cache
+def defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
+    """What stands in the YAMLs; kept, as jobs of a sweep mostly choose the same options."""
     loader = GlobalHydra.instance().config_loader()
     return loader.load_configuration(config_name, list(groups), RunMode.RUN)
 

@@ -16,7 +16,7 @@ def read(path: Path, channels: int = 3, **knobs: Any) -> tuple[np.ndarray, list]
     blocks = list(SeriesFile(path, channels, **knobs).blocks(4))
     assert [len(block.ids) for block in blocks[:-1]] == [4] * (len(blocks) - 1)
     return (
-        np.concatenate([block.series.x for block in blocks]),
+        np.concatenate([block.items.x for block in blocks]),
         np.concatenate([block.ids for block in blocks]).tolist(),
     )
 
