@@ -124,12 +124,25 @@ def test_a_run_can_be_measured_resumed_and_run_again(command: Callable) -> None:
                 continue
             filled = [word.replace("logs/<name>/<time>", str(run)) for word in words]
             filled = [word for word in filled if "<folder>" not in word]
-            if filled == ["--config-dir"]:
+            if filled == ["--config-dir"] or "ckpt=<path>" in filled:
                 continue
             code, _, err = command(main, *filled, "trainer.enable_progress_bar=false")
             assert code == 0, (words, err)
             said += 1
     assert said >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("data_root")
+def test_a_fused_net_can_be_measured_without_a_source(command: Callable) -> None:
+    [words] = [words for words in commands("seqfuse-evaluate") if "ckpt=<path>" in words]
+    code, _, err = command(train.main, "experiment=har_fusion", *FAST)
+    assert code == 0, err
+    [run] = Path("logs/debug").iterdir()
+    filled = [word.replace("<path>", str(run / "checkpoints/best.ckpt")) for word in words]
+    code, out, err = command(evaluate.main, *filled)
+    assert code == 0, err
+    assert "test/accuracy" in out
 
 
 def test_python_lines_are_the_package_s() -> None:
