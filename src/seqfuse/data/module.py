@@ -1,6 +1,6 @@
 """The one LightningDataModule: loaders over any data that comes in splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
+from seqfuse.data import augment as augmentation
 from seqfuse.data.loader import (
     Batches,
     ChunkShuffle,
@@ -70,6 +71,7 @@ class DataModule(LightningDataModule):
             items, 8 to 64.
         num_workers: processes that load; 0 loads in the training process.
         seed: of the order in which batches come.
+        augment: changes of training batches, by name, in order (see `seqfuse.data.augment`).
 
     Raises:
         InputError: a knob is out of range.
@@ -81,6 +83,7 @@ class DataModule(LightningDataModule):
         batch_size: int | str = "auto",
         num_workers: int = 0,
         seed: int = 0,
+        augment: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
@@ -91,6 +94,7 @@ class DataModule(LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.augment = {name: change for name, change in (augment or {}).items() if change}
         self.shuffles = True
         self.evaluated = "test"
         self._fitted = False
@@ -150,6 +154,23 @@ class DataModule(LightningDataModule):
         if chunk is None:
             return EpochShuffle(len(windows), self.seed)
         return ChunkShuffle(len(windows), self.seed, chunk, windows.mix)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        if not self.augment or self.trainer is None or not self.trainer.training:
+            return batch
+        if batch.y.dim() > 1:
+            self._check_steps()
+        x, mask = augmentation.apply(list(self.augment.values()), batch.x, batch.mask)
+        return batch._replace(x=x, mask=mask)
+
+    def _check_steps(self) -> None:
+        """Raises InputError if a change would part steps from their labels."""
+        for name, change in self.augment.items():
+            if not getattr(change, "keeps_steps", False):
+                raise InputError(
+                    f"data.augment.{name} moves steps, which have labels of their own here: "
+                    f"type data.augment.{name}=null"
+                )
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation; before it what prediction intervals are calibrated on, if there is any."""

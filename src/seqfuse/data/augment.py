@@ -1,0 +1,157 @@
+"""Random changes of scaled series that keep their class: new in every epoch, one draw per series.
+
+Each maps (b t c) and a mask to the same, real steps first. Source: Um et al., "Data augmentation
+of wearable sensor data ...", ICMI 2017; Iwana & Uchida, "An empirical survey of data augmentation
+for time series classification", PLOS ONE 2021.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from seqfuse.plain.errors import InputError
+
+Values = Float[Tensor, "b t c"]
+Mask = Bool[Tensor, "b t"]
+Augmented = tuple[Values, Mask]
+Change = Callable[[Values, Mask], Augmented]
+
+
+class Crop:
+    """A stretch of the series, from `shortest` of its length to all of it.
+
+    Raises:
+        InputError: `shortest` is not above 0 and at most 1.
+    """
+
+    keeps_steps = False
+
+    def __init__(self, shortest: float = 0.5):
+        if not 0 < shortest <= 1:
+            raise InputError(f"shortest={shortest} of a crop must be above 0 and at most 1")
+        self.shortest = shortest
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        lengths, (share, place) = mask.sum(dim=1), torch.rand(2, len(x), device=x.device)
+        kept = (lengths * (self.shortest + (1 - self.shortest) * share)).ceil().long()
+        first = ((lengths - kept + 1) * place).long()
+        step = torch.arange(x.shape[1], device=x.device)
+        real = step < kept.unsqueeze(1)
+        source = (first.unsqueeze(1) + step).clamp(max=x.shape[1] - 1)
+        return _rows(x, source) * real.unsqueeze(2), real
+
+
+class Jitter:
+    """Adds noise of so many deviations."""
+
+    keeps_steps = True
+
+    def __init__(self, deviation: float = 0.1):
+        self.deviation = _least(0, deviation=deviation)
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        return (x + self.deviation * torch.randn_like(x)) * mask.unsqueeze(2), mask
+
+
+class Scale:
+    """Multiplies the series by a number around 1, `together` for all channels or for each.
+
+    Its logarithm has so much deviation.
+    """
+
+    keeps_steps = True
+
+    def __init__(self, deviation: float = 0.2, together: bool = False):
+        self.deviation = _least(0, deviation=deviation)
+        self.together = together
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        channels = 1 if self.together else x.shape[2]
+        drawn = torch.randn(len(x), 1, channels, device=x.device, dtype=x.dtype)
+        return x * (self.deviation * drawn).exp(), mask
+
+
+class TimeMask:
+    """Sets a stretch, up to `longest` of the series, to 0, which is the mean.
+
+    Raises:
+        InputError: `longest` is not at least 0 and below 1.
+    """
+
+    keeps_steps = True
+
+    def __init__(self, longest: float = 0.3):
+        if not 0 <= longest < 1:
+            raise InputError(f"longest={longest} of a time mask must be at least 0 and below 1")
+        self.longest = longest
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        lengths, (share, place) = mask.sum(dim=1), torch.rand(2, len(x), device=x.device)
+        hidden = (lengths * self.longest * share).long()
+        first = ((lengths - hidden + 1) * place).long().unsqueeze(1)
+        step = torch.arange(x.shape[1], device=x.device)
+        inside = (step >= first) & (step < first + hidden.unsqueeze(1))
+        return x.masked_fill(inside.unsqueeze(2), 0.0), mask
+
+
+class Permute:
+    """Cuts the series into so many parts, as long as each other, and shuffles them."""
+
+    keeps_steps = False
+
+    def __init__(self, parts: int = 4):
+        self.parts = int(_least(1, parts=parts))
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        steps = x.shape[1]
+        step = torch.arange(steps, device=x.device)
+        part = step * self.parts // mask.sum(dim=1, keepdim=True).clamp(min=1)
+        order = torch.rand(len(x), self.parts, device=x.device).argsort(dim=1)
+        rank = order.gather(1, part.clamp(max=self.parts - 1))
+        key = torch.where(mask, rank, self.parts) * steps + step
+        return _rows(x, key.argsort(dim=1)), mask
+
+
+class Rotate:
+    """Turns pairs of channels, x and y of a point, about the origin, by up to so many degrees.
+
+    Raises:
+        InputError: `degrees` is below 0, or the channels are no pairs.
+    """
+
+    keeps_steps = True
+
+    def __init__(self, degrees: float = 20.0):
+        self.degrees = _least(0, degrees=degrees)
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        if x.shape[2] % 2:
+            raise InputError(f"{x.shape[2]} channels are no pairs of x and y that could be turned")
+        turn = (2 * torch.rand(len(x), 1, 1, device=x.device) - 1) * math.radians(self.degrees)
+        across, down = x[..., ::2], x[..., 1::2]
+        turned = torch.stack(
+            [across * turn.cos() - down * turn.sin(), across * turn.sin() + down * turn.cos()],
+            dim=3,
+        )
+        return turned.flatten(2).to(x.dtype), mask
+
+
+def apply(changes: Sequence[Change], x: Values, mask: Mask) -> Augmented:
+    """One change after the other."""
+    for change in changes:
+        x, mask = change(x, mask)
+    return x, mask
+
+
+def _rows(x: Values, source: Tensor) -> Values:
+    return x.gather(1, source.unsqueeze(2).expand(-1, -1, x.shape[2]))
+
+
+def _least(least: float, **given: float) -> float:
+    [(name, value)] = given.items()
+    if value < least:
+        raise InputError(f"{name}={value} must be at least {least}")
+    return value
