@@ -95,3 +95,14 @@ def test_state_is_enough() -> None:
 def test_knobs_out_of_range(knobs: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TextPipeline(**knobs)
+
+
+def test_words_without_the_signs_at_their_end() -> None:
+    texts = [["Peru?", "Peru", "Peru\u2019s", "d.c.", "...", "'s"], ["x"]]
+    plain, stripped = (TextPipeline("characters", strip=strip) for strip in (False, True))
+    assert len(plain.fit(texts, ["a", "b"]).words) == 7
+    assert set(stripped.fit(texts, ["a", "b"]).words) == {"peru", "d.c", "...", "'s", "x"}
+    ids, _ = stripped.transform([["peru.", "Peru"]])
+    assert ids[0, 0, 0] == ids[0, 1, 0] != UNKNOWN
+    assert ids[0, 0, 5] == stripped.characters["."]
+    assert ids[0, 1, 5] == 0

@@ -17,6 +17,7 @@ FIRST = 2
 """The first id of something known."""
 PIECES = ("ngrams", "characters")
 TOKEN = re.compile(r"\w+(?:['\u2019]\w+)?|[^\w\s]")
+ENDING = re.compile(r"(?:['\u2019]s)?[^\w\s]*$")
 
 
 def tokenise(text: str) -> list[str]:
@@ -43,6 +44,7 @@ class TextPipeline(Labels):
         max_pieces: pieces of a word that are read; of characters the first and the last.
         ngrams: the shortest and the longest n-gram, in characters, the ends of a word being two.
         buckets: numbers that n-grams are hashed to.
+        strip: whether `Peru?` and `Peru's` are looked up as `peru`; their pieces stay apart.
 
     Raises:
         InputError: a knob is out of range.
@@ -56,6 +58,7 @@ class TextPipeline(Labels):
         max_pieces: int = 32,
         ngrams: Sequence[int] = (3, 5),
         buckets: int = 50_000,
+        strip: bool = False,
     ):
         super().__init__()
         if pieces not in PIECES:
@@ -69,6 +72,7 @@ class TextPipeline(Labels):
             raise InputError(f"data.ngrams={list(ngrams)} must be two lengths, such as [3,5]")
         self.pieces, self.min_count, self.max_length = pieces, min_count, max_length
         self.max_pieces, self.ngrams, self.buckets = max_pieces, list(ngrams), buckets
+        self.strip = strip
         self.words: dict[str, int] = {}
         self.characters: dict[str, int] = {}
         self._known: dict[str, list[int]] = {}
@@ -76,7 +80,7 @@ class TextPipeline(Labels):
     def fit(self, x: Sequence[Sequence[str]], labels: ItemLabels) -> "TextPipeline":
         """Learns words, characters and classes from the training texts."""
         self.fit_labels(labels)
-        counts = Counter(normal(word) for text in x for word in text)
+        counts = Counter(self._look_up(word) for text in x for word in text)
         words = [word for word, times in _frequent_first(counts) if times >= self.min_count]
         letters = Counter(letter for text in x for word in text for letter in word)
         self._keep(words, [letter for letter, _ in _frequent_first(letters)])
@@ -101,11 +105,16 @@ class TextPipeline(Labels):
     def _ids(self, word: str, before: str) -> list[int]:
         if word not in self._known:
             parts = self._ngrams(word) if self.pieces == "ngrams" else self._characters(word)
-            self._known[word] = [self.words.get(normal(word), UNKNOWN), *parts]
+            self._known[word] = [self.words.get(self._look_up(word), UNKNOWN), *parts]
         own, *parts = self._known[word]
         if self.pieces == "ngrams":
             parts = [self._bucket(f"{normal(before)} {normal(word)}"), *parts]
         return [own, *parts[: self.max_pieces]]
+
+    def _look_up(self, word: str) -> str:
+        """What the vocabulary has of a word."""
+        found = normal(word)
+        return (ENDING.sub("", found) or found) if self.strip else found
 
     def _ngrams(self, word: str) -> list[int]:
         text, (low, high) = f"<{normal(word)}>", self.ngrams
