@@ -50,6 +50,18 @@ def test_windows_of_two_splits_never_overlap(fold: int) -> None:
         assert len(own["val"]) > 0
 
 
+def test_all_beside_the_test_split_may_be_trained_on() -> None:
+    numbers = np.repeat([0, 1], [300, 203])
+    source = KeyPoints("", "", test_fold=1, val_share=0.0)
+    train, test = source.rows(numbers, "train"), source.rows(numbers, "test")
+    assert len(test) == 60 + 41
+    assert len(train) == 503 - len(test) - 4 * STEPS
+    with pytest.raises(InputError, match="data.val_share=0 leaves nothing to validate on"):
+        source.rows(numbers, "val")
+    with pytest.raises(InputError, match="data.val_share=2 must be from 0 to 1"):
+        KeyPoints("", "", val_share=2)
+
+
 def test_every_row_is_tested_on_once() -> None:
     numbers = np.repeat([0, 1], [300, 203])
     tested = [KeyPoints("", "", test_fold=fold).rows(numbers, "test") for fold in range(5)]

@@ -22,8 +22,8 @@ class KeyPoints:
     """Rows of a class number and then x and y of each step, without a header.
 
     Neighbouring rows are windows that overlap, so they are never shuffled. The rows of each
-    class are cut, in their order, into `test_folds` blocks: one is the test split, the first
-    half of the next one the validation split. Beside the test split and around the validation
+    class are cut, in their order, into `test_folds` blocks: one is the test split, the beginning
+    of the next one the validation split. Beside the test split and around the validation
     split, `gap` rows are left out; the test split stays whole.
 
     Args:
@@ -32,6 +32,7 @@ class KeyPoints:
         test_fold: which block is the test split.
         test_folds: how many there are.
         gap: rows between two splits; as many as a window has steps, or more.
+        val_share: of the next block, for validation; 0 trains on all of it.
         root: folder that relative names start from.
 
     Raises:
@@ -48,6 +49,7 @@ class KeyPoints:
         test_fold: int = 0,
         test_folds: int = 5,
         gap: int = 16,
+        val_share: float = 0.5,
         root: str = ".",
     ):
         if test_folds < 3:
@@ -56,8 +58,11 @@ class KeyPoints:
             raise InputError(f"data.test_fold={test_fold} must be from 0 to {test_folds - 1}")
         if gap < 0:
             raise InputError(f"data.gap={gap} must be at least 0")
+        if not 0 <= val_share <= 1:
+            raise InputError(f"data.val_share={val_share} must be from 0 to 1")
         self.file_name, self.names, self.root = file, names, Path(root)
         self.test_fold, self.test_folds, self.gap = test_fold, test_folds, gap
+        self.val_share = val_share
 
     def __call__(self, split: str) -> Series:
         """Reads `train`, `val` or `test`.
@@ -84,6 +89,11 @@ class KeyPoints:
         Raises:
             InputError: a class has too few rows.
         """
+        if split == "val" and not self.val_share:
+            raise InputError(
+                "data.val_share=0 leaves nothing to validate on: type data.num_folds=0 "
+                "task.monitor=train/loss"
+            )
         parts = []
         for number in np.unique(numbers):
             own = np.flatnonzero(numbers == number)
@@ -100,11 +110,13 @@ class KeyPoints:
         edges = np.arange(self.test_folds + 1) * total // self.test_folds
         test = edges[self.test_fold], edges[self.test_fold + 1]
         after = (self.test_fold + 1) % self.test_folds
-        val = edges[after], (edges[after] + edges[after + 1]) // 2
+        val = edges[after], edges[after] + int(self.val_share * (edges[after + 1] - edges[after]))
         if split == "test":
             return _within(total, *test)
         if split == "val":
             return _within(total, *val) & ~_within(total, *test, self.gap)
+        if not self.val_share:
+            return ~_within(total, *test, self.gap)
         return ~_within(total, *test, self.gap) & ~_within(total, *val, self.gap)
 
     def file(self, path: Path) -> "KeyPointFile":
