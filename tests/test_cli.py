@@ -290,7 +290,10 @@ main()
 """
 
 
-@pytest.mark.parametrize(("name", "code", "step"), [("SIGINT", 130, 6), ("SIGTERM", 143, 8)])
+SIGNALS = (("SIGINT", 130, 6), pytest.param("SIGTERM", 143, 8, marks=pytest.mark.slow))
+
+
+@pytest.mark.parametrize(("name", "code", "step"), SIGNALS)
 def test_interrupted_runs_can_be_resumed(
     command: Command, tmp_path: Path, name: str, code: int, step: int
 ) -> None:

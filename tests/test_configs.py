@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,7 +21,8 @@ from tests.conftest import TINY, composed
 FILES = sorted(cli.CONF.rglob("*.yaml"))
 # What aeon ships; the others read real data.
 SHIPPED = ("japanese_vowels", "ablation")
-EXPERIMENTS = sorted(path.stem for path in (cli.CONF / "experiment").glob("*.yaml"))
+EXPERIMENT = cli.CONF / "experiment"
+EXPERIMENTS = sorted(path.stem for path in EXPERIMENT.glob("*.yaml"))
 # Groups whose options can stand in any run, and what an option needs beside it.
 GROUPS = sorted(
     str(path.relative_to(cli.CONF).with_suffix(""))
@@ -101,7 +103,7 @@ def recipe_with(option: str) -> DictConfig:
     return composed([f"{group}='{name}'", *NEEDS.get(option, [])])
 
 
-@pytest.mark.parametrize("option", GROUPS)
+@pytest.mark.parametrize("option", [*GROUPS, *(f"experiment/{name}" for name in EXPERIMENTS)])
 def test_every_option_composes_and_binds(option: str) -> None:
     recipe = recipe_with(option).copy()
     for size, value in sizes.ANY_SIZES.items():
@@ -116,6 +118,7 @@ def test_every_option_composes_and_binds(option: str) -> None:
         inspect.signature(target).bind(**arguments)
 
 
+@pytest.mark.slow  # composes all options once more
 def test_every_target_in_the_files_is_seen() -> None:
     """No YAML is out of reach of the test above."""
     written = {
@@ -125,7 +128,8 @@ def test_every_target_in_the_files_is_seen() -> None:
         for _, node in nodes(OmegaConf.to_container(OmegaConf.load(path)))
     }
     seen = set()
-    for option in GROUPS:
+    own = [name for name in EXPERIMENTS if "_target_" in (EXPERIMENT / f"{name}.yaml").read_text()]
+    for option in (*GROUPS, *(f"experiment/{name}" for name in own)):
         seen |= {node["_target_"] for _, node in nodes(build.unresolved(recipe_with(option)))}
     assert written == seen
 
@@ -167,6 +171,21 @@ def test_every_experiment_says_what_it_measured(experiment: str) -> None:
 def test_what_a_checkpoint_builds_is_allowed() -> None:
     config = build.resolve(composed([]))
     check_targets({key: config[key] for key in build.BUILT})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=har_fusion", "data.sources=[phone]", "model.stem.source_dropout=0.5"],
+        ["optimizer=adamw", "clip=none", "trainer.gradient_clip_val=3", "seed=1"],
+        ["+data.augment.jitter._target_=a.B", "trainer.max_epochs=3"],
+    ],
+    ids=" ".join,
+)
+def test_tests_compose_as_hydra_does(words: list[str]) -> None:
+    composed(words).data.name = "changed"
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        assert build.unresolved(composed(words)) == build.unresolved(compose("train", words))
 
 
 def test_no_config_needs_a_plus() -> None:

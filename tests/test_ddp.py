@@ -12,7 +12,7 @@ import torch
 from seqfuse.plain.errors import Diverged, Interrupted
 from seqfuse.train import train
 from tests.benchmarks import ddp
-from tests.conftest import TINY, Compose
+from tests.conftest import DRAWN, TINY, Compose
 
 pytestmark = pytest.mark.slow
 TWO = ("trainer.devices=2", "data.batch_size=17")
@@ -68,7 +68,7 @@ def test_every_row_is_seen_once_and_by_one_rank(found, job: str) -> None:
 def test_the_command_starts_itself_again_and_leaves_one_folder(
     tmp_path: Path, tiny: Compose
 ) -> None:
-    words = [*TINY, *TWO, "model.lstm.dropout=0.0", "callbacks.figures.every_n_epochs=1"]
+    words = [*DRAWN, *TWO, "model.lstm.dropout=0.0", "callbacks.figures.every_n_epochs=1"]
     done = command(tmp_path, *words, "trainer=ddp")
     assert done.returncode == 0, done.stderr
     assert not done.stderr

@@ -68,7 +68,12 @@ def own_file(kind: str, data: Path) -> Path:
     return own
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+# What they read and predict is much like what another one does.
+ALIKE = ("ablation", "banking77", "fight", "wnut17", "har_steps", "snips_slots")
+NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in ALIKE)) for n in EXPERIMENTS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_one_step_and_predictions(
     name: str, data_root: Path, command: Callable, tmp_path: Path
 ) -> None:

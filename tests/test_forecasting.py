@@ -23,6 +23,7 @@ KINDS = {
     "csv": ("data=csv", "data.time=when", "data.targets=[load,heat]", "data.known=[hour]"),
     "mapped": ("data=mapped", "data.targets=[load,heat]", "data.covariates=[wind]"),
 }
+SLOWLY_MAPPED = pytest.param("mapped", marks=pytest.mark.slow)
 ENDINGS = {"csv": "csv", "mapped": "parquet"}
 
 
@@ -68,7 +69,7 @@ def test_a_poisoned_test_split_changes_nothing(kind: str, tmp_path: Path) -> Non
     assert_same_weights(tmp_path / "clean", tmp_path / "poisoned")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["csv", SLOWLY_MAPPED])
 def test_one_batch_can_be_learnt_by_heart(kind: str, tmp_path: Path) -> None:
     words = ("trainer.overfit_batches=1", "trainer.max_epochs=150", "test=false")
     still = ("model.lstm.dropout=0.0", "model.attention.dropout=0.0", "task/loss=absolute")
@@ -76,8 +77,8 @@ def test_one_batch_can_be_learnt_by_heart(kind: str, tmp_path: Path) -> None:
     assert metrics["train/loss"] < 0.08  # the noise alone makes 0.1 · 0.8 on average
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("kind", ["csv", SLOWLY_MAPPED])
+@pytest.mark.parametrize("epochs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_resumed_is_as_never_stopped(kind: str, epochs: int, tmp_path: Path) -> None:
     ema = ("callbacks=ema", "callbacks.ema.decay=0.9", "scheduler=plateau", "test=false")
     run(tmp_path / "whole", kind, "trainer.max_epochs=3", *ema)

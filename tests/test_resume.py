@@ -180,6 +180,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
     assert table(runs[0]) == table(runs[1])
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_falls_back_to_the_one_before(forked: Forks, tmp_path: Path) -> None:
     words = [*TINY, "callbacks.last_checkpoint.every_n_steps=1"]
     assert forked.run(tmp_path / "whole", *words).code == 0
@@ -210,6 +211,7 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(forked: Forks, tmp_pat
         assert f"--config-dir {run} --config-name config" in ended.err
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so(forked: Forks, tmp_path: Path) -> None:
     assert forked.run(tmp_path, *TINY).code == 0
     ended = forked.run(tmp_path, "resume=latest")
@@ -245,6 +247,7 @@ def test_killed_after_training_the_test_is_made_up_for(forked: Forks, tmp_path: 
     assert ended.err.endswith(" callbacks.early_stopping=null\n")
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_the_midst_of_a_checkpoint_is_one_line(
     forked: Forks, tmp_path: Path
 ) -> None:

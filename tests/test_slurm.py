@@ -132,6 +132,7 @@ class PutBack(SystemExit):
     """What submitit's handler ends a process with."""
 
 
+@pytest.mark.slow
 def test_submitit_puts_the_job_back_itself(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_tags_predict_what_the_test_step_measured(
     assert [path.name for path in (tags / "figures").iterdir()] == ["test_sentences.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "conll"])
 def test_one_batch_is_overfitted(kind: str, files: Path) -> None:
     words = ["debug=overfit", "trainer.max_epochs=60", "model.head.dropout=0.0", "test=false",

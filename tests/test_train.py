@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from seqfuse.evaluate import evaluate
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
-from tests.conftest import TINY, Compose, composed
+from tests.conftest import DRAWN, TINY, Compose, composed
 
 
 def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
@@ -34,15 +35,19 @@ def assert_same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> N
     torch.testing.assert_close(one, two, atol=0, rtol=0)
 
 
+def slow(*words: str) -> Any:
+    return pytest.param(words, marks=pytest.mark.slow)
+
+
 def without_time(metrics: dict) -> dict:
     return {key: value for key, value in metrics.items() if key != "fit_seconds"}
 
 
-def test_a_run_leaves_its_folder(tiny: Compose, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_a_run_leaves_its_folder(tmp_path: Path, capsys, monkeypatch) -> None:
     programs = str(Path(sys.executable).parent)  # an activated environment
     monkeypatch.setenv("PATH", programs + os.pathsep + os.environ["PATH"])
     run = tmp_path / "run"
-    metrics = train(tiny("callbacks.figures.every_n_epochs=1"), run)
+    metrics = train(composed([*DRAWN, "callbacks.figures.every_n_epochs=1"]), run)
     names = {"config.yaml", "metrics.json", "metrics.csv", "provenance.json"}
     names |= {"checkpoints", "tensorboard", "figures"}
     assert names <= {path.name for path in run.iterdir()}
@@ -120,9 +125,9 @@ def test_one_batch_is_overfitted(
     [
         (),
         ("callbacks=ema", "scheduler=cosine", "model=wide"),
-        ("scheduler.monitor=train/loss", "scheduler.patience=0", "optimizer=sgd"),
-        ("data.num_folds=0", "task.monitor=train/loss", "scheduler=onecycle"),
-        ("trainer.limit_train_batches=2", "scheduler.patience=0", "optimizer.lr=0.1"),
+        slow("scheduler.monitor=train/loss", "scheduler.patience=0", "optimizer=sgd"),
+        slow("data.num_folds=0", "task.monitor=train/loss", "scheduler=onecycle"),
+        slow("trainer.limit_train_batches=2", "scheduler.patience=0", "optimizer.lr=0.1"),
     ],
 )
 def test_resumed_equals_uninterrupted(

@@ -12,12 +12,13 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from seqfuse.callbacks.plots import Example, attention, confusion_matrix, reliability
 from seqfuse.sweeps.outcome import Outcome
 from seqfuse.train import train
-from tests.conftest import Compose
+from tests.conftest import DRAWN, Compose, composed
 
 
 @pytest.fixture
-def events(tiny: Compose, tmp_path: Path) -> EventAccumulator:
-    train(tiny("callbacks.figures.every_n_epochs=1", "trainer.log_every_n_steps=1"), tmp_path)
+def events(tmp_path: Path) -> EventAccumulator:
+    words = ("callbacks.figures.every_n_epochs=1", "trainer.log_every_n_steps=1")
+    train(composed([*DRAWN, *words]), tmp_path)
     accumulator = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
     return accumulator.Reload()
 

@@ -31,6 +31,7 @@ def loaders():
     HydraConfig.instance().cfg = None
 
 
+@pytest.mark.slow
 def test_they_equal_hydras(loaders) -> None:
     plain, quick, master = loaders
     for words in (*JOBS, *JOBS):  # the second time from what is kept

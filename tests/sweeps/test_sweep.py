@@ -54,6 +54,7 @@ def test_a_grid_ends_with_its_summary(command: Command) -> None:
     assert (folder / "parallel_coordinates.png").is_file()
 
 
+@pytest.mark.slow
 def test_jobs_equal_runs_on_their_own(command: Command, tiny: Compose, tmp_path: Path) -> None:
     """Neither seeds nor threads nor what torch was told goes from one job to the next."""
     words = ["trainer.deterministic=true,false", "trainer.num_threads=2,1"]
@@ -188,6 +189,7 @@ def test_a_sweep_that_would_start_itself_again_is_told_before_the_first_job(
     assert not list(Path("logs").glob("sweeps/*/0"))
 
 
+@pytest.mark.slow
 def test_the_ablation_takes_one_part_after_another(command: Command) -> None:
     words = [word for word in SWEEP if word != "-m"]
     code, _, err = command(

@@ -38,6 +38,7 @@ def fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_size.Clock, "rate", lambda self, size: min(size, 12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [
@@ -63,6 +64,7 @@ def test_found_equals_given(
     assert found(tmp_path / "given") == {}
 
 
+@pytest.mark.slow
 def test_the_written_config_repeats_the_run_without_a_search(
     tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str], fastest: None
 ) -> None:
@@ -98,6 +100,7 @@ def test_the_curve_is_drawn_for_both(tiny: Compose, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("**/.lr_find*"))
 
 
+@pytest.mark.slow
 def test_a_search_that_is_resumed_goes_on_with_what_it_found(
     command: Command, tmp_path: Path
 ) -> None:
