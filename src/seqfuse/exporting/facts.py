@@ -3,13 +3,16 @@
 from typing import Any
 
 import seqfuse
+from seqfuse.data.labelled import LabelledTable
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
+from seqfuse.data.recordings import Nab, Skab
 from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.exporting.parity import TOLERANCE
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.nab import MAX_PROBATION
 from seqfuse.plain.pipelines import pack
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
@@ -97,11 +100,20 @@ def _recordings(task: Task, splits: Monitored, config: dict[str, Any]) -> Facts:
 
 def _source(source: Any) -> Facts:
     """How a file of recordings is read, and how much of each is taken to be normal."""
-    return {
-        "time": list(getattr(source, "stamps", ["date"])),
-        "group": getattr(getattr(source, "reader", None), "group", None),
-        "train": dict(getattr(source, "leading", {"share": 0.3})),
-    }
+    if isinstance(source, LabelledTable):
+        reader = source.reader
+        stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
+        rule = {"share": source.train}
+        return {"time": stamps, "group": reader.group, "gaps": reader.gaps, "train": rule}
+    time, rule = SOURCES.get(type(source), ("time", None))
+    return {"time": [time], "group": None, "gaps": None, "train": rule}
+
+
+SOURCES: dict[type, tuple[str, dict[str, float]]] = {
+    Nab: ("timestamp", {"share": 0.15, "most": MAX_PROBATION}),
+    Skab: ("datetime", {"rows": 400}),
+}
+"""Column of time stamps, and the leading part: a share, at most so many rows, or rows."""
 
 
 KINDS: dict[type, Any] = {

@@ -11,15 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqfuse.plain.anomalies import Detector
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.classes import Classifier, ClipScorer, Tagger
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.forecasts import Forecaster, RowForecaster
 from seqfuse.plain.items import write_rows
 
 MODELS: dict[str, Any] = {
     "classes": Classifier,
     "tags": Tagger,
     "clip_scores": ClipScorer,
+    "forecasts": Forecaster,
+    "row_forecasts": RowForecaster,
+    "anomalies": Detector,
 }
 """What predicts, by job."""
 USAGE = "usage: python run.py <input> <output.csv or .jsonl> [--int8], or: python run.py --check"
