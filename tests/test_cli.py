@@ -233,7 +233,7 @@ def run_python(code: str, folder: Path, **environment: str) -> subprocess.Comple
         ["trainer.max_epochs=many"],
     ],
 )
-@pytest.mark.parametrize("module", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "export"])
 def test_answers_come_without_torch(tmp_path: Path, words: list[str], module: str) -> None:
     if module != "train" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
         return

@@ -39,9 +39,12 @@ class Conformal(nn.Module):
             return prediction
         low, centre, high = self._ends(prediction)
         margins = self.margins.permute(1, 2, 0).to(prediction)
-        low = torch.minimum(low - margins, centre).flip(-1).cummin(dim=-1).values.flip(-1)
-        high = torch.maximum(high + margins, centre).flip(-1).cummax(dim=-1).values.flip(-1)
-        return torch.cat([low, centre, high.flip(-1)], dim=-1)
+        # From the narrowest band outwards, step by step: ONNX has no running minimum.
+        lows, highs = [centre], [centre]
+        for i in range(len(self.levels) - 1, -1, -1):
+            lows.append(torch.minimum(lows[-1], (low - margins)[..., i : i + 1]))
+            highs.append(torch.maximum(highs[-1], (high + margins)[..., i : i + 1]))
+        return torch.cat([*lows[:0:-1], *highs], dim=-1)
 
     def update(self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]) -> None:
         """Remembers how far each target was outside (above 0) or inside (below 0) each band."""

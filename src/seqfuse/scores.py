@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from seqfuse.data.recordings import Recording
+from seqfuse.plain import likelihood
+from seqfuse.plain.likelihood import merge
 
+__all__ = ["Floats", "Likelihood", "Scored", "merge"]
 Floats = NDArray[np.float64]
-LEAST = 0.01
-"""Of the deviation of errors, in scaled units: what stood still in training may stir a little."""
 
 
 class Scored(NamedTuple):
@@ -26,93 +26,9 @@ class Scored(NamedTuple):
         return slice(self.recording.num_train, None)
 
 
-def merge(errors: Floats, starts: NDArray[np.int64], num_steps: int) -> Floats:
-    """Errors (w h) of windows whose horizons begin at `starts`, as their mean per step.
-
-    Returns:
-        (num_steps), NaN at steps of no horizon.
-    """
-    steps = starts[:, None] + np.arange(errors.shape[1])
-    total = np.bincount(steps.ravel(), errors.ravel(), num_steps)
-    count = np.bincount(steps.ravel(), minlength=num_steps)
-    return np.divide(total, count, out=np.full(num_steps, np.nan), where=count > 0)
-
-
-def distances(one: Recording) -> Floats:
-    """(t) from the mean of the training part, in its deviations; the mean over channels."""
-    train = one.values[: one.num_train].astype(np.float64)
-    scaled = (one.values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
-    return np.abs(scaled).mean(axis=1)
-
-
-class Likelihood:
-    """How unlikely recent errors are, given those before (after Ahmad et al. 2017).
-
-    The mean of the `recent` errors is held against mean and deviation of the errors in the
-    `history` steps before, or in the training part alone, so that a long anomaly stays one.
-    Of errors of forecasts nothing of the future is used; a reconstruction sees its window. z
-    deviations above the mean give the score z / (z + 4).
-
-    Args:
-        recent: steps that are averaged.
-        history: steps that they are compared with; 0 compares with the training part.
-        whole: whether a window's error is that of all its steps, and so of each of them.
-        level: whether scores are the mean with those of the values themselves, whose errors
-            are their distances from the training part's mean.
-    """
-
-    def __init__(
-        self, recent: int = 2, history: int = 8000, whole: bool = False, level: bool = False
-    ):
-        if recent < 1 or history < 0:
-            raise ValueError(f"recent={recent} must be at least 1 and history={history} at least 0")
-        self.recent = recent
-        self.history = history
-        self.whole = whole
-        self.level = level
+class Likelihood(likelihood.Likelihood):
+    """The same for recordings; see there for its knobs."""
 
     def of(self, one: Recording, errors: Floats) -> Scored:
         """A recording with its scores, NaN where errors (t) are."""
-        scores = self(errors, one.num_train)
-        if self.level:
-            scores = (scores + self(distances(one), one.num_train)) / 2
-        return Scored(one, np.where(np.isnan(errors), np.nan, scores))
-
-    def merge(self, errors: Floats, starts: NDArray[np.int64], num_steps: int) -> Floats:
-        """Errors (w h) of windows to (num_steps) of steps, as `merge` does."""
-        if self.whole:
-            errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
-        return merge(errors, starts, num_steps)
-
-    def __call__(self, errors: Floats, num_train: int) -> Floats:
-        """Scores (t), from 0 to 1, of errors (t), NaN where there is none."""
-        known = ~np.isnan(errors)
-        values = np.nan_to_num(errors)
-        mean, deviation = self._before(values, known, num_train)
-        share = np.maximum(self._recent(known.astype(np.float64)), 1e-9)
-        recent = self._recent(values) / share
-        z = np.maximum(recent - mean, 0.0) / np.maximum(deviation, LEAST)
-        return np.where(known, z / (z + 4.0), 0.0)
-
-    def _recent(self, values: Floats) -> Floats:
-        """Means of windows that end at the step itself."""
-        origin = (self.recent - 1) // 2
-        return uniform_filter1d(values, self.recent, origin=origin, mode="constant")
-
-    def _before(
-        self, values: Floats, known: NDArray[np.bool_], num_train: int
-    ) -> tuple[Floats, Floats]:
-        """Mean and deviation of the known steps before each; in training, of the whole part.
-
-        Where there is none, the deviation is infinite: nothing is known to be strange.
-        """
-        step, n = np.arange(len(values)), min(num_train, len(values))
-        first = np.maximum(step - self.history, 0) if self.history else np.zeros_like(step)
-        end = np.maximum(step, n) if self.history else np.full_like(step, n)
-        count, total, square = (
-            np.append(0.0, np.cumsum(one))[end] - np.append(0.0, np.cumsum(one))[first]
-            for one in (known, values, values**2)
-        )
-        mean = total / np.maximum(count, 1)
-        deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
-        return mean, np.where(count > 0, deviation, np.inf)
+        return Scored(one, self.of_values(one.values, one.num_train, errors))

@@ -1,8 +1,6 @@
 """CSV and Parquet files, plain or gzipped."""
 
 import gzip
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -93,25 +91,3 @@ def _undecodable(path: Path) -> str:
             except UnicodeDecodeError as error:
                 return f": row {row}, column {line[: error.start].count(b',') + 1}"
     return ""
-
-
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a text file, plain or gzipped, with their numbers from 1 and their ends.
-
-    Raises:
-        InputError: it is missing, truncated, or in another encoding; names the line.
-    """
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is truncated or not gzip ({error}): fetch it again") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}, column {error.start + 1} is not UTF-8 ({error.reason}): "
-            "save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from None

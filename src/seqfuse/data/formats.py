@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seqfuse.data.files import lines_of
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.lines import lines_of
 
 Labelled = tuple[list[np.ndarray], list[str]]
 Lines = Iterator[tuple[int, str]]

@@ -1,8 +1,6 @@
 """Texts of a table: CSV, TSV or JSON lines, plain or gzipped."""
 
-import csv
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from seqfuse.data.blocks import Block
-from seqfuse.data.files import TableFile, lines_of
+from seqfuse.data.files import TableFile
 from seqfuse.data.texts import Texts
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.records import RECORD_ENDINGS, cell, rows_of
 from seqfuse.plain.text import tokenise
-
-ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
-Row = tuple[int, dict[str, Any]]
-"""Line it begins at, and its columns."""
 
 
 class TextTable:
@@ -38,7 +33,7 @@ class TextTable:
         InputError: no file is named.
     """
 
-    endings = ENDINGS
+    endings = RECORD_ENDINGS
 
     def __init__(
         self,
@@ -119,60 +114,3 @@ class TextFile:
             texts = [self.table.words(self.path, *row) for row in some]
             ids = [row["id"] if self.has_ids else next(number) for _, row in some]
             yield Block(Texts(texts, [""] * len(texts), str(self.path)), np.asarray(ids))
-
-
-def cell(path: Path, line: int, row: dict[str, Any], name: str, key: str) -> Any:
-    """One cell; raises InputError where the row has no such column."""
-    if name in row and row[name] is not None:
-        return row[name]
-    known = ", ".join(str(one) for one in row if one)
-    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): set {key}")
-
-
-def rows_of(path: Path) -> Iterator[Row]:
-    """Rows of a table with a header, or of JSON lines.
-
-    Raises:
-        InputError: another ending, or a row that is none; names the line.
-    """
-    name = path.name.lower()
-    if not name.endswith(ENDINGS):
-        raise InputError(f"{path}: the ending must be one of: {', '.join(ENDINGS)}")
-    if ".jsonl" in name[-9:]:
-        yield from _json_lines(path)
-    else:
-        yield from _table(path, "\t" if ".tsv" in name[-7:] else ",")
-
-
-def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in lines_of(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.rstrip())
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}, column {error.colno}: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number} is no object: write {{...}}")
-        yield number, row
-
-
-def _table(path: Path, delimiter: str) -> Iterator[Row]:
-    reader = csv.reader((line for _, line in lines_of(path)), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, None)
-        if not header:
-            raise InputError(f"{path} is empty")
-        before = reader.line_num
-        for values in reader:
-            line, before = before + 1, reader.line_num
-            if not values:
-                continue
-            if len(values) != len(header):
-                raise InputError(
-                    f"{path}, line {line} has {len(values)} columns, the header {len(header)}: "
-                    "put quotes around a text with the separator in it"
-                )
-            yield line, dict(zip(header, values, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}") from None

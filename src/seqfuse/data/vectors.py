@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.data.files import lines_of
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.lines import lines_of
 from seqfuse.plain.text import normal
 
 

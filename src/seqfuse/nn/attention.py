@@ -155,7 +155,7 @@ class Steps(nn.Module):
 
     def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
         own = torch.eye(states.shape[1], dtype=states.dtype, device=states.device)
-        return states, own.expand(len(states), -1, -1) * mask.unsqueeze(1)
+        return states, own.expand(states.shape[0], -1, -1) * mask.unsqueeze(1)
 
 
 class Mean(nn.Module):

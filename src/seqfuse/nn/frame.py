@@ -83,7 +83,7 @@ class Channels(nn.Module):
 
     def _context(self, future: Float[Tensor, "b h c"]) -> Float[Tensor, "bk q e"]:
         number = torch.eye(self.num_targets, dtype=future.dtype, device=future.device)
-        context = repeat(number, "k e -> (b k) q e", b=len(future), q=self.num_queries)
+        context = repeat(number, "k e -> (b k) q e", b=future.shape[0], q=self.num_queries)
         if not self.num_known:
             return context
         missing = self.num_queries * self.segment_size - self.horizon
@@ -112,7 +112,7 @@ class Channels(nn.Module):
 
 def _last(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     index = (lengths(mask) - 1).clamp(min=0).unsqueeze(1)
-    return x.gather(1, index).squeeze(1), x.new_ones(len(x))
+    return x.gather(1, index).squeeze(1), x.new_ones(x.shape[0])
 
 
 def _instance(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,7 @@ def _instance(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _none(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    return x.new_zeros(len(x)), x.new_ones(len(x))
+    return x.new_zeros(x.shape[0]), x.new_ones(x.shape[0])
 
 
 NORMS = {"last": _last, "instance": _instance, "none": _none}

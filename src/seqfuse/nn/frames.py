@@ -65,7 +65,7 @@ class FrameStem(nn.Module):
         seen = self._seen(frames)
         if not self.training:
             features = self._features(rearrange(seen, "b t c height width -> (b t) c height width"))
-            return zero(rearrange(features, "(b t) d -> b t d", b=len(x)), mask), mask
+            return zero(rearrange(features, "(b t) d -> b t d", b=x.shape[0]), mask), mask
         features = self._features(seen[mask])
         spread = features.new_zeros(*mask.shape, features.shape[-1])
         return spread.masked_scatter(mask.unsqueeze(-1), features), mask

@@ -51,12 +51,17 @@ class NgramStem(nn.Module):
         if self.training and self.id_dropout:
             drawn = torch.rand(x.shape, device=x.device) < self.id_dropout
             x = x.masked_fill(drawn, 0)
-        flat = rearrange(x[..., 1:], "b t c -> (b t) c")
-        # Gathers and adds at once: several times as fast as a sum over the embedding's output.
-        pieces = F.embedding_bag(flat, self.pieces.weight, mode="sum", padding_idx=0)
-        both = self.words(x[..., 0]) + rearrange(pieces, "(b t) d -> b t d", b=len(x))
+        both = self.words(x[..., 0]) + self._sum(x[..., 1:])
         count = (x > 0).sum(dim=-1, keepdim=True).clamp(min=1)
         return zero(both * count.to(both.dtype).rsqrt(), mask), mask
+
+    def _sum(self, pieces: Ids) -> Float[Tensor, "b t d"]:
+        if torch.onnx.is_in_onnx_export():  # which knows no bags with padding
+            return self.pieces(pieces).sum(dim=2)
+        flat = rearrange(pieces, "b t c -> (b t) c")
+        # Gathers and adds at once: several times as fast as a sum over the embedding's output.
+        found = F.embedding_bag(flat, self.pieces.weight, mode="sum", padding_idx=0)
+        return rearrange(found, "(b t) d -> b t d", b=pieces.shape[0])
 
 
 class CharacterStem(nn.Module):
@@ -116,7 +121,7 @@ class CharacterStem(nn.Module):
         found = F.relu(self.conv(rearrange(self.pieces(words), "n c d -> n d c")))
         # Nothing is below zero here, so a place without a character never wins.
         largest = found.masked_fill((words == 0).unsqueeze(1), 0.0).amax(dim=2)
-        return rearrange(largest, "(b t) d -> b t d", b=len(pieces))
+        return rearrange(largest, "(b t) d -> b t d", b=pieces.shape[0])
 
 
 def set_vectors(stem: nn.Module, ids: Tensor, vectors: Float[Tensor, "n d"]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from seqfuse.plain.errors import InputError
 
-SCALINGS = ("channel", "none")
+TABLE_SCALINGS = ("channel", "none")
 
 
 class TablePipeline:
@@ -19,8 +19,8 @@ class TablePipeline:
     """
 
     def __init__(self, scaling: str = "channel"):
-        if scaling not in SCALINGS:
-            raise InputError(f"data.scaling={scaling} must be one of: {', '.join(SCALINGS)}")
+        if scaling not in TABLE_SCALINGS:
+            raise InputError(f"data.scaling={scaling} must be one of: {', '.join(TABLE_SCALINGS)}")
         self.scaling = scaling
         self.columns: list[str] = []
         self.num_targets = 0

@@ -1,0 +1,74 @@
+"""seqfuse-export writes a checkpoint as one folder that predicts without torch.
+
+Usage: seqfuse-export ckpt=<path> output=<folder> [int8=true|finetune] [key=value ...]
+
+  seqfuse-export ckpt=logs/<name>/<time>/checkpoints/best.ckpt output=shipped
+  seqfuse-export ckpt=<path> output=shipped int8=true bound=0.02
+  seqfuse-export ckpt=<path> output=shipped split=none   # where the data is not at hand
+  python shipped/run.py new.csv classes.csv              # with numpy and onnxruntime alone
+
+The folder holds model.onnx (and model.int8.onnx), pipeline.json, example.npz, card.md and run.py,
+which reads .npz, .npy or .csv (series: a row per step, a column per channel, perhaps id), .csv,
+.tsv or .jsonl (texts), CoNLL-U or .jsonl (words), and writes .csv or .jsonl.
+
+  int8               weights in 8 bits; refused where the metric gets worse by more than `bound`;
+                     finetune trains a few epochs with rounded weights, and tries again
+  ckpt=<path> --cfg job   prints the composed config, with every key
+"""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from seqfuse import cli
+from seqfuse.plain.errors import InputError
+
+
+def main() -> None:
+    """The command; `seqfuse-export --help` explains it."""
+    cli.run(export, "export", __doc__ or "", cli.offer_recipe)
+
+
+def export(config: DictConfig, run: Path) -> Any:
+    """Writes a checkpoint as a folder, checked against torch.
+
+    Args:
+        config: a composed config (`conf/export.yaml`).
+        run: a folder that nothing is written to.
+
+    Returns:
+        what was measured.
+
+    Raises:
+        InputError: the checkpoint or the output is not what it should be, the graph is not what
+            torch is, or int8 loses too much.
+    """
+    _check(config)
+    from seqfuse import build, runs  # slow: torch and lightning
+    from seqfuse.exporting import card, folder
+    from seqfuse.exporting.work import Export
+
+    config = runs.prepare(config, run)
+    task, data, trained = build.load(config.ckpt, config.trust, config)
+    plain = build.resolve(config)
+    plain["trainer"]["precision"] = "32-true"
+    runs.seed(plain)
+    trainer = build.build_trainer({**trained, **plain})
+    output = Path(config.output)
+    with folder.whole(output) as part:
+        found = Export(task, data, trained, plain, trainer).write(part)
+    print(f"{card.table(found)}\n\nfolder  {runs.short(output)}")
+    return found
+
+
+def _check(config: DictConfig) -> None:
+    from seqfuse.exporting.settings import check_settings
+
+    check_settings(config)
+    if not config.ckpt:
+        raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
+
+
+if __name__ == "__main__":
+    main()

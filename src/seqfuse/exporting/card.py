@@ -1,0 +1,142 @@
+"""`card.md`: what an exported folder is, for people."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqfuse.exporting.measure import BATCHES, Latency
+from seqfuse.mistakes import CONF
+
+UNKNOWN = "not known: write it here"
+NAMES = {"torch": "torch eager", "fp32": "ONNX fp32", "int8": "ONNX int8"}
+
+
+class Measured(NamedTuple):
+    """What was measured, by who predicts: torch, fp32, int8."""
+
+    metrics: dict[str, dict[str, float]]
+    sizes: dict[str, int]
+    """Bytes."""
+    latency: dict[int, dict[str, Latency]]
+    """By batch size."""
+    steps: int
+    """Of the batches that were timed."""
+    decides: str
+    """The metric that int8 is judged by."""
+    parity: float
+
+
+def write_card(
+    folder: Path, facts: Mapping[str, Any], config: dict[str, Any], ckpt: Path, found: Measured
+) -> None:
+    """Writes the card."""
+    parts = [
+        f"# {facts['name']}: {facts['job'].replace('_', ' ')}",
+        "`python run.py <input> <output.csv>` predicts, with numpy and onnxruntime alone; "
+        "`python run.py --check` holds the folder against `example.npz`.",
+        "## Data",
+        _data(config),
+        "## Metrics",
+        _metrics(found, config),
+        _training(ckpt),
+        "## Size and latency",
+        table(found),
+        _gains(found),
+        "## Limits",
+        _limits(facts, found),
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    (folder / "card.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _data(config: dict[str, Any]) -> str:
+    data = config["data"]
+    knobs = ("split", "test_folds", "test_people", "fold", "num_folds", "validation", "train")
+    split = {name: data[name] for name in knobs if data.get(name) is not None}
+    about = about_data(data) or f"Data and licence: {UNKNOWN}."
+    return f"{about} Name: `{data['name']}`.\n\nSplit: {_inline(split)}; seed {config['seed']}."
+
+
+def about_data(data: Mapping[str, Any]) -> str:
+    """The first comment, with its licence, of the YAML that describes a data set; or nothing."""
+    home = CONF / "data"
+    paths = [home / f"{data['name']}.yaml", *sorted(home.glob("*.yaml"))]
+    for path in paths:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        named = re.search(rf"^name: {re.escape(str(data['name']))}$", text, re.MULTILINE)
+        if named or (text and path.stem == data["name"]):
+            lines = re.match(r"(?:#[^\n]*\n)+", text)
+            return re.sub(r"\n?# ?", " ", lines[0]).strip() if lines else ""
+    return ""
+
+
+def _inline(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items()) or "as the data has it"
+
+
+def _metrics(found: Measured, config: dict[str, Any]) -> str:
+    if not found.metrics:
+        return "Not measured (split=none)."
+    names = sorted(found.metrics["torch"])
+    head = ["metric", *(NAMES[who] for who in found.metrics)]
+    rows = [[n, *(f"{values[n]:.4f}" for values in found.metrics.values())] for n in names]
+    return _markdown(head, rows)
+
+
+def _training(ckpt: Path) -> str:
+    """What the run itself had measured, if its folder is there."""
+    path = ckpt.absolute().parents[1] / "metrics.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    shown = {n: f"{v:.4f}" for n, v in sorted(known.items()) if n.startswith(("val/", "test/"))}
+    return f"The training run had measured: {_inline(shown)}."
+
+
+def table(found: Measured) -> str:
+    """Size and latency, for people."""
+    head = ["", "MB", *(f"ms at {b}: median" + " | p95" for b in found.latency)]
+    head = [cell for one in head for cell in one.split(" | ")]
+    rows = []
+    for who in NAMES:
+        if who in next(iter(found.latency.values())):
+            size = f"{found.sizes[who] / 1e6:.2f}" if who in found.sizes else ""
+            times = [f"{t:.2f}" for b in found.latency for t in found.latency[b][who]]
+            rows.append([NAMES[who], size, *times])
+    note = f"One thread, batches of {' and '.join(map(str, BATCHES))} items of {found.steps} steps."
+    return f"{_markdown(head, rows)}\n\n{note}"
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _gains(found: Measured) -> str:
+    said = []
+    for slow, fast in (("torch", "fp32"), ("fp32", "int8")):
+        for batch, times in found.latency.items():
+            if fast in times and times[fast].median >= times[slow].median:
+                said.append(
+                    f"{NAMES[fast]} gains nothing over {NAMES[slow]} at {batch} "
+                    f"({times[slow].median / times[fast].median:.2f} times as fast)"
+                )
+    if "int8" in found.sizes:
+        said.append(f"int8 has {found.sizes['int8'] / found.sizes['fp32']:.2f} of the size")
+    return f"{'; '.join(said)}." if said else ""
+
+
+def _limits(facts: Mapping[str, Any], found: Measured) -> str:
+    lines = [
+        f"- Outputs are those of torch to {found.parity:.1g} (relative, for values above 1).",
+        "- Numbers hold for data like the training data; nothing here notices when it changes.",
+    ]
+    if "int8" in found.sizes:
+        lines.append("- int8 rounds by batch: an item's numbers depend a little on the others.")
+    if facts["job"].endswith("forecasts"):
+        lines.append("- Bands were calibrated on one part of the past, and hold what they promise "
+                     "only roughly.")  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,124 @@
+"""What an exported folder has to know beside its graph."""
+
+from typing import Any
+
+import seqfuse
+from seqfuse.data.labelled import LabelledTable
+from seqfuse.data.mapped import Mapped
+from seqfuse.data.module import DataModule
+from seqfuse.data.monitored import Monitored
+from seqfuse.data.recordings import Nab, Skab
+from seqfuse.data.splits import Folds
+from seqfuse.data.windows import Windows
+from seqfuse.exporting.parity import TOLERANCE
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.nab import MAX_PROBATION
+from seqfuse.plain.pipelines import pack
+from seqfuse.tasks.anomaly import AnomalyTask
+from seqfuse.tasks.base import Task
+from seqfuse.tasks.clips import ClipAnomalyTask
+
+Facts = dict[str, Any]
+
+
+def describe(task: Task, data: DataModule, config: dict[str, Any], opset: int) -> Facts:
+    """All that `run.py` reads, but for the hashes of the files.
+
+    Raises:
+        InputError: the checkpoint is of a job that cannot be exported.
+    """
+    splits: Any = data.splits
+    kind = next((kind for kind in KINDS if isinstance(splits, kind)), None)
+    if kind is None:
+        raise InputError(f"{type(splits).__qualname__} is no data that can be exported")
+    return {
+        "format": 1,
+        "seqfuse": seqfuse.__version__,
+        "name": str(config["data"]["name"]),
+        "opset": opset,
+        "tolerance": TOLERANCE,
+        "stride": int(getattr(task.net, "stride", 1)),
+        "pipeline": pack(splits.pipeline),
+        **KINDS[kind](task, splits, config),
+    }
+
+
+def _labelled(task: Task, splits: Folds, config: dict[str, Any]) -> Facts:
+    job = "tags" if splits.pipeline.per_step else "classes"  # type: ignore[attr-defined]
+    if isinstance(task, ClipAnomalyTask):
+        job = "clip_scores"
+    return {"job": job, "text": getattr(splits.dataset, "text", "text")}
+
+
+def _windows(splits: Any) -> Facts:
+    return {"look_back": splits.look_back, "horizon": splits.horizon}
+
+
+def _table(task: Task, splits: Windows, config: dict[str, Any]) -> Facts:
+    reader = splits.reader
+    stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
+    return {
+        "job": "forecasts",
+        **_windows(splits),
+        "quantiles": list(config["task"]["quantiles"]),
+        "num_known": int(config["data"]["num_known"]),
+        "time": stamps,
+        "group": reader.group,
+        "covariates": reader.covariates,
+        "known": reader.known,
+        "words": {name: list(words) for name, words in reader.words.items()},
+        "gaps": reader.gaps,
+        "returns": reader.returns,
+    }
+
+
+def _rows(task: Task, splits: Mapped, config: dict[str, Any]) -> Facts:
+    return {
+        "job": "row_forecasts",
+        **_windows(splits),
+        "quantiles": list(config["task"]["quantiles"]),
+        "num_known": 0,
+        "returns": False,
+    }
+
+
+def _recordings(task: Task, splits: Monitored, config: dict[str, Any]) -> Facts:
+    assert isinstance(task, AnomalyTask)
+    scorer = task.scorer
+    knobs = ("recent", "history", "whole", "level")
+    return {
+        "job": "anomalies",
+        **_windows(splits),
+        "overlap": splits.overlap,
+        "window_stride": splits.stride,
+        "validation": splits.validation,
+        "scorer": {name: getattr(scorer, name) for name in knobs},
+        "threshold": task.threshold,
+        **_source(splits.source),
+    }
+
+
+def _source(source: Any) -> Facts:
+    """How a file of recordings is read, and how much of each is taken to be normal."""
+    if isinstance(source, LabelledTable):
+        reader = source.reader
+        stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
+        rule = {"share": source.train}
+        return {"time": stamps, "group": reader.group, "gaps": reader.gaps, "train": rule}
+    time, rule = SOURCES.get(type(source), ("time", None))
+    return {"time": [time], "group": None, "gaps": None, "train": rule}
+
+
+SOURCES: dict[type, tuple[str, dict[str, float]]] = {
+    Nab: ("timestamp", {"share": 0.15, "most": MAX_PROBATION}),
+    Skab: ("datetime", {"rows": 400}),
+}
+"""Column of time stamps, and the leading part: a share, at most so many rows, or rows."""
+
+
+KINDS: dict[type, Any] = {
+    Folds: _labelled,
+    Windows: _table,
+    Mapped: _rows,
+    Monitored: _recordings,
+}

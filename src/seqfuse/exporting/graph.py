@@ -1,0 +1,108 @@
+"""Net and calibration as one graph of plain tensors, written as ONNX by a process of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqfuse.plain.encode import input_name
+from seqfuse.plain.errors import InputError
+from seqfuse.shapes import CLOCK
+
+Feeds = Mapping[str, Tensor]
+
+
+class Graph(nn.Module):
+    """Tensors in, prediction and attention weights out.
+
+    Args:
+        net: raw batch to `Output`.
+        calibrator: corrects predictions; None leaves them as they are.
+        sources: names of several sources, in order; the clock comes first, without values.
+    """
+
+    def __init__(self, net: nn.Module, calibrator: nn.Module | None, sources: Sequence[str] = ()):
+        super().__init__()
+        self.net, self.calibrator = net, calibrator
+        self.sources = list(sources)
+        clock = [input_name(CLOCK, "mask")] if sources else []
+        both = [input_name(one, kind) for one in sources or [""] for kind in ("x", "mask")]
+        self.inputs = [*clock, *both]
+        """Names, in the order of the arguments."""
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        named = dict(zip(self.inputs, tensors, strict=True))
+        x: Any = named.get("x")
+        mask: Any = named.get("mask")
+        if self.sources:
+            x = {one: named[input_name(one, "x")] for one in self.sources}
+            names = (CLOCK, *self.sources)
+            mask = {one: named[input_name(one, "mask")] for one in names}
+        prediction, weights = self.net(x, mask)
+        if self.calibrator is not None:
+            prediction = self.calibrator(prediction)
+        return prediction, weights
+
+    @torch.inference_mode()
+    def run(self, feeds: Feeds) -> tuple[Tensor, Tensor]:
+        """The same, by name."""
+        return self(*(feeds[name] for name in self.inputs))
+
+
+def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
+    """Writes a graph, in a process that does nothing else.
+
+    Args:
+        graph: in eval mode.
+        feeds: a batch of two items or more, of which the graph is traced.
+        path: of the file.
+        opset: version of the operators.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save({"graph": graph, "feeds": dict(feeds), "opset": opset}, f"{folder}/graph.pt")
+        command = [sys.executable, "-m", "seqfuse.exporting.child", folder, str(path)]
+        paths = os.pathsep.join(one for one in sys.path if one)
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+        )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1][:300]
+        raise InputError(f"the net cannot be written as ONNX: {reason}")
+
+
+def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
+    """Writes a graph, in this process.
+
+    The exporter that traces is used: the newer one, by torch.export, takes twenty times as long,
+    and its LSTMs are not turned into `DynamicQuantizeLSTM` (torch 2.15, ONNX Runtime 1.32).
+    """
+    tensors = tuple(feeds[name] for name in graph.inputs)
+    with torch.no_grad():
+        prediction, weights = graph(*tensors)
+    axes: dict[str, dict[int, str]] = {
+        name: {0: "batch", 1: f"{name.rpartition('_')[0] or 'x'}_time"} for name in graph.inputs
+    }
+    axes["prediction"] = {0: "batch"}
+    axes["weights"] = {0: "batch", 1: "queries", 2: "steps"}
+    # As many as there are steps: one for each.
+    if prediction.dim() > 2 and prediction.shape[1] == weights.shape[1] == tensors[0].shape[1]:
+        axes["prediction"][1] = "time"
+    torch.onnx.export(
+        graph,
+        tensors,
+        str(path),
+        dynamo=False,
+        opset_version=opset,
+        input_names=graph.inputs,
+        output_names=["prediction", "weights"],
+        dynamic_axes=axes,
+    )

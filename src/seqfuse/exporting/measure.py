@@ -1,0 +1,143 @@
+"""What an export costs and gives: metrics, size, latency; torch and the written graphs."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+
+from seqfuse.data.module import DataModule
+from seqfuse.exporting.graph import Feeds, Graph
+from seqfuse.plain.encode import input_name
+from seqfuse.shapes import Output
+from seqfuse.tasks.anomaly import AnomalyTask
+from seqfuse.tasks.base import Task
+
+BATCHES = (1, 64)
+
+
+class Latency(NamedTuple):
+    """Milliseconds of a call, on one thread."""
+
+    median: float
+    p95: float
+
+
+class Session(nn.Module):
+    """A written graph in a net's place.
+
+    Args:
+        session: of ONNX Runtime.
+        graph: that it was written from.
+    """
+
+    def __init__(self, session: Any, graph: Graph):
+        super().__init__()
+        self.session, self.graph = session, graph
+        self.shapes = {one.name: one.shape for one in session.get_inputs()}
+
+    def forward(self, x: Any, mask: Any) -> Output:
+        feeds = flat(self.graph, x, mask)
+        for name in self.graph.sources:  # what is missing has one step that is not there
+            key = input_name(name, "x")
+            if key not in feeds:
+                batch = len(next(iter(feeds.values())))
+                feeds[key] = torch.zeros(batch, 1, *self.shapes[key][2:])
+                feeds[input_name(name, "mask")] = torch.zeros(batch, 1, dtype=torch.bool)
+        return Output(*self.run(feeds))
+
+    def run(self, feeds: Feeds) -> tuple[Tensor, Tensor]:
+        """Prediction and weights."""
+        arrays = {name: feeds[name].numpy() for name in self.shapes}
+        prediction, weights = self.session.run(["prediction", "weights"], arrays)
+        return torch.from_numpy(prediction), torch.from_numpy(weights)
+
+
+def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:
+    """A batch's x and mask by the names of a graph's inputs; missing sources are left out."""
+    if not graph.sources:
+        return {"x": x, "mask": mask}
+    feeds = {input_name(name, "mask"): one for name, one in mask.items()}
+    return feeds | {input_name(name, "x"): x[name] for name in graph.sources if name in x}
+
+
+def metrics(
+    task: Task, data: DataModule, trainer: Trainer, session: Session | None = None
+) -> dict[str, float]:
+    """What the task measures on the split `data.evaluated`, by its own metrics.
+
+    Without the loss: that is of predictions before calibration, which a graph does not return.
+
+    Args:
+        session: predicts in the net's place; predictions are calibrated already.
+    """
+    net, calibrate = task.net, task.calibrate
+    if session is not None:
+        task.net, task.calibrate = session, _as_it_is
+    try:
+        trainer.test(task, datamodule=data, verbose=False)
+    finally:
+        task.net, task.calibrate = net, calibrate
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {n.removeprefix("test/"): v for n, v in found.items() if n != "test/loss"}
+
+
+def _as_it_is(prediction: Tensor) -> Tensor:
+    return prediction
+
+
+def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:
+    """The metric that int8 is judged by, and whether more of it is better.
+
+    That which the checkpoint was chosen by; where it was the loss, the task's first one.
+    """
+    name = str(config["task"]["monitor"]).rpartition("/")[2]
+    if isinstance(task, AnomalyTask):
+        return _FIRST_OF.get(next(iter(task.measures)), "f1"), True
+    if name != "loss":
+        return name, config["task"]["mode"] == "max"
+    first = next(iter(config["task"]["metrics"]))
+    return first, config["task"]["metrics"][first]["_target_"].rpartition(".")[2] not in ERRORS
+
+
+_FIRST_OF = {"nab": "nab_standard", "f1": "f1"}
+ERRORS = ("PointError", "ScaledError", "NaiveError", "CalibrationError")
+"""Metrics of which less is better."""
+
+
+def loss_of(before: float, after: float, more_is_better: bool) -> float:
+    """How much worse a metric became: of a share the difference, of an error its growth."""
+    if more_is_better:
+        return before - after
+    return (after - before) / max(abs(before), 1e-12)
+
+
+def latencies(
+    calls: Mapping[str, Callable[[Feeds], Any]], feeds: Feeds, repeats: int
+) -> dict[str, Latency]:
+    """Times calls in turns, so that a busy spell of the machine is shared.
+
+    Args:
+        calls: by name, each given the feeds.
+        feeds: a batch.
+        repeats: calls of each, after three that are not counted.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(repeats + 3):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(feeds)
+            if i >= 3:
+                times[name].append(1000 * (time.perf_counter() - start))
+    torch.set_num_threads(before)
+    return {name: Latency(*_spread(values)) for name, values in times.items()}
+
+
+def _spread(values: list[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    return statistics.median(ordered), ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]

@@ -1,0 +1,48 @@
+"""Whether a written graph says what torch says, at shapes that it was not traced at."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from seqfuse.exporting.graph import Feeds, Graph
+from seqfuse.exporting.samples import Samples
+from seqfuse.plain.bundle import difference, open_session
+from seqfuse.plain.errors import InputError
+
+TOLERANCE = 1e-5
+"""The largest difference; relative, for values above 1."""
+BATCHES = (1, 5)
+
+
+def check(graph: Graph, path: Path, samples: Samples) -> float:
+    """Holds a file against torch: two batches, two lengths, padded and not.
+
+    Returns:
+        the largest difference.
+
+    Raises:
+        InputError: it is above `TOLERANCE`; names the shape.
+    """
+    session, worst = open_session(path, threads=1), 0.0
+    lengths = (max(samples.steps // 2, 1), samples.steps + 7)
+    for batch, steps, padded in product(BATCHES, lengths, (False, True)):
+        found = _difference(graph, session, samples(batch, steps, padded))
+        if found > TOLERANCE:
+            kind = "padded" if padded else "not padded"
+            raise InputError(
+                f"{path.name} differs from torch by {found:.2g}, above {TOLERANCE:g}, at {batch} "
+                f"items of {steps} steps, {kind}: the net does something that cannot be traced"
+            )
+        worst = max(worst, found)
+    return worst
+
+
+def _difference(graph: Graph, session: Any, feeds: Feeds) -> float:
+    names = {one.name for one in session.get_inputs()}
+    arrays = {name: value.numpy() for name, value in feeds.items() if name in names}
+    try:
+        outputs = session.run(["prediction", "weights"], arrays)
+    except Exception:  # shapes that were frozen; onnxruntime's own kinds have no common base
+        return float("inf")
+    wanted = [one.numpy() for one in graph.run(feeds)]
+    return max(difference(*pair) for pair in zip(outputs, wanted, strict=True))

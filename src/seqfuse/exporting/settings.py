@@ -1,0 +1,40 @@
+"""Mistakes in what an export is asked for, found before torch is imported."""
+
+from pathlib import Path
+from typing import Any
+
+from seqfuse.plain.errors import InputError
+
+OPSETS = range(14, 21)
+"""Versions of the ONNX operators that a graph can be written in."""
+SPLITS = ("test", "val", "none")
+INT8 = (None, False, True, "finetune")
+
+
+def check_settings(config: Any) -> None:
+    """Checks the knobs of `conf/export.yaml`.
+
+    Raises:
+        InputError: one is out of range, or the output is there already.
+    """
+    if not config.output:
+        raise InputError("output is empty: type output=<a new folder>")
+    check_output(Path(config.output))
+    if config.opset not in OPSETS:
+        raise InputError(f"opset={config.opset} must be from {OPSETS[0]} to {OPSETS[-1]}")
+    if config.int8 not in INT8:
+        raise InputError(f"int8={config.int8} must be one of: null, true, finetune")
+    if config.split not in SPLITS:
+        raise InputError(f"split={config.split} must be one of: {', '.join(SPLITS)}")
+    if config.int8 and config.split == "none":
+        raise InputError(f"int8={config.int8} is judged by a metric: leave out split=none")
+    if config.bound < 0 or config.repeats < 1:
+        raise InputError(f"bound={config.bound} or repeats={config.repeats} is too small")
+
+
+def check_output(output: Path) -> None:
+    """Raises InputError unless a folder can be written there."""
+    if output.is_dir() and any(output.iterdir()):
+        raise InputError(f"output={output} is not empty: name a new folder")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output={output} is a file: name a new folder")

@@ -1,0 +1,138 @@
+"""From a loaded checkpoint to a folder: graph, check, int8, measurements, card."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from seqfuse.data.module import DataModule
+from seqfuse.exporting import card, facts, folder, measure, parity
+from seqfuse.exporting.graph import Feeds, Graph, export
+from seqfuse.exporting.quantise import write_int8
+from seqfuse.exporting.samples import Samples, sources_of
+from seqfuse.plain.bundle import GRAPH, GRAPH_INT8, open_session
+from seqfuse.plain.errors import InputError
+from seqfuse.tasks.anomaly import AnomalyTask
+from seqfuse.tasks.base import Task
+
+FILES = {"fp32": GRAPH, "int8": GRAPH_INT8}
+
+
+class TooMuchLost(InputError):
+    """int8 costs more of the metric than may be."""
+
+
+class Export:
+    """One checkpoint on its way out.
+
+    Args:
+        task: in eval mode.
+        data: with a fitted pipeline.
+        trained: config of the checkpoint.
+        config: of the command.
+        trainer: measures.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: DataModule,
+        trained: dict[str, Any],
+        config: dict[str, Any],
+        trainer: Trainer,
+    ):
+        self.task, self.data, self.trained, self.config = task, data, trained, config
+        self.trainer = trainer
+        # A threshold changes no prediction.
+        calibrator = None if isinstance(task, AnomalyTask) else task.calibrator
+        pipeline = data.splits.pipeline
+        self.graph = Graph(task.net, calibrator, sources_of(pipeline)).eval()
+        self.samples = Samples(trained, pipeline, self.graph)
+        self.facts = facts.describe(task, data, trained, config["opset"])
+
+    def write(self, part: Path) -> card.Measured:
+        """Writes all files of the folder.
+
+        Raises:
+            InputError: the graph is not what torch is; int8 loses more than may be lost.
+        """
+        export(self.graph, self.samples(3, self.samples.steps, True), part / GRAPH, self.opset)
+        worst = parity.check(self.graph, part / GRAPH, self.samples)
+        if self.config["int8"]:
+            write_int8(part / GRAPH, part / GRAPH_INT8)
+        found = self._measured(part, worst)
+        self._check_loss(found)
+        folder.write_example(part, self.graph, self._example())
+        folder.write_run(part)
+        folder.write_facts(part, self.facts)
+        card.write_card(part, self.facts, self.trained, Path(self.config["ckpt"]), found)
+        return found
+
+    @property
+    def opset(self) -> int:
+        """Version of the ONNX operators."""
+        return self.config["opset"]
+
+    @property
+    def measures(self) -> bool:
+        """Whether a split is read."""
+        return self.config["split"] != "none"
+
+    def _sessions(self, part: Path) -> dict[str, measure.Session]:
+        return {
+            who: measure.Session(open_session(part / name, threads=1), self.graph)
+            for who, name in FILES.items()
+            if (part / name).exists()
+        }
+
+    def _measured(self, part: Path, worst: float) -> card.Measured:
+        sessions = self._sessions(part)
+        metrics = {}
+        if self.measures:
+            self.data.evaluated = self.config["split"]
+            for who, one in {"torch": None, **sessions}.items():
+                metrics[who] = measure.metrics(self.task, self.data, self.trainer, one)
+        self.task.eval()
+        calls = {"torch": self.graph.run} | {who: one.run for who, one in sessions.items()}
+        steps = self._steps()
+        repeats = self.config["repeats"]
+        latency = {
+            batch: measure.latencies(calls, self.samples(batch, steps, False), repeats)
+            for batch in measure.BATCHES
+        }
+        sizes = {who: (part / FILES[who]).stat().st_size for who in sessions}
+        decides = measure.deciding(self.task, self.trained)[0]
+        return card.Measured(metrics, sizes, latency, steps, decides, worst)
+
+    def _steps(self) -> int:
+        """Those of the longest item that was measured, or of a look-back."""
+        if "look_back" in self.facts or not self.measures:
+            return self.samples.steps
+        return int(self.data.tensors(self.config["split"]).num_steps)
+
+    def _check_loss(self, found: card.Measured) -> None:
+        if "int8" not in found.metrics:
+            return
+        name, more = measure.deciding(self.task, self.trained)
+        before, after = found.metrics["torch"][name], found.metrics["int8"][name]
+        lost, bound = measure.loss_of(before, after, more), self.config["bound"]
+        if lost > bound:
+            raise TooMuchLost(
+                f"int8 makes {name} {after:.4f} of {before:.4f}: worse by {lost:.4f}, above "
+                f"bound={bound:g}: type int8=finetune, int8=false or a larger bound"
+            )
+
+    def _example(self) -> Feeds:
+        """The first items of what was measured, or made-up ones."""
+        if not self.measures:
+            return self.samples(3, self.samples.steps, True)
+        batch = self.data.tensors(self.config["split"]).__getitems__([0, 1])
+        feeds = measure.flat(self.graph, batch.x, batch.mask)
+        missing = set(self.graph.inputs) - set(feeds)
+        return self.samples(3, self.samples.steps, True) if missing else contiguous(feeds)
+
+
+def contiguous(feeds: Feeds) -> Feeds:
+    """Copies, which own their memory."""
+    return {name: torch.clone(value).contiguous() for name, value in feeds.items()}

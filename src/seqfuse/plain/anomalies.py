@@ -1,0 +1,149 @@
+"""Anomalies in recordings, from an exported folder: a score and a flag for each step."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.plain.bundle import Bundle
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.items import Columns, in_blocks
+from seqfuse.plain.likelihood import Likelihood, Scores
+from seqfuse.plain.pipelines import unpack
+from seqfuse.plain.stamps import (
+    carried_on,
+    clock_places,
+    column_of,
+    numbers_of,
+    on_clock,
+    read_columns,
+    stamps_of,
+)
+
+
+class Detector:
+    """Scores of recordings, whose leading part is taken to be normal and gives the scale.
+
+    Args:
+        bundle: the exported folder.
+        batch_size: windows at a time.
+    """
+
+    def __init__(self, bundle: Bundle, batch_size: int = 256):
+        self.bundle, self.facts, self.batch_size = bundle, bundle.facts, batch_size
+        self.columns: list[str] = self.facts["pipeline"]["state"]["columns"]
+        self.threshold: float = self.facts["threshold"]
+        """The least score of an anomaly."""
+        self.scorer = Likelihood(**self.facts["scorer"])
+        self.look_back, self.horizon = self.facts["look_back"], self.facts["horizon"]
+
+    def predict(
+        self, x: Any, num_train: int | None = None, name: str = "the recording"
+    ) -> tuple[Scores, NDArray[np.int64]]:
+        """Scores (t) from 0 to 1, NaN where no window looks, and flags (t) from the threshold on.
+
+        Args:
+            x: (t c) in the user's units, in the order of `columns`; NaN is as the step before.
+            num_train: leading steps that are taken to be normal; as in training, if not given.
+            name: of the recording; a net may know it.
+
+        Raises:
+            InputError: other columns, or too few steps.
+        """
+        values = np.asarray(x)
+        if values.dtype.kind not in "biuf" or values.ndim != 2:
+            raise InputError(
+                f"{name} is {values.dtype} of shape {values.shape}, expected numbers (time, "
+                f"{len(self.columns)} columns)"
+            )
+        if values.shape[1] != len(self.columns):
+            raise InputError(
+                f"{name} has {values.shape[1]} columns, training had {', '.join(self.columns)}"
+            )
+        values = carried_on(values.astype(np.float64))
+        values = carried_on(values[::-1])[::-1].astype(np.float32)
+        scores = self._scores(name, values, self._normal(len(values), num_train, name))
+        return scores, (scores >= self.threshold).astype(np.int64)
+
+    def _normal(self, steps: int, given: int | None, name: str) -> int:
+        """How many leading steps are taken to be normal."""
+        rule = self.facts["train"]
+        if given is None and not rule:
+            raise InputError(f"{name}: say how many leading steps are normal: num_train=")
+        if given is not None:
+            return given
+        found = rule["rows"] if "rows" in rule else int(steps * rule["share"])
+        return min(found, rule.get("most", found))
+
+    def _scores(self, name: str, values: NDArray[np.float32], num_train: int) -> Scores:
+        overlap, horizon = self.facts["overlap"], self.horizon
+        least = max(0, self.look_back - overlap)
+        cut = int(num_train * (1 - self.facts["validation"]))
+        if cut < 1 or least + horizon > min(num_train, len(values)):
+            raise InputError(
+                f"{name}: its leading part, taken to be normal, has {num_train} rows of "
+                f"{len(values)}, too few for a window: add earlier rows"
+            )
+        last = len(values) - horizon
+        starts = np.unique(np.array([*range(least, last + 1, self.facts["window_stride"]), last]))
+        errors = self._errors(name, values, cut, starts)
+        merged = self.scorer.merge(errors, starts, len(values))
+        # What is normal is told by windows that end with the leading part.
+        inside = starts + horizon <= num_train
+        normal = self.scorer.merge(errors[inside], starts[inside], len(values))
+        known = np.where(np.arange(len(values)) < num_train, normal, merged)
+        return self.scorer.of_values(values, num_train, known)
+
+    def _errors(
+        self, name: str, values: NDArray[np.float32], cut: int, starts: NDArray[np.int64]
+    ) -> Scores:
+        """(w h) absolute errors of windows, the mean over columns."""
+        pipeline = unpack(self.facts["pipeline"])
+        pipeline.fit(name, values[:cut], self.columns)
+        scaled, code = pipeline.transform(name, values), pipeline.code(name)
+        begins = starts - self.look_back + self.facts["overlap"]
+        errors = []
+        for rows in in_blocks(len(starts), self.batch_size):
+            x = scaled[begins[rows][:, None] + np.arange(self.look_back)]
+            y = scaled[starts[rows][:, None] + np.arange(self.horizon)]
+            codes = np.broadcast_to(code, (*x.shape[:2], len(code)))
+            x = np.concatenate([x, codes], axis=2)
+            feeds = {"x": x, "mask": np.ones(x.shape[:2], dtype=bool)}
+            prediction, _ = self.bundle(feeds)
+            middle = prediction[..., prediction.shape[-1] // 2]
+            errors.append(np.abs(middle - y).mean(axis=-1).astype(np.float64))
+        return np.concatenate(errors)
+
+    def table(self, path: str | Path) -> Iterator[Columns]:
+        """Rows for people: recording, time, score, anomaly.
+
+        Raises:
+            InputError: whatever is wrong with the file; names row and column.
+        """
+        origin, columns = str(path), read_columns(Path(path))
+        stamps = stamps_of(columns, self.facts["time"], origin)
+        values = np.stack([numbers_of(columns, name, origin) for name in self.columns], axis=1)
+        whole = Path(path).name.rsplit(".", 1)[0]
+        group = self.facts["group"]
+        cells = column_of(columns, group, origin) if group else [whole] * len(stamps)
+        names = np.array([str(cell) for cell in cells])
+        for name in sorted(set(names.tolist())):
+            rows = names == name
+            yield self._rows(name, stamps[rows], values[rows], f"{origin} ({name})")
+
+    def _rows(self, name: str, stamps: NDArray[Any], values: NDArray[Any], where: str) -> Columns:
+        gaps = self.facts["gaps"]
+        places = clock_places(stamps, None, gaps, where) if gaps else np.arange(len(stamps))
+        size = int(places[-1]) + 1
+        for t, c in np.argwhere(np.isnan(values))[: gaps == "refuse"]:
+            raise InputError(f"{where}: row {t + 1}, column '{self.columns[c]}' is empty")
+        full = np.stack([on_clock(one, places, size) for one in values.T], axis=1)
+        times = stamps
+        if size > len(stamps):  # rows were added
+            step = int(np.median(np.diff(stamps).astype(np.int64)))
+            times = stamps[0] + np.arange(size) * np.timedelta64(step, "s")
+        scores, flags = self.predict(full, name=name)
+        label = np.repeat(name, size)
+        return {"recording": label, "time": times, "score": scores, "anomaly": flags}

@@ -1,0 +1,189 @@
+"""Items of a file to predict, and rows of predictions to a file."""
+
+import csv
+import itertools
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqfuse.plain.clips import ClipPipeline
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.files import write
+from seqfuse.plain.records import RECORD_ENDINGS, cell, rows_of
+from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
+from seqfuse.plain.sources import SourcesPipeline
+from seqfuse.plain.text import TextPipeline, tokenise
+
+ARRAY_ENDINGS = (".npz", ".npy")
+ID = "id"
+Columns = dict[str, Any]
+"""Of a table: sequences, all as long as each other."""
+
+
+class Items(NamedTuple):
+    """What a file holds."""
+
+    x: Any
+    ids: Sequence[Any] | None
+    """The user's own names of them."""
+    steps: Columns
+    """What the user calls the steps of each item; by column."""
+
+
+def items_of(path: Path, pipeline: Any, facts: Mapping[str, Any]) -> Items:
+    """Series of an .npz, .npy or .csv, texts or sentences of a text file, clips of an .npz.
+
+    A .csv of series has a row for each step and a column for each channel; a column `id` tells
+    series apart.
+
+    Raises:
+        InputError: there is no such file, or it is broken; names row and column.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if isinstance(pipeline, TextPipeline):
+        return _sentences(path) if pipeline.per_step else _texts(path, facts["text"])
+    if path.suffix in ARRAY_ENDINGS:
+        return _arrays(path, pipeline)
+    if isinstance(pipeline, (ClipPipeline, SourcesPipeline)):
+        raise InputError(f"{path}: the ending must be .npz")
+    return _series_rows(path)
+
+
+def _arrays(path: Path, pipeline: Any) -> Items:
+    arrays = load_arrays_of(path)
+    ids = arrays.pop(ID, None)
+    if isinstance(pipeline, SourcesPipeline):
+        x: Any = {n.removesuffix("_x"): one for n, one in arrays.items() if n.endswith("_x")}
+    elif "x" not in arrays:
+        raise InputError(f"{path} has no array 'x' (it has: {', '.join(arrays)})")
+    else:
+        x = arrays["x"]
+        if "lengths" in arrays:
+            x = [one[:n] for one, n in zip(x, arrays["lengths"], strict=True)]
+    return Items(x, None if ids is None else ids.tolist(), {})
+
+
+def load_arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, or x of an .npy; nothing is unpickled.
+
+    Raises:
+        InputError: it is broken.
+    """
+    try:
+        if path.suffix == ".npy":
+            return {"x": np.load(path)}
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
+        raise InputError(f"{path} is truncated or no array file ({error})") from None
+
+
+def _texts(path: Path, column: str) -> Items:
+    found = list(rows_of(path))
+    texts = []
+    for line, row in found:
+        value = cell(path, line, row, column, "the column")
+        words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
+        if not words:
+            raise InputError(f"{path}, line {line}: column '{column}' is empty: fill or drop it")
+        texts.append(words)
+    has_ids = bool(found) and ID in found[0][1]
+    return Items(texts, [row[ID] for _, row in found] if has_ids else None, {})
+
+
+def _sentences(path: Path) -> Items:
+    if not path.name.lower().endswith(SENTENCE_ENDINGS):
+        raise InputError(f"{path}: the ending must be one of: {', '.join(SENTENCE_ENDINGS)}")
+    words = [one.words for one in sentences(path)]
+    return Items(words, None, {"token": words})
+
+
+def _series_rows(path: Path) -> Items:
+    if not path.name.lower().endswith(RECORD_ENDINGS):
+        endings = ", ".join((*ARRAY_ENDINGS, *RECORD_ENDINGS))
+        raise InputError(f"{path}: the ending must be one of: {endings}")
+    series: dict[str, list[list[float]]] = {}
+    has_ids, last = False, None
+    for line, row in rows_of(path):
+        has_ids = ID in row
+        name = str(row.get(ID, ""))
+        if name != last and name in series:
+            raise InputError(f"{path}, line {line}: series '{name}' goes on behind another one")
+        last = name
+        numbers = [number(path, line, key, row[key]) for key in row if key != ID]
+        series.setdefault(name, []).append(numbers)
+    return Items(list(series.values()), list(series) if has_ids else None, {})
+
+
+def number(path: Path, line: int, column: str, text: Any) -> float:
+    """A cell as a number; NaN where it is empty.
+
+    Raises:
+        InputError: it is none; names line and column.
+    """
+    if text is None or str(text).strip().lower() in ("", "nan", "na", "?", "null"):
+        return np.nan
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        where = f"{path}, line {line}, column '{column}'"
+        raise InputError(f"{where}: '{str(text)[:20]}' is no number") from None
+
+
+def write_rows(path: Path, blocks: Iterator[Columns]) -> int:
+    """Writes rows as .csv or .jsonl, whole or not at all; returns how many.
+
+    Raises:
+        InputError: another ending, or a folder that is not there.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".jsonl"):
+        raise InputError(f"{path}: the output must end in .csv or .jsonl")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}: make it")
+    lines: list[str] = []
+    header: list[str] = []
+    for block in blocks:
+        rows = list(zip(*(map(_text, column) for column in block.values()), strict=True))
+        if kind == ".csv":
+            lines += [] if header else [_csv_line(block)]
+            lines += map(_csv_line, rows)
+        else:
+            lines += [json.dumps(dict(zip(block, row, strict=True))) for row in rows]
+        header = list(block)
+    write(path, "".join(f"{line}\n" for line in lines))
+    return len(lines) - (kind == ".csv")
+
+
+class _Line(list):
+    """Takes what a csv writer writes."""
+
+    write = list.append
+
+
+def _csv_line(cells: Any) -> str:
+    line = _Line()
+    csv.writer(line, lineterminator="").writerow(["" if one is None else one for one in cells])
+    return line[0]
+
+
+def _text(value: Any) -> Any:
+    """What a cell of output says; None where nothing is known."""
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value).replace("T", " ")
+    if isinstance(value, (float, np.floating)):
+        return None if np.isnan(value) else float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def in_blocks(count: int, size: int) -> Iterator[np.ndarray]:
+    """Numbers of items, some at a time."""
+    for first in itertools.count(0, size):
+        if first >= count:
+            return
+        yield np.arange(first, min(first + size, count))

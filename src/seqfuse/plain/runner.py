@@ -1,0 +1,70 @@
+"""Predictions from an exported folder, with numpy and onnxruntime alone.
+
+Usage: python run.py <input> <output.csv or .jsonl> [--int8]
+       python run.py --check
+
+From Python: import run; model = run.load(folder); model.predict(x)
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seqfuse.plain.anomalies import Detector
+from seqfuse.plain.bundle import Bundle
+from seqfuse.plain.classes import Classifier, ClipScorer, Tagger
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.forecasts import Forecaster, RowForecaster
+from seqfuse.plain.items import write_rows
+
+MODELS: dict[str, Any] = {
+    "classes": Classifier,
+    "tags": Tagger,
+    "clip_scores": ClipScorer,
+    "forecasts": Forecaster,
+    "row_forecasts": RowForecaster,
+    "anomalies": Detector,
+}
+"""What predicts, by job."""
+USAGE = "usage: python run.py <input> <output.csv or .jsonl> [--int8], or: python run.py --check"
+
+
+def load(folder: str | Path | None = None, int8: bool = False, threads: int = 0) -> Any:
+    """What predicts with an exported folder.
+
+    Args:
+        folder: that `seqfuse-export` wrote; without one, that of this file.
+        int8: takes the graph with weights in 8 bits.
+        threads: of onnxruntime; 0 leaves their number to it.
+
+    Raises:
+        InputError: a file is missing, truncated or changed.
+    """
+    bundle = Bundle(Path(__file__).parent if folder is None else folder, int8, threads)
+    return MODELS[bundle.facts["job"]](bundle)
+
+
+def main(words: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    options = {word for word in words if word.startswith("--")}
+    names = [word for word in words if word not in options]
+    wanted = 0 if "--check" in options else 2
+    if options - {"--int8", "--check"} or len(names) != wanted:
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        model = load(int8="--int8" in options)
+        if not names:
+            print(f"the largest difference from the example is {model.bundle.check():.2g}")
+            return 0
+        count = write_rows(Path(names[1]), model.table(names[0]))
+        print(f"{count:,} rows  {names[1]}")
+    except (InputError, OSError) as error:
+        print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,211 @@
+"""Each job exports, and its folder says without torch what seqfuse-predict says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqfuse.plain import runner
+from seqfuse.plain.errors import InputError
+from seqfuse.predict import main as predict
+from seqfuse.train import train
+from tests import clips, devices, shipped
+from tests.conftest import composed
+from tests.predictions import test_anomalies, test_forecasts
+
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+ONE = (*QUIET, "trainer.max_epochs=1", "callbacks.figures=null")
+SHOPS = (
+    *("data=csv", "data.time=when", "data.group=shop", "data.targets=[sales,stock]"),
+    *("data.look_back=24", "data.horizon=6", "data.split=[0.6,0.1,0.1,0.2]"),
+    "model.segment_size=6",
+)
+
+
+def texts(folder: Path) -> list[str]:
+    rows = ["fly to rome,flight", "how warm is it,weather", "is it warm in New York?,weather"] * 12
+    (folder / "in.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    return ["data=text", f"data.train={folder}/in.csv", f"data.test={folder}/in.csv",
+            "data.buckets=500", "data.batch_size=8"]  # fmt: skip
+
+
+def tags(folder: Path) -> list[str]:
+    (folder / "in.tsv").write_text("fly\tVERB\nto\tADP\nRome\tPROPN\n\nis\tAUX\nit\tPRON\n\n" * 20)
+    return ["data=conll", f"data.train={folder}/in.tsv", f"data.test={folder}/in.tsv",
+            "model/head=chain", "data.batch_size=8"]  # fmt: skip
+
+
+def shops(folder: Path) -> list[str]:
+    frame = test_forecasts.table(folder / "shops.csv")
+    ahead = frame.groupby("shop").cumcount() >= 140
+    frame["kind"] = np.where(np.arange(len(frame)) % 3 == 0, "a", "b")
+    frame.to_csv(folder / "shops.csv", index=False)
+    frame.loc[ahead, ["sales", "stock"]] = np.nan
+    frame.to_csv(folder / "in.csv", index=False)
+    known = ("data.known=[offer,hour,weekday]", "data.covariates=[kind]", "+data.words.kind=[a,b]")
+    return [*SHOPS, *known, f"data.file={folder}/shops.csv"]
+
+
+def prices(folder: Path) -> list[str]:
+    frame = test_forecasts.table(folder / "in.csv")
+    frame.drop(index=[30, 31, 200]).to_csv(folder / "in.csv", index=False)
+    return [*SHOPS, "data.returns=true", "data.gaps=ignore", f"data.file={folder}/in.csv"]
+
+
+def gaps(folder: Path) -> list[str]:
+    frame = test_forecasts.table(folder / "in.csv")
+    frame.loc[[140, 290], "sales"] = np.nan
+    frame.drop(index=[130, 131, 285]).to_csv(folder / "in.csv", index=False)
+    return [*SHOPS, "data.gaps=fill", "data.known=[dayofyear,month]", f"data.file={folder}/in.csv"]
+
+
+def mapped(folder: Path) -> list[str]:
+    values = np.random.default_rng(0).normal(size=(400, 3)) * 7 + 50
+    values[395, 1] = np.nan
+    np.save(folder / "in.npy", values)
+    return ["data=mapped", f"data.file={folder}/in.npy", "data.targets=[2,0]",
+            "data.covariates=[1]", "data.look_back=24", "data.horizon=6",
+            "model.segment_size=6"]  # fmt: skip
+
+
+def pumps(folder: Path, aim: str) -> list[str]:
+    test_anomalies.table(folder / "in.csv")
+    return [*test_anomalies.KNOBS, *test_anomalies.AIMS[aim], f"data.file={folder}/in.csv"]
+
+
+JOBS: dict[str, Callable[[Path], list[str]]] = {
+    "texts": texts,
+    "tags": tags,
+    "shops": shops,
+    "prices": prices,
+    "gaps": gaps,
+    "mapped": mapped,
+    "forecast": lambda folder: pumps(folder, "forecast"),
+    "reconstruct": lambda folder: pumps(folder, "reconstruct"),
+}
+FAST = ("shops",)
+
+
+def made(folder: Path, job: str, *more: str) -> Path:
+    """A run of a job, and its exported folder."""
+    train(composed([*ONE, *JOBS[job](folder), *more]), folder / "run")
+    return shipped.export(folder / "run", folder / "shipped")
+
+
+@pytest.mark.parametrize(
+    "job", [job if job in FAST else pytest.param(job, marks=pytest.mark.slow) for job in JOBS]
+)
+def test_files_are_predicted_as_by_the_checkpoint(
+    job: str, tmp_path: Path, command: Callable
+) -> None:
+    folder = made(tmp_path, job)
+    [given] = tmp_path.glob("in.*")
+    site = shipped.bare(tmp_path / "site")
+    done = shipped.python(site, tmp_path, f"{folder}/run.py", given.name, "out.csv")
+    assert done.returncode == 0, done.stderr
+    ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
+    code, _, err = command(predict, ckpt, f"input={given}", "output=torch.csv", *QUIET)
+    assert code == 0, err
+    found, wanted = pd.read_csv("out.csv"), pd.read_csv("torch.csv")
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-5, atol=1e-6, check_dtype=False)
+    assert len(found) > 5
+    if job == "shops":
+        arrays_are_forecast_like_files(folder, found)
+
+
+def arrays_are_forecast_like_files(folder: Path, found: pd.DataFrame) -> None:
+    """Raw windows in the order of the columns, or a table in memory."""
+    model = runner.load(folder)
+    frame = pd.read_csv(folder.parent / "in.csv")
+    table = model.predict(frame)
+    np.testing.assert_allclose(table["sales"], found.sales, rtol=1e-6)
+    np.testing.assert_allclose(table["stock_q0.9"], found["stock_q0.9"], rtol=1e-6)
+    assert model.columns[:5] == ["sales", "stock", "kind=a", "kind=b", "offer"]
+    with pytest.raises(InputError, match="expected 30 steps or more of the 9 columns"):
+        model.predict(np.ones((29, 9)))
+    window = np.ones((2, 40, 9))
+    assert model.predict(window).shape == (2, 6, 2, 7)
+    for change, message in (
+        (frame.drop(columns="stock"), "has no column 'stock'"),
+        (frame.assign(offer="no"), "row 2|line 2, column 'offer': 'no' is no number"),
+        (frame[frame.sales.notna()], "'offer' is to be known ahead"),
+        (frame[:0], "no row"),
+        (frame[::-1], "is not later than the row above it"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.predict(change)
+
+
+@pytest.mark.slow
+def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callable) -> None:
+    root = devices.write(tmp_path / "data")
+    words = ("data=har_fusion", "data.rate=[10.0,20.0]", *devices.OPTIONS, f"data.root={root}")
+    train(composed([*words, "callbacks.figures=null"]), tmp_path / "run")
+    folder = shipped.export(tmp_path / "run", tmp_path / "shipped")
+    model = runner.load(folder)
+    generator = np.random.default_rng(0)
+    phone = [generator.normal(size=(n, 3)) for n in (9, 14)]
+    watch = [generator.normal(size=(2 * n, 2)) for n in (9, 14)]
+    from seqfuse import build
+
+    task, data, _ = build.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    for x in ({"phone": phone, "watch": watch}, {"phone": phone}, {"watch": watch}):
+        wanted = by_torch(task, data.splits.pipeline, x)
+        for found, one in zip(model.predict_proba(x), wanted, strict=True):
+            np.testing.assert_allclose(found, one, atol=1e-5)
+    with pytest.raises(InputError, match="'foot' was not trained on"):
+        model.predict({"foot": phone})
+    with pytest.raises(InputError, match="'watch' has 1 items, the first source 2"):
+        model.predict({"phone": phone, "watch": watch[:1]})
+    with pytest.raises(InputError, match="'phone': the series have 2 channels"):
+        model.predict({"phone": watch})
+
+
+def by_torch(task, pipeline, x: dict) -> list[np.ndarray]:
+    """Probabilities of each step."""
+    from seqfuse.data.series import Series
+    from seqfuse.data.sources import Sources
+
+    parts = {name: Series(one, [""] * len(one)) for name, one in x.items()}
+    clock = next(iter(parts.values())).lengths
+    tensors = Sources(parts, [""] * len(clock), clock).tensors(
+        pipeline, np.arange(len(clock)), labelled=False
+    )
+    batch = tensors.__getitems__(range(len(clock)))
+    import torch
+
+    with torch.no_grad():
+        sure = task(batch.x, batch.mask).prediction.softmax(dim=-1).numpy()
+    return [row[:n] for row, n in zip(sure, clock, strict=True)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["classes", "scores"])
+def test_clips(job: str, tmp_path: Path, command: Callable) -> None:
+    root = clips.folder(tmp_path / "made")
+    own = ["data=video", "model.stem.channels=[4,8]"]
+    if job == "scores":
+        own = ["data=fight_anomaly", "data.normal=stays", "model.head.num_targets=9",
+               "model.stem.channels=[4,8]"]  # fmt: skip
+    sizes = ("data.num_frames=8", "data.size=16", "data.batch_size=8", f"data.cache={tmp_path}/c")
+    where = (f"data.root={root}", "data.folder=clips", "data.list=clips.csv")
+    train(composed([*ONE, *own, *sizes, *where]), tmp_path / "run")
+    folder = shipped.export(tmp_path / "run", tmp_path / "shipped")
+    ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
+    assert command(predict, ckpt, "split=test", "output=torch.csv", *QUIET)[0] == 0
+    wanted = pd.read_csv("torch.csv")
+    from seqfuse.data.decode import decode
+
+    x = [decode(root / "clips" / name, 8, 16) for name in wanted.id]
+    model = runner.load(folder)
+    if job == "scores":
+        np.testing.assert_allclose(model.predict(x), wanted.score, rtol=1e-4)
+    else:
+        np.testing.assert_allclose(model.predict_proba(x)[:, 0], wanted.p_moves, atol=1e-5)
+        assert model.predict(x).tolist() == wanted.prediction.tolist()
+    with pytest.raises(InputError, match="clip 0 is float64"):
+        model.predict([x[0] / 255])
+    with pytest.raises(InputError, match="were trained on"):
+        model.predict([x[0][..., :8]])
