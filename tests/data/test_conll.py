@@ -7,6 +7,7 @@ import pytest
 
 from seqfuse.data.conll import Conll, sentences
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.labels import Labels
 
 CONLLU = (
     "# sent_id = 1\n# text = I didn't\n1\tI\ti\tPRON\tPRP\t_\t2\tnsubj\t_\t_\n"
@@ -22,7 +23,7 @@ def read(path: Path, content: str) -> list:
 
 def test_conllu(tmp_path: Path) -> None:
     [one] = read(tmp_path / "a.conllu", CONLLU)
-    assert one.line == 3
+    assert one.lines == [3, 5, 6]
     assert one.words == ["I", "did", "n't"]
     assert one.tags == ["PRON", "AUX", "PART"]
 
@@ -32,18 +33,37 @@ def test_two_columns_and_comments(tmp_path: Path) -> None:
     one, two = read(tmp_path / "a.tsv", content)
     assert one.words == ["Al", "#", "#tag"]
     assert one.tags == ["PROPN", "SYM", "X"]
-    assert two == (7, ["Hi"], ["INTJ"])
+    assert two == ([7], ["Hi"], ["INTJ"])
 
 
 def test_words_alone(tmp_path: Path) -> None:
     [one] = read(tmp_path / "a.txt", "Al\nZaman\n\n\n")
-    assert one == (1, ["Al", "Zaman"], ["", ""])
+    assert one == ([1, 2], ["Al", "Zaman"], ["", ""])
+
+
+def test_hashtags_are_words(tmp_path: Path) -> None:
+    alone = read(tmp_path / "a.txt", "#red\nfire\n\n#cold\n\n# said\nsun\n")
+    assert [one.words for one in alone] == [["#red", "fire"], ["#cold"], ["sun"]]
+    [tagged] = read(tmp_path / "b.txt", "#NASA B-org\nflies  O\n")
+    assert tagged == ([1, 2], ["#NASA", "flies"], ["B-org", "O"])
+
+
+def test_unseen_tags_are_told_by_their_line(tmp_path: Path) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": ["O", "X"]}] * 2
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "a.conllu").write_text(CONLLU.replace("ADVMOD", "advmod"))
+    labels = Labels()
+    labels.fit_labels([["O", "PRON", "AUX"]])
+    for name, line in (("a.jsonl", 1), ("a.conllu", 6)):
+        items = Conll(name, name, root=str(tmp_path))("train")
+        with pytest.raises(InputError, match=f"^line {line} has label"):
+            labels.encode(items.y, items.lines)
 
 
 def test_json_lines(tmp_path: Path) -> None:
     rows = [{"tokens": ["a", "b"], "tags": ["O", "B-x"]}, {"tokens": ["c"]}]
     found = read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
-    assert found == [(1, ["a", "b"], ["O", "B-x"]), (2, ["c"], [""])]
+    assert found == [([1, 1], ["a", "b"], ["O", "B-x"]), ([2], ["c"], [""])]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +75,11 @@ def test_json_lines(tmp_path: Path) -> None:
         ("a.tsv", "Al\tO\n\tO\n", "a.tsv, line 2 has no word in column 1"),
         ("a.tsv", "# only\n\n", "a.tsv holds no sentence"),
         ("a.conllu", "one" + "\t_" * 9, "a.conllu, line 1: 'one' is no number of a word"),
+        ("a.conllu", "1" + "\t_" * 8, "a.conllu, line 1 has 9 columns, the lines before 10"),
+        ("a.tsv", "Al\tO\n\nof\tO\tO\n", "a.tsv, line 3 has 3 columns, the lines before 2"),
+        ("a.txt", "Al O\nof the O\n", "a.txt, line 2 has 3 columns, the lines before 2"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": [null]}', "line 1: the word 'a' has no tag"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": 5}', "line 1: 'tags' must be a list"),
         ("a.csv", "a,b", "a.csv: the ending must be one of: .conllu"),
         ("a.jsonl", '{"tokens": ["a"], "tags": []}', "line 1: the word 'a' has no tag"),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}', "line 1: 1 tokens but 2 tags"),

@@ -92,6 +92,27 @@ def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
         splits.tensors("test")
 
 
+@pytest.mark.parametrize("fold", range(3))
+def test_a_row_whose_label_no_other_has_is_trained_on(tmp_path: Path, fold: int) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n" + "a,x\nb,y\n" * 4 + "c,rare\n")
+    splits = Folds(TextTable("a.csv", "a.csv", root=str(tmp_path)), TextPipeline(), 3, fold)
+    splits.fit()
+    assert splits.sizes()["class_counts"][splits.pipeline.classes.index("rare")] == 1
+    sizes = [len(splits.tensors(split)) for split in ("train", "val")]
+    assert sum(sizes) == 9
+    assert min(sizes) >= 2
+
+
+def test_half_a_character_and_ids_in_some_rows(tmp_path: Path) -> None:
+    half = '{"text": "bad \\ud83d fire \\ud83d\\ude00", "label": "x"}\n'
+    found = table(tmp_path / "a.jsonl", half)("train")
+    assert found.x == [["bad", "\ufffd", "fire", "\U0001f600"]]
+    assert found.fingerprint()
+    own = table(tmp_path / "b.jsonl", '{"text": "a", "id": 1}\n{"text": "b"}\n')
+    with pytest.raises(InputError, match="b.jsonl, line 2: no column 'id' .*in every row or"):
+        list(own.file(tmp_path / "b.jsonl").blocks(5))
+
+
 def test_a_validation_file_is_not_a_fold(tmp_path: Path) -> None:
     for name, rows in (("train", 6), ("val", 2), ("test", 3)):
         (tmp_path / f"{name}.csv").write_text("text,label\n" + "a,x\nb,y\n" * rows)

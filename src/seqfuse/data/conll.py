@@ -18,8 +18,8 @@ class Conll:
 
     Of ten columns (CoNLL-U) the form and the universal part of speech are taken, and lines of
     multiword tokens and empty nodes left out; of other numbers of columns the first and the
-    last. In JSON lines, `tokens` and `tags` are lists. A line of one column that begins with #
-    is a comment before the first word of a sentence.
+    last. In JSON lines, `tokens` and `tags` are lists. Before the first word of a sentence, #
+    and a blank begin a comment, where there is no tab; in CoNLL-U any # does.
 
     Args:
         train: file to train (and validate) on.
@@ -89,8 +89,7 @@ class ConllFile:
 def _check_tags(path: Path, one: Sentence) -> None:
     before = "O"
     for i, tag in enumerate(one.tags):
-        # Of JSON lines all words stand in one line.
-        where = f"{path}, line {one.line if '.jsonl' in path.name else one.line + i}"
+        where = f"{path}, line {one.lines[i]}"
         if tag in ("", "_"):
             raise InputError(f"{where}: the word '{one.words[i]}' has no tag")
         if tag.startswith("I-") and before[1:] != tag[1:]:

@@ -145,6 +145,8 @@ def hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows to validate on: one fold of `num_folds`.
 
+    A row whose label no training row has is trained on, whatever its fold.
+
     Args:
         kind: `stratified` (each class shared out evenly; groups, where there are any,
             kept whole), `grouped` (groups kept whole, classes ignored) or `random`.
@@ -167,7 +169,25 @@ def hold_out(
         warnings.filterwarnings("ignore", message="The least populated class")
         folds = list(splitter.split(np.zeros(len(data)), _strata(data), groups))
     train, val = folds[fold]
+    if groups is None:
+        moved = _with_rare_labels(data, train, val)
+        train, val = np.union1d(train, moved), np.setdiff1d(val, moved)
     return np.sort(train), np.sort(val)
+
+
+def _with_rare_labels(data: Labelled, train: np.ndarray, val: np.ndarray) -> np.ndarray:
+    """Rows to validate on whose labels no other row has: they can only be trained on."""
+    known = {one for i in train for one in _labels(data.y[i])}
+    moved = []
+    for i in val:
+        if new := set(_labels(data.y[i])) - known:
+            known |= new
+            moved.append(int(i))
+    return np.array(moved, dtype=np.int64)
+
+
+def _labels(y: Any) -> Any:
+    return [y] if isinstance(y, str) else y
 
 
 def _splitter(data: Labelled, num_folds: int, kind: str, seed: int):

@@ -11,6 +11,7 @@ from seqfuse.data.blocks import Block
 from seqfuse.data.files import TableFile
 from seqfuse.data.texts import Texts
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.items import WHOLE_ID
 from seqfuse.plain.records import RECORD_ENDINGS, cell, rows_of
 from seqfuse.plain.text import tokenise
 
@@ -112,5 +113,8 @@ class TextFile:
         rows, number = rows_of(self.path), itertools.count()
         while some := list(itertools.islice(rows, size)):
             texts = [self.table.words(self.path, *row) for row in some]
-            ids = [row["id"] if self.has_ids else next(number) for _, row in some]
+            ids = [
+                cell(self.path, line, row, "id", WHOLE_ID) if self.has_ids else next(number)
+                for line, row in some
+            ]
             yield Block(Texts(texts, [""] * len(texts), str(self.path)), np.asarray(ids))

@@ -24,7 +24,8 @@ class Texts:
         x: n texts of one word or more.
         y: n labels, or n lists of a label for each word.
         origin: where they were read; error messages begin with it.
-        lines: n numbers of the line each begins at, in error messages.
+        lines: n numbers of the line each begins at, in error messages; or, where words have
+            labels, n lists of a number for each word.
 
     Raises:
         InputError: there is no text, or numbers of texts and labels differ.
@@ -37,7 +38,7 @@ class Texts:
         x: Sequence[Sequence[str]],
         y: Sequence[Any],
         origin: str = "the data",
-        lines: Sequence[int] | None = None,
+        lines: Sequence[Any] | None = None,
     ):
         if not len(x):
             raise InputError(f"{origin} holds no text")

@@ -20,6 +20,7 @@ from seqfuse.plain.text import TextPipeline, tokenise
 
 ARRAY_ENDINGS = (".npz", ".npy")
 ID = "id"
+WHOLE_ID = "it in every row or in none"
 Columns = dict[str, Any]
 """Of a table: sequences, all as long as each other."""
 
@@ -93,7 +94,9 @@ def _texts(path: Path, column: str) -> Items:
             raise InputError(f"{path}, line {line}: column '{column}' is empty: fill or drop it")
         texts.append(words)
     has_ids = bool(found) and ID in found[0][1]
-    return Items(texts, [row[ID] for _, row in found] if has_ids else None, {})
+    return Items(
+        texts, [cell(path, line, row, ID, WHOLE_ID) for line, row in found] if has_ids else None, {}
+    )
 
 
 def _sentences(path: Path) -> Items:

@@ -36,12 +36,12 @@ class Labels:
         if len(self.classes) < 2:
             raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
 
-    def encode(self, labels: ItemLabels, lines: Sequence[int] | None = None) -> NDArray[np.int64]:
+    def encode(self, labels: ItemLabels, lines: Sequence[Any] | None = None) -> NDArray[np.int64]:
         """(n) class numbers; of labels per step (n t), `NO_LABEL` behind the last.
 
         Args:
             labels: of n items.
-            lines: of the file that each item begins at; without them, rows are counted.
+            lines: of the file, for each label; without them, rows are counted.
 
         Raises:
             InputError: a label that training never saw.
@@ -58,14 +58,14 @@ class Labels:
             found[i, : len(row)] = row
         return found
 
-    def _unseen(self, labels: ItemLabels, lines: Sequence[int] | None) -> str:
+    def _unseen(self, labels: ItemLabels, lines: Sequence[Any] | None) -> str:
         known = set(self.classes)
         items = [item if self.per_step else [item] for item in labels]
         row, step = next(
             (i, t) for i, item in enumerate(items) for t, one in enumerate(item) if one not in known
         )
         if lines is not None:
-            where = f"line {lines[row] + step}"
+            where = f"line {lines[row][step] if self.per_step else lines[row]}"
         else:
             where = f"row {row}, step {step}" if self.per_step else f"row {row}"
         return (

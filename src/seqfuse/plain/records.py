@@ -47,7 +47,13 @@ def _json_lines(path: Path) -> Iterator[Row]:
             raise InputError(f"{path}, line {number}, column {error.colno}: {error.msg}") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number} is no object: write {{...}}")
-        yield number, row
+        yield number, _whole(row) if "\\u" in line else row
+
+
+def _whole(row: dict[str, Any]) -> dict[str, Any]:
+    """Half a character, which JSON can hold and no file can, becomes \ufffd."""
+    text = json.dumps(row, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _separated(path: Path, delimiter: str) -> Iterator[Row]:

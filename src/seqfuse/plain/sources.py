@@ -44,7 +44,8 @@ class SourcesPipeline(Labels):
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
         each = {name: part.sizes()["channels"] for name, part in self.parts.items()}
-        return {"source_channels": each, "channels": sum(each.values()), **self.label_sizes()}
+        sizes = {"sources": list(each), "source_channels": each, "channels": sum(each.values())}
+        return {**sizes, **self.label_sizes()}
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
