@@ -9,6 +9,7 @@ from seqfuse.plain.errors import InputError
 
 ANY_SIZES = {
     "channels": 1,
+    "sources": ["any"],
     "source_channels": {"any": 1},
     "num_classes": 2,
     "classes": ["B-a", "O"],  # of any job: names, and tags

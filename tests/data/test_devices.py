@@ -83,6 +83,10 @@ def broken(kind: str) -> dict[str, dict[str, np.ndarray]]:
         "infinite": {"watch": {**two, "x": np.where(two["x"] == two["x"][9], np.inf, two["x"])}},
         "label": {"phone": {**one, "label": one["label"] + 1}},
         "axes": {"phone": {**one, "x": one["x"][:, 0]}},
+        "unit": {"phone": {**one, "t_ms": one["t_ms"] * 1000}},
+        "no time": {
+            "phone": {**one, "t_ms": one["t_ms"] + np.array([0.0, np.nan] * 9999)[: len(one["x"])]}
+        },
         "no x": {"phone": {name: array for name, array in one.items() if name != "x"}},
     }
     return changes[kind]
@@ -99,6 +103,11 @@ def broken(kind: str) -> dict[str, dict[str, np.ndarray]]:
         ("infinite", "watch.npz: x has an infinite value at row 9, channel 0"),
         ("label", "phone.npz: row .* has label 2, but data.labels names 0 to 1"),
         ("axes", r"phone.npz: x has shape \(.*,\) of float64, expected numbers .rows, channels"),
+        (
+            "unit",
+            r"phone.npz: t_ms of recording 1-1 goes from .* the longest gap before row .*milli",
+        ),
+        ("no time", "phone.npz: t_ms is nan at row 1"),
         ("no x", r"phone.npz has no array 'x' \(it has: t_ms, label"),
     ],
 )

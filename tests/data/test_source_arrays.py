@@ -70,6 +70,31 @@ def test_splits_share_no_item_and_facts_have_one_step(path: Path) -> None:
     assert list(SourceArrays(str(path), missing=["slow"])("test").parts) == ["fast", "facts"]
 
 
+def test_the_clock_is_the_first_source_of_training_in_any_file(path: Path) -> None:
+    given = dict(np.load(path))
+    first, *others = [name for name in given if name.endswith("_x")]
+    swapped = path.with_name("swapped.npz")
+    np.savez(swapped, **{name: given[name] for name in (*others, first)})
+    source = SourceArrays(str(path))
+    wanted = source("train").clock
+    clock = source.file(swapped).items.clock
+    np.testing.assert_array_equal(clock, SourceArrays(str(path)).file(path).items.clock)
+    assert list(source.file(swapped).items.parts) == [one[:-2] for one in (first, *others)]
+    without = SourceArrays(str(path), missing=[first[:-2]])
+    assert set(without("test").clock.tolist()) <= set(wanted.tolist())
+    np.testing.assert_array_equal(without.file(path).items.clock, clock)
+    np.savez(path.with_name("rest.npz"), **{name: given[name] for name in others})
+    with pytest.raises(InputError, match="its steps are the clock"):
+        without.file(path.with_name("rest.npz"))
+
+
+def test_missing_sources_must_be_known(path: Path) -> None:
+    with pytest.raises(InputError, match=r"data.missing=\[film\]: there is no such source"):
+        SourceArrays(str(path), missing=["film"])("test")
+    with pytest.raises(InputError, match="data.missing leaves no source of"):
+        SourceArrays(str(path), missing=["fast", "slow", "facts"])("test")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -93,8 +93,9 @@ class Lineup:
         )
 
     def _piece(self, name: str) -> Piece:
-        for track in self.tracks.values():
+        for source, track in self.tracks.items():
             track.check(name)
+            track.check_steps(name, self.widths[source])
         spans = {source: track.span(name) for source, track in self.tracks.items()}
         start, end = max(s for s, _ in spans.values()), min(e for _, e in spans.values())
         steps = {source: int((end - start) // width) for source, width in self.widths.items()}

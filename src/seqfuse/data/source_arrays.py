@@ -25,9 +25,10 @@ class SourceArrays:
     Args:
         train: file to train and validate on.
         test: file to test on; without one, `test_folds` parts of `train` give one part.
-        sources: which to read, the clock first; null: all, in the order of the file.
+        sources: which to read, the clock first; `auto`: all of `train`, in the order of the file.
         test_folds: one part in so many of `train` is the test split, where `test` is absent.
-        missing: sources left out in test and in files to predict.
+        missing: sources left out in test and in files to predict; the clock is kept of the
+            first one, which must be there.
         root: folder that relative names start from.
 
     Raises:
@@ -40,7 +41,7 @@ class SourceArrays:
         self,
         train: str | None,
         test: str | None = None,
-        sources: Sequence[str] | None = None,
+        sources: Sequence[str] | str = "auto",
         test_folds: int = 5,
         missing: Collection[str] = (),
         root: str = ".",
@@ -50,7 +51,7 @@ class SourceArrays:
         if test_folds < 2:
             raise InputError(f"data.test_folds={test_folds} must be at least 2")
         self.train, self.test = train, test
-        self.sources = sources
+        self.sources = [] if sources == "auto" else list(sources)
         self.test_folds = test_folds
         self.missing = set(missing)
         self.root = Path(root)
@@ -66,6 +67,8 @@ class SourceArrays:
         arrays = load_arrays(path)
         if "y" not in arrays:
             raise InputError(f"{path} has no array 'y' (it has: {', '.join(arrays)})")
+        if not self.sources:
+            self.sources = _names(arrays if not own else load_arrays(self._find(str(self.train))))
         y = texts_of(arrays["y"], str(path))
         groups = [str(one) for one in arrays["groups"]] if "groups" in arrays else None
         items = self._items(arrays, path, y, groups, self.missing if split == "test" else set())
@@ -97,13 +100,23 @@ class SourceArrays:
         groups: list[str] | None,
         missing: set[str],
     ) -> Sources:
-        found = [one.removesuffix(SUFFIX) for one in arrays if one.endswith(SUFFIX)]
-        names = [one for one in self.sources or found if one not in missing]
-        parts = {name: _series(arrays, name, path) for name in names}
-        if not parts:
+        names = self.sources or _names(arrays)
+        if not names:
             raise InputError(f"{path} has no array '<source>_x' (it has: {', '.join(arrays)})")
-        clock = next(iter(parts.values())).lengths
-        return Sources(parts, y, clock, groups, str(path))
+        self._check_missing(names, missing)
+        clock = _series(arrays, names[0], path, clock=True)
+        others = {one: _series(arrays, one, path) for one in names[1:] if one not in missing}
+        parts = others if names[0] in missing else {names[0]: clock, **others}
+        return Sources(parts, y, clock.lengths, groups, str(path))
+
+    @staticmethod
+    def _check_missing(names: Sequence[str], missing: set[str]) -> None:
+        if odd := sorted(missing - set(names)):
+            raise InputError(
+                f"data.missing=[{odd[0]}]: there is no such source (there are: {', '.join(names)})"
+            )
+        if missing and missing == set(names):
+            raise InputError(f"data.missing leaves no source of: {', '.join(names)}")
 
     def _find(self, file: str) -> Path:
         for path in (Path(file), self.root / file):
@@ -135,11 +148,16 @@ class SourcesFile:
             yield Block(self.items.take(rows), self.ids[rows])
 
 
-def _series(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> Series:
+def _names(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    return [one.removesuffix(SUFFIX) for one in arrays if one.endswith(SUFFIX)]
+
+
+def _series(arrays: Mapping[str, np.ndarray], name: str, path: Path, clock: bool = False) -> Series:
     if name + SUFFIX not in arrays:
+        fix = f"to do without this source, type data.missing=[{name}]"
         raise InputError(
-            f"{path} has no array '{name}{SUFFIX}' (it has: {', '.join(arrays)}); to do without "
-            f"this source, type data.missing=[{name}]"
+            f"{path} has no array '{name}{SUFFIX}' (it has: {', '.join(arrays)}); "
+            + ("its steps are the clock, so it must be there, with any values" if clock else fix)
         )
     x = arrays[name + SUFFIX]
     if x.ndim not in (2, 3) or x.dtype.kind not in "iuf" or not x.size:

@@ -11,6 +11,8 @@ from seqfuse.plain.errors import InputError
 
 PARTS = (("id",), ("subject", "execution"))
 """Arrays that tell recordings apart; the first of several is the person."""
+MOST = 10
+"""Steps for each sample of a recording: with more of them, nearly all would be made up."""
 
 
 class Track:
@@ -32,7 +34,7 @@ class Track:
         self.arrays = arrays
         self.prefix = prefix
         self.x: NDArray[np.float32] = self._numbers("x", 2).astype(np.float32, copy=False)
-        self.time: NDArray[np.int64] = self._numbers("t_ms", 1).astype(np.int64, copy=False)
+        self.time: NDArray[np.int64] = self._times()
         self.labels = self._column("label") if self.has("label") else None
         self.rows: dict[str, slice] = {}
         """Of each recording, by name."""
@@ -65,6 +67,15 @@ class Track:
                 f"expected numbers {wanted}"
             )
         return array
+
+    def _times(self) -> NDArray[np.int64]:
+        time = self._numbers("t_ms", 1)
+        wrong = np.flatnonzero(~np.isfinite(time))
+        if len(wrong):
+            raise InputError(
+                f"{self.origin}: {self.prefix}t_ms is {time[wrong[0]]} at row {wrong[0]}"
+            )
+        return time.astype(np.int64, copy=False)
 
     def _cut(self) -> None:
         names = next((names for names in PARTS if all(map(self.has, names))), ())
@@ -99,6 +110,18 @@ class Track:
                 f"{self.origin}: {self.prefix}x has an infinite value at row {rows.start + row}, "
                 f"channel {channel}"
             )
+
+    def check_steps(self, name: str, width: float) -> None:
+        """Raises InputError if a recording is mostly a gap, or its times are no milliseconds."""
+        time = self.time[self.rows[name]]
+        if (time[-1] - time[0]) / width <= MOST * len(time):
+            return
+        longest = int(np.diff(time).argmax()) + 1
+        raise InputError(
+            f"{self.origin}: {self.prefix}t_ms of recording {name} goes from {time[0]} to "
+            f"{time[-1]} in {len(time)} rows, the longest gap before row "
+            f"{self.rows[name].start + longest}: give milliseconds, and cut recordings at gaps"
+        )
 
     def span(self, name: str) -> tuple[int, int]:
         """First and last time of a recording."""
