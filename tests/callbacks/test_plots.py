@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from seqfuse.callbacks.plots import Panel, forecasts
+from seqfuse.callbacks.plots import Panel, confusion_matrix, forecasts, pixels
+from seqfuse.callbacks.text_plots import MOST, Sentence, sentences, worst_pairs
 
 START = np.datetime64("2024-01-01T00:00:00")
 TIMES = {
@@ -26,3 +27,25 @@ def test_a_forecast_lies_on_its_clock(clock: str) -> None:
     assert np.asarray(truth.get_xdata())[0] == time[8]
     left, right, *_ = axes.get_images()[0].get_extent()
     assert (left, right) == pytest.approx((low, low + (high - low) * 7 / 11))
+
+
+@pytest.mark.parametrize("word", ["$$", "$_$", r"$\foo$"])
+def test_a_word_is_no_formula(word: str) -> None:
+    weights = np.full(3, 1 / 3, dtype=np.float32)
+    said = Sentence(["pay", word, "now"], weights, f"row 0: {word}", ["O", word, "O"], ["O"] * 3)
+    truth, found, classes = np.array([0, 1, 1]), np.array([0, 1, 0]), ["a", word]
+    for figure in (
+        sentences([said]),
+        worst_pairs(truth, found, classes),
+        confusion_matrix(truth, found, classes),
+    ):
+        assert pixels(figure).std() > 0
+
+
+def test_a_long_text_is_drawn_in_part() -> None:
+    weights = np.full(5000, 1 / 5000, dtype=np.float32)
+    figure = sentences([Sentence(["word"] * 5000, weights, "row 0")])
+    drawn = [text.get_text() for text in figure.axes[0].texts]
+    assert drawn.count("word") == MOST
+    assert drawn[0] == "row 0, the first 120 of 5,000 words"
+    assert pixels(figure).shape[0] < 1000

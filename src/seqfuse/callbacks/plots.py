@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -199,6 +200,9 @@ def _draw(panel: Axes, example: Example, channels: int, top: float) -> None:
 def pixels(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
     """The figure as an image, (height, width, 4)."""
     figure.set_dpi(dpi)
+    for text in figure.findobj(Text):
+        if "$" in text.get_text():  # type: ignore[attr-defined]
+            text.set_parse_math(False)  # type: ignore[attr-defined]  # a word is no formula
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())

@@ -13,6 +13,8 @@ from seqfuse.callbacks.plots import SHADING
 
 WIDTH = 110
 """Characters of a line."""
+MOST = 120
+"""Words of a text that are drawn."""
 RIGHT, WRONG = "#0b7a5b", "#c0392b"
 
 
@@ -45,7 +47,7 @@ def sentences(examples: Sequence[Sentence]) -> Figure:
     top = max(2.0, *(float(one.weights.max()) * len(one.words) for one in examples))
     y = 0.0
     for example, cells in zip(examples, placed, strict=True):
-        axes.text(0, y + 0.9, example.title, fontsize=8, weight="bold", va="center")
+        axes.text(0, y + 0.9, _title(example), fontsize=8, weight="bold", va="center")
         for i, (line, x, size) in enumerate(cells):
             share = example.weights[i] * len(example.words)
             _draw(axes, example, i, (x, y + 1.6 + height * line), size, share / top)
@@ -57,13 +59,18 @@ def sentences(examples: Sequence[Sentence]) -> Figure:
 def _place(one: Sentence) -> list[tuple[int, int, int]]:
     """Line, first character and width of each word."""
     cells, line, x = [], 0, 0
-    for i, word in enumerate(one.words):
+    for i, word in enumerate(one.words[:MOST]):
         size = max(map(len, [word[:40], *one.truth[i : i + 1], *_mistake(one, i)]))
         if x + size > WIDTH and x:
             line, x = line + 1, 0
         cells.append((line, x, size))
         x += size + 1
     return cells
+
+
+def _title(one: Sentence) -> str:
+    size = len(one.words)
+    return one.title + (f", the first {MOST} of {size:,} words" if size > MOST else "")
 
 
 def _mistake(one: Sentence, i: int) -> list[str]:
