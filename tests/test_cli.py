@@ -82,6 +82,8 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["data=nab", "data.stride=9", "paths.data=."], "data.stride=9 must be at most"),
         (["data=nab", "paths.data=."], "there is no folder"),
         (["task.monitor=val/foo"], "task.monitor=val/foo: type task.monitor=train/loss"),
+        (["task.monitor=val/accuracy"], "val/accuracy is best where it is highest: type task.mode"),
+        (["task.mode=max"], "val/loss is best where it is lowest: type task.mode=min"),
         (["trainer.limit_val_batches=0"], "as there is no validation"),
         (["trainer.max_epochs=[1,2]"], "expected a whole number"),
         (["model.in_channels=9"], "model.in_channels follows data.channels: leave it out"),

@@ -51,10 +51,10 @@ def check_trainer(config: Config, node: Config) -> None:
 
 
 def check_monitor(key: str, config: Mapping[str, Any]) -> None:
-    """Checks that the monitor of a part of the config is logged.
+    """Checks that the monitor of a part of the config is logged, and which way it gets better.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not, or `task.mode` is the wrong way round.
     """
     names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
     names = [*names, "train/loss"] if validates(config) else ["train/loss"]
@@ -62,6 +62,19 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
     if monitor not in names:
         why = "" if validates(config) else ", as there is no validation"
         raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
+    mode, wanted = config[key].get("mode"), _mode(monitor)
+    if key == "task" and mode and wanted not in (None, mode):
+        extreme = "lowest" if wanted == "min" else "highest"
+        raise InputError(
+            f"task.monitor={monitor} is best where it is {extreme}: type task.mode={wanted}"
+        )
+
+
+def _mode(monitor: str) -> str | None:
+    """Which way a number gets better, where its name tells."""
+    if monitor.endswith("loss"):
+        return "min"
+    return "max" if monitor.endswith(("accuracy", "f1", "auroc", "vus_pr")) else None
 
 
 def check_finders(config: Mapping[str, Any], given: Container[str]) -> None:
