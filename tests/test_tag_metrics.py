@@ -53,5 +53,5 @@ def test_no_spans_at_all() -> None:
 
 
 def test_other_tags_than_bio() -> None:
-    with pytest.raises(InputError, match=r"'NOUN' is not O, B-<type> .*entity_f1=null"):
+    with pytest.raises(InputError, match=r"'NOUN' is not O, B-<type> .*task=tagging"):
         EntityF1(["NOUN", "VERB"])

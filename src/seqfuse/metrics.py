@@ -94,8 +94,10 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
         positive: (n) boolean.
 
     Returns:
-        0 to 1; NaN where one side is empty.
+        0 to 1; NaN where one side is empty or a score is none.
     """
+    if score.isnan().any():
+        return score.new_tensor(torch.nan)
     ahead = score[positive].unsqueeze(1) - score[~positive].unsqueeze(0)
     return (ahead.sign() + 1).mean() / 2
 

@@ -91,6 +91,8 @@ def predict(config: DictConfig, run: Path) -> int:
         for frame in frames:
             writer.write(frame)
             progress.update(len(frame))
+        if not writer.rows:
+            raise InputError(f"{given or split} holds nothing to predict")
     print(f"{writer.rows:,} rows  {runs.short(writer.path)}")
     return writer.rows
 

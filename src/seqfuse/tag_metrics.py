@@ -78,7 +78,7 @@ def check_bio(classes: Sequence[str]) -> None:
     if strange:
         raise InputError(
             f"the tag '{strange[0]}' is not O, B-<type> or I-<type>: for other tags than BIO type "
-            "task.metrics.entity_f1=null"
+            "task=tagging"
         )
 
 
