@@ -149,6 +149,10 @@ def test_anomalies_are_scored_and_never_trained_on(
     own = pd.read_csv("own.csv")
     assert list(own) == ["id", "score"]
     assert own.score[0] == pytest.approx(found.score[0], rel=1e-4)
+    clips.write(tmp_path / "one.mp4", clips.frames(True, 1))
+    code, _, err = command(main, ckpt, f"input={tmp_path}/one.mp4", "output=one.csv", *QUIET)
+    assert code == 1
+    assert "one.mp4 has one frame: its motion cannot be scored" in err
 
 
 def test_clips_that_are_not_normal_change_no_weight(

@@ -96,6 +96,12 @@ def test_texts_keep_ids_and_need_no_labels(texts: Path, command: Callable) -> No
     assert pd.read_csv("p.csv").id.tolist() == ["b", "a"]
     found = seqfuse.load(texts / "checkpoints" / "best.ckpt").predict(path)
     pd.testing.assert_frame_equal(found, pd.read_csv("p.csv"), rtol=1e-5, check_dtype=False)
+    Path("none.csv").write_text("text,label\n")
+    words = (f"ckpt={texts}/checkpoints/best.ckpt", "input=none.csv", "output=none.parquet")
+    code, _, err = command(main, *words, *QUIET)
+    assert code == 1
+    assert "none.csv holds nothing to predict" in err
+    assert not Path("none.parquet").exists()
 
 
 def test_tags_predict_what_the_test_step_measured(
