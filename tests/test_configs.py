@@ -45,6 +45,8 @@ NEEDS = {
     "model/frame/channels": FORECASTING,
     "model/head/horizon": FORECASTING,
     "task/forecasting": FORECASTING,
+    "task/distill_forecasts": FORECASTING,
+    "task/distill_tags": TAGS,
     "model/autoencoder": MONITORED,
     "model/stem/fusion": FUSION,
     "model/stem/late_fusion": FUSION,

@@ -1,0 +1,229 @@
+"""Students and teachers, from the command line to the checkpoint."""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from seqfuse import build, sizes, teachers
+from seqfuse.data.module import DataModule
+from seqfuse.plain.errors import InputError
+from seqfuse.tasks.base import Task
+from seqfuse.tasks.distill import DistillTask
+from seqfuse.train import main, train
+from tests.conftest import TINY, composed
+
+TEACHER = [*TINY, "callbacks.figures=null"]
+SMALL = ("model.lstm.hidden_size=16", "model.cnn.channels=[8]", "model.lstm.num_layers=1")
+STUDENT = [*TEACHER, "task=distill", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    train(composed(TEACHER), folder)
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def content(run: Path) -> dict:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[DistillTask]:
+    """Students, as they are given their teachers."""
+    seen: list[DistillTask] = []
+    given = teachers.start
+
+    def start(task: Task, *rest) -> None:
+        given(task, *rest)
+        seen.append(task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(teachers, "start", start)
+    return seen
+
+
+def test_teachers_stay_as_they_are_and_out_of_the_checkpoint(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    seen = watch(monkeypatch)
+    metrics = train(composed([*STUDENT, f"teacher=[{teacher},{teacher}]"]), tmp_path)
+    said = f"teacher     {teacher}: 64,451 parameters"
+    assert capsys.readouterr().out.count(said) == 2
+    [task] = seen
+    before = torch.load(teacher, weights_only=True)["state_dict"]
+    for net in task.teachers:
+        assert not any(part.training for part in net.modules())
+        assert not any(p.requires_grad for p in net.parameters())
+        after = {f"net.{name}": one for name, one in net.state_dict().items()}
+        assert len(after) > 10
+        torch.testing.assert_close(after, {n: before[n] for n in after}, atol=0, rtol=0)
+    found = content(tmp_path)
+    assert {name for name in found["state_dict"] if "teach" in name} == set()
+    own = sum(p.numel() for p in task.net.parameters())
+    kept = [one.numel() for name, one in found["state_dict"].items() if name.startswith("net.")]
+    assert sum(kept) == own < 64_451 / 5
+    moments = found["optimizer_states"][0]["state"].values()
+    assert sum(one["exp_avg"].numel() for one in moments) == own
+    assert metrics["test/loss"] > 0
+
+
+def test_a_loaded_student_needs_no_teacher(teacher: Path, tmp_path: Path) -> None:
+    lost = tmp_path / "lost.ckpt"
+    lost.write_bytes(teacher.read_bytes())
+    train(composed([*STUDENT, f"teacher={lost}", "trainer.max_steps=1"]), tmp_path / "run")
+    lost.unlink()
+    task, _, config = build.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert isinstance(task, DistillTask)
+    assert config["teacher"] == str(lost)
+    assert task.teachers == ()
+
+
+def test_a_resumed_distillation_equals_an_uninterrupted_one(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*STUDENT, f"teacher={teacher}", "test=false", "trainer.max_epochs=3"]
+    whole = train(composed(words), tmp_path / "whole")
+    given = DistillTask.training_step
+
+    def step(self, batch, batch_idx):
+        if self.trainer.current_epoch == 2:
+            raise Killed
+        return given(self, batch, batch_idx)
+
+    monkeypatch.setattr(DistillTask, "training_step", step)
+    with pytest.raises(Killed):
+        train(composed(words), tmp_path / "part")
+    monkeypatch.undo()
+    last = tmp_path / "part" / "checkpoints" / "last.ckpt"
+    resumed = train(composed([*words, f"resume={last}"]), tmp_path / "part")
+    assert resumed["train/loss"] == whole["train/loss"]
+    states = [content(tmp_path / name)["state_dict"] for name in ("whole", "part")]
+    torch.testing.assert_close(*states, atol=0, rtol=0)
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Made(NamedTuple):
+    """What a run makes before it trains."""
+
+    task: Task
+    data: DataModule
+    config: dict
+
+    def start(self, **changes: Any) -> None:
+        teachers.start(self.task, self.data, {**self.config, **changes})
+
+
+def make(*words: str) -> Made:
+    recipe = composed(words)
+    data = build.build_data(build.resolve(recipe))
+    data.setup("fit")
+    config = build.resolve(sizes.fill(recipe, data.sizes()))
+    return Made(build.build_task(config).eval(), data, config)
+
+
+@pytest.fixture(scope="module")
+def student() -> Made:
+    return make(*STUDENT)
+
+
+def test_labels_and_teachers_share_the_loss(teacher: Path, student: Made) -> None:
+    student.start(teacher=str(teacher))
+    task: Any = student.task
+    batch, found = student.data.tensors("train").__getitems__([0, 1, 2, 3]), []
+    for share in (0.0, 0.25, 1.0):
+        task.teaching = share
+        found.append(task._step(batch, "train")["loss"].item())
+    hard, between, soft = found
+    assert hard == pytest.approx(task._step(batch, "val")["loss"].item())
+    assert between == pytest.approx(0.75 * hard + 0.25 * soft, rel=1e-5)
+    scores = [net(batch.x, batch.mask).prediction / 4 for net in (task.net, *task.teachers)]
+    logs = [one.log_softmax(dim=1) for one in scores]
+    divergence = (logs[1].exp() * (logs[1] - logs[0])).sum(dim=1).mean()
+    assert soft == pytest.approx(16 * divergence.item(), rel=1e-4)
+
+
+def test_a_student_of_one_batch_becomes_its_teacher(
+    teacher: Path, tmp_path: Path, command: Callable
+) -> None:
+    words = [*STUDENT, f"teacher={teacher}", "task.teaching=1.0", "model.lstm.dropout=0.0"]
+    more = ["data.batch_size=8", "trainer.overfit_batches=1", "optimizer.lr=0.01", "test=false"]
+    code, _, err = command(main, *words, *more, "callbacks=none", "trainer.max_epochs=40")
+    assert not code, err
+    [run] = tmp_path.glob("logs/*/*")
+    with (run / "metrics.csv").open() as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
+    cases = [
+        ({"teacher": "no.ckpt"}, "teacher=no.ckpt: there is no such file"),
+        ({"teacher": [str(teacher), str(teacher.parent)]}, "is a folder: name a file"),
+        ({"data": {"horizon": 4}}, "has data.horizon=None, this run 4"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(InputError, match=message):
+            student.start(**{"teacher": str(teacher), **changes})
+    pipeline = student.data.splits.pipeline
+    state = pipeline.state_dict()
+    cases = [
+        ({"classes": ["a", "b", "c"]}, "knows negative, positive; the classes here are a, b, c"),
+        ({"mean": [0.0]}, "was trained on 3 channels, the data here has 1"),
+        ({"mean": [0.0, 9.0, 0.0]}, "fitted to other rows: its 'mean' is not that of this run"),
+    ]
+    for changes, message in cases:
+        pipeline.load_state_dict({**state, **changes})
+        with pytest.raises(InputError, match=message):
+            student.start(teacher=str(teacher))
+    pipeline.load_state_dict({**state, "mean": [one * (1 + 1e-9) for one in state["mean"]]})
+    student.start(teacher=str(teacher))  # another machine may round
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["task=distill"], "task=distill has no teacher: type teacher=logs/"),
+        (["teacher=some.ckpt"], "is for task=distill: type it, or leave out teacher"),
+        (["task=distill", "task.teaching=2.0"], "teaching=2.0 must be from 0 to 1"),
+    ],
+)
+def test_mistakes_are_one_line(command: Callable, words: list[str], message: str) -> None:
+    code, _, err = command(main, *TINY, *words)
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+FORECAST = (
+    *("data=csv", "data.look_back=24", "data.horizon=8", "data.file=table.csv"),
+    *("model.segment_size=4", "model.lstm.hidden_size=8", "model.cnn.out_channels=8"),
+    *("trainer.max_epochs=1", "callbacks.figures=null", "trainer.limit_train_batches=1"),
+    *(word for word in TINY if word.startswith("trainer") and "epochs" not in word),
+)
+
+
+def test_forecasts_are_taught(
+    tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=300, freq="h")})
+    frame.assign(value=generator.normal(size=300)).to_csv("table.csv", index=False)
+    train(composed([*FORECAST, "test=false"]), tmp_path / "teacher")
+    ckpt = "teacher/checkpoints/best.ckpt"
+    pupil = ("task=distill_forecasts", f"teacher={ckpt}")
+    code, out, err = command(main, *FORECAST, *pupil)
+    assert not code, err
+    assert "test/mse" in out
+    one = make(*FORECAST, *pupil, "task/loss=absolute")
+    with pytest.raises(InputError, match=re.escape("[8, 1, 7] numbers an item, the student [8, 1")):
+        one.start()
