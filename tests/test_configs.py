@@ -36,6 +36,7 @@ MONITORED = ["data=nab"]
 TEXT, TAGS = ["data=snips"], ["data=ewt"]
 FUSION = ["data=har_fusion"]
 CLIPS = ["data=fight_anomaly"]
+PAIRS = ["task=contrastive"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -60,6 +61,7 @@ NEEDS = {
     "model/attention/each_step": TAGS,
     "model/attention/steps": TAGS,
     "model/head/chain": TAGS,
+    "model/head/projection": PAIRS,
     "model/head/tags": TAGS,
     "model/stem/characters": TAGS,
     "model/stem/ngrams": TEXT,

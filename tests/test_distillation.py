@@ -4,20 +4,20 @@ import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from seqfuse import build, sizes, teachers
-from seqfuse.data.module import DataModule
+from seqfuse import build, teachers
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.distill import DistillTask
 from seqfuse.train import main, train
 from tests.conftest import TINY, composed
+from tests.made import Made, make
 
 TEACHER = [*TINY, "callbacks.figures=null"]
 SMALL = ("model.lstm.hidden_size=16", "model.cnn.channels=[8]", "model.lstm.num_layers=1")
@@ -111,23 +111,8 @@ class Killed(Exception):
     """Stands for whatever ends a process."""
 
 
-class Made(NamedTuple):
-    """What a run makes before it trains."""
-
-    task: Task
-    data: DataModule
-    config: dict
-
-    def start(self, **changes: Any) -> None:
-        teachers.start(self.task, self.data, {**self.config, **changes})
-
-
-def make(*words: str) -> Made:
-    recipe = composed(words)
-    data = build.build_data(build.resolve(recipe))
-    data.setup("fit")
-    config = build.resolve(sizes.fill(recipe, data.sizes()))
-    return Made(build.build_task(config).eval(), data, config)
+def start(made: Made, **changes: Any) -> None:
+    teachers.start(made.task, made.data, {**made.config, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +121,7 @@ def student() -> Made:
 
 
 def test_labels_and_teachers_share_the_loss(teacher: Path, student: Made) -> None:
-    student.start(teacher=str(teacher))
+    start(student, teacher=str(teacher))
     task: Any = student.task
     batch, found = student.data.tensors("train").__getitems__([0, 1, 2, 3]), []
     for share in (0.0, 0.25, 1.0):
@@ -172,7 +157,7 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     ]
     for changes, message in cases:
         with pytest.raises(InputError, match=message):
-            student.start(**{"teacher": str(teacher), **changes})
+            start(student, **{"teacher": str(teacher), **changes})
     pipeline = student.data.splits.pipeline
     state = pipeline.state_dict()
     cases = [
@@ -183,9 +168,9 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     for changes, message in cases:
         pipeline.load_state_dict({**state, **changes})
         with pytest.raises(InputError, match=message):
-            student.start(teacher=str(teacher))
+            start(student, teacher=str(teacher))
     pipeline.load_state_dict({**state, "mean": [one * (1 + 1e-9) for one in state["mean"]]})
-    student.start(teacher=str(teacher))  # another machine may round
+    start(student, teacher=str(teacher))  # another machine may round
 
 
 @pytest.mark.parametrize(
@@ -226,4 +211,4 @@ def test_forecasts_are_taught(
     assert "test/mse" in out
     one = make(*FORECAST, *pupil, "task/loss=absolute")
     with pytest.raises(InputError, match=re.escape("[8, 1, 7] numbers an item, the student [8, 1")):
-        one.start()
+        start(one)
