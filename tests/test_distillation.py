@@ -188,6 +188,31 @@ def test_mistakes_are_one_line(command: Callable, words: list[str], message: str
     assert err.count("\n") == 1
 
 
+TAGS = (
+    *("data=conll", "data.train=tags.tsv", "data.test=tags.tsv", "callbacks.figures=null"),
+    *("model.stem.word_size=8", "model.stem.piece_size=8", "model.lstm.hidden_size=8"),
+    *(word for word in TINY if word.startswith("trainer")),
+)
+
+
+def test_tags_are_taught_by_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tags.tsv").write_text("fly\tVERB\nto\tADP\n\nrome\tPROPN\n\n" * 20)
+    one = ("trainer.limit_train_batches=1", "trainer.max_epochs=1", "test=false")
+    train(composed([*TAGS, *one, "model/head=chain"]), tmp_path / "teacher")
+    named = "teacher=teacher/checkpoints/last.ckpt"
+    for head in ("chain", "tags"):
+        made = make(*TAGS, "task=distill_tags", named, f"model/head={head}", "task.teaching=1.0")
+        start(made)
+        loss = made.task._step(made.data.tensors("train").__getitems__([0, 1, 2]), "train")["loss"]
+        assert loss.isfinite()
+        loss.backward()
+        assert all(p.grad is not None for p in made.task.net.head.parameters())
+    made = make(*TAGS, "task=distill", named)
+    with pytest.raises(InputError, match="task=distill is for labels of items, task=distill_tags"):
+        start(made)
+
+
 FORECAST = (
     *("data=csv", "data.look_back=24", "data.horizon=8", "data.file=table.csv"),
     *("model.segment_size=4", "model.lstm.hidden_size=8", "model.cnn.out_channels=8"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from seqfuse import build
 from seqfuse.data.module import DataModule
+from seqfuse.losses import TagLoss
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.distill import DistillTask
@@ -36,6 +37,10 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
     if not named:
         raise InputError(
             "task=distill has no teacher: type teacher=logs/<name>/<time>/checkpoints/best.ckpt"
+        )
+    if getattr(data.splits.pipeline, "per_step", False) != isinstance(task.loss, TagLoss):
+        raise InputError(
+            "type task=distill for labels of items, task=distill_tags for those of steps"
         )
     paths = named if isinstance(named, list) else [named]
     task.teachers = tuple(_teacher(str(path), task.net, data, config) for path in paths)
