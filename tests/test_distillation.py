@@ -19,7 +19,7 @@ from seqfuse.train import main, train
 from tests.conftest import TINY, composed
 from tests.made import Made, make
 
-TEACHER = [*TINY, "callbacks.figures=null"]
+TEACHER = list(TINY)
 SMALL = ("model.lstm.hidden_size=16", "model.cnn.channels=[8]", "model.lstm.num_layers=1")
 STUDENT = [*TEACHER, "task=distill", *SMALL]
 
@@ -140,13 +140,19 @@ def test_a_student_of_one_batch_becomes_its_teacher(
     teacher: Path, tmp_path: Path, command: Callable
 ) -> None:
     words = [*STUDENT, f"teacher={teacher}", "task.teaching=1.0", "model.lstm.dropout=0.0"]
-    more = ["data.batch_size=8", "trainer.overfit_batches=1", "optimizer.lr=0.01", "test=false"]
-    code, _, err = command(main, *words, *more, "callbacks=none", "trainer.max_epochs=40")
+    more = ["data.batch_size=8", "trainer.overfit_batches=1", "optimizer.lr=0.02", "test=false"]
+    code, _, err = command(main, *words, *more, "callbacks=none", "trainer.max_epochs=25")
     assert not code, err
     [run] = tmp_path.glob("logs/*/*")
     with (run / "metrics.csv").open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
     assert losses[-1] < 0.05 * losses[0]
+
+
+def test_a_teacher_needs_a_distillation() -> None:
+    made = make(*TINY, "teacher=some.ckpt")
+    with pytest.raises(InputError, match="is for task=distill: type it, or leave out teacher"):
+        start(made)
 
 
 def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
@@ -177,7 +183,6 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     ("words", "message"),
     [
         (["task=distill"], "task=distill has no teacher: type teacher=logs/"),
-        (["teacher=some.ckpt"], "is for task=distill: type it, or leave out teacher"),
         (["task=distill", "task.teaching=2.0"], "teaching=2.0 must be from 0 to 1"),
     ],
 )
@@ -191,7 +196,7 @@ def test_mistakes_are_one_line(command: Callable, words: list[str], message: str
 TAGS = (
     *("data=conll", "data.train=tags.tsv", "data.test=tags.tsv", "callbacks.figures=null"),
     *("model.stem.word_size=8", "model.stem.piece_size=8", "model.lstm.hidden_size=8"),
-    *(word for word in TINY if word.startswith("trainer")),
+    *(word for word in TINY if word.startswith("trainer.")),
 )
 
 
@@ -217,7 +222,7 @@ FORECAST = (
     *("data=csv", "data.look_back=24", "data.horizon=8", "data.file=table.csv"),
     *("model.segment_size=4", "model.lstm.hidden_size=8", "model.cnn.out_channels=8"),
     *("trainer.max_epochs=1", "callbacks.figures=null", "trainer.limit_train_batches=1"),
-    *(word for word in TINY if word.startswith("trainer") and "epochs" not in word),
+    *(word for word in TINY if word.startswith("trainer.") and "epochs" not in word),
 )
 
 

