@@ -12,6 +12,7 @@ import torch
 import seqfuse
 from seqfuse import build, predict, weights
 from seqfuse.plain.errors import InputError
+from seqfuse.shapes import Batch
 from seqfuse.train import main, train
 from tests.conftest import TINY, composed
 from tests.made import make
@@ -156,3 +157,8 @@ def test_a_pretrained_encoder_predicts_nothing(pretrained: Path, command: Callab
     assert "was pre-trained and predicts nothing: train a head first" in err
     with pytest.raises(InputError, match="was pre-trained and predicts nothing"):
         seqfuse.load(pretrained)
+    task, _, _ = build.load(pretrained)
+    task.net = torch.nn.Identity()  # as an export stands in for it
+    x, y = torch.zeros(2, 5, 3), torch.zeros(2).long()
+    with pytest.raises(InputError, match="was pre-trained and predicts nothing"):
+        task._step(Batch(x, x[..., 0] == 0, y, y), "test")

@@ -63,6 +63,8 @@ class ContrastiveTask(Task):
         return features[:, view.shared] if features.shape[1] == view.x.shape[1] else features
 
     def _check(self, batch: Batch) -> None:
+        if not hasattr(self.net, "encode"):  # an exported net has its prediction alone
+            raise InputError(NO_HEAD)
         x = batch.x
         if not isinstance(x, Tensor) or x.dim() != 3 or not x.is_floating_point():
             raise InputError("task=contrastive is for series of numbers from one source")
