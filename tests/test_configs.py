@@ -36,6 +36,7 @@ MONITORED = ["data=nab"]
 TEXT, TAGS = ["data=snips"], ["data=ewt"]
 FUSION = ["data=har_fusion"]
 CLIPS = ["data=fight_anomaly"]
+PAIRS = ["task=contrastive"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -45,6 +46,8 @@ NEEDS = {
     "model/frame/channels": FORECASTING,
     "model/head/horizon": FORECASTING,
     "task/forecasting": FORECASTING,
+    "task/distill_forecasts": FORECASTING,
+    "task/distill_tags": TAGS,
     "model/autoencoder": MONITORED,
     "model/stem/fusion": FUSION,
     "model/stem/late_fusion": FUSION,
@@ -58,6 +61,7 @@ NEEDS = {
     "model/attention/each_step": TAGS,
     "model/attention/steps": TAGS,
     "model/head/chain": TAGS,
+    "model/head/projection": PAIRS,
     "model/head/tags": TAGS,
     "model/stem/characters": TAGS,
     "model/stem/ngrams": TEXT,

@@ -169,7 +169,10 @@ def build_trainer(config: Config) -> Trainer:
 
 
 def load(
-    path: str | Path, trust: Sequence[str] = (), recipe: DictConfig | None = None
+    path: str | Path,
+    trust: Sequence[str] = (),
+    recipe: DictConfig | None = None,
+    key: str = "ckpt",
 ) -> tuple[Task, DataModule, Config]:
     """Rebuilds task and data module from a checkpoint; no data is read.
 
@@ -177,11 +180,12 @@ def load(
         path: of the checkpoint.
         trust: top-level packages of the user's own that its config may name.
         recipe: stands in for the checkpoint's data section.
+        key: that names the checkpoint in the config, for messages.
 
     Raises:
         InputError: the checkpoint cannot be read or trusted.
     """
-    content = checkpoint.read(path)
+    content = checkpoint.read(path, key)
     config = content["config"]
     built = BUILT
     if recipe is not None:

@@ -30,18 +30,22 @@ FUNCTIONS = ("seqfuse.nn.init.reference",)
 KEYS = ("config", "recipe", "state_dict")
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     """Reads a checkpoint onto the CPU.
+
+    Args:
+        path: of the file.
+        key: that names it in the config, for messages.
 
     Raises:
         InputError: the file is missing, truncated, or no checkpoint of seqfuse.
     """
     if Path(path).is_dir():
         raise InputError(
-            f"ckpt={path} is a folder: name a file, as in {path}/checkpoints/best.ckpt"
+            f"{key}={path} is a folder: name a file, as in {path}/checkpoints/best.ckpt"
         )
     if not Path(path).is_file():
-        raise InputError(f"ckpt={path}: there is no such file")
+        raise InputError(f"{key}={path}: there is no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

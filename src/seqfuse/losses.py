@@ -106,7 +106,7 @@ class Pinball(ObservedLoss):
     ) -> Float[Tensor, ""]:
         error, observed = _errors(prediction, y)
         loss = torch.maximum(self.levels * error, (self.levels - 1) * error)
-        return _mean(loss @ self.weights, observed)
+        return mean_over(loss @ self.weights, observed)
 
 
 class AbsoluteError(ObservedLoss):
@@ -116,7 +116,7 @@ class AbsoluteError(ObservedLoss):
         self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
     ) -> Float[Tensor, ""]:
         error, observed = _errors(middle(prediction).unsqueeze(-1), y)
-        return _mean(error.squeeze(-1).abs(), observed)
+        return mean_over(error.squeeze(-1).abs(), observed)
 
 
 class SquaredError(ObservedLoss):
@@ -126,12 +126,17 @@ class SquaredError(ObservedLoss):
         self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
     ) -> Float[Tensor, ""]:
         error, observed = _errors(middle(prediction).unsqueeze(-1), y)
-        return _mean(error.squeeze(-1).square(), observed)
+        return mean_over(error.squeeze(-1).square(), observed)
 
 
 def middle(prediction: Float[Tensor, "*b p"]) -> Float[Tensor, "*b"]:
     """The output in the middle: the median, where the others are quantiles."""
     return prediction[..., prediction.shape[-1] // 2]
+
+
+def mean_over(loss: Tensor, counts: Tensor) -> Tensor:
+    """The mean of a loss where `counts`, of the same shape, is true; 0 if that is nowhere."""
+    return (loss * counts).sum() / counts.sum().clamp(min=1)
 
 
 def check_quantiles(quantiles: Sequence[float]) -> None:
@@ -146,10 +151,6 @@ def _errors(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """(b h k p) errors, 0 where the target (b h k) is missing, and where it is not."""
     observed = ~y.isnan()
     return (y.nan_to_num().unsqueeze(-1) - prediction) * observed.unsqueeze(-1), observed
-
-
-def _mean(loss: Tensor, observed: Tensor) -> Tensor:
-    return loss.sum() / observed.sum().clamp(min=1)
 
 
 def _weights(class_weights: str | Sequence[float], counts: Sequence[int]) -> Tensor | None:

@@ -19,6 +19,7 @@ from seqfuse.predictions import jobs
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 
 
 class Predictor:
@@ -147,6 +148,8 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster 
         InputError: the checkpoint cannot be read or trusted.
     """
     task, data, _ = build.load(ckpt, trust)
+    if isinstance(task, ContrastiveTask):
+        raise InputError(f"{ckpt}: {NO_HEAD}")
     if isinstance(data.splits, Windows):
         return Forecaster(task, data)
     pipeline = data.splits.pipeline

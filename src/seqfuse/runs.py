@@ -28,6 +28,7 @@ EXPECTED = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*dirpath has changed from.*",
     ".*LeafSpec.* is deprecated.*",
+    r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # freeze=true
     ".*recommended to use `self.log.*sync_dist=True.*",  # what is logged is the same on all ranks
 )
 

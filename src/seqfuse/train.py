@@ -37,7 +37,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Raises:
         InputError: a mistake in the config or the data; its message is one line.
     """
-    from seqfuse import build, checkpoint, runs, sizes, weights  # slow: torch and lightning
+    from seqfuse import build, checkpoint, runs, sizes, teachers, weights  # slow: torch, lightning
     from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
     from seqfuse.tuning.tune import tune
@@ -56,6 +56,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     config = build.resolve(filled)
     task = build.build_task(config)
     weights.start(task, data, config)
+    teachers.start(task, data, config)
     task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:
         task.compile_net()

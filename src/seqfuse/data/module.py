@@ -110,7 +110,7 @@ class DataModule(LightningDataModule):
 
     def _set_batch_size(self, items: int) -> None:
         if self.batch_size == "auto":
-            self.batch_size = min(64, max(8, items // 10))
+            self.batch_size = min(64, max(8, items // 10), items)
         if int(self.batch_size) > items:
             raise InputError(
                 f"data.batch_size={self.batch_size} is more than the {items} training "

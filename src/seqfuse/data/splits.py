@@ -9,6 +9,7 @@ import torch
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.items import Labelled, Pipeline
+from seqfuse.data.shares import check_share, draw
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import NO_LABEL
 
@@ -28,6 +29,8 @@ class Folds:
         fold: which one.
         split: `stratified`, `grouped` or `random` folds.
         seed: of the folds.
+        label_share: above 0 and at most 1: share of the training items whose labels are known;
+            the others are left out of training, but the pipeline is fitted to all of them.
 
     Raises:
         InputError: a knob is out of range.
@@ -41,14 +44,17 @@ class Folds:
         fold: int = 0,
         split: str = "stratified",
         seed: int = 0,
+        label_share: float = 1.0,
     ):
         _check(num_folds, fold, split)
+        check_share(label_share)
         self.dataset = dataset
         self.pipeline = pipeline
         self.num_folds = num_folds
         self.fold = fold
         self.split = split
         self.seed = seed
+        self.label_share = label_share
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, Any] = {}
         self._raw: dict[str, Labelled] = {}
@@ -89,6 +95,9 @@ class Folds:
             if split == "val" and not self.has_validation:
                 raise InputError("split=val: the run had no validation (data.num_folds=0)")
             raw, rows = self.rows(split)
+            if split == "train" and self.label_share < 1:
+                labels = [raw.y[row] for row in rows]
+                rows = rows[draw(labels, self.label_share, self.seed)]
             try:
                 self._tensors[split] = raw.take(rows).tensors(self.pipeline, rows)
             except InputError as error:

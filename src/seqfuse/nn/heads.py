@@ -71,6 +71,34 @@ class ChainHead(TagHead):
         return scores + self.transitions.masked_fill(first.reshape(-1, 1, 1), 0.0)
 
 
+class ProjectionHead(nn.Module):
+    """Features of each query in which views are compared, and which are then thrown away.
+
+    Source: Chen et al. 2020, section 2.1.
+
+    Args:
+        in_channels: features of a query.
+        num_queries: given by the attention; not used, as each query is projected by itself.
+        hidden_size: features in between.
+        out_channels: features to return.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_queries: int = 1,
+        hidden_size: int = 128,
+        out_channels: int = 64,
+    ):
+        super().__init__()
+        positive(hidden_size=hidden_size, out_channels=out_channels)
+        self.hidden = nn.Linear(in_channels, hidden_size)
+        self.linear = nn.Linear(hidden_size, out_channels)
+
+    def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b q p"]:
+        return self.linear(self.hidden(queries).relu())
+
+
 class HorizonHead(nn.Module):
     """The steps of a horizon, each query giving its segment.
 

@@ -52,6 +52,7 @@ class Net(nn.Module):
         self.attention = attention or Mean(0)
         self.skip = skip
         self.head = head
+        self.frozen = False
         if init is not None:
             init(self)
 
@@ -64,6 +65,22 @@ class Net(nn.Module):
     def encode(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
         """All but the head: what was read, and the attention weights."""
         return self._read(self.frame.enter(x, mask))
+
+    def freeze(self) -> None:
+        """Keeps all but the head as it is: no gradient, no dropout, no new batch statistics."""
+        self.frozen = True
+        for part in self._encoder():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Net":
+        super().train(mode)
+        for part in self._encoder() if self.frozen else ():
+            part.eval()
+        return self
+
+    def _encoder(self) -> list[nn.Module]:
+        return [part for part in self.children() if part is not self.head]
 
     def _read(self, entered: Entered) -> tuple[Tensor, Tensor]:
         features, mask = self.cnn(*self.stem(*_real(entered.x, entered.mask)))

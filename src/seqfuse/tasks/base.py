@@ -189,7 +189,7 @@ class Task(LightningModule):
             )
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.net.parameters())
+        optimizer = self.optimizer([p for p in self.net.parameters() if p.requires_grad])
         schedule = {"name": "train/lr", **self.scheduler(optimizer, self.total_steps)}
         if schedule.get("monitor", "").startswith("val/"):
             schedule["frequency"] = self.trainer.check_val_every_n_epoch

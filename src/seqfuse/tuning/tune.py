@@ -1,5 +1,7 @@
 """What `find_lr` and `find_batch_size` do, before anything of the run exists."""
 
+import contextlib
+import io
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
@@ -8,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse import build, sizes
+from seqfuse import build, sizes, teachers, weights
 from seqfuse.callbacks.dashboard import writers
 from seqfuse.callbacks.plots import pixels
 from seqfuse.data.module import DataModule
@@ -117,6 +119,9 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
         "check_val_every_n_epoch": 10**9,
     }
     task, trainer = build.build_task(config), build.build_trainer(config)
+    with contextlib.redirect_stdout(io.StringIO()):  # the run itself will say it
+        weights.start(task, data, config)
+        teachers.start(task, data, config)
     trainer.callbacks.extend(watching)  # type: ignore[attr-defined]
     try:
         trainer.fit(task, datamodule=data)

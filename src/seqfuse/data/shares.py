@@ -1,0 +1,62 @@
+"""A share of labelled items, as if the others had no labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.labels import ItemLabels
+
+
+def check_share(share: float) -> None:
+    """Raises InputError unless the share is above 0 and at most 1."""
+    if not 0 < share <= 1:
+        raise InputError(f"data.label_share={share} must be above 0 and at most 1")
+
+
+def draw(labels: ItemLabels, share: float, seed: int) -> NDArray[np.int64]:
+    """Positions of items, drawn at random: the share of each class, at least one of each.
+
+    Where each step has a label: the share of the items, and more until no class is missing.
+
+    Args:
+        labels: of all items.
+        share: of the items to keep.
+        seed: of the draw; a larger share of the same seed holds the smaller one's items.
+
+    Returns:
+        in rising order.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels)).tolist()
+    if len(labels) and isinstance(labels[0], str):
+        wanted = {name: _count(list(labels).count(name), share) for name in set(labels)}  # type: ignore[arg-type]
+        chosen = _by_class(labels, order, wanted)  # type: ignore[arg-type]
+    else:
+        chosen = order[: _count(len(order), share)]
+        chosen += _missing(labels, order, chosen)  # type: ignore[arg-type]
+    return np.sort(np.array(chosen, dtype=np.int64))
+
+
+def _count(items: int, share: float) -> int:
+    return max(1, round(share * items))
+
+
+def _by_class(labels: Sequence[str], order: list[int], wanted: dict[str, int]) -> list[int]:
+    chosen, left = [], dict(wanted)
+    for i in order:
+        if left[labels[i]]:
+            left[labels[i]] -= 1
+            chosen.append(i)
+    return chosen
+
+
+def _missing(labels: Sequence[Sequence[str]], order: list[int], chosen: list[int]) -> list[int]:
+    """The next items that bring a class that no item before them has."""
+    known = {one for i in chosen for one in labels[i]}
+    more = []
+    for i in order[len(chosen) :]:
+        if set(labels[i]) - known:
+            known |= set(labels[i])
+            more.append(i)
+    return more

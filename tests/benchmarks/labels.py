@@ -1,0 +1,182 @@
+"""What pre-training without labels is worth where few labels are known.
+
+Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.labels [set ...] --seeds 5`. Each seed
+pre-trains on all training series, without their labels; then, at each share of the labels, the same
+net is trained from scratch, from there, and from there with a frozen encoder: the same number of
+steps, whatever comes out last, without validation. Frozen features of all training series also go
+into an RBF SVM, its C chosen by cross-validation on them, as TS2Vec does (its numbers are those of
+the table). Nothing is chosen on a test split. Writes a table (.md), all numbers (.json) and a plot.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from seqfuse import build
+from seqfuse.train import train
+from tests.conftest import composed
+
+QUIET = (
+    *("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1"),
+    *("trainer.limit_val_batches=0", "task.monitor=train/loss", "scheduler=onecycle"),
+    "logger=none",
+)
+UCR = ("data=archive", "data.root={root}/ucr", "data.num_folds=0")
+SETS = {
+    "har_windows": ("data=har_windows",),
+    "ECG5000": (*UCR, "data.name=ECG5000"),
+    "CricketX": (*UCR, "data.name=CricketX"),
+    "Crop": (*UCR, "data.name=Crop"),
+}
+TS2VEC = {"ECG5000": 0.934, "CricketX": 0.805, "Crop": 0.758}
+ROWS = ("scratch", "fine-tuned", "probe")
+
+
+def run(words: list[str], folder: Path) -> dict[str, float]:
+    """Trains without a word."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return train(composed(words), folder)
+
+
+def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Accuracies of one set and seed."""
+    root = composed([]).paths.data
+    words = [*(word.format(root=root) for word in SETS[name]), "model=wide", *QUIET]
+    words = [*words, f"seed={seed}", "optimizer.lr=3e-3"]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        steps = f"trainer.max_steps={given.pretraining}"
+        task = [f"task={given.task}", "data.batch_size=64", "test=false"]
+        task = [*task, "callbacks.early_stopping=null"]
+        run([*words, *task, "trainer.max_epochs=-1", steps], Path(folder, "pretrained"))
+        ckpt = Path(folder, "pretrained", "checkpoints", "last.ckpt")
+        accuracy = svm(ckpt)
+        found.append({"set": name, "seed": seed, "row": "svm", "share": 1.0, "test": accuracy})
+        # Where steps were compared, there was no attention: the mean then stands for it.
+        mean = ["model/attention=mean"] if "scales" in given.task else []
+        begin = {"scratch": [], "fine-tuned": [f"init_from={ckpt}"]}
+        begin["probe"] = [f"init_from={ckpt}", "freeze=true"]
+        for share in given.shares:
+            for row, more in begin.items():
+                most = ["trainer.max_epochs=-1", f"trainer.max_steps={given.steps}"]
+                more = [*more, *mean, *most, f"data.label_share={share}", "callbacks=none"]
+                metrics = run([*words, *more], Path(folder, f"{row}-{share}"))
+                one = {"set": name, "seed": seed, "row": row, "share": share}
+                found.append({**one, "test": metrics["test/accuracy"]})
+                print({**one, "test": round(metrics["test/accuracy"], 4)}, flush=True)
+    return found
+
+
+def svm(ckpt: Path) -> float:
+    """Test accuracy of an RBF SVM on frozen features."""
+    task, data, _ = build.load(ckpt)
+    data.splits.fit()  # type: ignore[attr-defined]
+    parts = [features(task, data, split) for split in ("train", "test")]
+    (x, y), (other, truth) = parts
+    folds = min(5, int(np.bincount(y).min()))
+    grid = {"svc__C": [10.0**i for i in range(-4, 5)]}
+    model: Any = make_pipeline(StandardScaler(), SVC(random_state=0))
+    if folds > 1 and len(x) > 50:
+        cut = StratifiedKFold(folds, shuffle=True, random_state=0)
+        model = GridSearchCV(model, grid, cv=cut)
+    accuracy = float(model.fit(x, y).score(other, truth))
+    print(f"{ckpt}: svm {accuracy:.4f}", flush=True)
+    return accuracy
+
+
+@torch.no_grad()
+def features(task: Any, data: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the head would read, its greatest value over queries, and the labels."""
+    items, found = data.tensors(split), []
+    for rows in torch.arange(len(items)).split(256):
+        batch = items.__getitems__(rows.tolist())
+        queries, _ = task.net.eval().encode(batch.x, batch.mask)
+        if queries.shape[1] > 1:
+            queries = queries.masked_fill(~batch.mask.unsqueeze(2), -torch.inf)
+        found.append(queries.amax(dim=1).numpy())
+    return np.concatenate(found), items.y.numpy()
+
+
+def summary(results: list[dict[str, Any]]) -> str:
+    """A table: mean and deviation over seeds."""
+    lines = ["| set | row | " + " | ".join(f"{s:.0%}" for s in shares(results)) + " |"]
+    lines.append("|---|---|" + "---|" * len(shares(results)))
+    for name in dict.fromkeys(one["set"] for one in results):
+        for row in (*ROWS, "svm"):
+            cells = [cell(results, name, row, share) for share in shares(results)]
+            if any(cells):
+                lines.append(f"| {name} | {row} | " + " | ".join(cells) + " |")
+        if name in TS2VEC:
+            lines.append(f"| {name} | TS2Vec, svm | | {TS2VEC[name]} (100%) |")
+    return "\n".join(lines)
+
+
+def shares(results: list[dict[str, Any]]) -> list[float]:
+    return sorted({one["share"] for one in results})
+
+
+def values(results: list[dict[str, Any]], name: str, row: str, share: float) -> list[float]:
+    wanted = {"set": name, "row": row, "share": share}
+    return [one["test"] for one in results if wanted.items() <= one.items()]
+
+
+def cell(results: list[dict[str, Any]], name: str, row: str, share: float) -> str:
+    """Mean and deviation, and of how many seeds."""
+    found = values(results, name, row, share)
+    if not found:
+        return ""
+    spread = statistics.stdev(found) if len(found) > 1 else 0.0
+    return f"{statistics.mean(found):.3f} ± {spread:.3f} ({len(found)})"
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy against the share of labels, a panel per set."""
+    names = list(dict.fromkeys(one["set"] for one in results))
+    figure = Figure(figsize=(3.4 * len(names), 3), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for row, colour in zip(ROWS, ("#888888", "#1b4f72", "#d35400"), strict=True):
+            known = [s for s in shares(results) if values(results, name, row, s)]
+            means = [statistics.mean(values(results, name, row, s)) for s in known]
+            axes.plot(known, means, marker="o", color=colour, label=row)
+        axes.set(xscale="log", title=name, xlabel="share of labels", ylabel="test accuracy")
+        axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Measures, and writes what is known so far after each seed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.labels", description=__doc__)
+    parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--task", default="contrastive")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.05, 0.1, 1.0])
+    parser.add_argument("--pretraining", type=int, default=600, help="steps")
+    parser.add_argument("--steps", type=int, default=300, help="of training with labels")
+    parser.add_argument("--out", type=Path, default=Path("logs", "benchmarks", "labels.json"))
+    given = parser.parse_args()
+    results: list[dict[str, Any]] = []
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    for name in given.sets:
+        for seed in range(given.seeds):
+            results += measure(name, seed, given)
+            given.out.write_text(json.dumps(results, indent=2) + "\n")
+            given.out.with_suffix(".md").write_text(summary(results) + "\n")
+            plot(results, given.out.with_suffix(".png"))
+    print(summary(results))
+
+
+if __name__ == "__main__":
+    main()

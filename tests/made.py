@@ -1,0 +1,25 @@
+"""What a run makes before it trains: for tests of what is checked there."""
+
+from typing import NamedTuple
+
+from seqfuse import build, sizes
+from seqfuse.data.module import DataModule
+from seqfuse.tasks.base import Task
+from tests.conftest import composed
+
+
+class Made(NamedTuple):
+    """A task, its data and the config of both."""
+
+    task: Task
+    data: DataModule
+    config: build.Config
+
+
+def make(*words: str) -> Made:
+    """Composes and builds; the data is read."""
+    recipe = composed(words)
+    data = build.build_data(build.resolve(recipe))
+    data.setup("fit")
+    config = build.resolve(sizes.fill(recipe, data.sizes()))
+    return Made(build.build_task(config).eval(), data, config)
