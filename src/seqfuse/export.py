@@ -47,7 +47,8 @@ def export(config: DictConfig, run: Path) -> Any:
     _check(config)
     from seqfuse import build, runs  # slow: torch and lightning
     from seqfuse.exporting import card, folder
-    from seqfuse.exporting.work import Export
+    from seqfuse.exporting.finetune import finetune
+    from seqfuse.exporting.work import Export, TooMuchLost
 
     config = runs.prepare(config, run)
     task, data, trained = build.load(config.ckpt, config.trust, config)
@@ -57,7 +58,14 @@ def export(config: DictConfig, run: Path) -> Any:
     trainer = build.build_trainer({**trained, **plain})
     output = Path(config.output)
     with folder.whole(output) as part:
-        found = Export(task, data, trained, plain, trainer).write(part)
+        try:
+            found = Export(task, data, trained, plain, trainer).write(part)
+        except TooMuchLost as error:
+            if plain["int8"] != "finetune":
+                raise
+            print(f"finetune  {plain['finetune']['epochs']} epochs, as {error}", flush=True)
+            finetune(task, data, trained, plain)
+            found = Export(task, data, trained, plain, trainer).write(part)
     print(f"{card.table(found)}\n\nfolder  {runs.short(output)}")
     return found
 

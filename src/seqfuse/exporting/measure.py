@@ -94,18 +94,17 @@ def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:
 
     That which the checkpoint was chosen by; where it was the loss, the task's first one.
     """
-    name = str(config["task"]["monitor"]).rpartition("/")[2]
     if isinstance(task, AnomalyTask):
-        return _FIRST_OF.get(next(iter(task.measures)), "f1"), True
-    if name != "loss":
-        return name, config["task"]["mode"] == "max"
-    first = next(iter(config["task"]["metrics"]))
-    return first, config["task"]["metrics"][first]["_target_"].rpartition(".")[2] not in ERRORS
+        return ("nab_standard" if "nab" in task.measures else next(iter(task.measures))), True
+    name = str(config["task"]["monitor"]).rpartition("/")[2]
+    if name == "loss":
+        name = next(iter(config["task"]["metrics"]))
+    metric = task.metrics["test_"][name]
+    return name, bool(metric.higher_is_better) or type(metric).__name__ in SHARES
 
 
-_FIRST_OF = {"nab": "nab_standard", "f1": "f1"}
-ERRORS = ("PointError", "ScaledError", "NaiveError", "CalibrationError")
-"""Metrics of which less is better."""
+SHARES = ("Auroc", "BalancedAccuracy", "EntityF1", "ScoreAuroc", "TokenAccuracy", "TokenMacroF1")
+"""Metrics of our own of which more is better."""
 
 
 def loss_of(before: float, after: float, more_is_better: bool) -> float:

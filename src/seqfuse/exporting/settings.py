@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from seqfuse.plain.errors import InputError
 
 OPSETS = range(14, 21)
@@ -28,8 +30,11 @@ def check_settings(config: Any) -> None:
         raise InputError(f"split={config.split} must be one of: {', '.join(SPLITS)}")
     if config.int8 and config.split == "none":
         raise InputError(f"int8={config.int8} is judged by a metric: leave out split=none")
-    if config.bound < 0 or config.repeats < 1:
-        raise InputError(f"bound={config.bound} or repeats={config.repeats} is too small")
+    least = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_share": 0}
+    for key, value in least.items():
+        given = OmegaConf.select(config, key)
+        if given < value:
+            raise InputError(f"{key}={given} must be at least {value}")
 
 
 def check_output(output: Path) -> None:

@@ -119,8 +119,8 @@ class Export:
         lost, bound = measure.loss_of(before, after, more), self.config["bound"]
         if lost > bound:
             raise TooMuchLost(
-                f"int8 makes {name} {after:.4f} of {before:.4f}: worse by {lost:.4f}, above "
-                f"bound={bound:g}: type int8=finetune, int8=false or a larger bound"
+                f"int8 makes {name} {after:.4f}, which was {before:.4f}: worse by {lost:.4f}, "
+                f"above bound={bound:g}: type int8=finetune, int8=null or a larger bound"
             )
 
     def _example(self) -> Feeds:

@@ -116,7 +116,7 @@ class Conditioned(MultiHead):
         mask: Bool[Tensor, "b t"],
         context: Float[Tensor, "b q e"] | None = None,
     ) -> ReadOut:
-        last, _ = Last(states.shape[-1])(states, mask)
+        last, _ = Last(self.out_channels)(states, mask)
         queries = self.queries + self.last(last)
         if self.context is not None and context is not None:
             queries = queries + self.context(context)

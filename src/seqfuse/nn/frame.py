@@ -74,11 +74,13 @@ class Channels(nn.Module):
         k, steps = self.num_targets, x.shape[1] - (self.horizon if self.num_known else 0)
         past, real = zero(x[:, :steps], mask[:, :steps]), mask[:, :steps]
         targets = rearrange(past[..., :k], "b t k -> (b k) t")
-        covariates = repeat(past[..., k:], "b t m -> (b k) t m", k=k)
         real = repeat(real, "b t -> (b k) t", k=k)
         level, scale = self.norm(targets, real)
         normed = (targets - level.unsqueeze(1)) / scale.unsqueeze(1)
-        series = torch.cat([normed.unsqueeze(-1), covariates], dim=-1)
+        series = normed.unsqueeze(-1)
+        if self.out_channels > 1:  # ONNX cannot reshape what has no channel
+            covariates = repeat(past[..., k:], "b t m -> (b k) t m", k=k)
+            series = torch.cat([series, covariates], dim=-1)
         return Entered(series, real, self._context(x[:, steps:]), level, scale)
 
     def _context(self, future: Float[Tensor, "b h c"]) -> Float[Tensor, "bk q e"]:

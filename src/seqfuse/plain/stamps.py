@@ -61,6 +61,8 @@ def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> 
         InputError: one is empty or none; names the row.
     """
     parts = [column_of(columns, name, origin) for name in names]
+    if not len(parts[0]):
+        raise InputError(f"{origin} has no rows")
     found = []
     for i, cells in enumerate(zip(*parts, strict=True), 2):
         try:

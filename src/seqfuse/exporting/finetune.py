@@ -1,0 +1,78 @@
+"""Training with weights rounded to 8 bits, so that a net learns to do with them."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from seqfuse import build
+from seqfuse.data.module import DataModule
+from seqfuse.optim import Constant
+from seqfuse.tasks.base import Task
+
+LEVELS = 127
+"""Whole numbers on each side of 0."""
+
+
+class Rounded(Callback):
+    """Steps see rounded weights; their gradients go to the weights as they are.
+
+    The straight-through estimator (Bengio et al. 2013) for what `write_int8` rounds: the
+    weights of LSTMs, linear layers and embeddings, each matrix on a scale of its own.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[nn.Parameter, Tensor] = {}
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._kept = {one: one.detach().clone() for one in matrices(pl_module)}
+        for one in self._kept:
+            one.data.copy_(rounded(one.data))
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for one, kept in self._kept.items():
+            one.data.copy_(kept)
+        self._kept = {}
+
+
+def matrices(module: nn.Module) -> list[nn.Parameter]:
+    """The weights that are rounded."""
+    kinds = (nn.LSTM, nn.Linear, nn.Embedding)
+    parts = [part for part in module.modules() if isinstance(part, kinds)]
+    found = [one for part in parts for one in part.parameters(recurse=False) if one.dim() == 2]
+    return list(dict.fromkeys(found))
+
+
+def rounded(weight: Tensor) -> Tensor:
+    """The nearest of 255 evenly spaced values around 0, up to the largest weight."""
+    scale = (weight.abs().max() / LEVELS).clamp(min=torch.finfo(weight.dtype).tiny)
+    return (weight / scale).round() * scale
+
+
+def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict[str, Any]) -> None:
+    """Trains for some epochs more, at a low rate; calibration is done anew.
+
+    Args:
+        task: whose weights change.
+        data: of the checkpoint.
+        trained: config of the checkpoint.
+        config: of the command; `finetune` holds the number of epochs and the rate's share.
+    """
+    knobs, first = config["finetune"], task.optimizer
+
+    def gentle(parameters: Any) -> torch.optim.Optimizer:
+        optimizer = first(parameters)
+        for group in optimizer.param_groups:
+            group["lr"] *= knobs["lr_share"]
+        return optimizer
+
+    task.optimizer, task.scheduler = gentle, Constant()
+    settings = {**config["trainer"], "max_epochs": knobs["epochs"]}
+    trainer = build.build_trainer({**trained, **config, "trainer": settings})
+    trainer.callbacks.append(Rounded())  # type: ignore[attr-defined]
+    data.setup("fit")
+    trainer.fit(task.train(), datamodule=data)
+    task.eval()
