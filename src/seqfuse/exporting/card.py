@@ -53,7 +53,8 @@ def write_card(
 
 def _data(config: dict[str, Any]) -> str:
     data = config["data"]
-    knobs = ("split", "test_folds", "test_people", "fold", "num_folds", "validation", "train")
+    knobs = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
+    knobs = (*knobs, "validation", "train")
     split = {name: data[name] for name in knobs if data.get(name) is not None}
     about = about_data(data) or f"Data and licence: {UNKNOWN}."
     return f"{about} Name: `{data['name']}`.\n\nSplit: {_inline(split)}; seed {config['seed']}."
