@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 import seqfuse
 from seqfuse.export import main
+from seqfuse.exporting.settings import check_settings
+from seqfuse.mistakes import CONF
 from seqfuse.plain import runner
 from seqfuse.plain.bundle import read_facts
 from seqfuse.plain.errors import InputError
@@ -56,6 +59,9 @@ def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> N
     for number in (f"{known['test/accuracy']:.4f}", f"{known['test/macro_f1']:.4f}"):
         assert card.count(number) >= 3, "torch, ONNX fp32, and what the run had measured"
     assert "Standard normal noise" in card
+    assert "Licence: not known: write it here." in card
+    assert "| ONNX int8 |" in card
+    assert "int8 has 0.3" in card
 
 
 @pytest.mark.parametrize("x", [X, UNEQUAL], ids=["array", "list"])
@@ -182,14 +188,7 @@ def test_wrong_files_get_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ckpt={ckpt}"], "output is empty: type output=<a new folder>"),
         (["ckpt={ckpt}", "output=full"], "output=full is not empty: name a new folder"),
-        (["ckpt={ckpt}", "output=file"], "output=file is a file"),
-        (["ckpt={ckpt}", "output=o", "opset=99"], "opset=99 must be from 14 to 20"),
-        (["ckpt={ckpt}", "output=o", "opset=x"], "opset=x: expected a whole number"),
-        (["ckpt={ckpt}", "output=o", "int8=maybe"], "int8=maybe must be one of"),
-        (["ckpt={ckpt}", "output=o", "split=train"], "split=train must be one of"),
-        (["ckpt={ckpt}", "output=o", "int8=true", "split=none"], "is judged by a metric"),
         (["ckpt={ckpt}", "output=o", "boud=1"], "boud: no such key, did you mean bound?"),
         (["ckpt=nowhere.ckpt", "output=o"], "ckpt=nowhere.ckpt: there is no such file"),
         (["ckpt=file", "output=o"], "file is truncated or no checkpoint"),
@@ -208,3 +207,27 @@ def test_a_mistake_gets_one_line(
     assert message in err
     assert err.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"full", "file"}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"output": None}, "output is empty: type output=<a new folder>"),
+        ({"output": "file"}, "output=file is a file"),
+        ({"opset": 99}, "opset=99 must be from 14 to 20"),
+        ({"opset": 7}, "opset=7 must be from 14 to 20"),
+        ({"int8": "maybe"}, "int8=maybe must be one of: null, true, finetune"),
+        ({"split": "train"}, "split=train must be one of: test, val, none"),
+        ({"int8": True, "split": "none"}, "int8=True is judged by a metric"),
+        ({"bound": -0.1}, "bound=-0.1 must be at least 0"),
+        ({"finetune": {"epochs": 0}}, "finetune.epochs=0 must be at least 1"),
+    ],
+)
+def test_knobs_are_checked_first(
+    knobs: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    config = OmegaConf.merge(OmegaConf.load(CONF / "export.yaml"), {"output": "new"}, knobs)
+    with pytest.raises(InputError, match=message):
+        check_settings(config)

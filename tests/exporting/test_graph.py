@@ -118,6 +118,7 @@ def test_a_net_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_says_why_it_fails(tmp_path: Path) -> None:
     graph, samples = made("base")
     feeds = {**samples(3, 12, True), "x": torch.zeros(3, 12, 2)}

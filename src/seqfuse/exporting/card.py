@@ -10,6 +10,7 @@ from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.mistakes import CONF
 
 UNKNOWN = "not known: write it here"
+LICENCES = re.compile(r"\b(CC|MIT|GPL|BSD|Apache|[Ll]icen[cs]e|public domain)\b")
 NAMES = {"torch": "torch eager", "fp32": "ONNX fp32", "int8": "ONNX int8"}
 
 
@@ -56,7 +57,9 @@ def _data(config: dict[str, Any]) -> str:
     knobs = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
     knobs = (*knobs, "validation", "train")
     split = {name: data[name] for name in knobs if data.get(name) is not None}
-    about = about_data(data) or f"Data and licence: {UNKNOWN}."
+    about = about_data(data) or f"Data: {UNKNOWN}."
+    if not LICENCES.search(about):
+        about += f" Licence: {UNKNOWN}."
     return f"{about} Name: `{data['name']}`.\n\nSplit: {_inline(split)}; seed {config['seed']}."
 
 
@@ -98,15 +101,15 @@ def _training(ckpt: Path) -> str:
 
 
 def table(found: Measured) -> str:
-    """Size and latency, for people."""
-    head = ["", "MB", *(f"ms at {b}: median" + " | p95" for b in found.latency)]
-    head = [cell for one in head for cell in one.split(" | ")]
+    """Size, latency and the metric that decides, for people."""
+    times = [f"ms at {batch}: {what}" for batch in found.latency for what in ("median", "p95")]
     rows = []
-    for who in NAMES:
-        if who in next(iter(found.latency.values())):
-            size = f"{found.sizes[who] / 1e6:.2f}" if who in found.sizes else ""
-            times = [f"{t:.2f}" for b in found.latency for t in found.latency[b][who]]
-            rows.append([NAMES[who], size, *times])
+    for who in next(iter(found.latency.values())):
+        size = f"{found.sizes[who] / 1e6:.2f}" if who in found.sizes else ""
+        spread = [f"{value:.2f}" for each in found.latency.values() for value in each[who]]
+        metric = [f"{found.metrics[who][found.decides]:.4f}"] if found.metrics else []
+        rows.append([NAMES[who], size, *spread, *metric])
+    head = ["", "MB", *times, *([found.decides] if found.metrics else [])]
     note = f"One thread, batches of {' and '.join(map(str, BATCHES))} items of {found.steps} steps."
     return f"{_markdown(head, rows)}\n\n{note}"
 
