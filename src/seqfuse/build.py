@@ -18,7 +18,7 @@ from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.module import DataModule
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
-from seqfuse.settings import check_trainer, keep_workspace, precision, validates
+from seqfuse.settings import check_mode, check_trainer, keep_workspace, precision, validates
 from seqfuse.sizes import ANY_SIZES, fill
 from seqfuse.tasks.base import Task
 
@@ -70,6 +70,7 @@ def rehearse(recipe: DictConfig) -> None:
     Raises:
         InputError: a knob is out of range.
     """
+    check_mode(recipe.task)
     auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
     config = resolve(fill(recipe, auto))
     config["optimizer"].pop("fused", None)  # not for tensors without memory

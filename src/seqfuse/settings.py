@@ -51,10 +51,10 @@ def check_trainer(config: Config, node: Config) -> None:
 
 
 def check_monitor(key: str, config: Mapping[str, Any]) -> None:
-    """Checks that the monitor of a part of the config is logged, and which way it gets better.
+    """Checks that the monitor of a part of the config is logged.
 
     Raises:
-        InputError: it is not, or `task.mode` is the wrong way round.
+        InputError: it is not.
     """
     names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
     names = [*names, "train/loss"] if validates(config) else ["train/loss"]
@@ -62,8 +62,13 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
     if monitor not in names:
         why = "" if validates(config) else ", as there is no validation"
         raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
-    mode, wanted = config[key].get("mode"), _mode(monitor)
-    if key == "task" and mode and wanted not in (None, mode):
+
+
+def check_mode(task: Mapping[str, Any]) -> None:
+    """Raises InputError if the best of a monitor would be its worst."""
+    monitor, mode = str(task.get("monitor")), task.get("mode")
+    wanted = _mode(monitor)
+    if mode and wanted not in (None, mode):
         extreme = "lowest" if wanted == "min" else "highest"
         raise InputError(
             f"task.monitor={monitor} is best where it is {extreme}: type task.mode={wanted}"
