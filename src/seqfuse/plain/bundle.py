@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def open_session(path: Path, threads: int = 0) -> Any:
     Raises:
         InputError: it cannot be opened.
     """
-    import onnxruntime
+    onnxruntime = import_module("onnxruntime")  # all that is needed beside numpy, and only here
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4

@@ -78,9 +78,8 @@ class Likelihood:
 
     def _recent(self, values: Scores) -> Scores:
         """Means of windows that end at the step itself."""
-        sums = np.cumsum(values)
-        sums[self.recent :] -= sums[: -self.recent].copy()
-        return sums / self.recent
+        padded = np.concatenate([np.zeros(self.recent - 1), values])
+        return np.lib.stride_tricks.sliding_window_view(padded, self.recent).mean(axis=1)
 
     def _before(
         self, values: Scores, known: NDArray[np.bool_], num_train: int
