@@ -60,6 +60,7 @@ def metric_of(words: list[str]) -> str:
     found = {"data=csv": "test/mase", "data=mapped": "test/mase"}
     found |= {f"experiment={name}": "test/mse" for name in FORECASTS}
     found |= {"data=labelled": "test/vus_pr", "experiment=nab": "test/nab_standard"}
+    found |= {"task=contrastive": "test/loss"}
     found |= {"sweep=optuna": "best/val/loss", "experiment=fight_anomaly": "test/auroc"}
     found |= {"experiment=skab": "test/vus_pr", "experiment=smap_msl": "test/vus_pr"}
     return next((found[word] for word in words if word in found), "test/accuracy")
@@ -93,6 +94,18 @@ def in_a_process(words: list[str], folder: Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+def filled(words: list[str], command: Callable) -> list[str]:
+    """With a checkpoint of a run in place of each `<path>`."""
+    for i, word in enumerate(words):
+        if word.endswith("=<path>"):
+            before = ["task=contrastive"] if word.startswith("init_from") else []
+            code, _, err = command(train.main, *before, *FAST)
+            assert code == 0, err
+            [ckpt] = Path("logs/debug").glob("*/checkpoints/best.ckpt")
+            words = [*words[:i], word.replace("<path>", str(ckpt)), *words[i + 1 :]]
+    return words
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("words", TRAIN, ids=" ".join)
 def test_every_command_trains(
@@ -104,7 +117,7 @@ def test_every_command_trains(
     if any(word.startswith("trainer=ddp") for word in words):  # starts its command again
         code, out, err = in_a_process(words, tmp_path)
     else:
-        code, out, err = command(train.main, *words, *FAST)
+        code, out, err = command(train.main, *filled(words, command), *FAST)
     assert code == 0, err
     if not any("overfit" in word for word in words):
         assert metric_of(words) in out
