@@ -71,7 +71,7 @@ def test_tags_behind_the_last_word_are_none() -> None:
     assert pipeline.per_step
     assert pipeline.encode([["A", "B"], ["B"]]).tolist() == [[0, 1], [1, -1]]
     with pytest.raises(InputError, match="line 8 has label 'C', which training never saw"):
-        pipeline.encode([["A"], ["A", "C"]], lines=[3, 7])
+        pipeline.encode([["A"], ["A", "C"]], lines=[[3], [7, 8]])
 
 
 def test_state_is_enough() -> None:
