@@ -292,10 +292,8 @@ main()
 """
 
 
-SIGNALS = (("SIGINT", 130, 6), pytest.param("SIGTERM", 143, 8, marks=pytest.mark.slow))
-
-
-@pytest.mark.parametrize(("name", "code", "step"), SIGNALS)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "code", "step"), [("SIGINT", 130, 6), ("SIGTERM", 143, 8)])
 def test_interrupted_runs_can_be_resumed(
     command: Command, tmp_path: Path, name: str, code: int, step: int
 ) -> None:

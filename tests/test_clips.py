@@ -58,7 +58,7 @@ def test_one_batch_is_overfitted(small: Compose, tmp_path: Path) -> None:
 def test_a_poisoned_test_split_changes_no_weight(
     small: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(small(), tmp_path / "clean")
+    train(small("callbacks.figures=null"), tmp_path / "clean")
     original = ClipFolder.__call__
 
     def poisoned(self: ClipFolder, split: str):
@@ -69,7 +69,7 @@ def test_a_poisoned_test_split_changes_no_weight(
         return found
 
     monkeypatch.setattr(ClipFolder, "__call__", poisoned)
-    train(small(), tmp_path / "poisoned")
+    train(small("callbacks.figures=null"), tmp_path / "poisoned")
     for name in ("last", "best"):
         assert_same(*(weights(tmp_path / run, name) for run in ("clean", "poisoned")))
 
@@ -159,7 +159,7 @@ def test_clips_that_are_not_normal_change_no_weight(
     small: Compose, made: Path, tmp_path: Path
 ) -> None:
     own = Path(shutil.copytree(made, tmp_path / "own"))
-    words = (*ANOMALY, "test=false")
+    words = (*ANOMALY, "test=false", "callbacks.figures=null")
     train(small(*words, f"data.root={own}"), tmp_path / "clean")
     for clip in (own / "clips" / "moves").iterdir():
         clips.write(clip, clips.frames(True, 9, grey=200))

@@ -107,7 +107,7 @@ def recipe_with(option: str) -> DictConfig:
     return composed([f"{group}='{name}'", *NEEDS.get(option, [])])
 
 
-@pytest.mark.parametrize("option", [*GROUPS, *(f"experiment/{name}" for name in EXPERIMENTS)])
+@pytest.mark.parametrize("option", GROUPS)
 def test_every_option_composes_and_binds(option: str) -> None:
     recipe = recipe_with(option).copy()
     for size, value in sizes.ANY_SIZES.items():

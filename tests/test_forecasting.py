@@ -69,7 +69,8 @@ def test_a_poisoned_test_split_changes_nothing(kind: str, tmp_path: Path) -> Non
     assert_same_weights(tmp_path / "clean", tmp_path / "poisoned")
 
 
-@pytest.mark.parametrize("kind", ["csv", SLOWLY_MAPPED])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_batch_can_be_learnt_by_heart(kind: str, tmp_path: Path) -> None:
     words = ("trainer.overfit_batches=1", "trainer.max_epochs=150", "test=false")
     still = ("model.lstm.dropout=0.0", "model.attention.dropout=0.0", "task/loss=absolute")

@@ -111,7 +111,10 @@ def test_garbage_in_the_test_split_changes_no_weight(root: Path, tmp_path: Path,
         rows["x"][tested] = np.inf
         rows["label"][tested] = 9
         poisoned[name] = rows
-    folder, words = write(tmp_path / "data", **poisoned), [*options(kind), "test=false"]
+    folder, words = (
+        write(tmp_path / "data", **poisoned),
+        [*options(kind), "test=false", "callbacks.figures=null"],
+    )
     train(composed([*words, f"data.root={root}"]), tmp_path / "clean")
     train(composed([*words, f"data.root={folder}"]), tmp_path / "poisoned")
     assert_same(weights(tmp_path / "clean"), weights(tmp_path / "poisoned"))

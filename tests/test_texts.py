@@ -146,10 +146,10 @@ def changed(path: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize(("kind", "ending"), [("text", "csv"), ("conll", "tsv")])
 def test_poisoned_test_split_changes_no_weight(kind: str, ending: str, files: Path) -> None:
-    train(recipe(files, kind, "test=false"), files / "clean")
+    train(recipe(files, kind, "test=false", "callbacks.figures=null"), files / "clean")
     changed(files / f"test.{ending}", "oslo", "poison")
     (files / f"test.{ending}").write_bytes((files / f"test.{ending}").read_bytes() + b"\xff\xfe")
-    train(recipe(files, kind, "test=false"), files / "poisoned")
+    train(recipe(files, kind, "test=false", "callbacks.figures=null"), files / "poisoned")
     clean, poisoned = (
         torch.load(files / run / "checkpoints" / "best.ckpt", weights_only=True)
         for run in ("clean", "poisoned")

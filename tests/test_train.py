@@ -124,7 +124,7 @@ def test_one_batch_is_overfitted(
     "extra",
     [
         (),
-        ("callbacks=ema", "scheduler=cosine", "model=wide"),
+        slow("callbacks=ema", "scheduler=cosine", "model=wide"),
         slow("scheduler.monitor=train/loss", "scheduler.patience=0", "optimizer=sgd"),
         slow("data.num_folds=0", "task.monitor=train/loss", "scheduler=onecycle"),
         slow("trainer.limit_train_batches=2", "scheduler.patience=0", "optimizer.lr=0.1"),

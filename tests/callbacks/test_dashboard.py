@@ -15,11 +15,12 @@ from seqfuse.train import train
 from tests.conftest import DRAWN, Compose, composed
 
 
-@pytest.fixture
-def events(tmp_path: Path) -> EventAccumulator:
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
     words = ("callbacks.figures.every_n_epochs=1", "trainer.log_every_n_steps=1")
-    train(composed([*DRAWN, *words]), tmp_path)
-    accumulator = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
+    folder = tmp_path_factory.mktemp("run")
+    train(composed([*DRAWN, *words]), folder)
+    accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0})
     return accumulator.Reload()
 
 

@@ -81,6 +81,7 @@ class Killed(Exception):
         (4, ("trainer.check_val_every_n_epoch=2", "scheduler=cosine", "callbacks=ema")),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_data_set_may_draw_random_numbers(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, words: tuple[str, ...]
 ) -> None:

@@ -118,6 +118,7 @@ def test_predictions_are_those_of_the_test_step(
     source: KeyPoints, tmp_path: Path, command: Callable
 ) -> None:
     words = [f"data.root={tmp_path}", "data.file=p.csv.gz", "data.names=names.txt"]
+    words += ["callbacks.figures=null"]
     run = tmp_path / "run"
     metrics = train(
         composed(["data=hand_gesture", "model=base", "trainer.max_epochs=1", *words, *QUIET]), run

@@ -52,7 +52,13 @@ def trained(
 ) -> tuple[Path, dict[str, float]]:
     folder = tmp_path_factory.mktemp(request.param)
     table(folder / "pumps.csv")
-    words = [*QUIET, *KNOBS, f"data.file={folder}/pumps.csv", "trainer.max_epochs=8"]
+    words = [
+        *QUIET,
+        *KNOBS,
+        f"data.file={folder}/pumps.csv",
+        "trainer.max_epochs=8",
+        "callbacks.figures=null",
+    ]
     metrics = train(composed([*words, *AIMS[request.param]]), folder / "run")
     return folder / "run" / "checkpoints" / "best.ckpt", metrics
 

@@ -25,7 +25,12 @@ NAMES = [f"p_{i}" for i in range(1, 10)]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    train(composed([*QUIET, "experiment=japanese_vowels", "trainer.max_epochs=3"]), folder)
+    train(
+        composed(
+            [*QUIET, "experiment=japanese_vowels", "trainer.max_epochs=3", "callbacks.figures=null"]
+        ),
+        folder,
+    )
     return folder
 
 

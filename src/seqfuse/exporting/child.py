@@ -1,19 +1,18 @@
-"""The process that writes a graph: `python -m seqfuse.exporting.child <folder> <file>`."""
+"""The process that writes a graph: `python -m seqfuse.exporting.child <file>`."""
 
+import pickle
 import sys
 import warnings
 from pathlib import Path
 
-import torch
-
 from seqfuse.exporting import graph
 
 
-def main(folder: str, path: str) -> None:
-    """Reads `graph.pt`, which the process that started this one wrote, and exports it."""
+def main(path: str) -> None:
+    """Exports the graph that the process which started this one hands over; never from a file."""
     # What tracing warns of is held against torch afterwards, at other batches and lengths.
     warnings.filterwarnings("ignore")
-    content = torch.load(Path(folder, "graph.pt"), weights_only=False)
+    content = pickle.load(sys.stdin.buffer)
     graph.write(content["graph"], content["feeds"], Path(path), content["opset"])
 
 

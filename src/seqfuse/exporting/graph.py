@@ -1,9 +1,9 @@
 """Net and calibration as one graph of plain tensors, written as ONNX by a process of its own."""
 
 import os
+import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,15 +67,14 @@ def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save({"graph": graph, "feeds": dict(feeds), "opset": opset}, f"{folder}/graph.pt")
-        command = [sys.executable, "-m", "seqfuse.exporting.child", folder, str(path)]
-        paths = os.pathsep.join(one for one in sys.path if one)
-        done = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
-        )
+    content = pickle.dumps({"graph": graph, "feeds": dict(feeds), "opset": opset})
+    command = [sys.executable, "-m", "seqfuse.exporting.child", str(path)]
+    paths = os.pathsep.join(one for one in sys.path if one)
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, input=content, env=environment, capture_output=True)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1][:300]
+        told = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = (told or ["it was killed"])[-1][:300]
         raise InputError(f"the net cannot be written as ONNX: {reason}")
 
 
