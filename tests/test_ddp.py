@@ -12,7 +12,7 @@ import torch
 from seqfuse.plain.errors import Diverged, Interrupted
 from seqfuse.train import train
 from tests.benchmarks import ddp
-from tests.conftest import DRAWN, TINY, Compose
+from tests.conftest import DRAWN, TINY, Compose, composed
 
 pytestmark = pytest.mark.slow
 TWO = ("trainer.devices=2", "data.batch_size=17")
@@ -65,16 +65,15 @@ def test_every_row_is_seen_once_and_by_one_rank(found, job: str) -> None:
     assert 0 in lengths or job == "anomalies"  # there the last of the calibration, not kept
 
 
-def test_the_command_starts_itself_again_and_leaves_one_folder(
-    tmp_path: Path, tiny: Compose
-) -> None:
+def test_the_command_starts_itself_again_and_leaves_one_folder(tmp_path: Path) -> None:
     words = [*DRAWN, *TWO, "model.lstm.dropout=0.0", "callbacks.figures.every_n_epochs=1"]
     done = command(tmp_path, *words, "trainer=ddp")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     assert done.stdout.count("run  ") == done.stdout.count("parameters") == 1
     (run,) = folders(tmp_path)
-    expected = train(tiny(*TWO[1:], "model.lstm.dropout=0.0"), tmp_path / "alone")
+    alone = composed([*DRAWN, *TWO[1:], "model.lstm.dropout=0.0"])
+    expected = train(alone, tmp_path / "alone")
     told = dict(line.split() for line in done.stdout.splitlines() if line.startswith("test/"))
     for name, value in told.items():
         assert float(value) == pytest.approx(expected[name], abs=6e-5)
