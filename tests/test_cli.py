@@ -124,6 +124,7 @@ def test_missing_and_broken_files_are_named(command: Command, tmp_path: Path) ->
     assert "zipped_TRAIN.tsv.gz is truncated" in err
 
 
+@pytest.mark.slow
 def test_labels_and_channels_that_cannot_be_learned(command: Command, tmp_path: Path) -> None:
     use = [*SMALL[4:], "data=arrays", "model=base", "data.batch_size=16"]
     x = np.random.default_rng(0).normal(size=(60, 10, 3)).astype(np.float32)
@@ -170,6 +171,7 @@ def test_unwritable_log_folder(command: Command, tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_multirun_sweeps_data_sets(command: Command) -> None:
     words = ["-m", "data.name=GunPoint,ItalyPowerDemand", "model=base", "debug=fast"]
     code, out, err = command(main, *words, "trainer.enable_progress_bar=false")

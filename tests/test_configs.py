@@ -107,6 +107,7 @@ def recipe_with(option: str) -> DictConfig:
     return composed([f"{group}='{name}'", *NEEDS.get(option, [])])
 
 
+@pytest.mark.slow  # each composes some forty files
 @pytest.mark.parametrize("option", GROUPS)
 def test_every_option_composes_and_binds(option: str) -> None:
     recipe = recipe_with(option).copy()

@@ -226,6 +226,7 @@ FORECAST = (
 )
 
 
+@pytest.mark.slow
 def test_forecasts_are_taught(
     tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

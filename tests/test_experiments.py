@@ -71,7 +71,7 @@ def own_file(kind: str, data: Path) -> Path:
 # What they read and predict is much like what another one does.
 ALIKE = {
     *("ablation", "banking77", "etth1_192", "ewt", "fight", "fight_anomaly", "har_steps"),
-    *("illness_24", "snips_intent", "snips_slots", "wnut17"),
+    *("nab", "illness_24", "snips_intent", "snips_slots", "wnut17"),
 }
 NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in ALIKE)) for n in EXPERIMENTS]
 

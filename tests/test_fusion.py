@@ -43,7 +43,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture(scope="module", params=SOURCES)
+KINDS = [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "late")) for kind in SOURCES]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def run(request: pytest.FixtureRequest, root: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     train(composed([*options(request.param), f"data.root={root}"]), folder)

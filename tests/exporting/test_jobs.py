@@ -85,7 +85,6 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
     "forecast": lambda folder: pumps(folder, "forecast"),
     "reconstruct": lambda folder: pumps(folder, "reconstruct"),
 }
-FAST = ("shops",)
 
 
 def made(folder: Path, job: str, *more: str) -> Path:
@@ -94,9 +93,8 @@ def made(folder: Path, job: str, *more: str) -> Path:
     return shipped.export(folder / "run", folder / "shipped")
 
 
-@pytest.mark.parametrize(
-    "job", [job if job in FAST else pytest.param(job, marks=pytest.mark.slow) for job in JOBS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
 def test_files_are_predicted_as_by_the_checkpoint(
     job: str, tmp_path: Path, command: Callable
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_sweep_is_not_resumed(command: Command, word: str, message: str) -> No
     assert not Path("logs/sweeps").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_job_was_put_back_is_not_taken_for_one_run(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
