@@ -51,13 +51,18 @@ def check_trainer(config: Config, node: Config) -> None:
 
 
 def check_monitor(key: str, config: Mapping[str, Any]) -> None:
-    """Checks that the monitor of a part of the config is logged.
+    """Checks that the monitor of a part of the config is logged when that part looks at it.
+
+    The task's decides at validation, where there is any; an epoch's `train/loss` comes after that.
 
     Raises:
         InputError: it is not.
     """
     names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
-    names = [*names, "train/loss"] if validates(config) else ["train/loss"]
+    if not validates(config):
+        names = ["train/loss"]
+    elif key != "task":
+        names.append("train/loss")
     monitor = config[key].get("monitor", "train/loss")
     if monitor not in names:
         why = "" if validates(config) else ", as there is no validation"

@@ -62,7 +62,7 @@ def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path, command: Ca
     table(tmp_path / "pumps.csv")
     never = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", "callbacks.figures=null")
     words = [*QUIET, *KNOBS, *AIMS["forecast"], *never, f"data.file={tmp_path}/pumps.csv"]
-    metrics = train(composed([*words, "task.monitor=train/loss"]), tmp_path / "run")
+    metrics = train(composed(words), tmp_path / "run")
     assert 0 < metrics["test/threshold"] < 1
     ckpt = f"ckpt={tmp_path}/run/checkpoints/last.ckpt"
     code, _, err = command(main, ckpt, "split=test", "output=p.csv", *QUIET)
