@@ -59,6 +59,8 @@ def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> N
     for number in (f"{known['test/accuracy']:.4f}", f"{known['test/macro_f1']:.4f}"):
         assert card.count(number) >= 3, "torch, ONNX fp32, and what the run had measured"
     assert "Standard normal noise" in card
+    assert "Measured on the test split." in card
+    assert "fine-tuned" not in card
     assert "Licence: not known: write it here." in card
     assert "| ONNX int8 |" in card
     assert "int8 has 0.3" in card
@@ -171,6 +173,7 @@ def test_wrong_arrays_are_named(folder: Path, x: list, message: str) -> None:
         ("id,a,b,c\n1,2,3,4\n", ["in.csv", "out.txt"], "the output must end in .csv or .jsonl"),
         ("", ["nowhere.csv", "out.csv"], "nowhere.csv: there is no such file"),
         ("", ["in.csv"], "usage: python run.py"),
+        ("", ["--check", "--int8"], "usage: python run.py"),
     ],
 )
 def test_wrong_files_get_one_line(
@@ -193,6 +196,8 @@ def test_wrong_files_get_one_line(
         (["ckpt=nowhere.ckpt", "output=o"], "ckpt=nowhere.ckpt: there is no such file"),
         (["ckpt=file", "output=o"], "file is truncated or no checkpoint"),
         (["output=o"], "ckpt is empty: type ckpt="),
+        (["ckpt={ckpt}", "output=."], "output=. is the folder you are in"),
+        (["ckpt={ckpt}", "output=o", "bound=nan"], "bound=nan must be at least 0"),
     ],
 )
 def test_a_mistake_gets_one_line(

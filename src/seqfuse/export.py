@@ -48,10 +48,11 @@ def export(config: DictConfig, run: Path) -> Any:
     from seqfuse import build, runs  # slow: torch and lightning
     from seqfuse.exporting import card, folder
     from seqfuse.exporting.finetune import finetune
-    from seqfuse.exporting.work import Export, TooMuchLost
+    from seqfuse.exporting.work import Export, TooMuchLost, check_job
 
     config = runs.prepare(config, run)
     task, data, trained = build.load(config.ckpt, config.trust, config)
+    check_job(config, task)
     plain = build.resolve(config)
     plain["trainer"]["precision"] = "32-true"
     runs.seed(plain)
@@ -65,7 +66,7 @@ def export(config: DictConfig, run: Path) -> Any:
                 raise
             print(f"finetune  {plain['finetune']['epochs']} epochs, as {error}", flush=True)
             finetune(task, data, trained, plain)
-            found = Export(task, data, trained, plain, trainer).write(part)
+            found = Export(task, data, trained, plain, trainer, error.before).write(part)
     print(f"{card.table(found)}\n\nfolder  {runs.short(output)}")
     return found
 

@@ -42,7 +42,7 @@ SETS = {
     "FacesUCR": (*UCR, "data.name=FacesUCR"),
 }
 TS2VEC = {"ECG5000": 0.934, "CricketX": 0.805, "FacesUCR": 0.926}
-"""Yue et al. 2022, an RBF SVM on frozen features, as Table 14 of TEST (Sun et al. 2024) has them."""
+"""Yue et al. 2022, an RBF SVM on frozen features, by Table 14 of TEST (Sun et al. 2024)."""
 ROWS = ("scratch", "fine-tuned", "probe")
 
 
@@ -62,6 +62,8 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, A
         steps = f"trainer.max_steps={given.pretraining}"
         task = [f"task={given.task}", "data.batch_size=64", "test=false"]
         task = [*task, "callbacks.early_stopping=null"]
+        # Better on rows of ECG5000 that a share had left out: 0.905 for 0.894 at 5 %.
+        task += ["task.pairs.changes.permute=null"] * (given.task == "contrastive")
         run([*words, *task, "trainer.max_epochs=-1", steps], Path(folder, "pretrained"))
         ckpt = Path(folder, "pretrained", "checkpoints", "last.ckpt")
         accuracy = svm(ckpt)

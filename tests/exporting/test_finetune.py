@@ -76,8 +76,8 @@ def test_the_metric_that_decides(words: list[str], wanted: tuple[str, bool]) -> 
     assert measure.deciding(task, config) == wanted
 
 
-def broken(run: Path) -> None:
-    """A unit that is always 0 has a weight so large that all others are rounded to 0."""
+def broken(run: Path, weight: float = 1e6) -> None:
+    """A unit that is always 0 has a weight so large that others are rounded coarsely, or to 0."""
     path = run / "checkpoints" / "best.ckpt"
     content = torch.load(path, weights_only=True)
     state = content["state_dict"]
@@ -85,7 +85,7 @@ def broken(run: Path) -> None:
     for name in names:
         for gate in range(4):
             state[name][gate * 64 + 5] = 0
-    state["net.head.linear.weight"][:, 5] = 1e6
+    state["net.head.linear.weight"][:, 5] = weight
     torch.save(content, path)
 
 
@@ -106,6 +106,21 @@ def test_int8_that_breaks_accuracy_is_refused(
     assert err.count("\n") == 1
     assert ("finetune  1 epochs" in out) == (int8 == "finetune")
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+@pytest.mark.slow
+def test_finetuning_mends_what_int8_breaks_and_is_judged_by_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy = train(composed(list(RUN)), tmp_path / "run")["test/accuracy"]
+    broken(tmp_path / "run", 100.0)
+    words = ("int8=finetune", "finetune.epochs=6")
+    with pytest.raises(SystemExit):
+        shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_share=1000")
+    assert f"which was {accuracy:.4f}" in capsys.readouterr().err
+    shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_share=0.3")
+    assert "finetune  6 epochs, as int8 makes accuracy" in capsys.readouterr().out
+    assert "weights were fine-tuned (6 epochs)" in (tmp_path / "out" / "card.md").read_text()
 
 
 @pytest.mark.slow

@@ -87,6 +87,16 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
+@pytest.mark.slow
+def test_anomalies_are_not_measured_on_validation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(composed([*pumps(tmp_path, "forecast"), *ONE]), tmp_path / "run")
+    with pytest.raises(SystemExit):
+        shipped.export(tmp_path / "run", tmp_path / "shipped", "split=val")
+    assert "type split=test or split=none" in capsys.readouterr().err
+
+
 def made(folder: Path, job: str, *more: str) -> Path:
     """A run of a job, and its exported folder."""
     train(composed([*ONE, *JOBS[job](folder), *more]), folder / "run")

@@ -27,21 +27,35 @@ class Measured(NamedTuple):
     decides: str
     """The metric that int8 is judged by."""
     parity: float
+    tuned: int = 0
+    """Epochs of fine-tuning for int8."""
 
 
 def write_card(
-    folder: Path, facts: Mapping[str, Any], config: dict[str, Any], ckpt: Path, found: Measured
+    folder: Path,
+    facts: Mapping[str, Any],
+    trained: dict[str, Any],
+    config: dict[str, Any],
+    found: Measured,
 ) -> None:
-    """Writes the card."""
+    """Writes the card.
+
+    Args:
+        folder: to write to.
+        facts: of `pipeline.json`.
+        trained: config of the checkpoint.
+        config: of the command.
+        found: measurements.
+    """
     parts = [
         f"# {facts['name']}: {facts['job'].replace('_', ' ')}",
         "`python run.py <input> <output.csv>` predicts, with numpy and onnxruntime alone; "
         "`python run.py --check` holds the folder against `example.npz`.",
         "## Data",
-        _data(config),
+        _data(trained),
         "## Metrics",
-        _metrics(found, config),
-        _training(ckpt),
+        _metrics(found, config["split"]),
+        _training(Path(config["ckpt"])),
         "## Size and latency",
         table(found),
         _gains(found),
@@ -69,34 +83,47 @@ def about_data(data: Mapping[str, Any]) -> str:
     paths = [home / f"{data['name']}.yaml", *sorted(home.glob("*.yaml"))]
     for path in paths:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        named = re.search(rf"^name: {re.escape(str(data['name']))}$", text, re.MULTILINE)
-        if named or (text and path.stem == data["name"]):
+        if text and _describes(path.stem, text, data):
             lines = re.match(r"(?:#[^\n]*\n)+", text)
             return re.sub(r"\n?# ?", " ", lines[0]).strip() if lines else ""
     return ""
+
+
+def _describes(stem: str, text: str, data: Mapping[str, Any]) -> bool:
+    """Whether a YAML has the name of the data, or names what it was read from."""
+    name = str(data["name"])
+    target = data.get("module", {}).get("splits", {}).get("dataset", {})
+    kinds = [f"_target_: {target['_target_']}\n"] if isinstance(target, dict) and target else []
+    files = [f"\nfile: {data['file']}\n"] if data.get("file") else []
+    own = text.replace("${data.name}", name)
+    return stem == name or any(one in own for one in (f"\nname: {name}\n", *files, *kinds))
 
 
 def _inline(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items()) or "as the data has it"
 
 
-def _metrics(found: Measured, config: dict[str, Any]) -> str:
+def _metrics(found: Measured, split: str) -> str:
     if not found.metrics:
         return "Not measured (split=none)."
     names = sorted(found.metrics["torch"])
     head = ["metric", *(NAMES[who] for who in found.metrics)]
     rows = [[n, *(f"{values[n]:.4f}" for values in found.metrics.values())] for n in names]
-    return _markdown(head, rows)
+    said = f"Measured on the {split} split."
+    if found.tuned:
+        said += f" For int8, all weights were fine-tuned ({found.tuned} epochs), fp32's too."
+    return f"{said}\n\n{_markdown(head, rows)}"
 
 
 def _training(ckpt: Path) -> str:
     """What the run itself had measured, if its folder is there."""
-    path = ckpt.absolute().parents[1] / "metrics.json"
+    path = ckpt.absolute().parent.parent / "metrics.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        names = [name for name in sorted(known) if name.startswith(("val/", "test/"))]
+        shown = {name: f"{known[name]:.4f}" for name in names}
+    except (OSError, ValueError, TypeError):
         return ""
-    shown = {n: f"{v:.4f}" for n, v in sorted(known.items()) if n.startswith(("val/", "test/"))}
     return f"The training run had measured: {_inline(shown)}."
 
 

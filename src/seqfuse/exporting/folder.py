@@ -27,6 +27,7 @@ def whole(output: Path) -> Iterator[Path]:
         InputError: there is something in `output`.
     """
     check_output(output)
+    output = output.resolve()  # where a link leads
     output.absolute().parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
     try:

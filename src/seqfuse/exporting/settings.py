@@ -33,12 +33,14 @@ def check_settings(config: Any) -> None:
     least = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_share": 0}
     for key, value in least.items():
         given = OmegaConf.select(config, key)
-        if given < value:
+        if not given >= value:
             raise InputError(f"{key}={given} must be at least {value}")
 
 
 def check_output(output: Path) -> None:
     """Raises InputError unless a folder can be written there."""
+    if output.resolve() == Path.cwd():
+        raise InputError(f"output={output} is the folder you are in: name a new one")
     if output.is_dir() and any(output.iterdir()):
         raise InputError(f"output={output} is not empty: name a new folder")
     if output.exists() and not output.is_dir():

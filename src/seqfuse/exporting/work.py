@@ -20,7 +20,16 @@ FILES = {"fp32": GRAPH, "int8": GRAPH_INT8}
 
 
 class TooMuchLost(InputError):
-    """int8 costs more of the metric than may be."""
+    """int8 costs more of the metric than may be.
+
+    Args:
+        text: how much.
+        before: the metric of torch.
+    """
+
+    def __init__(self, text: str, before: float):
+        super().__init__(text)
+        self.before = before
 
 
 class Export:
@@ -32,6 +41,7 @@ class Export:
         trained: config of the checkpoint.
         config: of the command.
         trainer: measures.
+        before: the metric that int8 is held against; null takes that of the net as it is.
     """
 
     def __init__(
@@ -41,7 +51,9 @@ class Export:
         trained: dict[str, Any],
         config: dict[str, Any],
         trainer: Trainer,
+        before: float | None = None,
     ):
+        self.before = before
         self.task, self.data, self.trained, self.config = task, data, trained, config
         self.trainer = trainer
         # A threshold changes no prediction.
@@ -66,7 +78,7 @@ class Export:
         folder.write_example(part, self.graph, self._example())
         folder.write_run(part)
         folder.write_facts(part, self.facts)
-        card.write_card(part, self.facts, self.trained, Path(self.config["ckpt"]), found)
+        card.write_card(part, self.facts, self.trained, self.config, found)
         return found
 
     @property
@@ -103,7 +115,8 @@ class Export:
         }
         sizes = {who: (part / FILES[who]).stat().st_size for who in sessions}
         decides = measure.deciding(self.task, self.trained)[0]
-        return card.Measured(metrics, sizes, latency, steps, decides, worst)
+        tuned = 0 if self.before is None else self.config["finetune"]["epochs"]
+        return card.Measured(metrics, sizes, latency, steps, decides, worst, tuned)
 
     def _steps(self) -> int:
         """Those of the longest item that was measured, or of a look-back."""
@@ -115,13 +128,17 @@ class Export:
         if "int8" not in found.metrics:
             return
         name, more = measure.deciding(self.task, self.trained)
-        before, after = found.metrics["torch"][name], found.metrics["int8"][name]
+        first = self.before is None
+        before = found.metrics["torch"][name] if self.before is None else self.before
+        after = found.metrics["int8"][name]
         lost, bound = measure.loss_of(before, after, more), self.config["bound"]
         if lost > bound:
-            raise TooMuchLost(
+            remedy = "int8=finetune, " if first else "finetune.epochs=<more>, "
+            text = (
                 f"int8 makes {name} {after:.4f}, which was {before:.4f}: worse by {lost:.4f}, "
-                f"above bound={bound:g}: type int8=finetune, int8=null or a larger bound"
+                f"above bound={bound:g}: type {remedy}int8=null or a larger bound"
             )
+            raise TooMuchLost(text, before)
 
     def _example(self) -> Feeds:
         """The first items of what was measured, or made-up ones."""
@@ -131,6 +148,13 @@ class Export:
         feeds = measure.flat(self.graph, batch.x, batch.mask)
         missing = set(self.graph.inputs) - set(feeds)
         return self.samples(3, self.samples.steps, True) if missing else contiguous(feeds)
+
+
+def check_job(config: Any, task: Task) -> None:
+    """Raises InputError if the split has nothing that the net is measured by."""
+    if isinstance(task, AnomalyTask) and config.split == "val":
+        raise InputError("split=val: anomalies are known in the test split alone: type split=test "
+                         "or split=none")  # fmt: skip
 
 
 def contiguous(feeds: Feeds) -> Feeds:

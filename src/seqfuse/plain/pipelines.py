@@ -13,7 +13,10 @@ from seqfuse.plain.text import TextPipeline
 
 KINDS: dict[type, tuple[str, ...]] = {
     SeriesPipeline: ("scaling", "missing"),
-    TextPipeline: ("pieces", "min_count", "max_length", "max_pieces", "ngrams", "buckets"),
+    TextPipeline: (
+        *("pieces", "min_count", "max_length", "max_pieces", "ngrams", "buckets"),
+        "strip",
+    ),
     ClipPipeline: (),
     NormalClipPipeline: ("normal",),
     TablePipeline: ("scaling",),

@@ -50,7 +50,8 @@ def main(words: Sequence[str]) -> int:
     options = {word for word in words if word.startswith("--")}
     names = [word for word in words if word not in options]
     wanted = 0 if "--check" in options else 2
-    if options - {"--int8", "--check"} or len(names) != wanted:
+    known = {"--check"} if "--check" in options else {"--int8"}
+    if options - known or len(names) != wanted:
         print(USAGE, file=sys.stderr)
         return 2
     try:
