@@ -79,6 +79,16 @@ def test_what_is_padding_changes_nothing() -> None:
     torch.testing.assert_close(ScaleContrast()(one, two, real), before, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("loss", [NtXent(), ScaleContrast()])
+def test_half_precision_is_precise_enough(loss: torch.nn.Module, kind: torch.dtype) -> None:
+    one, two = torch.randn(2, 4, 6, 8)
+    real = torch.arange(6) < torch.tensor([[6], [3], [5], [1]])
+    wanted = loss(one, two, real)
+    with torch.autocast("cpu", dtype=kind):
+        torch.testing.assert_close(loss(one, two, real), wanted)
+
+
 def test_mistakes() -> None:
     with pytest.raises(ValueError, match="temperature=0 must be above 0"):
         NtXent(0)

@@ -160,6 +160,7 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
         ({"teacher": "no.ckpt"}, "teacher=no.ckpt: there is no such file"),
         ({"teacher": [str(teacher), str(teacher.parent)]}, "is a folder: name a file"),
         ({"data": {"horizon": 4}}, "has data.horizon=None, this run 4"),
+        ({"task": {"quantiles": [0.5]}}, "forecasts task.quantiles=None, this run \\[0.5\\]"),
     ]
     for changes, message in cases:
         with pytest.raises(InputError, match=message):

@@ -129,6 +129,10 @@ def test_what_does_not_fit_is_named(
             ["init_from={ckpt}", "freeze=true", "model/attention=multihead"],
             "does not have attention.queries [1, 64]",
         ),
+        (
+            ["init_from={ckpt}", "freeze=true", "data.scaling=series"],
+            "was trained with data.scaling=none, not series: type that, or leave out freeze",
+        ),
     ],
 )
 def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) -> None:
@@ -139,13 +143,47 @@ def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) ->
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["task=contrastive", "init_from=no.ckpt"], "init_from=no.ckpt: there is no such file")],
+    [
+        (["task=contrastive", "init_from=no.ckpt"], "init_from=no.ckpt: there is no such file"),
+        (["task=contrastive", "data.batch_size=1"], "leaves nothing to compare with: type at lea"),
+        (["task=contrastive", "data.label_share=0.5"], "pre-training reads none: leave it out"),
+        (["task=contrastive", "model/attention=steps"], "type model/attention=additive or task=c"),
+        (["model/attention=steps"], "a class is told from a whole item: type model/attention=mean"),
+    ],
 )
 def test_mistakes_are_one_line(command: Callable, words: list[str], message: str) -> None:
     code, _, err = command(main, *WIDE, *words)
     assert code == 1
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_series_need_no_labels(tmp_path: Path, command: Callable) -> None:
+    """From a file that has none, with figures that would need a prediction."""
+    np.savez("mine.npz", x=np.random.default_rng(0).normal(size=(40, 9, 3)).astype(np.float32))
+    words = ["data=arrays", "data.train=mine.npz", "data.batch_size=8", *SMALL]
+    words = [*words, *(word for word in TINY if word.startswith("trainer.")), "logger=none"]
+    figures = "callbacks.figures={_target_:seqfuse.callbacks.figures.ClassFigures}"
+    code, _, err = command(main, *words, "task=contrastive", "data.labelled=false", figures)
+    assert not code, err
+    for more, message in (
+        ([], "mine.npz has no array 'y' (it has: x); without labels, type task=contrastive data.l"),
+        (["data.labelled=false"], "data.labelled=false is for task=contrastive"),
+    ):
+        code, _, err = command(main, *words, *more)
+        assert code == 1
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_the_loss_of_validation_does_not_hang_on_the_order_of_a_file() -> None:
+    made = make(*WIDE, "task=contrastive")
+    made.data.mixed = True
+    orders = [[i for batch in made.data.loader("val") for i in batch.index.tolist()] for _ in "ab"]
+    assert orders[0] == orders[1] != sorted(orders[0])
+    made.data.mixed = False
+    last = [i for batch in made.data.loader("val") for i in batch.index.tolist()]
+    assert last == sorted(orders[0])
 
 
 def test_a_pretrained_encoder_predicts_nothing(pretrained: Path, command: Callable) -> None:

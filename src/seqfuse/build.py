@@ -16,10 +16,18 @@ from omegaconf import DictConfig, OmegaConf
 from seqfuse import checkpoint
 from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.module import DataModule
+from seqfuse.nn.attention import Steps
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
-from seqfuse.settings import check_mode, check_trainer, keep_workspace, precision, validates
-from seqfuse.sizes import ANY_SIZES, fill
+from seqfuse.settings import (
+    check_labelled,
+    check_mode,
+    check_trainer,
+    keep_workspace,
+    precision,
+    validates,
+)
+from seqfuse.sizes import any_sizes, fill
 from seqfuse.tasks.base import Task
 
 Config = dict[str, Any]
@@ -71,8 +79,8 @@ def rehearse(recipe: DictConfig) -> None:
         InputError: a knob is out of range.
     """
     check_mode(recipe.task)
-    auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
-    config = resolve(fill(recipe, auto))
+    check_labelled(recipe)
+    config = resolve(fill(recipe, any_sizes(recipe)))
     config["optimizer"].pop("fused", None)  # not for tensors without memory
     with torch.device("meta"):
         task = build_task(config)
@@ -106,6 +114,8 @@ def build_net(model: Config) -> Net:
     width += getattr(parts["skip"], "out_channels", 0)
     queries = getattr(parts["attention"], "num_queries", 1)
     folded = {"num_targets": 1} if frame and "num_targets" in model["head"] else {}
+    if isinstance(parts["attention"], Steps) and "ClassHead" in str(model["head"].get("_target_")):
+        raise InputError("a class is told from a whole item: type model/attention=mean")
     parts["head"] = _part(model, "head", in_channels=width, num_queries=queries, **folded)
     parts["init"] = _part(model, "init")
     return Net(**parts)

@@ -103,7 +103,9 @@ def contrast(
     n = one.shape[1]
     both, there = torch.cat([one, two], dim=1), torch.cat([real, real], dim=1)
     same = torch.eye(2 * n, dtype=torch.bool, device=one.device)
-    likeness = (both @ both.transpose(1, 2)).masked_fill(~there.unsqueeze(1) | same, LOW)
+    with torch.autocast(one.device.type, enabled=False):  # half precision has no room for LOW
+        likeness = both.float() @ both.float().transpose(1, 2)
+    likeness = likeness.masked_fill(~there.unsqueeze(1) | same, LOW)
     twin = torch.arange(2 * n, device=one.device).roll(n).expand(len(one), -1)
     return mean_over(F.cross_entropy(likeness.transpose(1, 2), twin, reduction="none"), there)
 

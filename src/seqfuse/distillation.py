@@ -49,9 +49,13 @@ class SoftTargets(nn.Module):
         divergence = F.kl_div(found, wanted, reduction="none").sum(dim=-1)
         return self.temperature**2 * mean_over(divergence, labelled)
 
+    def items(self, y: Tensor) -> Tensor:
+        """What the mean is taken over: labelled series or steps."""
+        return (y != NO_LABEL).sum()
+
     def _softened(self, scores: Tensor, labelled: Tensor) -> Tensor:
         """Logarithms of softened probabilities."""
-        scores = scores / self.temperature
+        scores = scores.float() / self.temperature
         if scores.dim() < 4:
             return scores.log_softmax(dim=-1)
         return chain.marginals(scores, labelled).clamp(min=TINY).log()
@@ -68,3 +72,7 @@ class SameOutputs(nn.Module):
     ) -> Float[Tensor, ""]:
         wanted = torch.stack(list(outputs)).mean(dim=0)
         return mean_over((prediction - wanted).abs().mean(dim=-1), ~y.isnan())
+
+    def items(self, y: Float[Tensor, "b h k"]) -> Tensor:
+        """What the mean is taken over: observed targets."""
+        return (~y.isnan()).sum()

@@ -80,6 +80,13 @@ def check_mode(task: Mapping[str, Any]) -> None:
         )
 
 
+def check_labelled(recipe: Any) -> None:
+    """Raises InputError if a task is to learn labels that are not read."""
+    if recipe.data.get("labelled", True) or "contrastive" in str(recipe.task.get("_target_")):
+        return
+    raise InputError("data.labelled=false is for task=contrastive: leave it out, or type that, too")
+
+
 def _mode(monitor: str) -> str | None:
     """Which way a number gets better, where its name tells."""
     if monitor.endswith("loss"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seqfuse.plain.errors import InputError
 
@@ -22,6 +22,15 @@ ANY_SIZES = {
     "naive_errors": [1.0],
 }
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
+
+
+def any_sizes(recipe: DictConfig) -> dict[str, Any]:
+    """Some value for each size at `auto`; as many classes as there are weights of them."""
+    auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
+    weights = (recipe.task.get("loss") or {}).get("class_weights")
+    if isinstance(weights, ListConfig) and "class_counts" in auto:
+        auto["class_counts"] = [1] * len(weights)
+    return auto
 
 
 def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:

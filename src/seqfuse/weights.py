@@ -28,7 +28,7 @@ def start(task: Task, data: DataModule, config: dict[str, Any]) -> None:
             "freeze=true keeps an encoder that was trained before: type init_from=<checkpoint>, too"
         )
     if path and not config.get("resume"):  # a run that goes on has its own by now
-        _take_encoder(str(path), task.net, freeze)
+        _take_encoder(str(path), task.net, data.splits.pipeline.state_dict(), freeze)
     if freeze:
         task.net.freeze()  # type: ignore[operator]
 
@@ -44,9 +44,20 @@ def _take_vectors(task: Task, data: DataModule, config: dict[str, Any]) -> None:
         raise InputError(f"data.vectors={path}: {error}") from None
 
 
-def _take_encoder(path: str, net: nn.Module, whole: bool) -> None:
-    """Loads all of the encoder, weights and batch statistics, that fits by name and shape."""
-    theirs = checkpoint.read(path, "init_from")["state_dict"]
+def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool) -> None:
+    """Loads all of the encoder, weights and batch statistics, that fits by name and shape.
+
+    Args:
+        path: of the checkpoint.
+        net: to load into.
+        inputs: state of the pipeline that the net reads from.
+        whole: whether all of it must fit.
+    """
+    content = checkpoint.read(path, "init_from")
+    theirs, before = content["state_dict"], content[DataModule.__qualname__]["pipeline"]
+    _check_scaling(path, before, inputs, whole)
+    if before.get("words") != inputs.get("words"):  # their numbers mean others
+        theirs = {name: one for name, one in theirs.items() if not name.startswith("net.stem.")}
     ours = {name: one for name, one in net.state_dict().items() if not name.startswith("head.")}
     fitting = {name: theirs.get(f"net.{name}") for name in ours}
     taken = {n: one for n, one in fitting.items() if one is not None and one.shape == ours[n].shape}
@@ -57,13 +68,26 @@ def _take_encoder(path: str, net: nn.Module, whole: bool) -> None:
             "the data.* and model.* that it was trained with"
         )
     if left and whole:
+        fix = "the same model.*"
+        if all(name.split()[0].startswith("attention.") for name in left):
+            fix = "model/attention=mean"
         raise InputError(
             f"freeze=true needs the whole encoder, but init_from={path} does not have "
-            f"{'; '.join(left[:2])}: type the same model.*, or leave out freeze"
+            f"{'; '.join(left[:2])}: type {fix}, or leave out freeze"
         )
     net.load_state_dict(taken, strict=False)
     missing = f"; not {', '.join(left)}" if left else ""
     print(f"init_from   {path}: {len(taken)} of {len(ours)} tensors{missing}", flush=True)
+
+
+def _check_scaling(path: str, before: dict[str, Any], now: dict[str, Any], whole: bool) -> None:
+    """Says, or where all must fit raises InputError, that values were scaled otherwise."""
+    for knob in ("scaling", "missing"):
+        if knob in before and knob in now and before[knob] != now[knob]:
+            said = f"init_from={path} was trained with data.{knob}={before[knob]}, not {now[knob]}"
+            if whole:
+                raise InputError(f"{said}: type that, or leave out freeze")
+            print(f"init_from   {said}", flush=True)
 
 
 def _misfit(name: str, ours: Tensor, theirs: Tensor | None) -> str:

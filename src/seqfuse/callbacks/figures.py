@@ -66,7 +66,8 @@ class Figures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         # There are none where it calibrates, and where a batch has no item for this rank.
-        if self._due(trainer) and outputs is not None and len(batch.y):
+        # Nor has pre-training a prediction.
+        if self._due(trainer) and outputs and "prediction" in outputs and len(batch.y):
             self.collect(trainer, outputs, batch)
 
     def on_test_batch_end(
@@ -78,7 +79,7 @@ class Figures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if len(batch.y):
+        if outputs and "prediction" in outputs and len(batch.y):
             self.collect(trainer, outputs, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

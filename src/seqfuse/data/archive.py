@@ -22,10 +22,12 @@ class Archive:
     Args:
         name: of the data set, such as `GunPoint`.
         root: folder of data.
+        labelled: without it, labels are not read, and need not be there.
     """
 
-    def __init__(self, name: str, root: str):
+    def __init__(self, name: str, root: str, labelled: bool = True):
         self.name = name
+        self.labelled = labelled
         self.root = Path(root)
 
     def __call__(self, split: str) -> Series:
@@ -35,7 +37,7 @@ class Archive:
             InputError: there is no such data set, or its file is broken.
         """
         path = self.find(split)
-        series, labels = read(path)
+        series, labels = read(path, self.labelled)
         return Series(series, labels, origin=str(path))
 
     def find(self, split: str) -> Path:

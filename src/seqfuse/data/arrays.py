@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.series import Series
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.labels import UNLABELLED
 
 LAYOUTS = {"btc": (0, 1, 2), "bct": (0, 2, 1)}
 
@@ -25,6 +26,7 @@ class Arrays:
         layout: order of the axes of x: `btc` is (series, time, channels).
         test_folds: one part in so many of `train` is the test split, where `test` is absent.
         root: folder that relative names start from.
+        labelled: without it, labels are not read, and need not be there.
 
     Raises:
         InputError: a knob is out of range.
@@ -37,6 +39,7 @@ class Arrays:
         layout: str = "btc",
         test_folds: int = 5,
         root: str = ".",
+        labelled: bool = True,
     ):
         if not train:
             raise InputError("data.train is empty: name your .npz (with x and y) or .npy file")
@@ -45,7 +48,7 @@ class Arrays:
         if test_folds < 2:
             raise InputError(f"data.test_folds={test_folds} must be at least 2")
         self.files = {"train": train, "test": test}
-        self.layout = layout
+        self.layout, self.labelled = layout, labelled
         self.test_folds = test_folds
         self.root = Path(root)
 
@@ -81,15 +84,17 @@ class Arrays:
         raise InputError(f"{file} is not there, nor in {self.root}: check data.train and data.test")
 
     def _read(self, path: Path) -> Series:
-        arrays = load_arrays(path)
-        for key in ("x", "y"):
+        arrays = load_arrays(path, self.labelled)
+        for key in ("x", "y") if self.labelled else ("x",):
+            fix = "; without labels, type task=contrastive data.labelled=false" * (key == "y")
             if key not in arrays:
-                raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)})")
+                raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)}){fix}")
         x = arrays["x"]
         check_axes(x.shape, x.dtype, path)
         x = x.transpose(LAYOUTS[self.layout])
+        y = arrays["y"] if self.labelled else [UNLABELLED] * len(x)
         try:
-            return Series(x, arrays["y"], arrays.get("groups"), str(path))
+            return Series(x, y, arrays.get("groups"), str(path))
         except InputError as error:
             raise InputError(
                 f"{error} (data.layout={self.layout} reads x as {_reading(x)})"
@@ -105,14 +110,16 @@ def check_axes(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
         )
 
 
-def load_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of an .npz, or of an .npy with its labels beside it.
+def load_arrays(path: Path, labelled: bool = True) -> Mapping[str, np.ndarray]:
+    """The arrays of an .npz, or of an .npy with its labels beside it, where there are any.
 
     Raises:
         InputError: the file is broken, or holds Python objects.
     """
     try:
         if path.suffix == ".npy":
+            if not labelled:
+                return {"x": np.load(path)}
             labels = path.with_name(f"{path.stem}_y.npy")
             if not labels.is_file():
                 raise InputError(f"{path} needs its labels beside it, in {labels.name}")

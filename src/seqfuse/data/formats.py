@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.labels import UNLABELLED
 from seqfuse.plain.lines import lines_of
 
 Labelled = tuple[list[np.ndarray], list[str]]
@@ -19,14 +20,18 @@ Row = tuple[int, np.ndarray, str]
 MISSING = {"?": "nan", "": "nan"}
 
 
-def read(path: Path) -> Labelled:
+def read(path: Path, labelled: bool = True) -> Labelled:
     """Reads a file by its ending, such as `GunPoint_TRAIN.tsv.gz`.
+
+    Args:
+        labelled: without it, labels are left empty.
 
     Raises:
         InputError: the file is missing, truncated or malformed; names file, row and column.
     """
-    rows = list(stream(path))
-    return [series for _, series, _ in rows], [label for _, _, label in rows]
+    rows = list(stream(path, labelled))
+    labels = [label if labelled else UNLABELLED for _, _, label in rows]
+    return [series for _, series, _ in rows], labels
 
 
 def stream(path: Path, labelled: bool = True) -> Iterator[Row]:
@@ -60,7 +65,10 @@ def _read_ts(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
         raise InputError(f"{path}: time stamps are not supported: write values alone")
     kind, *classes = header.get("classlabel", "true").split() or ["true"]
     if labelled and kind.lower() == "false":
-        raise InputError(f"{path} has no labels (@classLabel false): a classifier needs them")
+        raise InputError(
+            f"{path} has no labels (@classLabel false): a classifier needs them; "
+            "without them, type task=contrastive data.labelled=false"
+        )
     for i, line in lines:
         *channels, label = line.split(":")
         if kind.lower() == "false":

@@ -94,6 +94,8 @@ class DataModule(LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.mixed = False
+        """Whether validation and test are read in a random order, the same each time."""
         self.augment = {name: change for name, change in (augment or {}).items() if change}
         self.shuffles = True
         self.evaluated = "test"
@@ -184,10 +186,14 @@ class DataModule(LightningDataModule):
         return self.loader(self.evaluated)
 
     def loader(self, split: str) -> Loader:
-        """The items of a split in their order."""
-        return self._loader(split, SequentialSampler(self.tensors(split)))
+        """The items of a split in their order, or always mixed alike."""
+        items = self.tensors(split)
+        if not self.mixed:
+            return self._loader(split, SequentialSampler(items))
+        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
+        return self._loader(split, order.tolist())
 
-    def _loader(self, split: str, order: Sampler[int]) -> Loader:
+    def _loader(self, split: str, order: Sampler[int] | list[int]) -> Loader:
         items, batches = self.tensors(split), Batches(order, int(self.batch_size), False)
         shared = talk.count() > 1
         return Loader(

@@ -10,6 +10,8 @@ from seqfuse.plain.errors import InputError
 
 NO_LABEL = -1
 """The class number of a step that has none, such as padding."""
+UNLABELLED = ""
+"""The label of each item where labels are not read."""
 ItemLabels = Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -33,7 +35,7 @@ class Labels:
         self.per_step = bool(len(labels)) and not isinstance(labels[0], str)
         every = [one for item in labels for one in item] if self.per_step else labels
         self.classes = sorted(set(every), key=_by_number)  # type: ignore[arg-type]
-        if len(self.classes) < 2:
+        if len(self.classes) < 2 and self.classes != [UNLABELLED]:
             raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
 
     def encode(self, labels: ItemLabels, lines: Sequence[Any] | None = None) -> NDArray[np.int64]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from seqfuse.contrast import NtXent
 from seqfuse.data.augment import Mask, Values
 from seqfuse.data.pairs import View
 from seqfuse.plain.errors import InputError
@@ -44,6 +46,22 @@ class ContrastiveTask(Task):
         super().__init__(net, loss, metrics, optimizer, scheduler)
         self.pairs = pairs
 
+    def setup(self, stage: str) -> None:
+        """Checks what the data gives before a step is made, and has its validation mixed.
+
+        Raises:
+            InputError: there is nothing to compare with, or series are left out for no reason.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.mixed = True
+        if data.batch_size == 1:
+            raise InputError("data.batch_size=1 leaves nothing to compare with: type at least 2")
+        if getattr(data.splits, "label_share", 1) < 1:
+            raise InputError(
+                "data.label_share is for training with labels, and pre-training reads none: "
+                "leave it out"
+            )
+
     def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
         if not len(batch.y):
             return {"loss": self._idle(stage)}
@@ -68,6 +86,11 @@ class ContrastiveTask(Task):
         x = batch.x
         if not isinstance(x, Tensor) or x.dim() != 3 or not x.is_floating_point():
             raise InputError("task=contrastive is for series of numbers from one source")
+        if isinstance(self.loss, NtXent) and type(self.net.attention).__name__ == "Steps":
+            raise InputError(
+                "task=contrastive compares whole series, but this net keeps their steps: type "
+                "model/attention=additive or task=contrastive_scales"
+            )
         if type(self.net.frame).__name__ != "Open":
             raise InputError("task=contrastive needs all channels together: type model/frame=none")
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from seqfuse.ranks import talk
 from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
 
@@ -59,11 +60,20 @@ class DistillTask(Task):
         if stage != "train" or not self.teachers or not len(batch.y):
             return super()._step(batch, stage)
         prediction, weights = self.net(batch.x, batch.mask)
-        loss = (1 - self.teaching) * self.loss(prediction, batch.y)
-        loss = loss + self.teaching * self.match(prediction, self._outputs(batch), batch.y)
-        loss, size = self._pooled(loss, batch.y)
+        hard, size = self._pooled(self.loss(prediction, batch.y), batch.y)
+        match = self.match(prediction, self._outputs(batch), batch.y)
+        if talk.count() > 1:  # a mean over other items than the loss's
+            match, _ = talk.pooled(match, self.match.items(batch.y), size)  # type: ignore[operator]
+        loss = (1 - self.teaching) * hard + self.teaching * match
         self.losses["train_"].update(loss.detach(), size)
         return {"loss": loss, "prediction": prediction, "weights": weights}
+
+    def _idle(self, stage: str) -> Tensor:
+        loss = super()._idle(stage)
+        if stage != "train" or not self.teachers:
+            return loss
+        match, _ = talk.pooled(loss * 0.0, torch.zeros_like(loss), 0)
+        return (1 - self.teaching) * loss + self.teaching * match
 
     @torch.no_grad()
     def _outputs(self, batch: Batch) -> list[Tensor]:
