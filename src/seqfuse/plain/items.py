@@ -111,16 +111,46 @@ def _series_rows(path: Path) -> Items:
         endings = ", ".join((*ARRAY_ENDINGS, *RECORD_ENDINGS))
         raise InputError(f"{path}: the ending must be one of: {endings}")
     series: dict[str, list[list[float]]] = {}
-    has_ids, last = False, None
+    keys: list[str] = []
+    last = None
     for line, row in rows_of(path):
-        has_ids = ID in row
+        keys = keys or _columns(path, row)
+        _check_keys(path, line, row, keys)
         name = str(row.get(ID, ""))
         if name != last and name in series:
             raise InputError(f"{path}, line {line}: series '{name}' goes on behind another one")
         last = name
-        numbers = [number(path, line, key, row[key]) for key in row if key != ID]
+        numbers = [number(path, line, key, row[key]) for key in keys if key != ID]
         series.setdefault(name, []).append(numbers)
-    return Items(list(series.values()), list(series) if has_ids else None, {})
+    return Items(list(series.values()), list(series) if ID in keys else None, {})
+
+
+def _columns(path: Path, row: dict[str, Any]) -> list[str]:
+    """Names of the columns, whose order holds for all rows.
+
+    Raises:
+        InputError: what stands in their place is the first step.
+    """
+    names = [name for name in row if name]
+    if ".jsonl" not in path.name.lower()[-9:] and names and all(map(_is_number, names)):
+        raise InputError(f"{path}: the first line holds numbers: add a line of column names")
+    return list(row)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_keys(path: Path, line: int, row: dict[str, Any], keys: list[str]) -> None:
+    if row.keys() != set(keys):
+        raise InputError(
+            f"{path}, line {line} has the columns {', '.join(list(row)[:12])}, the first row "
+            f"{', '.join(keys[:12])}: give every row the same, with null where a value is missing"
+        )
 
 
 def number(path: Path, line: int, column: str, text: Any) -> float:

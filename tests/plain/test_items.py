@@ -1,0 +1,52 @@
+"""What a file holds, row by row."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.items import Items, items_of
+from seqfuse.plain.series import SeriesPipeline
+
+
+def series(path: Path, content: str) -> Items:
+    path.write_text(content)
+    return items_of(path, SeriesPipeline(), {})
+
+
+def lines(*rows: dict) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+def test_channels_are_in_the_order_of_the_first_row(tmp_path: Path) -> None:
+    rows = {"id": 7, "a": 1, "b": 2}, {"b": 4, "id": 7, "a": None}, {"a": 5, "b": 6, "id": 8}
+    found = series(tmp_path / "x.jsonl", lines(*rows))
+    np.testing.assert_array_equal(found.x[0], [[1, 2], [np.nan, 4]])
+    assert found.x[1:] == [[[5, 6]]]
+    assert found.ids == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"a": 1}, "x.jsonl, line 2 has the columns a, the first row a, b: give every row"),
+        ({"a": 1, "c": 2}, "line 2 has the columns a, c, the first row a, b"),
+        ({"a": 1, "b": 2, "id": 3}, "line 2 has the columns a, b, id, the first row a, b"),
+    ],
+)
+def test_a_row_with_other_columns_is_named(tmp_path: Path, second: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        series(tmp_path / "x.jsonl", lines({"a": 1, "b": 2}, second))
+
+
+@pytest.mark.parametrize("first", ["1.5,2", "1e-3,nan", "3,"])
+def test_a_table_of_series_needs_a_header(tmp_path: Path, first: str) -> None:
+    with pytest.raises(InputError, match="the first line holds numbers: add a line of column name"):
+        series(tmp_path / "x.csv", f"{first}\n3,4\n")
+
+
+def test_columns_may_be_numbered(tmp_path: Path) -> None:
+    assert series(tmp_path / "x.csv", "id,0,1\na,3,4\n").x == [[[3, 4]]]
+    assert series(tmp_path / "x.jsonl", lines({"0": 3, "1": 4})).x == [[[3, 4]]]
