@@ -14,6 +14,7 @@ from seqfuse.plain.likelihood import Likelihood, Scores
 from seqfuse.plain.pipelines import unpack
 from seqfuse.plain.stamps import (
     carried_on,
+    check_finite,
     clock_places,
     column_of,
     numbers_of,
@@ -50,7 +51,7 @@ class Detector:
             name: of the recording; a net may know it.
 
         Raises:
-            InputError: other columns, or too few steps.
+            InputError: other columns, too few steps, or a value that is infinite.
         """
         values = np.asarray(x)
         if values.dtype.kind not in "biuf" or values.ndim != 2:
@@ -62,10 +63,17 @@ class Detector:
             raise InputError(
                 f"{name} has {values.shape[1]} columns, training had {', '.join(self.columns)}"
             )
-        values = carried_on(values.astype(np.float64))
-        values = carried_on(values[::-1])[::-1].astype(np.float32)
+        values = self._filled(values.astype(np.float64), name)
         scores = self._scores(name, values, self._normal(len(values), num_train, name))
         return scores, (scores >= self.threshold).astype(np.int64)
+
+    def _filled(self, values: NDArray[np.float64], name: str) -> NDArray[np.float32]:
+        """(t c) with each missing value as the step before, or at the start as the one behind."""
+        check_finite(values, self.columns, name)
+        values = carried_on(carried_on(values)[::-1])[::-1]
+        for c in np.flatnonzero(np.isnan(values).any(axis=0))[:1]:
+            raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
+        return values.astype(np.float32)
 
     def _normal(self, steps: int, given: int | None, name: str) -> int:
         """How many leading steps are taken to be normal."""

@@ -54,6 +54,12 @@ def numbers_of(columns: Mapping[str, Any], name: str, origin: str) -> NDArray[np
     return values
 
 
+def check_finite(values: NDArray[Any], columns: Sequence[str], where: str, first: int = 0) -> None:
+    """Raises InputError where a cell of (t c) is infinite; its first row has the number `first`."""
+    for t, c in np.argwhere(np.isinf(values))[:1]:
+        raise InputError(f"{where}: row {first + t}, column '{columns[c]}' is infinite: correct it")
+
+
 def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> Stamps:
     """Time stamps of one column such as 2024-01-31 12:00, or of year, month, day ...
 
