@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.plain.array_items import ID
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.chain import best_tags, softmax, tag_probabilities
 from seqfuse.plain.encode import Inputs, encode, feeds_of
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.items import ID, Columns, Items, in_blocks, items_of
+from seqfuse.plain.items import Columns, Items, in_blocks, items_of
 from seqfuse.plain.pipelines import unpack
 
 

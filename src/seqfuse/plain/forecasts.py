@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.plain.ahead import Ahead, Piece, check_known, returns_of
+from seqfuse.plain.array_items import load_arrays_of
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.items import Columns, load_arrays_of
+from seqfuse.plain.items import Columns
 from seqfuse.plain.pipelines import unpack
 from seqfuse.plain.stamps import (
     as_columns,

@@ -3,13 +3,13 @@
 import csv
 import itertools
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqfuse.plain.array_items import ARRAY_ENDINGS, ID, array_items
 from seqfuse.plain.clips import ClipPipeline
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.files import write
@@ -18,8 +18,6 @@ from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
 from seqfuse.plain.sources import SourcesPipeline
 from seqfuse.plain.text import TextPipeline, tokenise
 
-ARRAY_ENDINGS = (".npz", ".npy")
-ID = "id"
 WHOLE_ID = "it in every row or in none"
 Columns = dict[str, Any]
 """Of a table: sequences, all as long as each other."""
@@ -49,39 +47,11 @@ def items_of(path: Path, pipeline: Any, facts: Mapping[str, Any]) -> Items:
     if isinstance(pipeline, TextPipeline):
         return _sentences(path) if pipeline.per_step else _texts(path, facts["text"])
     if path.suffix in ARRAY_ENDINGS:
-        return _arrays(path, pipeline)
+        x, ids = array_items(path, pipeline)
+        return Items(x, ids, {})
     if isinstance(pipeline, (ClipPipeline, SourcesPipeline)):
         raise InputError(f"{path}: the ending must be .npz")
     return _series_rows(path)
-
-
-def _arrays(path: Path, pipeline: Any) -> Items:
-    arrays = load_arrays_of(path)
-    ids = arrays.pop(ID, None)
-    if isinstance(pipeline, SourcesPipeline):
-        x: Any = {n.removesuffix("_x"): one for n, one in arrays.items() if n.endswith("_x")}
-    elif "x" not in arrays:
-        raise InputError(f"{path} has no array 'x' (it has: {', '.join(arrays)})")
-    else:
-        x = arrays["x"]
-        if "lengths" in arrays:
-            x = [one[:n] for one, n in zip(x, arrays["lengths"], strict=True)]
-    return Items(x, None if ids is None else ids.tolist(), {})
-
-
-def load_arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, or x of an .npy; nothing is unpickled.
-
-    Raises:
-        InputError: it is broken.
-    """
-    try:
-        if path.suffix == ".npy":
-            return {"x": np.load(path)}
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
-        raise InputError(f"{path} is truncated or no array file ({error})") from None
 
 
 def _texts(path: Path, column: str) -> Items:
