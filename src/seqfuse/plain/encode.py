@@ -42,13 +42,25 @@ def encode(pipeline: Any, x: Any) -> Inputs:
     """
     if isinstance(pipeline, SourcesPipeline):
         return _encode_sources(pipeline, x)
-    if not len(x):
-        raise InputError("there is nothing to predict: x is empty")
+    _check_several(x)
     if isinstance(pipeline, TextPipeline):
         return {"": Encoded(*pipeline.transform([_words(i, one) for i, one in enumerate(x)]))}
     if isinstance(pipeline, ClipPipeline):
         return {"": _encode_clips(pipeline, x)}
     return {"": encode_series(pipeline, x)}
+
+
+def _check_several(x: Any) -> None:
+    """Raises InputError where x is no sequence of items."""
+    if isinstance(x, (str, bytes)):
+        raise InputError("x is one text, expected several: put it into a list: [text]")
+    try:
+        count = len(x)
+    except TypeError:
+        wanted = "an array or a list of items"
+        raise InputError(f"x is {type(x).__name__}, expected {wanted}") from None
+    if not count:
+        raise InputError("there is nothing to predict: x is empty")
 
 
 def encode_series(pipeline: SeriesPipeline, x: Any) -> Encoded:
