@@ -44,3 +44,16 @@ def test_a_missing_value_is_as_the_step_before() -> None:
     found, wanted = (detector().predict(one)[0] for one in (x, filled))
     np.testing.assert_array_equal(found, wanted)
     assert np.isfinite(found[8:]).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[1, 2], [3]], "pump holds rows of unequal lengths, expected numbers .time, 2 columns"),
+        (None, r"pump is object of shape \(\), expected numbers"),
+        (X[:0], "pump: its leading part"),
+    ],
+)
+def test_what_is_no_recording_is_named(x: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        detector().predict(x, name="pump")

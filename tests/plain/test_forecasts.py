@@ -44,3 +44,20 @@ def test_what_is_not_looked_at_may_be_anything() -> None:
     np.testing.assert_array_equal(forecaster().predict(x), forecaster().predict(X))
     x[6, 0] = np.nan
     assert np.isfinite(forecaster().predict(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([X, X[:9]], "x holds rows of unequal lengths, expected numbers .time, columns. or"),
+        (X[None][:0], "there is nothing to forecast: x is empty"),
+        ([], "x is float64 of shape"),
+        (None, "x is NoneType, expected an array, or a table such as a dict of columns"),
+        ("sales.csv", "x is str, expected an array, or a table"),
+        ({"sales": 3}, "x is dict, expected an array, or a table such as a dict of columns"),
+        ({"sales": [3, 4], "when": [1]}, "unequal numbers of rows .sales: 2, when: 1"),
+    ],
+)
+def test_what_is_no_table_is_named(x: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        forecaster().predict(x)

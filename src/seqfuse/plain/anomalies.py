@@ -13,6 +13,7 @@ from seqfuse.plain.items import Columns, in_blocks
 from seqfuse.plain.likelihood import Likelihood, Scores
 from seqfuse.plain.pipelines import unpack
 from seqfuse.plain.stamps import (
+    as_numbers,
     carried_on,
     check_finite,
     clock_places,
@@ -53,12 +54,7 @@ class Detector:
         Raises:
             InputError: other columns, too few steps, or a value that is infinite.
         """
-        values = np.asarray(x)
-        if values.dtype.kind not in "biuf" or values.ndim != 2:
-            raise InputError(
-                f"{name} is {values.dtype} of shape {values.shape}, expected numbers (time, "
-                f"{len(self.columns)} columns)"
-            )
+        values = as_numbers(x, name, f"numbers (time, {len(self.columns)} columns)", (2,))
         if values.shape[1] != len(self.columns):
             raise InputError(
                 f"{name} has {values.shape[1]} columns, training had {', '.join(self.columns)}"

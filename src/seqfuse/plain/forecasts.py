@@ -15,6 +15,7 @@ from seqfuse.plain.items import Columns
 from seqfuse.plain.pipelines import unpack
 from seqfuse.plain.stamps import (
     as_columns,
+    as_numbers,
     carried_on,
     check_finite,
     numbers_of,
@@ -59,12 +60,9 @@ class Forecaster:
         """
         if not isinstance(x, (np.ndarray, list, tuple)):
             return self._frame(self.ahead.pieces(as_columns(x), "the table"))
-        array = np.asarray(x)
-        if array.dtype.kind not in "biuf" or array.ndim not in (2, 3):
-            raise InputError(
-                f"x is {array.dtype} of shape {array.shape}, expected numbers (time, columns) or "
-                "(windows, time, columns)"
-            )
+        array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
+        if not len(array):
+            raise InputError("there is nothing to forecast: x is empty")
         found = self._forecast(
             np.stack([self._end(one) for one in (array if array.ndim == 3 else [array])])
         )
@@ -151,6 +149,8 @@ class RowForecaster(Forecaster):
         path = Path(path)
         if path.suffix == ".npy":
             array = load_arrays_of(path)["x"]
+            if not array.ndim:
+                raise InputError(f"{path} holds a single value, expected rows of numbers")
             array = array.reshape(len(array), -1)
             columns: Columns = {str(i): array[:, i] for i in range(array.shape[1])}
         else:

@@ -33,7 +33,27 @@ def read_columns(path: Path) -> Columns:
 
 def as_columns(table: Any) -> Columns:
     """A table in memory, such as a dict of columns, or a data frame."""
-    return {str(name): list(table[name]) for name in table}
+    try:
+        columns = {str(name): list(table[name]) for name in table}
+    except (TypeError, KeyError, IndexError):
+        wanted = "an array, or a table such as a dict of columns"
+        raise InputError(f"x is {type(table).__name__}, expected {wanted}") from None
+    sizes = {name: len(cells) for name, cells in columns.items()}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name}: {size}" for name, size in list(sizes.items())[:12])
+        raise InputError(f"the columns of the table have unequal numbers of rows ({said})")
+    return columns
+
+
+def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:
+    """An array in memory; raises InputError unless it is numbers with so many axes."""
+    try:
+        values = np.asarray(x)
+    except ValueError:  # lists of unequal lengths
+        raise InputError(f"{name} holds rows of unequal lengths, expected {wanted}") from None
+    if values.dtype.kind not in "biuf" or values.ndim not in axes:
+        raise InputError(f"{name} is {values.dtype} of shape {values.shape}, expected {wanted}")
+    return values
 
 
 def column_of(columns: Mapping[str, Any], name: str, origin: str) -> Sequence[Any]:
