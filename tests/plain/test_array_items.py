@@ -9,6 +9,7 @@ import pytest
 from seqfuse.plain.array_items import array_items
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
+from seqfuse.plain.sources import SourcesPipeline
 
 X = np.arange(24.0).reshape(4, 3, 2)
 
@@ -42,3 +43,20 @@ def test_what_does_not_line_up_is_named(tmp_path: Path, arrays: dict, message: s
     with pytest.raises(InputError, match=message) as error:
         items(tmp_path, **{"x": X} | arrays)
     assert "\n" not in str(error.value)
+
+
+SOURCES = SourcesPipeline(SeriesPipeline).fit({"phone": X, "watch": X}, ["a", "b"] * 2)
+
+
+def test_sources_are_cut_each_by_its_lengths(tmp_path: Path) -> None:
+    given = {"phone_x": X, "watch_x": X, "watch_lengths": np.array([1, 2, 3, 1])}
+    x, ids = items(tmp_path, SOURCES, **given, y=np.zeros(4), id=np.arange(4))
+    np.testing.assert_array_equal(x["phone"], X)
+    assert [len(one) for one in x["watch"]] == [1, 2, 3, 1]
+    assert ids == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("key", ["lengths", "phone_t_ms", "subject", "x", "watch_lengths"])
+def test_what_is_no_source_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(InputError, match=f"array '{key}' is not for a pred.*of phone, watch, and"):
+        items(tmp_path, SOURCES, **{"phone_x": X, key: np.arange(4)})

@@ -7,6 +7,7 @@ import pytest
 
 from seqfuse.plain.encode import encode
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.pipelines import pack, unpack
 from seqfuse.plain.series import SeriesPipeline
 from seqfuse.plain.sources import SourcesPipeline
 from seqfuse.plain.text import TextPipeline
@@ -31,3 +32,12 @@ SOURCES = SourcesPipeline(SeriesPipeline).fit({"phone": X, "watch": X}, ["x", "y
 def test_what_is_no_list_of_items_is_named(pipeline: Any, x: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         encode(pipeline, x)
+
+
+def test_only_a_source_without_time_in_training_may_do_without() -> None:
+    fitted = SourcesPipeline(SeriesPipeline).fit({"phone": X, "age": X[:, :1]}, ["x", "y"] * 2)
+    pipeline = unpack(pack(fitted))
+    found = encode(pipeline, {"phone": X, "age": X[:, 0]})
+    np.testing.assert_array_equal(found["age"].values, fitted.parts["age"].transform(X[:, :1]))
+    with pytest.raises(InputError, match=r"'phone' has shape \(4, 2\), expected .items, time"):
+        encode(pipeline, {"phone": X[:, 0], "age": X[:, 0]})

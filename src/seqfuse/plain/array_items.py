@@ -12,6 +12,8 @@ from seqfuse.plain.sources import SourcesPipeline
 
 ARRAY_ENDINGS = (".npz", ".npy")
 ID = "id"
+LABELS = ("y", "groups")
+"""Of a training file; nobody looks at them."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -24,12 +26,27 @@ def array_items(path: Path, pipeline: Any) -> tuple[Any, Sequence[Any] | None]:
     arrays = load_arrays_of(path)
     ids = arrays.pop(ID, None)
     if isinstance(pipeline, SourcesPipeline):
-        x: Any = {n.removesuffix("_x"): one for n, one in arrays.items() if n.endswith("_x")}
+        x: Any = _sources(path, arrays, list(pipeline.parts))
         count = len(next(iter(x.values()), ()))
     else:
         x = _cut(path, arrays, "x", "lengths")
         count = len(x)
     return x, None if ids is None else _names(path, ids, count)
+
+
+def _sources(path: Path, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]:
+    """Items of each source; raises InputError where the file holds something else."""
+    given = [key.removesuffix("_x") for key in arrays if key.endswith("_x")]
+    known = {f"{name}_{kind}" for name in given for kind in ("x", "lengths")}
+    for key in arrays:
+        if key not in known and key not in LABELS:
+            raise InputError(
+                f"{path}: array '{key}' is not for a prediction: the file must hold <source>_x "
+                f"(items, time, channels) of {', '.join(names)}, and perhaps <source>_lengths "
+                "and id, one for each item; recordings of devices must be cut and put on their "
+                "clocks before"
+            )
+    return {name: _cut(path, arrays, f"{name}_x", f"{name}_lengths") for name in given}
 
 
 def load_arrays_of(path: Path) -> Arrays:

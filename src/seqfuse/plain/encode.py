@@ -131,7 +131,12 @@ def _encode_sources(pipeline: SourcesPipeline, x: Any) -> Inputs:
 
 def _encode_source(name: str, pipeline: Any, x: Any) -> Encoded:
     if isinstance(x, np.ndarray) and x.ndim == 2 and isinstance(pipeline, SeriesPipeline):
-        x = x[:, None]  # facts that do not change
+        if pipeline.has_time:
+            raise InputError(
+                f"'{name}' has shape {x.shape}, expected (items, time, channels); facts that do "
+                "not change are (items, 1, columns)"
+            )
+        x = x[:, None]
     try:
         return encode(pipeline, x)[""]
     except InputError as error:
