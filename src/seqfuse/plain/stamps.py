@@ -89,6 +89,8 @@ def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> 
     parts = [column_of(columns, name, origin) for name in names]
     if not len(parts[0]):
         raise InputError(f"{origin} has no rows")
+    if len(names) == 1:
+        _check_dates(parts[0], names[0], origin)
     found = []
     for i, cells in enumerate(zip(*parts, strict=True), 2):
         try:
@@ -98,16 +100,28 @@ def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> 
             said = " ".join(str(cell) for cell in cells)[:30]
             raise InputError(
                 f"{origin}: row {i}, column '{names[0]}': '{said}' is no time stamp such as "
-                "2024-01-31 12:00"
+                "2024-01-31, 2024-01-31 12:00 or 2024/01/31 12:00:00: rewrite the column so"
             ) from None
         if np.isnat(found[-1]):
             raise InputError(f"{origin}: row {i}, column '{names[0]}' is empty: it has no stamp")
     return np.array(found, dtype="datetime64[s]")
 
 
+def _check_dates(cells: Sequence[Any], name: str, origin: str) -> None:
+    """Raises InputError where a number stands: it may be a year, or count seconds."""
+    for i, one in enumerate(cells, 2):
+        try:
+            wrong = isinstance(one, (str, int, float, np.number)) and np.isfinite(float(one))
+        except ValueError:
+            continue
+        if wrong:
+            raise InputError(
+                f"{origin}: row {i}, column '{name}' holds numbers, not dates such as "
+                f"2024-01-31 12:00: '{str(one)[:30]}'"
+            )
+
+
 def _written(cell: Any) -> Any:
-    if isinstance(cell, (int, float)):
-        raise ValueError("a number")
     return cell.strip().replace("/", "-") if isinstance(cell, str) else cell
 
 
