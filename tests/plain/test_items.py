@@ -9,6 +9,7 @@ import pytest
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.items import Items, items_of
 from seqfuse.plain.series import SeriesPipeline
+from seqfuse.plain.text import TextPipeline
 
 
 def series(path: Path, content: str) -> Items:
@@ -50,3 +51,10 @@ def test_a_table_of_series_needs_a_header(tmp_path: Path, first: str) -> None:
 def test_columns_may_be_numbered(tmp_path: Path) -> None:
     assert series(tmp_path / "x.csv", "id,0,1\na,3,4\n").x == [[[3, 4]]]
     assert series(tmp_path / "x.jsonl", lines({"0": 3, "1": 4})).x == [[[3, 4]]]
+
+
+def test_a_text_without_its_column_is_to_be_renamed(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("message,id\nhi,1\n")
+    message = r"no column 'text' \(it has: message, id\): rename the column to 'text'"
+    with pytest.raises(InputError, match=message):
+        items_of(tmp_path / "in.csv", TextPipeline(), {"text": "text"})

@@ -18,7 +18,7 @@ from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
 from seqfuse.plain.sources import SourcesPipeline
 from seqfuse.plain.text import TextPipeline, tokenise
 
-WHOLE_ID = "it in every row or in none"
+WHOLE_ID = "set it in every row or in none"
 Columns = dict[str, Any]
 """Of a table: sequences, all as long as each other."""
 
@@ -58,7 +58,7 @@ def _texts(path: Path, column: str) -> Items:
     found = list(rows_of(path))
     texts = []
     for line, row in found:
-        value = cell(path, line, row, column, "the column")
+        value = cell(path, line, row, column, f"rename the column to '{column}'")
         words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
         if not words:
             raise InputError(f"{path}, line {line}: column '{column}' is empty: fill or drop it")

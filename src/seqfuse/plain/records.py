@@ -14,12 +14,12 @@ Row = tuple[int, dict[str, Any]]
 """Line it begins at, and its columns."""
 
 
-def cell(path: Path, line: int, row: dict[str, Any], name: str, key: str) -> Any:
-    """One cell; raises InputError where the row has no such column."""
+def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any:
+    """One cell; raises InputError with the fix where the row has no such column."""
     if name in row and row[name] is not None:
         return row[name]
     known = ", ".join(str(one) for one in row if one)
-    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): set {key}")
+    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): {fix}")
 
 
 def rows_of(path: Path) -> Iterator[Row]:
