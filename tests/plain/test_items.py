@@ -1,5 +1,6 @@
 """What a file holds, row by row."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.items import Items, items_of
+from seqfuse.plain.items import Items, items_of, write_rows
 from seqfuse.plain.series import SeriesPipeline
 from seqfuse.plain.text import TextPipeline
 
@@ -58,3 +59,12 @@ def test_a_text_without_its_column_is_to_be_renamed(tmp_path: Path) -> None:
     message = r"no column 'text' \(it has: message, id\): rename the column to 'text'"
     with pytest.raises(InputError, match=message):
         items_of(tmp_path / "in.csv", TextPipeline(), {"text": "text"})
+
+
+def test_cells_with_line_breaks_are_quoted(tmp_path: Path) -> None:
+    blocks = [{"id": ["a\nb", "c\rd", 'e"f', "g"], "score": [1.5, 2.0, None, 4.0]}]
+    assert write_rows(tmp_path / "out.csv", iter(blocks)) == 4
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[1:] == [["a\nb", "1.5"], ["c\rd", "2.0"], ['e"f', ""], ["g", "4.0"]]
+    assert (tmp_path / "out.csv").read_bytes().endswith(b"\ng,4.0\n")

@@ -171,8 +171,8 @@ class _Line(list):
 
 def _csv_line(cells: Any) -> str:
     line = _Line()
-    csv.writer(line, lineterminator="").writerow(["" if one is None else one for one in cells])
-    return line[0]
+    csv.writer(line).writerow(["" if one is None else one for one in cells])
+    return line[0].removesuffix("\r\n")  # its own end, which puts quotes around those of cells
 
 
 def _text(value: Any) -> Any:
