@@ -1,5 +1,7 @@
 """Scores of recordings in memory and in files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def detector(**facts: object) -> Detector:
     known = {
         **{"look_back": 8, "horizon": 2, "overlap": 0, "window_stride": 1, "validation": 0.2},
         **{"scorer": scorer, "threshold": 0.5, "train": {"share": 0.5}, "shape": (2, 2, 1)},
-        **{"time": ["when"], "group": None, "gaps": None},
+        **{"time": ["when"], "group": None, "gaps": None, "delimiter": ","},
     }
     return Detector(Bundle(pipeline, **known | facts))  # type: ignore[arg-type]
 
@@ -57,3 +59,17 @@ def test_a_missing_value_is_as_the_step_before() -> None:
 def test_what_is_no_recording_is_named(x: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         detector().predict(x, name="pump")
+
+
+def test_a_table_has_the_delimiter_of_training(tmp_path: Path) -> None:
+    rows = [f"2024-01-01 00:{i // 60:02d}:{i % 60:02d};{a};{b}" for i, (a, b) in enumerate(X)]
+    (tmp_path / "pump.csv").write_text("\n".join(["when;flow;heat", *rows]))
+    [found] = detector(delimiter=";").table(tmp_path / "pump.csv")
+    np.testing.assert_array_equal(found["score"], detector().predict(X)[0])
+    assert set(found["recording"]) == {"pump"}
+
+
+def test_what_is_normal_can_be_said_where_nobody_knows() -> None:
+    assert len(detector(train=None).predict(X, num_train=40)[0]) == 80
+    with pytest.raises(InputError, match=r"pump: .*model.predict\(x, num_train=...\)"):
+        detector(train=None).predict(X, name="pump")

@@ -75,7 +75,10 @@ class Detector:
         """How many leading steps are taken to be normal."""
         rule = self.facts["train"]
         if given is None and not rule:
-            raise InputError(f"{name}: say how many leading steps are normal: num_train=")
+            raise InputError(
+                f"{name}: the folder does not know how many leading steps are normal: say it in "
+                "Python: model = run.load(); model.predict(x, num_train=...)"
+            )
         if given is not None:
             return given
         found = rule["rows"] if "rows" in rule else int(steps * rule["share"])
@@ -126,7 +129,7 @@ class Detector:
         Raises:
             InputError: whatever is wrong with the file; names row and column.
         """
-        origin, columns = str(path), read_columns(Path(path))
+        origin, columns = str(path), read_columns(Path(path), self.facts["delimiter"])
         stamps = stamps_of(columns, self.facts["time"], origin)
         values = np.stack([numbers_of(columns, name, origin) for name in self.columns], axis=1)
         whole = Path(path).name.rsplit(".", 1)[0]

@@ -17,15 +17,15 @@ Stamps = NDArray[Any]
 """datetime64[s]"""
 
 
-def read_columns(path: Path) -> Columns:
-    """The columns of a .csv, .tsv or .jsonl, as they are written.
+def read_columns(path: Path, delimiter: str = ",") -> Columns:
+    """The columns of a .csv (with this delimiter), .tsv or .jsonl, as they are written.
 
     Raises:
         InputError: it is missing, broken or empty.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    rows = [row for _, row in rows_of(path)]
+    rows = [row for _, row in rows_of(path, delimiter)]
     if not rows:
         raise InputError(f"{path} has no rows")
     return {name: [row.get(name) for row in rows] for name in rows[0]}
