@@ -72,14 +72,14 @@ class TextTable:
         Raises:
             InputError: there is none.
         """
-        value = cell(path, line, row, self.text, "data.text")
+        value = cell(path, line, row, self.text, "set data.text")
         words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
         if not words:
             raise InputError(f"{path}, line {line}: column '{self.text}' is empty: fill or drop it")
         return words
 
     def _label(self, path: Path, line: int, row: dict[str, Any]) -> str:
-        label = str(cell(path, line, row, self.label, "data.label")).strip()
+        label = str(cell(path, line, row, self.label, "set data.label")).strip()
         if not label:
             raise InputError(
                 f"{path}, line {line}: column '{self.label}' is empty: fill or drop it"

@@ -104,16 +104,18 @@ def _source(source: Any) -> Facts:
         reader = source.reader
         stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
         rule = {"share": source.train}
-        return {"time": stamps, "group": reader.group, "gaps": reader.gaps, "train": rule}
-    time, rule = SOURCES.get(type(source), ("time", None))
-    return {"time": [time], "group": None, "gaps": None, "train": rule}
+        own = {"group": reader.group, "gaps": reader.gaps, "delimiter": ","}
+        return {"time": stamps, "train": rule, **own}
+    time, delimiter, rule = SOURCES.get(type(source), ("time", ",", None))
+    own = {"group": None, "gaps": None, "delimiter": delimiter}
+    return {"time": [time], "train": rule, **own}
 
 
-SOURCES: dict[type, tuple[str, dict[str, float]]] = {
-    Nab: ("timestamp", {"share": 0.15, "most": MAX_PROBATION}),
-    Skab: ("datetime", {"rows": 400}),
+SOURCES: dict[type, tuple[str, str, dict[str, float]]] = {
+    Nab: ("timestamp", ",", {"share": 0.15, "most": MAX_PROBATION}),
+    Skab: ("datetime", ";", {"rows": 400}),
 }
-"""Column of time stamps, and the leading part: a share, at most so many rows, or rows."""
+"""Time stamps, delimiter, and the leading part: a share, at most so many rows, or rows."""
 
 
 KINDS: dict[type, Any] = {

@@ -1,6 +1,6 @@
 """The ends of the series of a table, from which their horizons are forecast."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,19 +127,22 @@ class Ahead:
 
     def _check_cells(self, values: NDArray[np.float64], first: int, where: str) -> None:
         """Raises InputError where a cell is empty that must not be."""
-        known = self.facts["num_known"]
-        ahead = values[first:, len(self.columns) - known :]
-        for t, c in np.argwhere(np.isnan(ahead))[:1]:
-            name = self.columns[len(self.columns) - known + c]
-            raise InputError(
-                f"{where}: column '{name}' is to be known ahead, but step {t + 1} of the "
-                f"{self.horizon} behind the last target has no value: add its row"
-            )
+        known = len(self.columns) - self.facts["num_known"]
+        check_known(values[first:, known:], self.columns[known:], where)
         past = np.isnan(values[:first])
         for t, c in np.argwhere(past)[: self.facts["gaps"] == "refuse"]:
             raise InputError(
                 f"{where}: row {t + 1} of the series, column '{self.columns[c]}' is empty"
             )
+
+
+def check_known(ahead: NDArray[np.float64], columns: Sequence[str], where: str) -> None:
+    """Raises InputError where a cell of (horizon, c) is empty."""
+    for t, c in np.argwhere(np.isnan(ahead))[:1]:
+        raise InputError(
+            f"{where}: column '{columns[c]}' is to be known ahead, but step {t + 1} of the "
+            f"{len(ahead)} behind the last target has no value: add its row"
+        )
 
 
 def returns_of(

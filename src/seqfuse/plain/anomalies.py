@@ -13,7 +13,9 @@ from seqfuse.plain.items import Columns, in_blocks
 from seqfuse.plain.likelihood import Likelihood, Scores
 from seqfuse.plain.pipelines import unpack
 from seqfuse.plain.stamps import (
+    as_numbers,
     carried_on,
+    check_finite,
     clock_places,
     column_of,
     numbers_of,
@@ -50,28 +52,33 @@ class Detector:
             name: of the recording; a net may know it.
 
         Raises:
-            InputError: other columns, or too few steps.
+            InputError: other columns, too few steps, or a value that is infinite.
         """
-        values = np.asarray(x)
-        if values.dtype.kind not in "biuf" or values.ndim != 2:
-            raise InputError(
-                f"{name} is {values.dtype} of shape {values.shape}, expected numbers (time, "
-                f"{len(self.columns)} columns)"
-            )
+        values = as_numbers(x, name, f"numbers (time, {len(self.columns)} columns)", (2,))
         if values.shape[1] != len(self.columns):
             raise InputError(
                 f"{name} has {values.shape[1]} columns, training had {', '.join(self.columns)}"
             )
-        values = carried_on(values.astype(np.float64))
-        values = carried_on(values[::-1])[::-1].astype(np.float32)
+        values = self._filled(values.astype(np.float64), name)
         scores = self._scores(name, values, self._normal(len(values), num_train, name))
         return scores, (scores >= self.threshold).astype(np.int64)
+
+    def _filled(self, values: NDArray[np.float64], name: str) -> NDArray[np.float32]:
+        """(t c) with each missing value as the step before, or at the start as the one behind."""
+        check_finite(values, self.columns, name)
+        values = carried_on(carried_on(values)[::-1])[::-1]
+        for c in np.flatnonzero(np.isnan(values).any(axis=0))[:1]:
+            raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
+        return values.astype(np.float32)
 
     def _normal(self, steps: int, given: int | None, name: str) -> int:
         """How many leading steps are taken to be normal."""
         rule = self.facts["train"]
         if given is None and not rule:
-            raise InputError(f"{name}: say how many leading steps are normal: num_train=")
+            raise InputError(
+                f"{name}: the folder does not know how many leading steps are normal: say it in "
+                "Python: model = run.load(); model.predict(x, num_train=...)"
+            )
         if given is not None:
             return given
         found = rule["rows"] if "rows" in rule else int(steps * rule["share"])
@@ -122,7 +129,7 @@ class Detector:
         Raises:
             InputError: whatever is wrong with the file; names row and column.
         """
-        origin, columns = str(path), read_columns(Path(path))
+        origin, columns = str(path), read_columns(Path(path), self.facts["delimiter"])
         stamps = stamps_of(columns, self.facts["time"], origin)
         values = np.stack([numbers_of(columns, name, origin) for name in self.columns], axis=1)
         whole = Path(path).name.rsplit(".", 1)[0]

@@ -66,10 +66,14 @@ def open_session(path: Path, threads: int = 0) -> Any:
     """A session of ONNX Runtime on the CPU; 0 threads leave their number to it.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: it cannot be opened, or onnxruntime is not there.
     """
-    onnxruntime = import_module("onnxruntime")  # all that is needed beside numpy, and only here
-
+    try:
+        onnxruntime = import_module("onnxruntime")  # all that is needed beside numpy, and only here
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        fix = "type pip install onnxruntime"
+        raise InputError(f"onnxruntime cannot be imported ({reason}): {fix}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4
     try:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.plain.array_items import ID
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.chain import best_tags, softmax, tag_probabilities
 from seqfuse.plain.encode import Inputs, encode, feeds_of
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.items import ID, Columns, Items, in_blocks, items_of
+from seqfuse.plain.items import Columns, Items, in_blocks, items_of
 from seqfuse.plain.pipelines import unpack
 
 
@@ -122,7 +123,8 @@ class Tagger(Classifier):
         lengths = mask.sum(axis=1)
         names = {key: np.repeat(each, lengths) for key, each in _named(one.rows, items).items()}
         steps = np.concatenate([np.arange(1, n + 1) for n in lengths])
-        own = {key: [s for i in one.rows for s in each[i]] for key, each in items.steps.items()}
+        ends = list(zip(one.rows, lengths, strict=True))  # a long sentence was cut
+        own = {key: [s for i, n in ends for s in each[i][:n]] for key, each in items.steps.items()}
         tags = np.array(self.classes)[best[mask]]
         return {**names, "step": steps, **own, "prediction": tags, "probability": sure[mask]}
 

@@ -42,13 +42,25 @@ def encode(pipeline: Any, x: Any) -> Inputs:
     """
     if isinstance(pipeline, SourcesPipeline):
         return _encode_sources(pipeline, x)
-    if not len(x):
-        raise InputError("there is nothing to predict: x is empty")
+    _check_several(x)
     if isinstance(pipeline, TextPipeline):
         return {"": Encoded(*pipeline.transform([_words(i, one) for i, one in enumerate(x)]))}
     if isinstance(pipeline, ClipPipeline):
         return {"": _encode_clips(pipeline, x)}
     return {"": encode_series(pipeline, x)}
+
+
+def _check_several(x: Any) -> None:
+    """Raises InputError where x is no sequence of items."""
+    if isinstance(x, (str, bytes)):
+        raise InputError("x is one text, expected several: put it into a list: [text]")
+    try:
+        count = len(x)
+    except TypeError:
+        wanted = "an array or a list of items"
+        raise InputError(f"x is {type(x).__name__}, expected {wanted}") from None
+    if not count:
+        raise InputError("there is nothing to predict: x is empty")
 
 
 def encode_series(pipeline: SeriesPipeline, x: Any) -> Encoded:
@@ -119,7 +131,12 @@ def _encode_sources(pipeline: SourcesPipeline, x: Any) -> Inputs:
 
 def _encode_source(name: str, pipeline: Any, x: Any) -> Encoded:
     if isinstance(x, np.ndarray) and x.ndim == 2 and isinstance(pipeline, SeriesPipeline):
-        x = x[:, None]  # facts that do not change
+        if pipeline.has_time:
+            raise InputError(
+                f"'{name}' has shape {x.shape}, expected (items, time, channels); facts that do "
+                "not change are (items, 1, columns)"
+            )
+        x = x[:, None]
     try:
         return encode(pipeline, x)[""]
     except InputError as error:

@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.plain.ahead import Ahead, Piece, returns_of
+from seqfuse.plain.ahead import Ahead, Piece, check_known, returns_of
+from seqfuse.plain.array_items import load_arrays_of
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.items import Columns, load_arrays_of
+from seqfuse.plain.items import Columns
 from seqfuse.plain.pipelines import unpack
-from seqfuse.plain.stamps import as_columns, carried_on, numbers_of, read_columns
+from seqfuse.plain.stamps import (
+    as_columns,
+    as_numbers,
+    carried_on,
+    check_finite,
+    numbers_of,
+    read_columns,
+)
 
 
 class Forecaster:
@@ -52,12 +60,9 @@ class Forecaster:
         """
         if not isinstance(x, (np.ndarray, list, tuple)):
             return self._frame(self.ahead.pieces(as_columns(x), "the table"))
-        array = np.asarray(x)
-        if array.dtype.kind not in "biuf" or array.ndim not in (2, 3):
-            raise InputError(
-                f"x is {array.dtype} of shape {array.shape}, expected numbers (time, columns) or "
-                "(windows, time, columns)"
-            )
+        array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
+        if not len(array):
+            raise InputError("there is nothing to forecast: x is empty")
         found = self._forecast(
             np.stack([self._end(one) for one in (array if array.ndim == 3 else [array])])
         )
@@ -78,7 +83,24 @@ class Forecaster:
                 f"x has shape {window.shape}, expected {self.steps} steps or more of the "
                 f"{len(self.columns)} columns {', '.join(self.columns[:12])}"
             )
-        return returns_of(window.astype(np.float64), self.facts, "x")[-self.steps :]
+        window = window.astype(np.float64)
+        self._check(window)
+        return returns_of(window, self.facts, "x")[-self.steps :]
+
+    def _check(self, window: NDArray[np.float64]) -> None:
+        """Raises InputError where a value is infinite, or missing where it must not be."""
+        end = len(window) - self.steps + self.look_back
+        past, k = window[:end], len(self.targets)
+        check_finite(past, self.columns, "x")
+        if self.fills and np.isnan(past[-self.look_back :, :k]).all():
+            raise InputError(
+                f"x: none of the last {self.look_back} rows up to row {end - 1} has a value in "
+                f"{', '.join(self.targets[:12])}"
+            )
+        first = len(self.columns) - self.facts["num_known"]
+        ahead, known = window[end:, first:], self.columns[first:]
+        check_finite(ahead, known, "x", end)
+        check_known(ahead, known, "x")
 
     def _forecast(self, windows: NDArray[np.float64]) -> NDArray[Any]:
         """(b t c) raw to (b h k p) in the user's units."""
@@ -127,6 +149,8 @@ class RowForecaster(Forecaster):
         path = Path(path)
         if path.suffix == ".npy":
             array = load_arrays_of(path)["x"]
+            if not array.ndim:
+                raise InputError(f"{path} holds a single value, expected rows of numbers")
             array = array.reshape(len(array), -1)
             columns: Columns = {str(i): array[:, i] for i in range(array.shape[1])}
         else:

@@ -3,13 +3,13 @@
 import csv
 import itertools
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqfuse.plain.array_items import ARRAY_ENDINGS, ID, array_items
 from seqfuse.plain.clips import ClipPipeline
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.files import write
@@ -18,9 +18,7 @@ from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
 from seqfuse.plain.sources import SourcesPipeline
 from seqfuse.plain.text import TextPipeline, tokenise
 
-ARRAY_ENDINGS = (".npz", ".npy")
-ID = "id"
-WHOLE_ID = "it in every row or in none"
+WHOLE_ID = "set it in every row or in none"
 Columns = dict[str, Any]
 """Of a table: sequences, all as long as each other."""
 
@@ -49,46 +47,18 @@ def items_of(path: Path, pipeline: Any, facts: Mapping[str, Any]) -> Items:
     if isinstance(pipeline, TextPipeline):
         return _sentences(path) if pipeline.per_step else _texts(path, facts["text"])
     if path.suffix in ARRAY_ENDINGS:
-        return _arrays(path, pipeline)
+        x, ids = array_items(path, pipeline)
+        return Items(x, ids, {})
     if isinstance(pipeline, (ClipPipeline, SourcesPipeline)):
         raise InputError(f"{path}: the ending must be .npz")
     return _series_rows(path)
-
-
-def _arrays(path: Path, pipeline: Any) -> Items:
-    arrays = load_arrays_of(path)
-    ids = arrays.pop(ID, None)
-    if isinstance(pipeline, SourcesPipeline):
-        x: Any = {n.removesuffix("_x"): one for n, one in arrays.items() if n.endswith("_x")}
-    elif "x" not in arrays:
-        raise InputError(f"{path} has no array 'x' (it has: {', '.join(arrays)})")
-    else:
-        x = arrays["x"]
-        if "lengths" in arrays:
-            x = [one[:n] for one, n in zip(x, arrays["lengths"], strict=True)]
-    return Items(x, None if ids is None else ids.tolist(), {})
-
-
-def load_arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, or x of an .npy; nothing is unpickled.
-
-    Raises:
-        InputError: it is broken.
-    """
-    try:
-        if path.suffix == ".npy":
-            return {"x": np.load(path)}
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
-        raise InputError(f"{path} is truncated or no array file ({error})") from None
 
 
 def _texts(path: Path, column: str) -> Items:
     found = list(rows_of(path))
     texts = []
     for line, row in found:
-        value = cell(path, line, row, column, "the column")
+        value = cell(path, line, row, column, f"rename the column to '{column}'")
         words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
         if not words:
             raise InputError(f"{path}, line {line}: column '{column}' is empty: fill or drop it")
@@ -111,16 +81,46 @@ def _series_rows(path: Path) -> Items:
         endings = ", ".join((*ARRAY_ENDINGS, *RECORD_ENDINGS))
         raise InputError(f"{path}: the ending must be one of: {endings}")
     series: dict[str, list[list[float]]] = {}
-    has_ids, last = False, None
+    keys: list[str] = []
+    last = None
     for line, row in rows_of(path):
-        has_ids = ID in row
+        keys = keys or _columns(path, row)
+        _check_keys(path, line, row, keys)
         name = str(row.get(ID, ""))
         if name != last and name in series:
             raise InputError(f"{path}, line {line}: series '{name}' goes on behind another one")
         last = name
-        numbers = [number(path, line, key, row[key]) for key in row if key != ID]
+        numbers = [number(path, line, key, row[key]) for key in keys if key != ID]
         series.setdefault(name, []).append(numbers)
-    return Items(list(series.values()), list(series) if has_ids else None, {})
+    return Items(list(series.values()), list(series) if ID in keys else None, {})
+
+
+def _columns(path: Path, row: dict[str, Any]) -> list[str]:
+    """Names of the columns, whose order holds for all rows.
+
+    Raises:
+        InputError: what stands in their place is the first step.
+    """
+    names = [name for name in row if name]
+    if ".jsonl" not in path.name.lower()[-9:] and names and all(map(_is_number, names)):
+        raise InputError(f"{path}: the first line holds numbers: add a line of column names")
+    return list(row)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_keys(path: Path, line: int, row: dict[str, Any], keys: list[str]) -> None:
+    if row.keys() != set(keys):
+        raise InputError(
+            f"{path}, line {line} has the columns {', '.join(list(row)[:12])}, the first row "
+            f"{', '.join(keys[:12])}: give every row the same, with null where a value is missing"
+        )
 
 
 def number(path: Path, line: int, column: str, text: Any) -> float:
@@ -171,8 +171,8 @@ class _Line(list):
 
 def _csv_line(cells: Any) -> str:
     line = _Line()
-    csv.writer(line, lineterminator="").writerow(["" if one is None else one for one in cells])
-    return line[0]
+    csv.writer(line).writerow(["" if one is None else one for one in cells])
+    return line[0].removesuffix("\r\n")  # its own end, which puts quotes around those of cells
 
 
 def _text(value: Any) -> Any:

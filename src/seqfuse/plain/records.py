@@ -14,16 +14,20 @@ Row = tuple[int, dict[str, Any]]
 """Line it begins at, and its columns."""
 
 
-def cell(path: Path, line: int, row: dict[str, Any], name: str, key: str) -> Any:
-    """One cell; raises InputError where the row has no such column."""
+def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any:
+    """One cell; raises InputError with the fix where the row has no such column."""
     if name in row and row[name] is not None:
         return row[name]
     known = ", ".join(str(one) for one in row if one)
-    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): set {key}")
+    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): {fix}")
 
 
-def rows_of(path: Path) -> Iterator[Row]:
+def rows_of(path: Path, delimiter: str = ",") -> Iterator[Row]:
     """Rows of a table with a header, or of JSON lines.
+
+    Args:
+        path: of the file.
+        delimiter: of the columns of a .csv.
 
     Raises:
         InputError: another ending, or a row that is none; names the line.
@@ -34,7 +38,7 @@ def rows_of(path: Path) -> Iterator[Row]:
     if ".jsonl" in name[-9:]:
         yield from _json_lines(path)
     else:
-        yield from _separated(path, "\t" if ".tsv" in name[-7:] else ",")
+        yield from _separated(path, "\t" if ".tsv" in name[-7:] else delimiter)
 
 
 def _json_lines(path: Path) -> Iterator[Row]:

@@ -59,12 +59,19 @@ def main(words: Sequence[str]) -> int:
         if not names:
             print(f"the largest difference from the example is {model.bundle.check():.2g}")
             return 0
+        _check_output(*map(Path, names))
         count = write_rows(Path(names[1]), model.table(names[0]))
         print(f"{count:,} rows  {names[1]}")
     except (InputError, OSError) as error:
         print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _check_output(given: Path, output: Path) -> None:
+    """Raises InputError where predictions would replace what they are made from."""
+    if output.exists() and given.exists() and output.samefile(given):
+        raise InputError(f"{output} is the input: name another output")
 
 
 if __name__ == "__main__":

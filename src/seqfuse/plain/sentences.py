@@ -87,7 +87,7 @@ def _word(path: Path, number: int, columns: list[str]) -> tuple[int, str, str] |
 
 def _json_sentences(path: Path) -> Iterator[Sentence]:
     for number, row in rows_of(path):
-        words = cell(path, number, row, "tokens", "it to the words")
+        words = cell(path, number, row, "tokens", "set it to the words")
         if not isinstance(words, list) or not words or not all(words):
             raise InputError(f"{path}, line {number}: 'tokens' must be a list of words")
         tags = row.get("tags") or [""] * len(words)

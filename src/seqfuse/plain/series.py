@@ -72,6 +72,8 @@ class SeriesPipeline(Labels):
         self.missing = missing
         self.mean: NDArray[np.float64] = np.zeros(0)
         self.deviation: NDArray[np.float64] = np.zeros(0)
+        self.has_time = True
+        """Whether an item had more than one step in training."""
 
     def fit(self, x: NDArray[np.float32], labels: ItemLabels) -> "SeriesPipeline":
         """Learns scales and classes from the training split, (n t c) padded with NaN.
@@ -84,6 +86,7 @@ class SeriesPipeline(Labels):
             raise InputError(f"channel {empty[0]} holds only missing values: remove it")
         self.mean = np.asarray(np.nanmean(x, axis=(0, 1), dtype=np.float64))
         self.deviation = _not_zero(np.nanstd(x, axis=(0, 1), dtype=np.float64))
+        self.has_time = x.shape[1] > 1
         self.fit_labels(labels)
         return self
 
@@ -136,6 +139,7 @@ class SeriesPipeline(Labels):
             "missing": self.missing,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
+            **({} if self.has_time else {"has_time": False}),
             **self.labels_state(),
         }
 
@@ -143,6 +147,7 @@ class SeriesPipeline(Labels):
         """Takes over what another pipeline had fitted."""
         self.scaling, self.missing = state["scaling"], state["missing"]
         self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])
+        self.has_time = bool(state.get("has_time", True))
         self.load_labels(state)
 
 

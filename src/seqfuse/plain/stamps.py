@@ -17,15 +17,15 @@ Stamps = NDArray[Any]
 """datetime64[s]"""
 
 
-def read_columns(path: Path) -> Columns:
-    """The columns of a .csv, .tsv or .jsonl, as they are written.
+def read_columns(path: Path, delimiter: str = ",") -> Columns:
+    """The columns of a .csv (with this delimiter), .tsv or .jsonl, as they are written.
 
     Raises:
         InputError: it is missing, broken or empty.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    rows = [row for _, row in rows_of(path)]
+    rows = [row for _, row in rows_of(path, delimiter)]
     if not rows:
         raise InputError(f"{path} has no rows")
     return {name: [row.get(name) for row in rows] for name in rows[0]}
@@ -33,7 +33,27 @@ def read_columns(path: Path) -> Columns:
 
 def as_columns(table: Any) -> Columns:
     """A table in memory, such as a dict of columns, or a data frame."""
-    return {str(name): list(table[name]) for name in table}
+    try:
+        columns = {str(name): list(table[name]) for name in table}
+    except (TypeError, KeyError, IndexError):
+        wanted = "an array, or a table such as a dict of columns"
+        raise InputError(f"x is {type(table).__name__}, expected {wanted}") from None
+    sizes = {name: len(cells) for name, cells in columns.items()}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name}: {size}" for name, size in list(sizes.items())[:12])
+        raise InputError(f"the columns of the table have unequal numbers of rows ({said})")
+    return columns
+
+
+def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:
+    """An array in memory; raises InputError unless it is numbers with so many axes."""
+    try:
+        values = np.asarray(x)
+    except ValueError:  # lists of unequal lengths
+        raise InputError(f"{name} holds rows of unequal lengths, expected {wanted}") from None
+    if values.dtype.kind not in "biuf" or values.ndim not in axes:
+        raise InputError(f"{name} is {values.dtype} of shape {values.shape}, expected {wanted}")
+    return values
 
 
 def column_of(columns: Mapping[str, Any], name: str, origin: str) -> Sequence[Any]:
@@ -54,6 +74,12 @@ def numbers_of(columns: Mapping[str, Any], name: str, origin: str) -> NDArray[np
     return values
 
 
+def check_finite(values: NDArray[Any], columns: Sequence[str], where: str, first: int = 0) -> None:
+    """Raises InputError where a cell of (t c) is infinite; its first row has the number `first`."""
+    for t, c in np.argwhere(np.isinf(values))[:1]:
+        raise InputError(f"{where}: row {first + t}, column '{columns[c]}' is infinite: correct it")
+
+
 def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> Stamps:
     """Time stamps of one column such as 2024-01-31 12:00, or of year, month, day ...
 
@@ -63,6 +89,8 @@ def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> 
     parts = [column_of(columns, name, origin) for name in names]
     if not len(parts[0]):
         raise InputError(f"{origin} has no rows")
+    if len(names) == 1:
+        _check_dates(parts[0], names[0], origin)
     found = []
     for i, cells in enumerate(zip(*parts, strict=True), 2):
         try:
@@ -72,16 +100,28 @@ def stamps_of(columns: Mapping[str, Any], names: Sequence[str], origin: str) -> 
             said = " ".join(str(cell) for cell in cells)[:30]
             raise InputError(
                 f"{origin}: row {i}, column '{names[0]}': '{said}' is no time stamp such as "
-                "2024-01-31 12:00"
+                "2024-01-31, 2024-01-31 12:00 or 2024/01/31 12:00:00: rewrite the column so"
             ) from None
         if np.isnat(found[-1]):
             raise InputError(f"{origin}: row {i}, column '{names[0]}' is empty: it has no stamp")
     return np.array(found, dtype="datetime64[s]")
 
 
+def _check_dates(cells: Sequence[Any], name: str, origin: str) -> None:
+    """Raises InputError where a number stands: it may be a year, or count seconds."""
+    for i, one in enumerate(cells, 2):
+        try:
+            wrong = isinstance(one, (str, int, float, np.number)) and np.isfinite(float(one))
+        except ValueError:
+            continue
+        if wrong:
+            raise InputError(
+                f"{origin}: row {i}, column '{name}' holds numbers, not dates such as "
+                f"2024-01-31 12:00: '{str(one)[:30]}'"
+            )
+
+
 def _written(cell: Any) -> Any:
-    if isinstance(cell, (int, float)):
-        raise ValueError("a number")
     return cell.strip().replace("/", "-") if isinstance(cell, str) else cell
 
 
