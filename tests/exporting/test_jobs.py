@@ -159,10 +159,15 @@ def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callab
     from seqfuse import build
 
     task, data, _ = build.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
-    for x in ({"phone": phone, "watch": watch}, {"phone": phone}, {"watch": watch}):
+    alone = {"watch": watch, "clock": [9, 14]}
+    for x in ({"phone": phone, "watch": watch}, {"phone": phone}, alone):
         wanted = by_torch(task, data.splits.pipeline, x)
         for found, one in zip(model.predict_proba(x), wanted, strict=True):
             np.testing.assert_allclose(found, one, atol=1e-5)
+    with pytest.raises(InputError, match="'phone', whose steps are the clock of the others, is mi"):
+        model.predict({"watch": watch})
+    with pytest.raises(InputError, match="'clock' must be 2 whole numbers of at least 1"):
+        model.predict({"watch": watch, "clock": [9]})
     with pytest.raises(InputError, match="'foot' was not trained on"):
         model.predict({"foot": phone})
     with pytest.raises(InputError, match="'watch' has 1 items, the first source 2"):
@@ -176,8 +181,10 @@ def by_torch(task, pipeline, x: dict) -> list[np.ndarray]:
     from seqfuse.data.series import Series
     from seqfuse.data.sources import Sources
 
-    parts = {name: Series(one, [""] * len(one)) for name, one in x.items()}
-    clock = next(iter(parts.values())).lengths
+    given = dict(x)
+    clock = given.pop("clock", None)
+    parts = {name: Series(one, [""] * len(one)) for name, one in given.items()}
+    clock = parts["phone"].lengths if clock is None else np.array(clock)
     tensors = Sources(parts, [""] * len(clock), clock).tensors(
         pipeline, np.arange(len(clock)), labelled=False
     )

@@ -14,6 +14,8 @@ ARRAY_ENDINGS = (".npz", ".npy")
 ID = "id"
 LABELS = ("y", "groups")
 """Of a training file; nobody looks at them."""
+CLOCK = "clock"
+"""Steps of the first source, where that is missing."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -39,14 +41,15 @@ def _sources(path: Path, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]
     given = [key.removesuffix("_x") for key in arrays if key.endswith("_x")]
     known = {f"{name}_{kind}" for name in given for kind in ("x", "lengths")}
     for key in arrays:
-        if key not in known and key not in LABELS:
+        if key not in known and key not in (*LABELS, CLOCK):
             raise InputError(
                 f"{path}: array '{key}' is not for a prediction: the file must hold <source>_x "
                 f"(items, time, channels) of {', '.join(names)}, and perhaps <source>_lengths "
                 "and id, one for each item; recordings of devices must be cut and put on their "
                 "clocks before"
             )
-    return {name: _cut(path, arrays, f"{name}_x", f"{name}_lengths") for name in given}
+    x = {name: _cut(path, arrays, f"{name}_x", f"{name}_lengths") for name in given}
+    return x | ({CLOCK: arrays[CLOCK]} if CLOCK in arrays else {})
 
 
 def load_arrays_of(path: Path) -> Arrays:

@@ -35,7 +35,8 @@ def encode(pipeline: Any, x: Any) -> Inputs:
     Args:
         pipeline: of series, texts, clips or several sources.
         x: series, (n t c) or a list of (t c); texts, or lists of words; clips, (n t c height
-            width) or a list of them; or of each source such items, by its name.
+            width) or a list of them; or of each source such items, by its name, and `clock`, the
+            numbers of steps that the first one would have, where it is missing.
 
     Raises:
         InputError: whatever does not fit; names the item.
@@ -108,25 +109,43 @@ def _encode_clips(pipeline: ClipPipeline, x: Sequence[Any]) -> Encoded:
 
 
 def _encode_sources(pipeline: SourcesPipeline, x: Any) -> Inputs:
-    if not isinstance(x, Mapping) or not x:
-        raise InputError(f"x must name sources: {{{', '.join(pipeline.parts)}}}")
-    for name in x:
-        if name not in pipeline.parts:
-            known = ", ".join(pipeline.parts)
-            raise InputError(f"'{name}' was not trained on (known: {known})")
-    found: Inputs = {}
-    for name in pipeline.parts:
-        if name in x:
-            found[name] = _encode_source(name, pipeline.parts[name], x[name])
+    _check_names(pipeline, x)
+    parts = pipeline.parts
+    found = {name: _encode_source(name, parts[name], x[name]) for name in parts if name in x}
     count = len(next(iter(found.values())).lengths)
     for name, one in found.items():
         if len(one.lengths) != count:
             raise InputError(f"'{name}' has {len(one.lengths)} items, the first source {count}")
-    clock = Encoded(np.zeros(0), next(iter(found.values())).lengths)
+    clock = Encoded(np.zeros(0), _clock(next(iter(pipeline.parts)), x, found, count))
     for name, part in pipeline.parts.items():
         if name not in found:
             found[name] = Encoded(_nothing(part, count), np.zeros(count, dtype=np.int64))
     return {CLOCK_NAME: clock, **{name: found[name] for name in pipeline.parts}}
+
+
+def _check_names(pipeline: SourcesPipeline, x: Any) -> None:
+    """Raises InputError unless x has a source, and none that was not trained on."""
+    known = ", ".join(pipeline.parts)
+    if not isinstance(x, Mapping) or not set(x) - {CLOCK_NAME}:
+        raise InputError(f"x must name sources: {{{known}}}")
+    for name in x:
+        if name not in (*pipeline.parts, CLOCK_NAME):
+            raise InputError(f"'{name}' was not trained on (known: {known})")
+
+
+def _clock(first: str, x: Mapping[str, Any], found: Inputs, count: int) -> NDArray[np.int64]:
+    """Steps of each item: those of the first source, whose rate is that of the answers."""
+    if first in found:
+        return found[first].lengths
+    if CLOCK_NAME not in x:
+        raise InputError(
+            f"'{first}', whose steps are the clock of the others, is missing: add '{CLOCK_NAME}', "
+            "the steps that it would have, one number for each item"
+        )
+    steps = np.asarray(x[CLOCK_NAME])
+    if steps.shape != (count,) or steps.dtype.kind not in "iu" or steps.min() < 1:
+        raise InputError(f"'{CLOCK_NAME}' must be {count} whole numbers of at least 1")
+    return steps.astype(np.int64)
 
 
 def _encode_source(name: str, pipeline: Any, x: Any) -> Encoded:
