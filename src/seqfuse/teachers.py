@@ -53,13 +53,14 @@ def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Conf
         ours, other = config["data"].get(span), told["data"].get(span)
         if ours != other:
             raise InputError(f"teacher={path} has data.{span}={other}, this run {ours}")
+    net = trained.net.requires_grad_(False).eval()
+    _check_outputs(path, net, student, data)
     levels = [one["task"].get("quantiles") for one in (told, config)]
     if levels[0] != levels[1]:
         raise InputError(
-            f"teacher={path} forecasts task.quantiles={levels[0]}, this run {levels[1]}"
+            f"teacher={path} forecasts task.quantiles={levels[0]}, this run {levels[1]}: type "
+            f"task.quantiles={str(levels[0]).replace(' ', '')}"
         )
-    net = trained.net.requires_grad_(False).eval()
-    _check_outputs(path, net, student, data)
     print(
         f"teacher     {path}: {sum(p.numel() for p in net.parameters()):,} parameters", flush=True
     )
