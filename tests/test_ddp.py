@@ -141,3 +141,16 @@ def test_errors_of_spawned_ranks_keep_their_kind(
     words = ("trainer=ddp_spawn", *TWO, FAULT, f"+callbacks.fault.kind={kind}")
     with pytest.raises(error):
         train(tiny(*words), tmp_path)
+
+
+def test_a_student_is_taught_alike_by_two(tmp_path: Path) -> None:
+    """With weights of classes, which teachers do not have, and a share that is empty."""
+    whole = [*TINY, "model.lstm.dropout=0.0", "trainer.max_epochs=2", "test=false"]
+    train(composed(whole), tmp_path / "teacher")
+    teacher = f"teacher={tmp_path}/teacher/checkpoints/best.ckpt"
+    words = [*whole, "task=distill", teacher, "task.loss.class_weights=[10.0,1.0]"]
+    words = [*words, "data.batch_size=63"]  # of 64
+    expected = train(composed(words), tmp_path / "one")
+    done = [*words, "trainer=ddp_spawn", "trainer.devices=2"]
+    metrics = train(composed(done), tmp_path / "two")
+    assert metrics == pytest.approx(expected, abs=1e-6)

@@ -107,9 +107,13 @@ class Task(LightningModule):
         """The loss of a batch of which none is here: no gradient of this rank's, but its place."""
         sums = [p.sum() for p in self.net.parameters() if p.requires_grad]
         nothing = torch.stack(sums).sum() * 0.0
-        loss, size = talk.pooled(nothing, torch.zeros_like(nothing), 0)
+        loss, size = self._pooled_nothing(nothing, stage)
         self.losses[f"{stage}_"].update(loss.detach(), size)
         return loss
+
+    def _pooled_nothing(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
+        """The same as `_pooled`, of an empty share: as many talks as there are for the others."""
+        return talk.pooled(nothing, torch.zeros_like(nothing), 0)
 
     def calibrate(self, prediction: Tensor) -> Tensor:
         """The prediction as users get it."""

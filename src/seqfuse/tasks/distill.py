@@ -68,12 +68,12 @@ class DistillTask(Task):
         self.losses["train_"].update(loss.detach(), size)
         return {"loss": loss, "prediction": prediction, "weights": weights}
 
-    def _idle(self, stage: str) -> Tensor:
-        loss = super()._idle(stage)
+    def _pooled_nothing(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
+        hard, size = super()._pooled_nothing(nothing, stage)
         if stage != "train" or not self.teachers:
-            return loss
-        match, _ = talk.pooled(loss * 0.0, torch.zeros_like(loss), 0)
-        return (1 - self.teaching) * loss + self.teaching * match
+            return hard, size
+        match, _ = super()._pooled_nothing(nothing, stage)
+        return (1 - self.teaching) * hard + self.teaching * match, size
 
     @torch.no_grad()
     def _outputs(self, batch: Batch) -> list[Tensor]:
