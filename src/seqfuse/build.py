@@ -16,17 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from seqfuse import checkpoint
 from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.module import DataModule
-from seqfuse.nn.attention import Steps
+from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
-from seqfuse.settings import (
-    check_labelled,
-    check_mode,
-    check_trainer,
-    keep_workspace,
-    precision,
-    validates,
-)
+from seqfuse.settings import check_task, check_trainer, keep_workspace, precision, validates
 from seqfuse.sizes import any_sizes, fill
 from seqfuse.tasks.base import Task
 
@@ -78,8 +71,7 @@ def rehearse(recipe: DictConfig) -> None:
     Raises:
         InputError: a knob is out of range.
     """
-    check_mode(recipe.task)
-    check_labelled(recipe)
+    check_task(recipe)
     config = resolve(fill(recipe, any_sizes(recipe)))
     config["optimizer"].pop("fused", None)  # not for tensors without memory
     with torch.device("meta"):
@@ -114,9 +106,9 @@ def build_net(model: Config) -> Net:
     width += getattr(parts["skip"], "out_channels", 0)
     queries = getattr(parts["attention"], "num_queries", 1)
     folded = {"num_targets": 1} if frame and "num_targets" in model["head"] else {}
-    if isinstance(parts["attention"], Steps) and "ClassHead" in str(model["head"].get("_target_")):
-        raise InputError("a class is told from a whole item: type model/attention=mean")
     parts["head"] = _part(model, "head", in_channels=width, num_queries=queries, **folded)
+    if isinstance(parts["head"], ClassHead) and getattr(parts["attention"], "keeps_steps", False):
+        raise InputError("a class is told from a whole item: type model/attention=mean")
     parts["init"] = _part(model, "init")
     return Net(**parts)
 

@@ -69,8 +69,17 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
         raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
 
 
-def check_mode(task: Mapping[str, Any]) -> None:
-    """Raises InputError if the best of a monitor would be its worst."""
+def check_task(recipe: Any) -> None:
+    """Checks what the task goes by.
+
+    Raises:
+        InputError: the best of its monitor would be its worst, or its labels are not read.
+    """
+    task = recipe.task
+    if not recipe.data.get("labelled", True) and "contrastive" not in str(task.get("_target_")):
+        raise InputError(
+            "data.labelled=false is for task=contrastive: leave it out, or type that, too"
+        )
     monitor, mode = str(task.get("monitor")), task.get("mode")
     wanted = _mode(monitor)
     if mode and wanted not in (None, mode):
@@ -78,13 +87,6 @@ def check_mode(task: Mapping[str, Any]) -> None:
         raise InputError(
             f"task.monitor={monitor} is best where it is {extreme}: type task.mode={wanted}"
         )
-
-
-def check_labelled(recipe: Any) -> None:
-    """Raises InputError if a task is to learn labels that are not read."""
-    if recipe.data.get("labelled", True) or "contrastive" in str(recipe.task.get("_target_")):
-        return
-    raise InputError("data.labelled=false is for task=contrastive: leave it out, or type that, too")
 
 
 def _mode(monitor: str) -> str | None:

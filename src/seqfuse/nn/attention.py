@@ -133,6 +133,8 @@ class EachStep(MultiHead):
         dropout: share of features dropped from what was read.
     """
 
+    keeps_steps = True
+
     def __init__(self, in_channels: int, num_heads: int = 4, dropout: float = 0.0):
         super().__init__(in_channels, num_heads)
         fraction(dropout=dropout)
@@ -148,6 +150,7 @@ class Steps(nn.Module):
     """Each state as it is: what every query reads is its own step."""
 
     num_queries = 1
+    keeps_steps = True
 
     def __init__(self, in_channels: int):
         super().__init__()

@@ -86,7 +86,7 @@ class ContrastiveTask(Task):
         x = batch.x
         if not isinstance(x, Tensor) or x.dim() != 3 or not x.is_floating_point():
             raise InputError("task=contrastive is for series of numbers from one source")
-        if isinstance(self.loss, NtXent) and type(self.net.attention).__name__ == "Steps":
+        if isinstance(self.loss, NtXent) and getattr(self.net.attention, "keeps_steps", False):
             raise InputError(
                 "task=contrastive compares whole series, but this net keeps their steps: type "
                 "model/attention=additive or task=contrastive_scales"
