@@ -61,8 +61,8 @@ class KeyPoints:
         if not 0 <= val_share <= 1:
             raise InputError(f"data.val_share={val_share} must be from 0 to 1")
         self.file_name, self.names, self.root = file, names, Path(root)
-        self.test_fold, self.test_folds, self.gap = test_fold, test_folds, gap
-        self.val_share = val_share
+        self.test_fold, self.test_folds = test_fold, test_folds
+        self.gap, self.val_share = gap, val_share
 
     def __call__(self, split: str) -> Series:
         """Reads `train`, `val` or `test`.
@@ -115,9 +115,8 @@ class KeyPoints:
             return _within(total, *test)
         if split == "val":
             return _within(total, *val) & ~_within(total, *test, self.gap)
-        if not self.val_share:
-            return ~_within(total, *test, self.gap)
-        return ~_within(total, *test, self.gap) & ~_within(total, *val, self.gap)
+        far = ~_within(total, *test, self.gap)
+        return far & ~_within(total, *val, self.gap) if self.val_share else far
 
     def file(self, path: Path) -> "KeyPointFile":
         """Sequences to predict."""
@@ -131,8 +130,8 @@ class KeyPoints:
 
     def _names(self, numbers: NDArray[np.int64]) -> list[str]:
         path = self._find(self.names)
-        names = path.read_text(encoding="utf-8-sig").split("\n")
-        names = [name.strip() for name in names if name.strip()]
+        lines = map(str.strip, path.read_text(encoding="utf-8-sig").split("\n"))
+        names = list(filter(None, lines))
         if numbers.max() >= len(names):
             raise InputError(f"{path} has {len(names)} names, but there is a class {numbers.max()}")
         return names
@@ -214,9 +213,8 @@ class KeyPointFile:
         """
         rows = read(self.path)
         for first in itertools.count(0, size):
-            part = list(itertools.islice(rows, size))
-            if not part:
+            if not (part := list(itertools.islice(rows, size))):
                 return
-            points = [row.points for row in part]
-            series = Series(points, [""] * len(part), origin=str(self.path), first=first)
+            found = [row.points for row in part], [""] * len(part)
+            series = Series(*found, origin=str(self.path), first=first)
             yield Block(series, np.arange(first, first + len(part)))
