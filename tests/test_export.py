@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,8 @@ def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> N
     assert facts["pipeline"]["state"]["classes"] == ["negative", "positive"]
     assert set(facts["files"]) == names - {"pipeline.json", "card.md"}
     card = (folder / "card.md").read_text()
+    assert "- channels: 3\n- classes: negative, positive\n" in card
+    assert f"onnxruntime {version('onnxruntime')}; batches of 1 and 64 items of " in card
     known = json.loads((run / "metrics.json").read_text())
     for number in (f"{known['test/accuracy']:.4f}", f"{known['test/macro_f1']:.4f}"):
         assert card.count(number) >= 3, "torch, ONNX fp32, and what the run had measured"

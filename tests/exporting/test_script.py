@@ -1,5 +1,7 @@
 """The one file: all of `plain` that it needs, each name once."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,18 @@ def test_a_name_that_is_there_twice_is_refused(
 
 
 def test_the_real_one_needs_numpy_alone() -> None:
-    lines = [line for line in script.join().splitlines() if line.startswith(("import", "from"))]
+    lines = [line.strip() for line in script.join().splitlines()]
+    lines = [line for line in lines if line.startswith(("import ", "from "))]
     packages = {line.split()[1].split(".")[0] for line in lines}
     assert "numpy" in packages
     assert not packages & {"seqfuse", "torch", "pandas", "hydra", "lightning", "scipy"}
+
+
+def test_without_numpy_the_fix_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(script.join())
+    (tmp_path / "numpy.py").write_text("raise ImportError(\"No module named 'numpy'\")\n")
+    done = subprocess.run(
+        [sys.executable, "-S", "run.py", "--check"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "run.py: No module named 'numpy': type pip install numpy onnxruntime\n"

@@ -1,8 +1,10 @@
 """`card.md`: what an exported folder is, for people."""
 
 import json
+import platform
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,15 @@ from seqfuse.mistakes import CONF
 
 UNKNOWN = "not known: write it here"
 LICENCES = re.compile(r"\b(CC|MIT|GPL|BSD|Apache|[Ll]icen[cs]e|public domain)\b")
+INPUTS = {
+    "SeriesPipeline": "series in the units of training: .npy, or .npz with `x` (series, time, "
+    "channels); .csv, .tsv or .jsonl with a row for each step and an `id` of its series",
+    "TextPipeline": "texts or sentences: .csv, .tsv or .jsonl, as in training without labels",
+    "ClipPipeline": "clips: .npz with `x` (clips, time, colours, height, width) of uint8",
+    "SourcesPipeline": "sources: .npz with `<source>_x` (items, time, channels) of each",
+}
+TABLE = "a table with the columns of training, without labels: .csv"
+"""What predictions are made from, by the kind of the pipeline; and of all others."""
 NAMES = {"torch": "torch eager", "fp32": "ONNX fp32", "int8": "ONNX int8"}
 
 
@@ -51,6 +62,8 @@ def write_card(
         f"# {facts['name']}: {facts['job'].replace('_', ' ')}",
         "`python run.py <input> <output.csv>` predicts, with numpy and onnxruntime alone; "
         "`python run.py --check` holds the folder against `example.npz`.",
+        "## Input",
+        _input(facts),
         "## Data",
         _data(trained),
         "## Metrics",
@@ -66,15 +79,34 @@ def write_card(
     (folder / "card.md").write_text(text + "\n", encoding="utf-8")
 
 
+def _input(facts: Mapping[str, Any]) -> str:
+    """What a prediction is made from, and what it says."""
+    packed, state = facts["pipeline"], facts["pipeline"]["state"]
+    names = {"sources": list(packed.get("parts", ())), "columns": state.get("columns")}
+    names |= {"classes": state.get("classes"), "quantiles": facts.get("quantiles")}
+    said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
+    if facts["job"] != "clip_scores" and "mean" in state and not state.get("columns"):
+        said.append(f"channels: {len(state['mean'])}")
+    said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]
+    for name, each in names.items():
+        more = f", ... ({len(each)})" if each and len(each) > 20 else ""
+        said += [f"{name}: {', '.join(map(str, each[:20]))}{more}"] if each else []
+    return "\n".join(f"- {one}" for one in said)
+
+
 def _data(config: dict[str, Any]) -> str:
     data = config["data"]
     knobs = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
-    knobs = (*knobs, "validation", "train")
+    knobs = (*knobs, "validation", "train", "test")
     split = {name: data[name] for name in knobs if data.get(name) is not None}
-    about = about_data(data) or f"Data: {UNKNOWN}."
+    about = re.sub(r"(\w) Licen", r"\1. Licen", about_data(data)) or f"Data: {UNKNOWN}."
     if not LICENCES.search(about):
         about += f" Licence: {UNKNOWN}."
-    return f"{about} Name: `{data['name']}`.\n\nSplit: {_inline(split)}; seed {config['seed']}."
+    taught = f" Taught by {config['teacher']}." if config.get("teacher") else ""
+    if data.get("train") and data["train"] == data.get("test"):
+        taught += " **Tested on the file it was trained on.**"
+    split = f"Split: {_inline(split)}; seed {config['seed']}.{taught}"
+    return f"{about} Name: `{data['name']}`.\n\n{split}"
 
 
 def about_data(data: Mapping[str, Any]) -> str:
@@ -137,8 +169,22 @@ def table(found: Measured) -> str:
         metric = [f"{found.metrics[who][found.decides]:.4f}"] if found.metrics else []
         rows.append([NAMES[who], size, *spread, *metric])
     head = ["", "MB", *times, *([found.decides] if found.metrics else [])]
-    note = f"One thread, batches of {' and '.join(map(str, BATCHES))} items of {found.steps} steps."
+    made = "" if found.metrics else ", made up as no split was read,"
+    note = (
+        f"One thread of {_processor()}, torch {version('torch')}, onnxruntime "
+        f"{version('onnxruntime')}; batches of {' and '.join(map(str, BATCHES))} items"
+        f"{made} of {found.steps} steps."
+    )
     return f"{_markdown(head, rows)}\n\n{note}"
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*: (.+)", _text(Path("/proc/cpuinfo")))
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

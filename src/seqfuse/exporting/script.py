@@ -5,6 +5,10 @@ from pathlib import Path
 
 PLAIN = Path(__file__).parents[1] / "plain"
 PACKAGE = "seqfuse.plain."
+MISSING = """except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    raise SystemExit(f"run.py: {error}: type pip install numpy onnxruntime") from None"""
 
 
 def join(start: str = "runner") -> str:
@@ -22,7 +26,10 @@ def join(start: str = "runner") -> str:
     imports = sorted({line for tree in trees.values() for line in _foreign(tree)}, key=_by_kind)
     doc = f'"""{ast.get_docstring(trees[start])}\n"""'
     bodies = [f"# {'-' * 20} {name}\n\n{_body(name, trees[name])}" for name in order]
-    return "\n".join([doc, "", *imports, "", "", "\n\n\n".join(bodies), ""])
+    ours = [line for line in imports if not _by_kind(line)[0]]
+    foreign = [f"    {line}" for line in imports if _by_kind(line)[0]]
+    guarded = ["", "try:", *foreign, MISSING] if foreign else []
+    return "\n".join([doc, "", *ours, *guarded, "", "", "\n\n\n".join(bodies), ""])
 
 
 def _visit(name: str, order: list[str]) -> None:
