@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import seqfuse
+from seqfuse.plain.errors import InputError
 from seqfuse.predict import main
 from seqfuse.train import main as train_main
 from seqfuse.train import train
@@ -142,6 +143,19 @@ def test_vectors_to_begin_with(files: Path, capsys: pytest.CaptureFixture[str]) 
 
 def changed(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_mistake_in_the_test_file_says_where_the_trained_net_is(files: Path) -> None:
+    changed(files / "test.csv", "label", "class")
+    kept = r"no column 'label' .*\(the trained net is kept: seqfuse-evaluate ckpt=.*best\.ckpt\)$"
+    with pytest.raises(InputError, match=kept):
+        train(recipe(files, "text"), files / "run")
+    assert (files / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_test_file_that_was_trained_on_is_said(files: Path, capsys) -> None:
+    train(recipe(files, "text", f"data.test={files}/train.csv", "test=false"), files / "run")
+    assert "data.test is data.train: test numbers say little" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("text", "csv"), ("conll", "tsv")])

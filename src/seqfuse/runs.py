@@ -87,17 +87,29 @@ def write_config(recipe: DictConfig, run: Path) -> None:
 @rank_zero_only
 def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
     """Prints what is about to be trained on what."""
-    parameters = sum(p.numel() for p in task.net.parameters() if p.requires_grad)
+    sizes = [(p.numel(), p.requires_grad) for p in task.net.parameters()]
+    total, trained = sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
+    frozen = "" if trained == total else f", {trained:,} of them trained"
     splits = data.splits
     val = len(data.tensors("val")) if splits.has_validation else 0
     print(
         f"data        {splits.origin}\n"
         f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val:,} to "
         f"validate, {splits.describe()}\n"
-        f"net         {parameters:,} parameters, {trainer.precision} on "
+        f"net         {total:,} parameters{frozen}, {trainer.precision} on "
         f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}",
         flush=True,
     )
+    given = task.record["config"]["data"]
+    if given.get("train") and given["train"] == given.get("test"):
+        print("note        data.test is data.train: test numbers say little", flush=True)
+
+
+def kept(error: InputError, trainer: Trainer) -> InputError:
+    """A mistake in the test split, and where the training is that came before it."""
+    path = best_checkpoint(trainer)
+    after = f" (the trained net is kept: seqfuse-evaluate ckpt={short(Path(path))})" if path else ""
+    return InputError(f"{error}{after}")
 
 
 def best_checkpoint(trainer: Trainer) -> str | None:

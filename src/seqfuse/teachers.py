@@ -12,6 +12,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.losses import TagLoss
 from seqfuse.plain.errors import InputError
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.distill import DistillTask
 
 SPANS = ("look_back", "horizon")
@@ -48,6 +49,8 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
 
 def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Config) -> nn.Module:
     trained, theirs, told = build.load(path, config.get("trust", ()), key="teacher")
+    if isinstance(trained, ContrastiveTask):
+        raise InputError(f"teacher={path}: {NO_HEAD}")
     _check_data(path, theirs.splits.pipeline.state_dict(), data.splits.pipeline.state_dict())
     for span in SPANS:
         ours, other = config["data"].get(span), told["data"].get(span)

@@ -17,6 +17,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seqfuse import cli, resume, slurm
+from seqfuse.plain.errors import InputError
 
 
 def main() -> None:
@@ -71,7 +72,10 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
         if path := runs.best_checkpoint(trainer):
             # Not by `ckpt_path`: a callback that averages weights would put back the others.
             task.load_state_dict(checkpoint.read(path)["state_dict"])
-        trainer.test(task, datamodule=data, verbose=False)
+        try:
+            trainer.test(task, datamodule=data, verbose=False)
+        except InputError as error:
+            raise runs.kept(error, trainer) from None
         metrics |= best.metrics(trainer)
     runs.report(metrics, trainer, run)
     return metrics

@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from seqfuse.data.items import Labelled, Pipeline
 from seqfuse.data.shares import check_share, draw
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.labels import NO_LABEL
+from seqfuse.plain.labels import NO_LABEL, UNLABELLED
 
 SPLITS = ("stratified", "grouped", "random")
 
@@ -134,10 +134,9 @@ class Folds:
     def describe(self) -> str:
         """Sizes, for people."""
         sizes = self.pipeline.sizes()
-        return (
-            f"up to {self.num_steps} steps, {sizes['channels']} channels, "
-            f"{sizes['num_classes']} classes"
-        )
+        known = self.pipeline.classes != [UNLABELLED]  # type: ignore[attr-defined]
+        classes = f"{sizes['num_classes']} classes" if known else "no labels"
+        return f"up to {self.num_steps} steps, {sizes['channels']} channels, {classes}"
 
 
 def _check(num_folds: int, fold: int, split: str) -> None:
