@@ -45,6 +45,8 @@ def test_hyperparameters_come_with_metrics(events: EventAccumulator) -> None:
     start = plugin["_hparams_/session_start_info"].plugin_data.content
     assert b"optimizer/lr" in start
     assert b"data/name" in start
+    assert b"Task" in start
+    assert b"freeze" in start
     assert b"_target_" not in start
     assert b"test/accuracy" in plugin["_hparams_/experiment"].plugin_data.content
 

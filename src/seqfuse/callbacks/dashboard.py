@@ -15,6 +15,7 @@ from seqfuse.callbacks.best import best
 from seqfuse.sweeps.outcome import of_error, settings_of
 
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
+SECTIONS = (*SECTIONS, "init_from", "freeze", "teacher")
 WIRING = ("data/module", "data/root", "data/class_counts", "task/metrics", "task/loss/class_counts")
 
 
@@ -49,7 +50,8 @@ class Dashboard(Callback):
 
     def _write_hparams(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
         given = settings_of(Path(trainer.default_root_dir))  # in a sweep, what may vary
-        knobs = {**(_numbers(given) or flat(_config(pl_module))), "status": status}
+        own = {"task": type(pl_module).__name__, **flat(_config(pl_module))}
+        knobs = {**(_numbers(given) or own), "status": status}
         metrics = _names(_config(pl_module))
         for writer in writers(trainer):
             for name, value in best(trainer).items():

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def _class_ticks(axes: Axes, classes: Sequence[str]) -> None:
 
 
 def reliability(
-    truth: NDArray, probabilities: NDArray, num_bins: int = 10, unit: str = "series"
+    truth: NDArray, probabilities: NDArray, num_bins: int = 10, unit: str = "items"
 ) -> Figure:
     """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin."""
     confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
@@ -141,9 +142,12 @@ def forecasts(panels: Sequence[Panel]) -> Figure:
         axes.set_visible(False)
     for axes, panel in zip(grid, panels, strict=False):
         _forecast(axes, panel)
-    handles, names = grid[0].get_legend_handles_labels()
+    handles = [
+        *grid[0].get_legend_handles_labels()[0],
+        Patch(color=SHADING(0.5), label="attention"),
+    ]
     figure.legend(
-        handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8
+        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8
     )
     return figure
 
@@ -159,9 +163,9 @@ def _forecast(axes: Axes, panel: Panel) -> None:
             ends = quantiles[:, i], quantiles[:, -1 - i]
             shade = 0.18 if level == max(BANDS) else 0.3
             label = f"{level} % band"
-            axes.fill_between(time[past:], *ends, color="#e67e22", alpha=shade, lw=0, label=label)
+            axes.fill_between(time[past:], *ends, color=COLOURS[1], alpha=shade, lw=0, label=label)
     name = "median" if middle else "forecast"
-    axes.plot(time[past:], quantiles[:, middle], color="#d35400", linewidth=1.3, label=name)
+    axes.plot(time[past:], quantiles[:, middle], color=COLOURS[1], linewidth=1.3, label=name)
     low, high = axes.get_ylim()
     dated = time.dtype.kind == "M"
     edges = mdates.date2num(time) if dated else time
