@@ -41,7 +41,8 @@ class TableFile:
                     return path
         if not self.url:
             raise InputError(
-                f"{self.file} is not there, nor in {self.root}: check data.file and paths.data"
+                f"{self.file} is not there, nor in {self.root}: check its name in data.* and "
+                "paths.data"
             )
         return self._download(self.url, self.root / self.file.removesuffix(".gz"))
 

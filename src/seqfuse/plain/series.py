@@ -112,7 +112,8 @@ class SeriesPipeline(Labels):
         """
         if x.shape[-1] != self.in_channels:
             raise InputError(
-                f"the series have {x.shape[-1]} channels, the training data {self.in_channels}"
+                f"the series have {x.shape[-1]} channels, the training data {self.in_channels}: x "
+                f"has shape {x.shape}, expected (series, time, {self.in_channels})"
             )
         scaled = self._scale(x)
         filled = np.nan_to_num(scaled, nan=0.0).astype(np.float32)
