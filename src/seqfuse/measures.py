@@ -6,10 +6,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
-from sklearn.decomposition import PCA
 
 from seqfuse.data.recordings import Recording
 from seqfuse.plain import nab
+from seqfuse.plain.components import Components
+from seqfuse.plain.likelihood import scaled
 from seqfuse.scores import Floats, Scored, merge
 
 
@@ -69,21 +70,15 @@ class PcaBaseline(VusPr):
         return {"pca_vus_pr": self.mean(baseline)}
 
     def _scores(self, one: Recording) -> Floats:
-        train = one.values[: one.num_train]
-        if len(train) <= self.size:
+        if one.num_train <= self.size:
             return np.zeros(len(one.values))  # too short for a window
-        scaled = (one.values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
-        windows = sliding_window_view(scaled, self.size, axis=0).reshape(
-            len(scaled) - self.size + 1, -1
-        )
+        values = scaled(one.values, one.num_train)
+        windows = sliding_window_view(values, self.size, axis=0)
+        windows = windows.reshape(len(windows), -1)
         normal = windows[: one.num_train - self.size + 1]
-        back = normal.mean(axis=0)  # all there is to keep of a part that stands still
-        if normal.std() > 0:
-            fitted = PCA(self.share).fit(normal)
-            back = fitted.inverse_transform(fitted.transform(windows))
-        errors = np.square(windows - back).mean(axis=1, dtype=np.float64)
+        errors = Components(normal).residuals(windows, self.share)
         steps = np.repeat(errors[:, None], self.size, axis=1)
-        return merge(steps, np.arange(len(errors)), len(scaled))
+        return merge(steps, np.arange(len(errors)), len(values))
 
 
 class NabScore:

@@ -1,4 +1,4 @@
-"""From forecast errors to anomaly scores, one recording at a time."""
+"""From what a net says of windows to anomaly scores, one recording at a time."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.data.recordings import Recording
-from seqfuse.plain import likelihood
-from seqfuse.plain.likelihood import merge
+from seqfuse.plain.likelihood import Likelihood, merge
+from seqfuse.plain.subspace import Subspace
 
-__all__ = ["Floats", "Likelihood", "Scored", "merge"]
+__all__ = ["Floats", "Likelihood", "Scored", "Scorer", "Subspace", "merge"]
 Floats = NDArray[np.float64]
+Scorer = Likelihood | Subspace
 
 
 class Scored(NamedTuple):
@@ -24,11 +25,3 @@ class Scored(NamedTuple):
     def tested(self) -> slice:
         """The steps that were not trained on."""
         return slice(self.recording.num_train, None)
-
-
-class Likelihood(likelihood.Likelihood):
-    """The same for recordings; see there for its knobs."""
-
-    def of(self, one: Recording, errors: Floats) -> Scored:
-        """A recording with its scores, NaN where errors (t) are."""
-        return Scored(one, self.of_values(one.values, one.num_train, errors))

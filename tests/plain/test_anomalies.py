@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(80, 2))
 def detector(**facts: object) -> Detector:
     pipeline = RecordingPipeline()
     pipeline.fit("a", X, ["flow", "heat"])
-    scorer = {"recent": 2, "history": 0, "whole": True, "level": False}
+    scorer = {"kind": "Likelihood", "recent": 2, "history": 0, "whole": True, "level": False}
     known = {
         **{"look_back": 8, "horizon": 2, "overlap": 0, "window_stride": 1, "validation": 0.2},
         **{"scorer": scorer, "threshold": 0.5, "train": {"share": 0.5}, "shape": (2, 2, 1)},

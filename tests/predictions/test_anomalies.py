@@ -28,6 +28,7 @@ AIMS = {
         "model=autoencoder",
     ),
 }
+AIMS["subspace"] = (*AIMS["reconstruct"], "task/scorer=subspace")
 
 
 def table(path: Path) -> pd.DataFrame:

@@ -52,8 +52,9 @@ def test_a_level_counts_as_much_as_an_error() -> None:
     values = np.random.default_rng(0).normal(size=(N, 1)).astype(np.float32)
     values[200:] += 30
     one, errors = recording(values), np.random.default_rng(1).random(N)
-    alone = Likelihood(recent=1, history=0).of(one, errors).scores
-    both = Likelihood(recent=1, history=0, level=True).of(one, errors).scores
+    known = one.values, one.num_train, errors
+    alone = Likelihood(recent=1, history=0).of_values(*known)
+    both = Likelihood(recent=1, history=0, level=True).of_values(*known)
     assert alone[200:].mean() < 0.3
     np.testing.assert_allclose(both[200:], (alone[200:] + 1) / 2, atol=0.08)
 

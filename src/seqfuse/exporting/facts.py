@@ -85,14 +85,16 @@ def _rows(task: Task, splits: Mapped, config: dict[str, Any]) -> Facts:
 def _recordings(task: Task, splits: Monitored, config: dict[str, Any]) -> Facts:
     assert isinstance(task, AnomalyTask)
     scorer = task.scorer
-    knobs = ("recent", "history", "whole", "level")
     return {
         "job": "anomalies",
         **_windows(splits),
         "overlap": splits.overlap,
         "window_stride": splits.stride,
         "validation": splits.validation,
-        "scorer": {name: getattr(scorer, name) for name in knobs},
+        "scorer": {
+            "kind": type(scorer).__name__,
+            **{name: getattr(scorer, name) for name in scorer.knobs},
+        },
         "threshold": task.threshold,
         **_source(splits.source),
     }

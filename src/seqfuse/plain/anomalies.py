@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.items import Columns, in_blocks
-from seqfuse.plain.likelihood import Likelihood, Scores
+from seqfuse.plain.likelihood import Likelihood, Scores, Told
 from seqfuse.plain.pipelines import unpack
 from seqfuse.plain.stamps import (
     as_numbers,
@@ -23,6 +23,9 @@ from seqfuse.plain.stamps import (
     read_columns,
     stamps_of,
 )
+from seqfuse.plain.subspace import Subspace
+
+SCORERS = {"Likelihood": Likelihood, "Subspace": Subspace}
 
 
 class Detector:
@@ -38,7 +41,9 @@ class Detector:
         self.columns: list[str] = self.facts["pipeline"]["state"]["columns"]
         self.threshold: float = self.facts["threshold"]
         """The least score of an anomaly."""
-        self.scorer = Likelihood(**self.facts["scorer"])
+        kind, knobs = SCORERS[self.facts["scorer"]["kind"]], dict(self.facts["scorer"])
+        del knobs["kind"]
+        self.scorer = kind(**knobs)
         self.look_back, self.horizon = self.facts["look_back"], self.facts["horizon"]
 
     def predict(
@@ -95,23 +100,16 @@ class Detector:
             )
         last = len(values) - horizon
         starts = np.unique(np.array([*range(least, last + 1, self.facts["window_stride"]), last]))
-        errors = self._errors(name, values, cut, starts)
-        merged = self.scorer.merge(errors, starts, len(values))
-        # What is normal is told by windows that end with the leading part.
-        inside = starts + horizon <= num_train
-        normal = self.scorer.merge(errors[inside], starts[inside], len(values))
-        known = np.where(np.arange(len(values)) < num_train, normal, merged)
-        return self.scorer.of_values(values, num_train, known)
+        return self.scorer.of_windows(values, num_train, self._told(name, values, cut, starts))
 
-    def _errors(
+    def _told(
         self, name: str, values: NDArray[np.float32], cut: int, starts: NDArray[np.int64]
-    ) -> Scores:
-        """(w h) absolute errors of windows, the mean over columns."""
+    ) -> Told:
         pipeline = unpack(self.facts["pipeline"])
         pipeline.fit(name, values[:cut], self.columns)
         scaled, code = pipeline.transform(name, values), pipeline.code(name)
         begins = starts - self.look_back + self.facts["overlap"]
-        errors = []
+        errors, predictions = [], []
         for rows in in_blocks(len(starts), self.batch_size):
             x = scaled[begins[rows][:, None] + np.arange(self.look_back)]
             y = scaled[starts[rows][:, None] + np.arange(self.horizon)]
@@ -120,8 +118,9 @@ class Detector:
             feeds = {"x": x, "mask": np.ones(x.shape[:2], dtype=bool)}
             prediction, _ = self.bundle(feeds)
             middle = prediction[..., prediction.shape[-1] // 2]
-            errors.append(np.abs(middle - y).mean(axis=-1).astype(np.float64))
-        return np.concatenate(errors)
+            errors.append(np.abs(middle - y).mean(axis=-1))
+            predictions.append(middle[:, : self.horizon if self.scorer.reads_predictions else 0])
+        return Told(starts, np.concatenate(errors), np.concatenate(predictions))
 
     def table(self, path: str | Path) -> Iterator[Columns]:
         """Rows for people: recording, time, score, anomaly.

@@ -1,11 +1,39 @@
 """From errors of windows to anomaly scores of steps, one recording at a time."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 LEAST = 0.01
 """Of the deviation of errors, in scaled units: what stood still in training may stir a little."""
+
+
+class Told(NamedTuple):
+    """What a net said of the windows of a recording."""
+
+    starts: NDArray[np.int64]
+    """(w) where their horizons begin, in rising order."""
+    errors: NDArray[np.floating]
+    """(w h) absolute, the mean over columns."""
+    predictions: NDArray[np.floating]
+    """(w h c) scaled; (w 0 c) where no scorer reads them."""
+
+    def normal(self, num_train: int) -> NDArray[np.bool_]:
+        """(w) which windows end with the training part: they tell what is normal in it."""
+        return self.starts + self.errors.shape[1] <= num_train
+
+    def merge(self, numbers: Scores, num_train: int, num_steps: int) -> Scores:
+        """Numbers (w h) of these windows as their mean per step, in training of the normal ones.
+
+        Returns:
+            (num_steps), NaN at steps of no window.
+        """
+        normal = self.normal(num_train)
+        known = merge(numbers[normal], self.starts[normal], num_steps)
+        merged = merge(numbers, self.starts, num_steps)
+        return np.where(np.arange(num_steps) < num_train, known, merged)
 
 
 def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
@@ -22,9 +50,18 @@ def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
 
 def distances(values: NDArray[np.floating], num_train: int) -> Scores:
     """(t) from the mean of the training part, in its deviations; the mean over channels."""
+    return np.abs(scaled(values, num_train)).mean(axis=1)
+
+
+def scaled(values: NDArray[np.floating], num_train: int) -> Scores:
+    """(t c) by mean and deviation of the training part."""
     train = values[:num_train].astype(np.float64)
-    scaled = (values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
-    return np.abs(scaled).mean(axis=1)
+    return (values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
+
+
+def spread(numbers: Scores, errors: NDArray[np.floating]) -> Scores:
+    """(w h) of one number (w) for each window."""
+    return np.broadcast_to(numbers[:, None], errors.shape)
 
 
 class Likelihood:
@@ -43,6 +80,9 @@ class Likelihood:
             are their distances from the training part's mean.
     """
 
+    knobs = ("recent", "history", "whole", "level")
+    reads_predictions = False
+
     def __init__(
         self, recent: int = 2, history: int = 8000, whole: bool = False, level: bool = False
     ):
@@ -53,18 +93,19 @@ class Likelihood:
         self.whole = whole
         self.level = level
 
+    def of_windows(self, values: NDArray[np.floating], num_train: int, told: Told) -> Scores:
+        """Scores (t) of a recording (t c), NaN at steps of no window."""
+        errors = told.errors.astype(np.float64)
+        if self.whole:
+            errors = spread(errors.mean(axis=1), errors)
+        return self.of_values(values, num_train, told.merge(errors, num_train, len(values)))
+
     def of_values(self, values: NDArray[np.floating], num_train: int, errors: Scores) -> Scores:
         """Scores (t) of a recording (t c), NaN where errors (t) are."""
         scores = self(errors, num_train)
         if self.level:
             scores = (scores + self(distances(values, num_train), num_train)) / 2
         return np.where(np.isnan(errors), np.nan, scores)
-
-    def merge(self, errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
-        """Errors (w h) of windows to (num_steps) of steps, as `merge` does."""
-        if self.whole:
-            errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
-        return merge(errors, starts, num_steps)
 
     def __call__(self, errors: Scores, num_train: int) -> Scores:
         """Scores (t), from 0 to 1, of errors (t), NaN where there is none."""

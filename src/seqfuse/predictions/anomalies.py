@@ -59,7 +59,8 @@ class Anomalies:
             yield pd.DataFrame(frame | ({"label": one.labels.astype(int)} if truth else {}))
 
     def _scores(self, one: Recording) -> np.ndarray:
-        splits, errors, size = self.splits.of([one]), Errors(), int(self.data.batch_size)
+        splits, size = self.splits.of([one]), int(self.data.batch_size)
+        errors = Errors(self.task.scorer.reads_predictions)
         windows, least = splits.tensors("test"), int(splits.tensors("test").index[0])
         if least + splits.horizon > one.num_train:
             raise InputError(

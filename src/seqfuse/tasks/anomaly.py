@@ -12,8 +12,9 @@ from torchmetrics import Metric
 from seqfuse.data.recordings import Recording
 from seqfuse.losses import middle
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.likelihood import Told
 from seqfuse.ranks import talk
-from seqfuse.scores import Floats, Likelihood, Scored
+from seqfuse.scores import Scored, Scorer
 from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
 
@@ -21,9 +22,9 @@ from seqfuse.tasks.base import Scheduler, Task
 class AnomalyTask(Task):
     """Learns what is normal; what it cannot forecast, or put together again, is an anomaly.
 
-    Errors of overlapping windows are averaged per time step, over channels too. The
-    threshold is a quantile of the scores in the training parts of the recordings; it is
-    set at every validation and lies in the checkpoint. (Without any, the test sets its own.)
+    What overlapping windows say of a time step is averaged. The threshold is a quantile of the
+    scores in the training parts of the recordings; it is set at every validation and lies in the
+    checkpoint. (Without any, the test sets its own.)
 
     Args:
         net: raw batch to `Output`.
@@ -31,7 +32,7 @@ class AnomalyTask(Task):
         metrics: of the predictions.
         optimizer: called with the parameters.
         scheduler: called with the optimizer and the total number of steps.
-        scorer: makes scores of errors.
+        scorer: makes scores of windows.
         measures: each takes what was scored and the threshold, returns numbers by name.
         quantile: share of the training parts' steps that are below the threshold.
     """
@@ -43,7 +44,7 @@ class AnomalyTask(Task):
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Scheduler,
-        scorer: Likelihood,
+        scorer: Scorer,
         measures: Mapping[str, Callable[[Sequence[Scored], float], Mapping[str, float]]],
         quantile: float = 0.999,
     ):
@@ -52,7 +53,7 @@ class AnomalyTask(Task):
         self.measures = measures
         self.scored: list[Scored] = []
         """What the last test said of each recording."""
-        self._errors = Errors()
+        self._errors = Errors(scorer.reads_predictions)
 
     @property
     def threshold(self) -> float:
@@ -84,7 +85,7 @@ class AnomalyTask(Task):
 
     def on_test_epoch_end(self) -> None:
         super().on_test_epoch_end()
-        errors, self._errors = self._errors, Errors()
+        errors, self._errors = self._errors, Errors(self.scorer.reads_predictions)
         if self.trainer.datamodule.evaluated != "test":  # type: ignore[attr-defined]
             return  # scores need whole recordings
         scored = errors.score(self._recordings(), self.scorer)
@@ -102,69 +103,71 @@ class AnomalyTask(Task):
 
 
 class Errors:
-    """Absolute errors of windows, the mean over channels, until all are there."""
+    """What the net says of windows, until all are there.
 
-    def __init__(self) -> None:
-        self._errors: list[Floats] = []
-        self._starts: list[np.ndarray] = []
+    Args:
+        predictions: whether predictions count, beside their errors.
+    """
+
+    def __init__(self, predictions: bool = False) -> None:
+        self._kept = slice(None if predictions else 0)
+        self._told: list[Told] = []
 
     def add(self, prediction: Tensor, batch: Batch) -> None:
-        """Those of a batch."""
-        error = (middle(prediction.detach()) - batch.y).abs().mean(dim=-1)
-        self._errors.append(error.cpu().double().numpy())
-        self._starts.append(batch.index.cpu().numpy())
+        """That of a batch."""
+        found = middle(prediction.detach())
+        error = (found - batch.y).abs().mean(dim=-1)
+        parts = (batch.index, error, found[:, self._kept])
+        self._told.append(Told(*(part.cpu().numpy() for part in parts)))
 
-    def score(self, recordings: Sequence[Recording], scorer: Likelihood) -> list[Scored]:
+    def score(self, recordings: Sequence[Recording], scorer: Scorer) -> list[Scored]:
         """Scores of recordings, whose rows the windows count one after the other.
 
         Returns:
             per recording, NaN at steps of no window.
         """
         ends = np.cumsum([len(one.values) for one in recordings])
-        errors, starts = self._of_all_ranks()
-        merged = scorer.merge(errors, starts, ends[-1])
-        # What is normal is told by windows that end with the training part.
-        borders = ends - [len(one.values) - one.num_train for one in recordings]
-        border = borders[np.searchsorted(ends, starts, side="right")]
-        inside = starts + errors.shape[1] <= border
-        normal = scorer.merge(errors[inside], starts[inside], ends[-1])
-        trained = np.arange(ends[-1]) < np.repeat(borders, np.diff(ends, prepend=0))
-        parts = np.split(np.where(trained, normal, merged), ends[:-1])
-        return [scorer.of(one, part) for one, part in zip(recordings, parts, strict=True)]
+        told = self._of_all_ranks()
+        cuts = np.searchsorted(told.starts, ends[:-1])
+        parts = zip(*(np.split(one, cuts) for one in told), strict=True)
+        firsts = ends - [len(one.values) for one in recordings]
+        return [
+            Scored(one, scorer.of_windows(one.values, one.num_train, Told(starts - first, *more)))
+            for one, first, (starts, *more) in zip(recordings, firsts, parts, strict=True)
+        ]
 
-    def _of_all_ranks(self) -> tuple[Floats, np.ndarray]:
-        """Errors (w h) and starts (w), in the order of time."""
-        parts = talk.gather((self._errors, self._starts))
-        errors = np.concatenate([one for part, _ in parts for one in part])
-        starts = np.concatenate([one for _, part in parts for one in part])
+    def _of_all_ranks(self) -> Told:
+        """In the order of time."""
+        parts = [told for each in talk.gather(self._told) for told in each]
+        starts, errors, predictions = (np.concatenate(one) for one in zip(*parts, strict=True))
         order = np.argsort(starts, kind="stable")
-        return errors[order], starts[order]
+        return Told(starts[order], errors[order], predictions[order])
 
 
 class Threshold(nn.Module):
     """A quantile of the scores in training parts; predictions go through unchanged.
 
     Args:
-        scorer: makes scores of errors.
+        scorer: makes scores of windows.
         quantile: share of the scores that are below it.
     """
 
     value: Tensor
 
-    def __init__(self, scorer: Likelihood, quantile: float):
+    def __init__(self, scorer: Scorer, quantile: float):
         super().__init__()
         if not 0 < quantile < 1:
             raise ValueError(f"quantile={quantile} must be above 0 and below 1")
         self.scorer, self.quantile = scorer, quantile
         self.register_buffer("value", torch.tensor(torch.nan))
-        self.errors = Errors()
+        self.errors = Errors(self.scorer.reads_predictions)
 
     def forward(self, prediction: Tensor) -> Tensor:
         return prediction
 
     def clear(self) -> None:
         """Forgets the errors."""
-        self.errors = Errors()
+        self.errors = Errors(self.scorer.reads_predictions)
 
     def fit(self, recordings: Sequence[Recording]) -> None:
         """Sets the threshold from the errors, which are those of training parts."""
