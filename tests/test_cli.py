@@ -81,6 +81,7 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["data=ett", "task.quantiles=[0.1,0.9]"], "must have 0.5 in the middle"),
         (["data=nab", "data.stride=9", "paths.data=."], "data.stride=9 must be at most"),
         (["data=nab", "paths.data=."], "there is no folder"),
+        (["data=nab", "task/scorer=subspace"], "is for reconstructions: type data.reconstruct=tr"),
         (["task.monitor=val/foo"], "task.monitor=val/foo: type task.monitor=val/loss"),
         (["task.monitor=train/loss"], "task.monitor=train/loss: type task.monitor=val/loss"),
         (["task.monitor=val/accuracy"], "val/accuracy is best where it is highest: type task.mode"),

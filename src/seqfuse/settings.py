@@ -73,9 +73,16 @@ def check_task(recipe: Any) -> None:
     """Checks what the task goes by.
 
     Raises:
-        InputError: the best of its monitor would be its worst, or its labels are not read.
+        InputError: the best of its monitor would be its worst, or its labels are not read, or its
+            scorer reads what there is not.
     """
     task = recipe.task
+    scorer = str(task.get("scorer", {}).get("_target_"))
+    if scorer.endswith(".Subspace") and not recipe.data.get("reconstruct"):
+        raise InputError(
+            "task/scorer=subspace is for reconstructions: type data.reconstruct=true "
+            "model=autoencoder and data.horizon as long as data.look_back, too"
+        )
     if not recipe.data.get("labelled", True) and "contrastive" not in str(task.get("_target_")):
         raise InputError(
             "data.labelled=false is for task=contrastive: leave it out, or type that, too"

@@ -6,6 +6,7 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.decomposition import PCA
 
 from seqfuse.plain.components import Components, held_out
+from seqfuse.plain.errors import InputError
 from seqfuse.plain.likelihood import Told
 from seqfuse.plain.subspace import Subspace
 
@@ -24,18 +25,21 @@ def test_residuals_are_those_of_sklearn(share: float, rows: int) -> None:
     np.testing.assert_allclose(found, np.square(left).mean(axis=1), rtol=1e-6)
 
 
-def test_distances_are_those_of_scipy() -> None:
-    inverse = np.linalg.inv(np.cov(NORMAL.T, bias=True))
-    wanted = [mahalanobis(one, NORMAL.mean(axis=0), inverse) ** 2 for one in OTHERS]
-    np.testing.assert_allclose(6 * Components(NORMAL).distances(OTHERS, 0.0), wanted, rtol=1e-6)
+@pytest.mark.parametrize(("rows", "columns"), [(200, 6), (20, 50)])
+def test_distances_are_those_of_scipy(rows: int, columns: int) -> None:
+    normal, others = GENERATOR.normal(size=(rows, columns)), GENERATOR.normal(size=(10, columns))
+    covariance = np.cov(normal.T, bias=True) + 0.01 * np.eye(columns)
+    known = normal.mean(axis=0), np.linalg.inv(covariance)
+    wanted = [mahalanobis(one, *known) ** 2 / columns for one in others]
+    found = Components(normal).distances(others, least=0.1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [3, 9])
 def test_vectors_that_never_changed_leave_all_of_a_change(rows: int) -> None:
     still = Components(np.ones((rows, 4)))
     np.testing.assert_allclose(still.residuals(np.full((1, 4), 3.0), 0.9), [4.0])
-    if rows > 4:
-        np.testing.assert_allclose(still.distances(np.full((1, 4), 1.5), least=0.5), [1.0])
+    np.testing.assert_allclose(still.distances(np.full((1, 4), 1.5), least=0.5), [1.0])
 
 
 def test_windows_that_are_left_out_share_no_step_with_the_others() -> None:
@@ -54,6 +58,10 @@ def test_windows_that_are_left_out_share_no_step_with_the_others() -> None:
 H, TRAIN = 10, 120
 
 
+def scores(values: np.ndarray, num_train: int, told: Told) -> np.ndarray:
+    return Subspace().of_windows(values, num_train, told, "pump")
+
+
 def told(values: np.ndarray, predictions: np.ndarray) -> Told:
     starts = np.arange(len(values) - H + 1)
     return Told(starts, np.zeros((len(starts), H)), predictions[starts[:, None] + np.arange(H)])
@@ -64,9 +72,9 @@ def test_either_part_tells_what_is_strange() -> None:
     seen = np.random.default_rng(2).normal(size=(300, 1))
     broken, far = values.copy(), seen.copy()
     broken[200], far[250] = 30, 30
-    before = Subspace().of_windows(values, TRAIN, told(values, seen))
-    of_values = Subspace().of_windows(broken, TRAIN, told(values, seen))
-    of_seen = Subspace().of_windows(values, TRAIN, told(values, far))
+    before = scores(values, TRAIN, told(values, seen))
+    of_values = scores(broken, TRAIN, told(values, seen))
+    of_seen = scores(values, TRAIN, told(values, far))
     assert before.max() < 0.5
     assert of_values[200] > 0.6
     assert of_seen[250] > 0.6
@@ -78,25 +86,47 @@ def test_either_part_tells_what_is_strange() -> None:
     )
 
 
-def test_half_a_score_is_four_deviations_above_the_mean() -> None:
-    values = np.random.default_rng(1).normal(size=(300, 2))
-    scores = Subspace().of_windows(values, TRAIN, told(values, values))[:TRAIN]
-    distances = scores / (1 - scores)  # in mean plus four deviations
-    assert distances.mean() + 4 * distances.std() == pytest.approx(1)
+@pytest.mark.parametrize(("channels", "num_train"), [(1, 60), (1, 400), (4, 45), (4, 60), (4, 400)])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_what_is_as_before_is_no_stranger_than_before(
+    channels: int, num_train: int, stride: int
+) -> None:
+    """With fewer windows than numbers in one, about as many, and many more."""
+    noise = np.random.default_rng(1).normal(size=(num_train + 400, channels))
+    values = np.stack([np.convolve(one, np.ones(4) / 2, "same") for one in noise.T], axis=1)
+    starts, _, windows = told(values, values)
+    code = windows.reshape(len(windows), -1) @ np.random.default_rng(2).normal(
+        size=(H * channels, 2)
+    )
+    seen = (code @ np.random.default_rng(3).normal(size=(2, H * channels))).reshape(windows.shape)
+    every = Told(*(part[::stride] for part in (starts, windows[..., 0], seen)))
+    found = scores(values, num_train, every)
+    before, behind = (np.nanmedian(part) for part in np.split(found, [num_train]))
+    assert before == pytest.approx(behind, rel=0.3)
+    assert (found[num_train:] > 0.5).mean() < 0.2
+
+
+def test_a_channel_that_stood_still_may_stir_a_little() -> None:
+    values = np.random.default_rng(1).normal(size=(300, 3))
+    values[:TRAIN, 2], values[TRAIN:, 2] = 0.5, 0.5 + 1e-3 * values[TRAIN:, 2]
+    values[250:255, 0] += 12
+    found = scores(values, TRAIN, told(values, values[:, :2]))
+    assert np.median(found[TRAIN:230]) < 0.5 < found[250:255].min()
 
 
 def test_what_is_beyond_all_measure_is_still_told_apart() -> None:
     values = np.zeros((300, 1))
     values[200], values[260] = 1e4, 3e4
-    scores = Subspace().of_windows(values, TRAIN, told(values, np.zeros((300, 1))))
-    assert scores[:TRAIN].max() < scores[200] < scores[260] <= 1
+    found = scores(values, TRAIN, told(values, np.zeros((300, 1))))
+    assert found[:TRAIN].max() < found[200] < found[260] <= 1
 
 
-def test_nothing_is_strange_where_no_window_is_normal() -> None:
-    values = np.random.default_rng(1).normal(size=(40, 1))
-    found = Subspace().of_windows(values, H - 1, told(values, values))
-    assert np.isnan(found[: H - 1]).all()
-    assert (found[H:] == 0).all()
+def test_a_part_too_short_to_tell_what_is_normal_is_named() -> None:
+    values = np.random.default_rng(1).normal(size=(100, 1))
+    message = "pump: its leading part, taken to be normal, has 39 rows of 100, too few to score"
+    with pytest.raises(InputError, match=message):
+        scores(values, 4 * H - 1, told(values, values))
+    assert np.isfinite(scores(values, 4 * H, told(values, values))).all()
 
 
 @pytest.mark.parametrize("knobs", [{"share": 1.0}, {"num_folds": 1}])

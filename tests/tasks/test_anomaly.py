@@ -59,6 +59,14 @@ def test_a_level_counts_as_much_as_an_error() -> None:
     np.testing.assert_allclose(both[200:], (alone[200:] + 1) / 2, atol=0.08)
 
 
+@pytest.mark.parametrize("aim", ["reconstruct", "subspace"])
+def test_half_precision_is_scored(aim: str, tmp_path: Path) -> None:
+    table(tmp_path / "pumps.csv")
+    few = ("trainer.max_epochs=1", "precision=bf16-mixed", "callbacks.figures=null")
+    words = [*QUIET, *KNOBS, *AIMS[aim], *few, f"data.file={tmp_path}/pumps.csv"]
+    assert 0 < train(composed(words), tmp_path / "run")["test/threshold"] < 1
+
+
 def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path, command: Callable) -> None:
     table(tmp_path / "pumps.csv")
     never = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", "callbacks.figures=null")

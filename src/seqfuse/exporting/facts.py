@@ -11,6 +11,7 @@ from seqfuse.data.recordings import Nab, Skab
 from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.exporting.parity import TOLERANCE
+from seqfuse.plain.anomalies import SCORERS
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.nab import MAX_PROBATION
 from seqfuse.plain.pipelines import pack
@@ -85,6 +86,8 @@ def _rows(task: Task, splits: Mapped, config: dict[str, Any]) -> Facts:
 def _recordings(task: Task, splits: Monitored, config: dict[str, Any]) -> Facts:
     assert isinstance(task, AnomalyTask)
     scorer = task.scorer
+    if type(scorer) not in SCORERS.values():
+        raise InputError(f"{type(scorer).__qualname__} is no scorer that can be exported")
     return {
         "job": "anomalies",
         **_windows(splits),

@@ -41,9 +41,8 @@ class Detector:
         self.columns: list[str] = self.facts["pipeline"]["state"]["columns"]
         self.threshold: float = self.facts["threshold"]
         """The least score of an anomaly."""
-        kind, knobs = SCORERS[self.facts["scorer"]["kind"]], dict(self.facts["scorer"])
-        del knobs["kind"]
-        self.scorer = kind(**knobs)
+        knobs = dict(self.facts["scorer"])
+        self.scorer = SCORERS[knobs.pop("kind", "Likelihood")](**knobs)
         self.look_back, self.horizon = self.facts["look_back"], self.facts["horizon"]
 
     def predict(
@@ -100,7 +99,8 @@ class Detector:
             )
         last = len(values) - horizon
         starts = np.unique(np.array([*range(least, last + 1, self.facts["window_stride"]), last]))
-        return self.scorer.of_windows(values, num_train, self._told(name, values, cut, starts))
+        told = self._told(name, values, cut, starts)
+        return self.scorer.of_windows(values, num_train, told, name)
 
     def _told(
         self, name: str, values: NDArray[np.float32], cut: int, starts: NDArray[np.int64]

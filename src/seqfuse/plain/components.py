@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float64]
+Numbers = Callable[["Components", Vectors], NDArray[np.float64]]
+TINY = 1e-12
+"""Of the largest variance: less is none, and its direction an accident."""
 
 
 class Components:
@@ -41,29 +44,34 @@ class Components:
         return np.square(centred - centred @ axes.T @ axes).mean(axis=1)
 
     def distances(self, vectors: Vectors, least: float) -> NDArray[np.float64]:
-        """(n) squared distances of vectors (n d) from the mean, in deviations; over components.
+        """(n) squared distances of vectors (n d) from the mean, in deviations; over d.
 
-        Known as Hotelling's T² and, squared, Mahalanobis' distance.
+        Known as Hotelling's T² and, squared, Mahalanobis' distance. What lies outside of all
+        components is divided by `least`, as in a direction along which nothing ever changed.
 
         Args:
             vectors: (n d).
-            least: deviation that every component has.
+            least: deviation that there is in every direction.
         """
-        along = (vectors - self.mean) @ self.axes.T
-        return (np.square(along) / (self.variances + least**2)).mean(axis=1)
+        varied = self.variances > TINY * self.variances.max(initial=0.0)
+        centred = vectors - self.mean
+        along = np.square(centred @ self.axes[varied].T)
+        rest = np.maximum(np.square(centred).sum(axis=1) - along.sum(axis=1), 0.0)
+        total = (along / (self.variances[varied] + least**2)).sum(axis=1) + rest / least**2
+        return total / vectors.shape[1]
 
 
 def held_out(
     vectors: Vectors,
     starts: NDArray[np.int64],
     size: int,
-    numbers: Callable[[Components, Vectors], Vectors],
+    numbers: Numbers,
     num_folds: int,
-) -> Vectors:
+) -> NDArray[np.float64]:
     """(n) numbers of windows (n d), by components of those that share no step with their fold.
 
     Args:
-        vectors: normal windows, in the order of time.
+        vectors: normal windows, in the order of time, of at least four times `size` steps.
         starts: (n) their first steps.
         size: steps of a window.
         numbers: of windows, by components.
@@ -73,6 +81,5 @@ def held_out(
     for fold in np.array_split(np.arange(len(vectors)), min(num_folds, len(vectors))):
         before = starts + size <= starts[fold[0]]
         others = vectors[before | (starts >= starts[fold[-1]] + size)]
-        # Where hardly any is left, the part is too short to leave something out.
-        found[fold] = numbers(Components(others if len(others) > 1 else vectors), vectors[fold])
+        found[fold] = numbers(Components(others), vectors[fold])
     return found

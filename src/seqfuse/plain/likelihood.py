@@ -93,7 +93,9 @@ class Likelihood:
         self.whole = whole
         self.level = level
 
-    def of_windows(self, values: NDArray[np.floating], num_train: int, told: Told) -> Scores:
+    def of_windows(
+        self, values: NDArray[np.floating], num_train: int, told: Told, name: str
+    ) -> Scores:
         """Scores (t) of a recording (t c), NaN at steps of no window."""
         errors = told.errors.astype(np.float64)
         if self.whole:

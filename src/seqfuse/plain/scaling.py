@@ -77,6 +77,16 @@ class TablePipeline:
         self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])
 
 
+def scale_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+    """Mean and deviation (c) of the training rows (t c) of a recording.
+
+    A channel that stood still in training is scaled by the least there is to see.
+    """
+    mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0)
+    least = np.maximum(np.abs(mean) * 1e-2, 1e-2)
+    return mean, np.where(deviation < 1e-6, least, deviation)
+
+
 class RecordingPipeline:
     """Scales each recording by the mean and deviation of its own training rows.
 
@@ -98,9 +108,7 @@ class RecordingPipeline:
 
     def fit(self, name: str, values: NDArray[Any], columns: Sequence[str]) -> None:
         """Learns one recording's scale from its training rows (t c)."""
-        mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0)
-        # A channel that stood still in training is scaled by the least there is to see.
-        deviation = np.where(deviation < 1e-6, np.maximum(np.abs(mean) * 1e-2, 1e-2), deviation)
+        mean, deviation = scale_of(values)
         self.columns = list(columns)
         self.scales[name] = mean.tolist(), deviation.tolist()
 

@@ -1,21 +1,33 @@
 """From reconstructed windows to anomaly scores of steps: what is outside, and what is far out."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.plain.components import Components, Vectors, held_out
-from seqfuse.plain.likelihood import LEAST, Scores, Told, scaled, spread
+from seqfuse.plain.components import Components, Numbers, Vectors, held_out
+from seqfuse.plain.errors import InputError
+from seqfuse.plain.items import in_blocks
+from seqfuse.plain.likelihood import LEAST, Scores, Told, spread
+from seqfuse.plain.scaling import scale_of
+
+Rows = NDArray[np.int64]
+LEADING = 4
+"""Windows, end to end, that tell what is normal: with fewer, none can be left out."""
+BLOCK = 4096
+"""Windows at a time, so that a long recording needs no more memory than a short one."""
 
 
 class Subspace:
     """How far windows lie from those of the training part of their recording.
 
-    Two squares are added, each of which has a mean of 1 there: what the leading principal
+    Two squares are added, each divided by its mean over normal windows: what the leading principal
     components leave of a window, and the distance of the net's reconstruction of it from other
     reconstructions, in their deviations. The first sees what is outside of all that was normal,
     the second what is far out within (Jackson and Mudholkar 1979, of components; Denouden et al.
-    2018, of autoencoders). The root of the mean over the windows of a step is 0.5 of a score at
-    4 deviations above the mean of normal windows that the components have not seen.
+    2018, of autoencoders). How well the net puts a window together again does not count. The root
+    of the mean over the windows of a step is 0.5 of a score at 4 deviations above the mean of
+    normal windows, each of which is held against components that have not seen it.
 
     Args:
         share: of the variance of normal windows that the leading components hold.
@@ -36,39 +48,54 @@ class Subspace:
         self.share = share
         self.num_folds = num_folds
 
-    def of_windows(self, values: NDArray[np.floating], num_train: int, told: Told) -> Scores:
-        """Scores (t) from 0 to 1 of a recording (t c), NaN at steps of no window."""
-        normal = told.normal(num_train)
-        if not normal.any():  # nothing is known to be strange
-            return told.merge(np.zeros(told.errors.shape), num_train, len(values))
-        strange = spread(self._strangeness(values, num_train, told, normal), told.errors)
+    def of_windows(
+        self, values: NDArray[np.floating], num_train: int, told: Told, name: str
+    ) -> Scores:
+        """Scores (t) from 0 to 1 of a recording (t c), NaN at steps of no window.
+
+        Raises:
+            InputError: its training part is too short to tell what is normal.
+        """
+        size = told.errors.shape[1]
+        if min(num_train, len(values)) < LEADING * size:
+            raise InputError(
+                f"{name}: its leading part, taken to be normal, has {num_train} rows of "
+                f"{len(values)}, too few to score windows of {size}, which takes {LEADING * size}"
+            )
+        strange = spread(self._strangeness(values, num_train, told), told.errors)
         found = np.sqrt(told.merge(strange, num_train, len(values)))
         usual = found[:num_train][~np.isnan(found[:num_train])]
         return found / (found + max(usual.mean() + 4 * usual.std(), LEAST))
 
-    def _strangeness(
-        self,
-        values: NDArray[np.floating],
-        num_train: int,
-        told: Told,
-        normal: NDArray[np.bool_],
-    ) -> Scores:
+    def _strangeness(self, values: NDArray[np.floating], num_train: int, told: Told) -> Scores:
         """(w) of windows; of normal ones, as if they were new."""
-        size = told.errors.shape[1]
-        windows = scaled(values, num_train)[told.starts[:, None] + np.arange(size)]
-        total = np.zeros(len(windows))
-        for vectors, numbers in ((windows, self._outside), (told.predictions, self._far)):
-            vectors = vectors.reshape(len(vectors), -1).astype(np.float64)
-            squares = numbers(Components(vectors[normal]), vectors)
-            usual = max(squares[normal].mean(), LEAST**2)
-            squares[normal] = held_out(
-                vectors[normal], told.starts[normal], size, numbers, self.num_folds
-            )
-            total += squares / usual
-        return total
+        mean, deviation = scale_of(values[:num_train])
+        scaled, size = (values - mean) / deviation, told.errors.shape[1]
 
-    def _outside(self, components: Components, windows: Vectors) -> Vectors:
+        def windows(rows: Rows) -> Vectors:
+            return scaled[told.starts[rows][:, None] + np.arange(size)].reshape(len(rows), -1)
+
+        def reconstructions(rows: Rows) -> Vectors:
+            return told.predictions[rows].reshape(len(rows), -1).astype(np.float64)
+
+        normal = np.flatnonzero(told.normal(num_train))
+        outside = self._squares(windows, self._outside, told, normal)
+        return outside + self._squares(reconstructions, self._far, told, normal)
+
+    def _squares(
+        self, vectors: Callable[[Rows], Vectors], numbers: Numbers, told: Told, normal: Rows
+    ) -> Scores:
+        known = vectors(normal)
+        components = Components(known)
+        blocks = in_blocks(len(told.starts), BLOCK)
+        squares = np.concatenate([numbers(components, vectors(rows)) for rows in blocks])
+        usual = max(squares[normal].mean(), LEAST**2)
+        size = told.errors.shape[1]
+        squares[normal] = held_out(known, told.starts[normal], size, numbers, self.num_folds)
+        return squares / usual
+
+    def _outside(self, components: Components, windows: Vectors) -> Scores:
         return components.residuals(windows, self.share)
 
-    def _far(self, components: Components, reconstructions: Vectors) -> Vectors:
+    def _far(self, components: Components, reconstructions: Vectors) -> Scores:
         return components.distances(reconstructions, LEAST)

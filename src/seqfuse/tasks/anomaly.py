@@ -20,7 +20,7 @@ from seqfuse.tasks.base import Scheduler, Task
 
 
 class AnomalyTask(Task):
-    """Learns what is normal; what it cannot forecast, or put together again, is an anomaly.
+    """Learns what is normal; windows that the scorer finds strange, given that, are anomalies.
 
     What overlapping windows say of a time step is averaged. The threshold is a quantile of the
     scores in the training parts of the recordings; it is set at every validation and lies in the
@@ -115,7 +115,7 @@ class Errors:
 
     def add(self, prediction: Tensor, batch: Batch) -> None:
         """That of a batch."""
-        found = middle(prediction.detach())
+        found = middle(prediction.detach()).float()  # numpy knows no bfloat16
         error = (found - batch.y).abs().mean(dim=-1)
         parts = (batch.index, error, found[:, self._kept])
         self._told.append(Told(*(part.cpu().numpy() for part in parts)))
@@ -131,10 +131,11 @@ class Errors:
         cuts = np.searchsorted(told.starts, ends[:-1])
         parts = zip(*(np.split(one, cuts) for one in told), strict=True)
         firsts = ends - [len(one.values) for one in recordings]
-        return [
-            Scored(one, scorer.of_windows(one.values, one.num_train, Told(starts - first, *more)))
-            for one, first, (starts, *more) in zip(recordings, firsts, parts, strict=True)
-        ]
+        found = []
+        for one, first, (starts, *more) in zip(recordings, firsts, parts, strict=True):
+            own = Told(starts - first, *more)
+            found.append(Scored(one, scorer.of_windows(one.values, one.num_train, own, one.name)))
+        return found
 
     def _of_all_ranks(self) -> Told:
         """In the order of time."""
