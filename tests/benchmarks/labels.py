@@ -44,7 +44,7 @@ SETS = {
 }
 TS2VEC = {"ECG5000": 0.934, "CricketX": 0.805, "FacesUCR": 0.926}
 """Yue et al. 2022, an RBF SVM on frozen features, by Table 14 of TEST (Sun et al. 2024)."""
-ROWS = ("scratch", "fine-tuned", "probe")
+ROWS = ("scratch", "fine-tuned", "frozen")
 
 
 def run(words: list[str], folder: Path) -> dict[str, float]:
@@ -72,7 +72,7 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, A
         # Where steps were compared, there was no attention: the mean then stands for it.
         mean = ["model/attention=mean"] if "scales" in given.task else []
         begin = {"scratch": [], "fine-tuned": [f"init_from={ckpt}"]}
-        begin["probe"] = [f"init_from={ckpt}", "freeze=true"]
+        begin["frozen"] = [f"init_from={ckpt}", "freeze=true", "optimizer.lr=0.03"]
         for share in given.shares:
             for row, more in begin.items():
                 most = ["trainer.max_epochs=-1", f"trainer.max_steps={given.steps}"]
@@ -170,16 +170,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.labels", description=__doc__)
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="seed; --out keeps what it holds")
     parser.add_argument("--task", default="contrastive")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.05, 0.1, 1.0])
-    parser.add_argument("--pretraining", type=int, default=600, help="steps")
+    parser.add_argument("--pretraining", type=int, default=400, help="steps")
     parser.add_argument("--steps", type=int, default=300, help="of training with labels")
     parser.add_argument("--out", type=Path, default=Path("logs", "benchmarks", "labels.json"))
     given = parser.parse_args()
-    results: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = json.loads(given.out.read_text()) if given.first else []
     given.out.parent.mkdir(parents=True, exist_ok=True)
     for name in given.sets:
-        for seed in range(given.seeds):
+        for seed in range(given.first, given.seeds):
             results += measure(name, seed, given)
             given.out.write_text(json.dumps(results, indent=2) + "\n")
             given.out.with_suffix(".md").write_text(summary(results) + "\n")
