@@ -129,6 +129,15 @@ def test_a_part_too_short_to_tell_what_is_normal_is_named() -> None:
     assert np.isfinite(scores(values, 4 * H, told(values, values))).all()
 
 
+def test_nothing_is_strange_where_few_normal_windows_are_told_of() -> None:
+    values = np.random.default_rng(1).normal(size=(300, 1))
+    for windows in (slice(60, 62), slice(0), slice(130, 140)):
+        some = Told(*(part[windows] for part in told(values, values)))
+        found = scores(values, TRAIN, some)
+        assert np.isnan(found).sum() == 300 - (len(some.starts) + H - 1) * bool(len(some.starts))
+        assert np.nansum(found) == 0
+
+
 @pytest.mark.parametrize("knobs", [{"share": 1.0}, {"num_folds": 1}])
 def test_ranges(knobs: dict) -> None:
     with pytest.raises(ValueError, match="share=.* must be above 0 and below 1, num_folds="):

@@ -21,12 +21,15 @@ class Components:
     def __init__(self, normal: Vectors):
         self.mean = normal.mean(axis=0)
         centred = normal - self.mean
-        if len(normal) < centred.shape[1]:
-            _, sizes, self.axes = np.linalg.svd(centred, full_matrices=False)
-            self.variances = np.square(sizes) / len(normal)
-        else:  # as good, and much faster
-            variances, axes = np.linalg.eigh(centred.T @ centred / len(normal))
-            self.variances, self.axes = np.maximum(variances[::-1], 0.0), axes.T[::-1]
+        few = len(normal) < centred.shape[1]
+        # Of the smaller of two products, which is much faster than of the vectors themselves.
+        product = centred @ centred.T if few else centred.T @ centred
+        variances, vectors = np.linalg.eigh(product / len(normal))
+        known = variances > TINY * max(variances[-1], TINY)
+        self.variances, self.axes = variances[known][::-1], vectors.T[known][::-1]
+        """Of no direction along which nothing changed."""
+        if few:
+            self.axes = self.axes @ centred / np.sqrt(len(normal) * self.variances)[:, None]
 
     def residuals(self, vectors: Vectors, share: float) -> NDArray[np.float64]:
         """(n) mean squares of what the leading components leave of vectors (n d).
@@ -37,9 +40,8 @@ class Components:
             vectors: to be put together again.
             share: of the variance of the normal ones, more than which the components hold.
         """
-        total = self.variances.sum()
-        held = np.cumsum(self.variances) / total if total else np.zeros(0)
-        axes = self.axes[: np.searchsorted(held, share, side="right") + 1 if total else 0]
+        held = np.cumsum(self.variances) / max(self.variances.sum(), TINY)
+        axes = self.axes[: np.searchsorted(held, share, side="right") + 1]
         centred = vectors - self.mean
         return np.square(centred - centred @ axes.T @ axes).mean(axis=1)
 
@@ -53,11 +55,10 @@ class Components:
             vectors: (n d).
             least: deviation that there is in every direction.
         """
-        varied = self.variances > TINY * self.variances.max(initial=0.0)
         centred = vectors - self.mean
-        along = np.square(centred @ self.axes[varied].T)
+        along = np.square(centred @ self.axes.T)
         rest = np.maximum(np.square(centred).sum(axis=1) - along.sum(axis=1), 0.0)
-        total = (along / (self.variances[varied] + least**2)).sum(axis=1) + rest / least**2
+        total = (along / (self.variances + least**2)).sum(axis=1) + rest / least**2
         return total / vectors.shape[1]
 
 

@@ -53,6 +53,8 @@ class Subspace:
     ) -> Scores:
         """Scores (t) from 0 to 1 of a recording (t c), NaN at steps of no window.
 
+        All are 0 where too few normal windows were told of to say what is strange.
+
         Raises:
             InputError: its training part is too short to tell what is normal.
         """
@@ -62,6 +64,9 @@ class Subspace:
                 f"{name}: its leading part, taken to be normal, has {num_train} rows of "
                 f"{len(values)}, too few to score windows of {size}, which takes {LEADING * size}"
             )
+        seen = told.starts[told.normal(num_train)]
+        if not len(seen) or seen[-1] + size - seen[0] < LEADING * size:
+            return told.merge(np.zeros(told.errors.shape), num_train, len(values))
         strange = spread(self._strangeness(values, num_train, told), told.errors)
         found = np.sqrt(told.merge(strange, num_train, len(values)))
         usual = found[:num_train][~np.isnan(found[:num_train])]
