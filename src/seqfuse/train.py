@@ -43,8 +43,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.callbacks.idle import skip_idle_hooks
     from seqfuse.tuning.tune import tune
 
-    recipe = runs.prepare(recipe, run)
-    recipe = resume.in_folder(recipe)
+    recipe = resume.in_folder(runs.prepare(recipe, run))
     build.rehearse(recipe)
     config = build.resolve(recipe)
     runs.seed(config)
