@@ -81,6 +81,38 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, ending: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_time_grows_with_the_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much waits is counted, not summed over all frames at each of them."""
+    looked, size = [0], pd.DataFrame.size
+
+    def counted(frame: pd.DataFrame) -> int:
+        looked[0] += 1
+        return size.fget(frame)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(pd.DataFrame, "size", property(counted))
+    with Writer(tmp_path / "out.csv") as writer:
+        for frame in frames(rows=2000, each=1):
+            writer.write(frame)
+    assert looked[0] < 10 * 2000
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_first_rows_are_on_the_disk_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    sizes = []
+    with Writer(tmp_path / f"out{ending}") as writer:
+        for frame in frames(rows=4000, each=1000):
+            writer.write(frame)
+            now[0] += 0.3
+            [part] = tmp_path.iterdir()
+            sizes.append(part.stat().st_size)
+    first, second, third, fourth = sizes
+    assert 0 < first == second < third == fourth, "half a second passes before more is written"
+
+
 def test_what_is_there_is_kept_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("mine")

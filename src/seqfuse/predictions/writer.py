@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -15,6 +16,7 @@ from seqfuse.plain.errors import InputError
 
 STAMPS = "%Y-%m-%d %H:%M:%S"  # pandas would leave out midnights, block by block
 CELLS = 200_000  # that are gathered before they are written
+SECONDS = 0.5  # after which they are written in any case, or a twentieth of the time so far
 
 
 class Writer:
@@ -36,6 +38,8 @@ class Writer:
         self._check()
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._waiting: list[pd.DataFrame] = []
+        self._cells = 0
+        self._began, self._flushed = 0.0, float("-inf")
 
     def _check(self) -> None:
         if not self.path.parent.is_dir():
@@ -49,20 +53,25 @@ class Writer:
         with self._refused():
             self._file = self._part.open("wb")
         self._table: Format = self._format(self._file)
+        self._began = time.monotonic()
         return self
 
     def write(self, frame: pd.DataFrame) -> None:
         """Adds rows; those of all frames have the same columns."""
         self._waiting.append(frame)
         self.rows += len(frame)
-        if sum(waiting.size for waiting in self._waiting) >= CELLS:
+        self._cells += frame.size
+        now = time.monotonic()
+        late = now - self._flushed >= max(SECONDS, (now - self._began) / 20)
+        if late or self._cells >= CELLS:  # the first rows are late
             self._flush()
 
     def _flush(self) -> None:
         if self._waiting:
             with self._refused():
                 self._table.write(pd.concat(self._waiting, ignore_index=True))
-        self._waiting = []
+                self._file.flush()
+        self._waiting, self._cells, self._flushed = [], 0, time.monotonic()
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         try:
@@ -127,6 +136,10 @@ class GzippedCsv(Csv):
 
     def __init__(self, file: BinaryIO):
         super().__init__(gzip.GzipFile(filename="", fileobj=file, mode="wb"))  # type: ignore[arg-type]
+
+    def write(self, frame: pd.DataFrame) -> None:
+        super().write(frame)
+        self.file.flush()
 
     def close(self) -> None:
         self.file.close()
