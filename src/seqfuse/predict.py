@@ -8,7 +8,8 @@ Usage: seqfuse-predict ckpt=<path> input=<file or folder> output=<file> [key=val
   seqfuse-predict ckpt=<path> split=test output=test.jsonl overwrite=true
 
   output             ends in .csv, .csv.gz, .parquet or .jsonl
-  data.batch_size=256 trainer=gpu   goes faster
+  trainer=gpu        goes faster, where there is one
+  batch_size=64      items at once: auto (as many as suit the memory), or fewer, or more
   ckpt=<path> --cfg job   prints the composed config, with every key
 
 Texts: a .csv, .tsv or .jsonl with the column of texts (and, if you like, id). Tagged words: CoNLL-U
@@ -82,7 +83,7 @@ def predict(config: DictConfig, run: Path) -> int:
     task, data, trained = build.load(config.ckpt, config.trust, config)
     plain = build.resolve(config)
     runs.seed(plain)
-    forward = Forward(task, build.build_trainer({**trained, **plain}))
+    forward = Forward(task, build.build_trainer({**trained, **plain}), config.batch_size)
     job = jobs.choose(data, forward, plain)
     split, given = config.split, config.input
     total, frames = job.split(split) if split else work.of_input(job, given, writer.path)

@@ -185,16 +185,24 @@ class DataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         return self.loader(self.evaluated)
 
-    def loader(self, split: str) -> Loader:
-        """The items of a split in their order, or always mixed alike."""
+    def loader(self, split: str, batch_size: int | None = None) -> Loader:
+        """The items of a split in their order, or always mixed alike.
+
+        Args:
+            split: `train`, `val`, `calibration` or `test`.
+            batch_size: instead of that of training.
+        """
         items = self.tensors(split)
         if not self.mixed:
-            return self._loader(split, SequentialSampler(items))
+            return self._loader(split, SequentialSampler(items), batch_size)
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
         return self._loader(split, order.tolist())
 
-    def _loader(self, split: str, order: Sampler[int] | list[int]) -> Loader:
-        items, batches = self.tensors(split), Batches(order, int(self.batch_size), False)
+    def _loader(
+        self, split: str, order: Sampler[int] | list[int], batch_size: int | None = None
+    ) -> Loader:
+        items = self.tensors(split)
+        batches = Batches(order, batch_size or int(self.batch_size), False)
         shared = talk.count() > 1
         return Loader(
             Sliceable(items) if shared else items,

@@ -10,8 +10,9 @@ from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.recordings import Recording
 from seqfuse.plain.errors import InputError
+from seqfuse.predictions.batches import Part, in_parts
 from seqfuse.predictions.forward import Forward
-from seqfuse.predictions.work import Work
+from seqfuse.predictions.work import Work, one_by_one
 from seqfuse.tasks.anomaly import AnomalyTask, Errors
 
 
@@ -41,6 +42,10 @@ class Anomalies:
             raise InputError(f"{path}: the ending must be one of: {', '.join(self.endings)}")
         return self._work(self.splits.source.file(path), truth=False)  # type: ignore[attr-defined]
 
+    def folder(self, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
+        """The recordings of files; the column `file` comes first."""
+        return one_by_one(self.file, paths)
+
     def split(self, split: str) -> Work:
         """The recordings of the training data, whole, with `label`."""
         if split != "test":
@@ -59,7 +64,7 @@ class Anomalies:
             yield pd.DataFrame(frame | ({"label": one.labels.astype(int)} if truth else {}))
 
     def _scores(self, one: Recording) -> np.ndarray:
-        splits, size = self.splits.of([one]), int(self.data.batch_size)
+        splits = self.splits.of([one])
         errors = Errors(self.task.scorer.reads_predictions)
         windows, least = splits.tensors("test"), int(splits.tensors("test").index[0])
         if least + splits.horizon > one.num_train:
@@ -67,7 +72,6 @@ class Anomalies:
                 f"{one.name}: its leading part, taken to be normal, has {one.num_train} rows of "
                 f"{len(one.values)}, too few for a window: add earlier rows"
             )
-        for first in range(0, len(windows), size):
-            batch = windows.__getitems__(range(first, min(first + size, len(windows))))
-            errors.add(self.forward(batch), batch)
+        for part, prediction in self.forward.each(map(Part, in_parts(windows))):
+            errors.add(prediction, part.batch)
         return errors.score(splits.recordings(), self.task.scorer)[0].scores

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from seqfuse.data.blocks import ENDINGS, Block, Blocks, SeriesFile
+from seqfuse.data.blocks import ENDINGS, Blocks, SeriesFile
 from seqfuse.data.module import DataModule
 from seqfuse.nn.chain import decode, marginals
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import NO_LABEL
+from seqfuse.predictions.batches import READ, Part
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work
-from seqfuse.shapes import Batch
 
 
 class Classes:
@@ -36,42 +37,54 @@ class Classes:
         self.endings: tuple[str, ...] = getattr(self.source, "endings", ENDINGS)
 
     def file(self, path: Path) -> Work:
-        """Items of a file, a batch at a time."""
-        if hasattr(self.source, "file"):
-            items: Blocks = self.source.file(path)
-        else:
-            layout = getattr(self.source, "layout", "btc")
-            items = SeriesFile(path, self.pipeline.in_channels, layout)
-        return Work(items.size, self._of_file(items))
+        """Items of a file."""
+        items = self._open(path)
+        return Work(items.size, self._frames(self._parts(items), truth=False))
 
-    def _of_file(self, items: Blocks) -> Iterator[pd.DataFrame]:
-        name = "id" if items.has_ids else "row"
-        for block in items.blocks(int(self.data.batch_size)):
+    def folder(self, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
+        """Items of files, several of which may share a batch; the column `file` comes first."""
+        parts = (part for path in paths for part in self._parts(self._open(path), path.name))
+        return self._frames(parts, truth=False)
+
+    def _open(self, path: Path) -> Blocks:
+        if hasattr(self.source, "file"):
+            return self.source.file(path)
+        layout = getattr(self.source, "layout", "btc")
+        return SeriesFile(path, self.pipeline.in_channels, layout)
+
+    def _parts(self, items: Blocks, file: str | None = None) -> Iterator[Part]:
+        for block in items.blocks(READ):
             rows = np.arange(len(block.ids))
             try:
                 tensors = block.items.tensors(self.pipeline, rows, labelled=False)
             except InputError as error:
                 raise InputError(f"{block.items.origin}: {error}") from None
-            yield self._frame(name, block, tensors.__getitems__(rows.tolist()), truth=False)
+            named = {} if file is None else {"file": np.repeat(file, len(rows))}
+            named["id" if items.has_ids else "row"] = block.ids
+            yield Part(tensors.__getitems__(rows.tolist()), named, block.steps)
 
     def split(self, split: str) -> Work:
         """Items of a split, as the test step sees them, and their `label`."""
-        return Work(len(self.data.tensors(split)), self._of_split(split))
+        return Work(len(self.data.tensors(split)), self._frames(self._of_split(split), truth=True))
 
-    def _of_split(self, split: str) -> Iterator[pd.DataFrame]:
+    def _of_split(self, split: str) -> Iterator[Part]:
         splits: Any = self.data.splits
         raw = splits.rows(split)[0]
         name, ids = ids_of(raw)
-        for batch in self.data.loader(split):
+        for batch in self.data.loader(split, READ):
             rows = batch.index.numpy()
             steps = {name: [one[i] for i in rows] for name, one in steps_of(raw).items()}
-            yield self._frame(name, Block(raw, ids[rows], steps), batch, truth=True)
+            yield Part(batch, {name: ids[rows]}, steps)
 
-    def _frame(self, name: str, block: Block, batch: Batch, truth: bool) -> pd.DataFrame:
-        probabilities = self.forward(batch).softmax(dim=-1).numpy()
+    def _frames(self, parts: Iterator[Part], truth: bool) -> Iterator[pd.DataFrame]:
+        for part, prediction in self.forward.each(parts):
+            yield self._frame(part, prediction, truth)
+
+    def _frame(self, part: Part, prediction: Tensor, truth: bool) -> pd.DataFrame:
+        probabilities = prediction.softmax(dim=-1).numpy()
         classes = np.array(self.pipeline.classes)
-        columns = {name: block.ids, "prediction": classes[probabilities.argmax(axis=1)]}
-        columns |= {"label": classes[batch.y.numpy()]} if truth else {}
+        columns = {**part.items, "prediction": classes[probabilities.argmax(axis=1)]}
+        columns |= {"label": classes[part.batch.y.numpy()]} if truth else {}
         columns |= {f"p_{one}": probabilities[:, i] for i, one in enumerate(classes)}
         return pd.DataFrame(columns)
 
@@ -80,16 +93,16 @@ class Tags(Classes):
     """A row per step: `row` (or `id`), `step` from 1, what the user calls it, `prediction` and
     its `probability`."""
 
-    def _frame(self, name: str, block: Block, batch: Batch, truth: bool) -> pd.DataFrame:
-        scores, mask = self.forward(batch), first(batch.mask)
-        found = decode(scores, mask)
-        sure = marginals(scores, mask).gather(2, found.unsqueeze(2)).squeeze(2)
+    def _frame(self, part: Part, prediction: Tensor, truth: bool) -> pd.DataFrame:
+        batch, mask = part.batch, first(part.batch.mask)
+        found = decode(prediction, mask)
+        sure = marginals(prediction, mask).gather(2, found.unsqueeze(2)).squeeze(2)
         lengths = mask.sum(dim=1).tolist()
         classes = np.array(self.pipeline.classes)
         columns = {
-            name: np.repeat(block.ids, lengths),
+            **{key: np.repeat(each, lengths) for key, each in part.items.items()},
             "step": np.concatenate([np.arange(1, n + 1) for n in lengths]),
-            **{key: _joined(each, lengths) for key, each in block.steps.items()},
+            **{key: _joined(each, lengths) for key, each in part.steps.items()},
             "prediction": classes[found[mask].numpy()],
         }
         if truth:

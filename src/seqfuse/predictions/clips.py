@@ -2,23 +2,24 @@
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
-from seqfuse.data.blocks import Block
 from seqfuse.plain.errors import InputError
+from seqfuse.predictions.batches import Part
 from seqfuse.predictions.classes import Classes
-from seqfuse.shapes import Batch
 from seqfuse.tasks.clips import ClipAnomalyTask
 
 
 class ClipScores(Classes):
     """Columns `id` and `score`: the higher, the less like the clips that were trained on."""
 
-    def _frame(self, name: str, block: Block, batch: Batch, truth: bool) -> pd.DataFrame:
+    def _frame(self, part: Part, prediction: Tensor, truth: bool) -> pd.DataFrame:
         task: ClipAnomalyTask = self.forward.task  # type: ignore[assignment]
-        scores = task.scores(self.forward(batch), batch).numpy()
+        scores = task.scores(prediction, part.batch).numpy()
         if (wrong := np.flatnonzero(np.isnan(scores))).size:
-            raise InputError(f"{block.ids[wrong[0]]} has one frame: its motion cannot be scored")
-        columns = {name: block.ids, "score": scores}
+            *_, ids = part.items.values()
+            raise InputError(f"{ids[wrong[0]]} has one frame: its motion cannot be scored")
+        columns = {**part.items, "score": scores}
         if truth:
-            columns["label"] = np.array(self.pipeline.classes)[batch.y.numpy()]
+            columns["label"] = np.array(self.pipeline.classes)[part.batch.y.numpy()]
         return pd.DataFrame(columns)

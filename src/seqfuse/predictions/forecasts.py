@@ -1,19 +1,21 @@
 """Forecasts of tables: a row for each step of each horizon, in the user's units."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.files import load_frame
 from seqfuse.data.module import DataModule
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
+from seqfuse.predictions.batches import READ, Part, in_parts
 from seqfuse.predictions.forward import Forward
-from seqfuse.predictions.work import Work
+from seqfuse.predictions.work import Work, one_by_one
 from seqfuse.shapes import Batch
 
 
@@ -73,30 +75,30 @@ class Forecasts:
         """The same from a table in memory; `origin` begins an error message."""
         table = read_ahead(self.splits, frame, origin)
         windows = windows_ahead(self.splits, table, self.every)
-        return self._work(table, windows, self._batches(windows), truth=False)
+        return self._work(table, windows, in_parts(windows), truth=False)
 
     def split(self, split: str) -> Work:
         """Forecasts of a split, as the test step sees it, with `<target>_true`."""
         self._check_split()
         windows = self.data.tensors(split)
-        return self._work(self.splits.table(), windows, self.data.loader(split), truth=True)
+        return self._work(self.splits.table(), windows, self.data.loader(split, READ), truth=True)
 
     def _check_split(self) -> None:
         if self.every:
             raise InputError(f"every={self.every} is for input=<file>: a split has its own windows")
 
     def _work(self, table: Any, windows: Any, batches: Iterable[Batch], truth: bool) -> Work:
-        frames = (self._frame(table, batch, truth) for batch in batches)
+        found = self.forward.each(Part(batch) for batch in batches)
+        frames = (self._frame(table, part.batch, outputs, truth) for part, outputs in found)
         return Work(len(windows) * self.splits.horizon, frames)
 
-    def _batches(self, windows: Any) -> Iterator[Batch]:
-        size = int(self.data.batch_size)
-        for first in range(0, len(windows), size):
-            yield windows.__getitems__(range(first, min(first + size, len(windows))))
+    def folder(self, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
+        """Forecasts from tables; the column `file` comes first."""
+        return one_by_one(self.file, paths)
 
-    def _frame(self, table: Any, batch: Batch, truth: bool) -> pd.DataFrame:
+    def _frame(self, table: Any, batch: Batch, prediction: Tensor, truth: bool) -> pd.DataFrame:
         pipeline, rows = self.splits.pipeline, batch.index.numpy()
-        values = pipeline.undo(self.forward(batch).numpy(), outputs=True)  # (b h k p)
+        values = pipeline.undo(prediction.numpy(), outputs=True)  # (b h k p)
         true = pipeline.undo(batch.y.numpy())
         columns = self._places(table, rows)
         for i in range(pipeline.num_targets):

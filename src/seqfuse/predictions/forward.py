@@ -1,12 +1,14 @@
 """Batches to predictions, as the test step makes them."""
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from seqfuse.predictions.batches import Part, check_batch_size, regroup
 from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Task
 
@@ -17,9 +19,15 @@ class Forward:
     Args:
         task: its net and its calibration.
         trainer: chooses device and precision; without one, the CPU and 32 bits.
+        batch_size: items that are predicted at once; `auto` as many as suit the memory.
+
+    Raises:
+        InputError: the batch size is out of range.
     """
 
-    def __init__(self, task: Task, trainer: Trainer | None = None):
+    def __init__(self, task: Task, trainer: Trainer | None = None, batch_size: int | str = "auto"):
+        check_batch_size(batch_size)
+        self.batch_size = batch_size
         self.device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
         self.context = (
             contextlib.nullcontext if trainer is None else trainer.precision_plugin.forward_context
@@ -32,6 +40,11 @@ class Forward:
         with self.context():
             output = self.task(self._here(batch.x), self._here(batch.mask))
             return self.task.calibrate(output.prediction).float().cpu()
+
+    def each(self, parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor]]:
+        """What was read, in batches, and what is predicted for each."""
+        for part in regroup(parts, self.batch_size):
+            yield part, self(part.batch)
 
     def _here(self, part: Any) -> Any:
         """On the device; several sources each."""

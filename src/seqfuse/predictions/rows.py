@@ -9,6 +9,7 @@ from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.views import RowWindows
 from seqfuse.plain.errors import InputError
+from seqfuse.predictions.batches import READ, in_parts
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work
@@ -46,13 +47,13 @@ class RowForecasts(Forecasts):
         every = self.every or rows.size
         horizons = range(least + (rows.size - least) % every, rows.size + 1, every)
         windows = self.mapped.windows(rows, horizons)
-        return self._work(None, windows, self._batches(windows), truth=False)
+        return self._work(None, windows, in_parts(windows), truth=False)
 
     def split(self, split: str) -> Work:
         """Forecasts of a split, as the test step sees it, with `<target>_true`."""
         self._check_split()
         windows: RowWindows = self.data.tensors(split)
-        return self._work(None, windows, self.data.loader(split), truth=True)
+        return self._work(None, windows, self.data.loader(split, READ), truth=True)
 
     def _places(self, table: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
         steps = np.arange(self.mapped.horizon)

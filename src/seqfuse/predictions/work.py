@@ -1,6 +1,6 @@
 """What a job is asked for and what it hands back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,6 +30,10 @@ class Job(Protocol):
         """Predictions for what is in a file."""
         ...
 
+    def folder(self, paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
+        """Predictions for what is in files, in their order; the column `file` comes first."""
+        ...
+
     def split(self, split: str) -> Work:
         """Predictions for a split of the training data, with the truth beside them."""
         ...
@@ -51,7 +55,7 @@ def of_input(job: Job, given: str, output: Path) -> Work:
         raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
     if output.resolve() in [file.resolve() for file in files]:
         raise InputError(f"output={output} is an input, too: choose another name")
-    return Work(None, _chain(job, files)) if path.is_dir() else job.file(path)
+    return Work(None, _alike(job.folder(files))) if path.is_dir() else job.file(path)
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -60,15 +64,23 @@ def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     return [p for p in found if p.is_file() and p not in labels and not p.name.startswith(".")]
 
 
-def _chain(job: Job, files: list[Path]) -> Iterator[pd.DataFrame]:
-    columns = None
-    for path in files:
-        for frame in job.file(path).frames:
-            columns = columns or list(frame.columns)
-            if list(frame.columns) != columns:
-                raise InputError(
-                    f"{path} gives the columns {', '.join(frame.columns)}, but {files[0].name} "
-                    f"gave {', '.join(columns)}: predict them apart"
-                )
+def one_by_one(file: Callable[[Path], Work], paths: Sequence[Path]) -> Iterator[pd.DataFrame]:
+    """Predictions for files that share no batch."""
+    for path in paths:
+        for frame in file(path).frames:
             frame.insert(0, "file", path.name)
             yield frame
+
+
+def _alike(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Raises InputError where a file gives other columns than the first one."""
+    known = None
+    for frame in frames:
+        name, columns = frame["file"].iat[0], list(frame.columns[1:])
+        known = known or (name, columns)
+        if columns != known[1]:
+            raise InputError(
+                f"{name} gives the columns {', '.join(columns)}, but {known[0]} gave "
+                f"{', '.join(known[1])}: predict them apart"
+            )
+        yield frame
