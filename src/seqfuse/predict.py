@@ -15,14 +15,15 @@ Usage: seqfuse-predict ckpt=<path> input=<file or folder> output=<file> [key=val
 Texts: a .csv, .tsv or .jsonl with the column of texts (and, if you like, id). Tagged words: CoNLL-U
 or a word per line; one row per word: row, step, token, prediction, probability.
 
-Classes: the input is an .npz (x and, if you like, id), .npy, .ts, .tsv or .arff, plain or
-gzipped, read in blocks. Labels are ignored: a `?` may stand there (in .ts also nothing, with
+Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .tsv or .arff, plain
+or gzipped, read in blocks. Labels are ignored: a `?` may stand there (in .ts also nothing, with
 `@classLabel false`). One row per series: row (or id), prediction, p_<class>.
 
-Several sources: an .npz with <source>_x for each, and id if you like. Recordings of devices
-(data=har_steps, har_fusion) add <source>_t_ms and, for several recordings, <source>_id or
-<source>_subject and <source>_execution; a single device has x, t_ms and so on. One row per step:
-id, step, t_ms (when it begins), prediction, probability. data.missing=[watch] does without one.
+Several sources: an .npz with <source>_x for each, and, if you like, <source>_lengths and id.
+Recordings of devices (data=har_steps, har_fusion) add <source>_t_ms and, for several recordings,
+<source>_id or <source>_subject and <source>_execution; a single device has x, t_ms and so on. One
+row per step: id, step, t_ms (when it begins), prediction, probability. data.missing=[watch] does
+without one.
 
 Clips: the input is a video, a strip of frames or a folder of them. One row per clip: id,
 prediction, p_<class>; or id and score, where anomalies are looked for. data.skip_bad=true

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from seqfuse import build
+from seqfuse.data.arrays import Arrays
 from seqfuse.data.module import DataModule
 from seqfuse.data.series import Series, SeriesTensors
 from seqfuse.data.windows import Windows
 from seqfuse.nn.net import Net
+from seqfuse.plain.array_items import LAYOUTS, by_time
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
 from seqfuse.predictions import jobs
@@ -29,11 +32,15 @@ class Predictor:
         net: in eval mode.
         pipeline: fitted.
         batch_size: series that are predicted at once.
+        layout: axes of series, as in training: `btc` is (series, time, channels).
     """
 
-    def __init__(self, net: Net, pipeline: SeriesPipeline, batch_size: int = 256):
+    def __init__(
+        self, net: Net, pipeline: SeriesPipeline, batch_size: int = 256, layout: str = "btc"
+    ):
         self.net = net
         self.pipeline = pipeline
+        self.layout = layout
         self.batch_size = batch_size
 
     @property
@@ -45,7 +52,8 @@ class Predictor:
         """The most probable class of each series.
 
         Args:
-            x: raw values, as in training: (n t c), or n series of (t c) and any lengths.
+            x: raw values, as in training: (n t c), or n series of (t c) and any lengths; where
+                training had data.layout=bct, (n c t), or n series of (c t).
 
         Raises:
             InputError: wrong axes or channels; names both readings.
@@ -73,13 +81,15 @@ class Predictor:
         return np.concatenate(probabilities), weights
 
     def _tensors(self, x: Sequence[ArrayLike] | NDArray) -> SeriesTensors:
-        series = Series(x, [""] * len(x), origin="x")
-        _, steps, channels = series.x.shape
+        series = Series(by_time(x, self.layout), [""] * len(x), origin="x")
+        n, steps, channels = series.x.shape
         if channels != self.pipeline.in_channels:
+            (other,) = set(LAYOUTS) - {self.layout}
+            shape = (n, steps, channels) if self.layout == "btc" else (n, channels, steps)
             raise InputError(
-                f"x has shape {series.x.shape}, read as (series, time, channels): {channels} "
-                f"channels where {self.pipeline.in_channels} were trained on; if its axes are "
-                f"(series, channels, time), with {steps} channels, give x.transpose(0, 2, 1)"
+                f"x has shape {shape}, read as {LAYOUTS[self.layout]}: {channels} channels where "
+                f"{self.pipeline.in_channels} were trained on with data.layout={self.layout}; if "
+                f"its axes are {LAYOUTS[other]}, with {steps} channels, give x.transpose(0, 2, 1)"
             )
         return series.tensors(self.pipeline, np.arange(len(series)), labelled=False)
 
@@ -155,4 +165,6 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Predictor | Forecaster 
     pipeline = data.splits.pipeline
     if not isinstance(pipeline, SeriesPipeline) or pipeline.per_step:
         return FilePredictor(task, data)
-    return Predictor(task.net, pipeline)  # type: ignore[arg-type]
+    dataset: Any = data.splits.dataset  # type: ignore[attr-defined]
+    layout = dataset.layout if isinstance(dataset, Arrays) else "btc"
+    return Predictor(task.net, pipeline, layout=layout)  # type: ignore[arg-type]

@@ -1,24 +1,22 @@
 """The user's own arrays: .npz with x and y, or a pair of .npy files."""
 
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.series import Series
+from seqfuse.plain.array_items import LAYOUTS, by_time, check_axes, cut, load_arrays
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import UNLABELLED
-
-LAYOUTS = {"btc": (0, 1, 2), "bct": (0, 2, 1)}
 
 
 class Arrays:
     """Reads x (three axes) and y (one label per series) from files.
 
-    An .npz holds `x` and `y`, and may hold `groups`. For .npy, `train.npy` has the
-    series and `train_y.npy` beside it the labels.
+    An .npz holds `x` and `y`, and may hold `groups`, and `lengths`, the steps of each series
+    before its padding. For .npy, `train.npy` has the series and `train_y.npy` beside it the
+    labels.
 
     Args:
         train: file to train and validate on.
@@ -84,57 +82,33 @@ class Arrays:
         raise InputError(f"{file} is not there, nor in {self.root}: check data.train and data.test")
 
     def _read(self, path: Path) -> Series:
-        arrays = load_arrays(path, self.labelled)
+        arrays = _with_labels(path) if self.labelled else load_arrays(path)
         for key in ("x", "y") if self.labelled else ("x",):
             fix = "; without labels, type task=contrastive data.labelled=false" * (key == "y")
             if key not in arrays:
                 raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)}){fix}")
         x = arrays["x"]
         check_axes(x.shape, x.dtype, path)
-        x = x.transpose(LAYOUTS[self.layout])
+        x = by_time(x, self.layout)
+        series = cut(x, arrays.get("lengths"), f"{path}: lengths")
         y = arrays["y"] if self.labelled else [UNLABELLED] * len(x)
         try:
-            return Series(x, y, arrays.get("groups"), str(path))
+            return Series(series, y, arrays.get("groups"), str(path))
         except InputError as error:
             raise InputError(
                 f"{error} (data.layout={self.layout} reads x as {_reading(x)})"
             ) from None
 
 
-def check_axes(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
-    """Raises InputError unless an array of series has three axes and holds numbers."""
-    if len(shape) != 3 or not np.issubdtype(dtype, np.number):
-        raise InputError(
-            f"{path}: x has shape {shape} of {dtype}, expected numbers with three axes: "
-            "(series, time, channels) for data.layout=btc, (series, channels, time) for bct"
-        )
-
-
-def load_arrays(path: Path, labelled: bool = True) -> Mapping[str, np.ndarray]:
-    """The arrays of an .npz, or of an .npy with its labels beside it, where there are any.
-
-    Raises:
-        InputError: the file is broken, or holds Python objects.
-    """
-    try:
-        if path.suffix == ".npy":
-            if not labelled:
-                return {"x": np.load(path)}
-            labels = path.with_name(f"{path.stem}_y.npy")
-            if not labels.is_file():
-                raise InputError(f"{path} needs its labels beside it, in {labels.name}")
-            return {"x": np.load(path), "y": np.load(labels)}
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        if "pickle" in str(error) and path.suffix in (".npz", ".npy"):
-            raise InputError(
-                f"{path} holds Python objects, not numbers: pad unequal series with NaN at their "
-                "ends to one array (series, time, channels)"
-            ) from None
-        raise InputError(f"{path} is truncated or no array file") from None
+def _with_labels(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, or of an .npy and of its labels beside it."""
+    arrays = load_arrays(path)
+    if path.suffix == ".npy":
+        labels = path.with_name(f"{path.stem}_y.npy")
+        if not labels.is_file():
+            raise InputError(f"{path} needs its labels beside it, in {labels.name}")
+        arrays["y"] = load_arrays(labels)["x"]
+    return arrays
 
 
 def _reading(x: np.ndarray) -> str:

@@ -9,14 +9,13 @@ import numpy as np
 
 from seqfuse.data import archive
 from seqfuse.data.array_file import ArrayFile
-from seqfuse.data.arrays import LAYOUTS, check_axes
 from seqfuse.data.formats import stream
 from seqfuse.data.series import Series
+from seqfuse.plain.array_items import LAYOUTS, by_time, check_axes, check_lengths, cut
 from seqfuse.plain.errors import InputError
 
 TEXTS = tuple(archive.ENDINGS)
 ENDINGS = (".npz", ".npy", *TEXTS)
-AXES = {"btc": "(series, time, channels)", "bct": "(series, channels, time)"}
 
 
 class Block(NamedTuple):
@@ -45,8 +44,8 @@ class Blocks(Protocol):
 class SeriesFile:
     """Series of one file, without their labels.
 
-    An .npz holds `x` and perhaps `id`; of an .npy, .ts, .tsv or .arff (plain or gzipped)
-    the rows are numbered. In a .tsv or .arff a `?` stands in for the label.
+    An .npz holds `x` and perhaps `id` and `lengths`; of an .npy, .ts, .tsv or .arff (plain or
+    gzipped) the rows are numbered. In a .tsv or .arff a `?` stands in for the label.
 
     Args:
         path: of the file.
@@ -61,7 +60,7 @@ class SeriesFile:
         if not path.name.lower().endswith(ENDINGS):
             raise InputError(f"{path}: the ending must be one of: {', '.join(ENDINGS)}")
         self.path, self.channels, self.layout = path, channels, layout
-        self.has_ids = False
+        self.has_ids = self.has_lengths = False
         self.size: int | None = None
         """Series in the file, where its head says so."""
         if not path.name.endswith(TEXTS):
@@ -71,13 +70,13 @@ class SeriesFile:
         with ArrayFile(self.path, "x") as x:
             check_axes(x.shape, x.dtype, self.path)
             self.size = x.shape[0]
-            steps, channels = (x.shape[i] for i in LAYOUTS[self.layout][1:])
-            self.has_ids = "id" in x.names
+            steps, channels = x.shape[1:] if self.layout == "btc" else x.shape[:0:-1]
+            self.has_ids, self.has_lengths = "id" in x.names, "lengths" in x.names
         if not self.size:
             raise InputError(f"{self.path} holds no series: x has shape {x.shape}")
         if channels != self.channels:
             raise InputError(
-                f"{self.path}: x has shape {x.shape}, read as {AXES[self.layout]}: {channels} "
+                f"{self.path}: x has shape {x.shape}, read as {LAYOUTS[self.layout]}: {channels} "
                 f"channels where {self.channels} were trained on{self._hint(steps)}"
             )
 
@@ -94,11 +93,20 @@ class SeriesFile:
         return self._lines(size) if self.size is None else self._slices(size, self.size)
 
     def _slices(self, size: int, rows: int) -> Iterator[Block]:
-        ids = self._ids(rows)
+        ids, lengths = self._ids(rows), self._lengths(rows)
         with ArrayFile(self.path, "x") as x:
             for first in range(0, rows, size):
-                block = x.read(min(size, rows - first)).transpose(LAYOUTS[self.layout])
+                block = by_time(x.read(min(size, rows - first)), self.layout)
+                ends = None if lengths is None else lengths[first : first + size]
+                block = cut(block, ends, f"{self.path}: lengths", first)
                 yield self._block(block, ids[first : first + size], first)
+
+    def _lengths(self, rows: int) -> np.ndarray | None:
+        if not self.has_lengths:
+            return None
+        with ArrayFile(self.path, "lengths") as array:
+            check_lengths(array.shape, array.dtype, rows, f"{self.path}: lengths")
+            return array.read(rows)
 
     def _ids(self, rows: int) -> np.ndarray:
         if not self.has_ids:

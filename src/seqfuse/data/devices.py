@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from seqfuse.data.arrays import load_arrays
 from seqfuse.data.lineup import Lineup
 from seqfuse.data.people import People
 from seqfuse.data.sources import Sources
 from seqfuse.data.tracks import Track
+from seqfuse.plain.array_items import load_arrays
 from seqfuse.plain.errors import InputError
 
 MARK = "{source}"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from seqfuse.data.arrays import load_arrays
 from seqfuse.data.blocks import Block
 from seqfuse.data.labels import texts_of
 from seqfuse.data.series import Series
 from seqfuse.data.sources import Sources
 from seqfuse.data.splits import hold_out
+from seqfuse.plain.array_items import cut, load_arrays
 from seqfuse.plain.errors import InputError
 
 SUFFIX = "_x"
@@ -19,8 +19,9 @@ SUFFIX = "_x"
 class SourceArrays:
     """Reads `<source>_x` of each source, `y` and perhaps `groups` from an .npz.
 
-    A source is (items, time, channels), where NaN at the end is padding, or (items, columns) of
-    facts that do not change; each at a rate of its own, all over the same time.
+    A source is (items, time, channels), where NaN at the end is padding, or what lies behind
+    the steps that `<source>_lengths` gives for each item; or (items, columns) of facts that do
+    not change; each at a rate of its own, all over the same time.
 
     Args:
         train: file to train and validate on.
@@ -165,5 +166,6 @@ def _series(arrays: Mapping[str, np.ndarray], name: str, path: Path, clock: bool
             f"{path}: {name}{SUFFIX} has shape {x.shape} of {x.dtype}, expected numbers (items, "
             "time, channels), or (items, columns) without time"
         )
-    x = x[:, None] if x.ndim == 2 else x
-    return Series(x, [""] * len(x), origin=f"{path}, {name}{SUFFIX}")
+    series = cut(x, arrays.get(f"{name}_lengths"), f"{path}: {name}_lengths")
+    series = x[:, None] if x.ndim == 2 else series
+    return Series(series, [""] * len(x), origin=f"{path}, {name}{SUFFIX}")

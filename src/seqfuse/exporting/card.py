@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.mistakes import CONF
+from seqfuse.plain.array_items import LAYOUTS
 
 UNKNOWN = "not known: write it here"
 LICENCES = re.compile(r"\b(CC|MIT|GPL|BSD|Apache|[Ll]icen[cs]e|public domain)\b")
 INPUTS = {
-    "SeriesPipeline": "series in the units of training: .npy, or .npz with `x` (series, time, "
-    "channels); .csv, .tsv or .jsonl with a row for each step and an `id` of its series",
+    "SeriesPipeline": "series in the units of training: .npy, or .npz with `x` {layout} "
+    "and, if need be, `lengths`; .csv, .tsv or .jsonl with a row for each step and an `id` of its "
+    "series",
     "TextPipeline": "texts or sentences: .csv, .tsv or .jsonl, as in training without labels",
     "ClipPipeline": "clips: .npz with `x` (clips, time, colours, height, width) of uint8",
     "SourcesPipeline": "sources: .npz with `<source>_x` (items, time, channels) of each",
@@ -85,6 +87,8 @@ def _input(facts: Mapping[str, Any]) -> str:
     names = {"sources": list(packed.get("parts", ())), "columns": state.get("columns")}
     names |= {"classes": state.get("classes"), "quantiles": facts.get("quantiles")}
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
+    if packed["kind"] == "SeriesPipeline":
+        said = [said[0].format(layout=LAYOUTS[facts["layout"]])]
     if facts["job"] != "clip_scores" and "mean" in state and not state.get("columns"):
         said.append(f"channels: {len(state['mean'])}")
     said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import seqfuse
+from seqfuse.data.arrays import Arrays
 from seqfuse.data.labelled import LabelledTable
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
@@ -48,7 +49,8 @@ def _labelled(task: Task, splits: Folds, config: dict[str, Any]) -> Facts:
     job = "tags" if splits.pipeline.per_step else "classes"  # type: ignore[attr-defined]
     if isinstance(task, ClipAnomalyTask):
         job = "clip_scores"
-    return {"job": job, "text": getattr(splits.dataset, "text", "text")}
+    layout = splits.dataset.layout if isinstance(splits.dataset, Arrays) else "btc"
+    return {"job": job, "text": getattr(splits.dataset, "text", "text"), "layout": layout}
 
 
 def _windows(splits: Any) -> Facts:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.series import SeriesPipeline
 from seqfuse.plain.sources import SourcesPipeline
 
 ARRAY_ENDINGS = (".npz", ".npy")
@@ -17,22 +18,33 @@ LABELS = ("y", "groups")
 CLOCK = "clock"
 """Steps of the first source, where that is missing."""
 Arrays = dict[str, np.ndarray]
+LAYOUTS = {"btc": "(series, time, channels)", "bct": "(series, channels, time)"}
+"""Axes of an array of series, by `data.layout`."""
 
 
-def array_items(path: Path, pipeline: Any) -> tuple[Any, Sequence[Any] | None]:
+def array_items(path: Path, pipeline: Any, layout: str = "btc") -> tuple[Any, Sequence[Any] | None]:
     """Items of an .npz or .npy, and the user's own names of them.
+
+    Args:
+        path: of the file.
+        pipeline: of the items.
+        layout: order of the axes of x, where the items are series.
 
     Raises:
         InputError: it is broken, or its arrays do not line up; names the array.
     """
-    arrays = load_arrays_of(path)
+    arrays = load_arrays(path)
     ids = arrays.pop(ID, None)
     if isinstance(pipeline, SourcesPipeline):
         x: Any = _sources(path, arrays, list(pipeline.parts))
         count = len(next(iter(x.values()), ()))
     else:
-        x = _cut(path, arrays, "x", "lengths")
+        x = _array(path, arrays, "x")
         count = len(x)
+        if isinstance(pipeline, SeriesPipeline):
+            check_axes(x.shape, x.dtype, path)
+            x = by_time(x, layout)
+        x = cut(x, arrays.get("lengths"), f"{path}: lengths")
     return x, None if ids is None else _names(path, ids, count)
 
 
@@ -48,11 +60,18 @@ def _sources(path: Path, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]
                 "and id, one for each item; recordings of devices must be cut and put on their "
                 "clocks before"
             )
-    x = {name: _cut(path, arrays, f"{name}_x", f"{name}_lengths") for name in given}
+    x = {
+        name: cut(
+            _array(path, arrays, f"{name}_x"),
+            arrays.get(f"{name}_lengths"),
+            f"{path}: {name}_lengths",
+        )
+        for name in given
+    }
     return x | ({CLOCK: arrays[CLOCK]} if CLOCK in arrays else {})
 
 
-def load_arrays_of(path: Path) -> Arrays:
+def load_arrays(path: Path) -> Arrays:
     """The arrays of an .npz, or x of an .npy; nothing is unpickled.
 
     Raises:
@@ -64,32 +83,80 @@ def load_arrays_of(path: Path) -> Arrays:
         with path.open("rb") as file, np.load(file) as arrays:
             return {key: arrays[key] for key in arrays.files}
     except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
+        if "pickle" in str(error):
+            raise InputError(
+                f"{path} holds Python objects, not numbers: pad unequal series with NaN at their "
+                "ends to one array (series, time, channels)"
+            ) from None
         raise InputError(f"{path} is truncated or no array file ({error})") from None
 
 
-def _cut(path: Path, arrays: Arrays, name: str, lengths: str) -> Any:
-    """An array of items, each as long as `lengths` says, where that is there."""
+def check_axes(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
+    """Raises InputError unless an array of series has three axes and holds numbers."""
+    if len(shape) != 3 or dtype.kind not in "biuf":
+        raise InputError(
+            f"{path}: x has shape {shape} of {dtype}, expected numbers with three axes: "
+            "(series, time, channels) for data.layout=btc, (series, channels, time) for bct"
+        )
+
+
+def by_time(x: Any, layout: str) -> Any:
+    """Series with the axes (time, channels), whatever their layout: an array, or a list."""
+    if layout == "btc":
+        return x
+    if isinstance(x, np.ndarray) and x.ndim == 3:
+        return x.transpose(0, 2, 1)
+    return [_transposed(one) for one in x]
+
+
+def _transposed(series: Any) -> Any:
+    try:
+        return np.transpose(series) if np.ndim(series) == 2 else series
+    except ValueError:
+        return series  # rows of unequal lengths, refused where numbers are read
+
+
+def _array(path: Path, arrays: Arrays, name: str) -> np.ndarray:
     if name not in arrays:
         raise InputError(f"{path} has no array '{name}' (it has: {', '.join(arrays)})")
     x = arrays[name]
     if not x.ndim:
         raise InputError(f"{path}: {name} is a single value, expected one row for each item")
-    if lengths not in arrays:
+    return x
+
+
+def cut(x: np.ndarray, lengths: np.ndarray | None, where: str, first: int = 0) -> Any:
+    """Items (n t ...), each as long as `lengths` says, where they are given.
+
+    Args:
+        x: items padded to one length.
+        lengths: steps of each.
+        where: begins an error message.
+        first: number of the first item in error messages.
+
+    Raises:
+        InputError: they are no whole numbers, as many as the items, from 1 to t.
+    """
+    if lengths is None:
         return x
-    ends = arrays[lengths]
-    _check_lengths(f"{path}: {lengths}", ends, x)
-    return [one[:n] for one, n in zip(x, ends, strict=True)]
-
-
-def _check_lengths(where: str, lengths: np.ndarray, x: np.ndarray) -> None:
-    steps = x.shape[1] if x.ndim > 1 else 1
-    if lengths.dtype.kind not in "iu" or lengths.shape != (len(x),):
-        raise InputError(
-            f"{where} is {lengths.dtype} of shape {lengths.shape}, expected a whole number for "
-            f"each of {len(x)} items"
-        )
+    check_lengths(lengths.shape, lengths.dtype, len(x), where)
+    if x.ndim < 3:
+        raise InputError(f"{where}: the items have no axis of time to be cut: leave it out")
+    steps = x.shape[1]
     for i in np.flatnonzero((lengths < 1) | (lengths > steps))[:1]:
-        raise InputError(f"{where} says {lengths[i]} for item {i}, expected 1 to {steps} steps")
+        raise InputError(
+            f"{where} says {lengths[i]} for item {first + i}, expected 1 to {steps} steps"
+        )
+    return [one[:n] for one, n in zip(x, lengths, strict=True)]
+
+
+def check_lengths(shape: tuple[int, ...], dtype: np.dtype, count: int, where: str) -> None:
+    """Raises InputError unless lengths are a whole number for each item."""
+    if dtype.kind not in "iu" or shape != (count,):
+        raise InputError(
+            f"{where} is {dtype} of shape {shape}, expected a whole number for each of {count} "
+            "items"
+        )
 
 
 def _names(path: Path, ids: np.ndarray, count: int) -> list[Any]:

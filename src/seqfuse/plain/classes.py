@@ -40,12 +40,15 @@ class Classifier:
         self.pipeline = unpack(bundle.facts["pipeline"])
         self.classes: list[str] = getattr(self.pipeline, "classes", [])
         """Names, in the order of the columns of `predict_proba`."""
+        self.layout: str = bundle.facts["layout"]
+        """Axes of series, as in training: `btc` is (series, time, channels)."""
 
     def predict(self, x: Any) -> Any:
         """(n) the most probable class of each item.
 
         Args:
-            x: raw values, as in training: series (n t c) or a list of (t c) of any lengths;
+            x: raw values, as in training: series (n t c) or a list of (t c) of any lengths, or
+                (n c t) and (c t) where training had data.layout=bct (`layout` says which);
                 texts, or lists of words; clips (n t c height width) of uint8 or a list of
                 them; of several sources a dict of such.
 
@@ -87,7 +90,7 @@ class Classifier:
         return {**_named(one.rows, items), "prediction": best, **shares}
 
     def _run(self, x: Any) -> Iterator[Found]:
-        return self._batches(encode(self.pipeline, x))
+        return self._batches(encode(self.pipeline, x, self.layout))
 
     def _batches(self, inputs: Inputs) -> Iterator[Found]:
         first = next(iter(inputs.values()))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.plain.array_items import by_time
 from seqfuse.plain.clips import ClipPipeline
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline, pad
@@ -29,7 +30,7 @@ Inputs = dict[str, Encoded]
 """By name of the source; a single one has the name ''. A clock has no values."""
 
 
-def encode(pipeline: Any, x: Any) -> Inputs:
+def encode(pipeline: Any, x: Any, layout: str = "btc") -> Inputs:
     """Items as a fitted pipeline makes them.
 
     Args:
@@ -37,6 +38,7 @@ def encode(pipeline: Any, x: Any) -> Inputs:
         x: series, (n t c) or a list of (t c); texts, or lists of words; clips, (n t c height
             width) or a list of them; or of each source such items, by its name, and `clock`, the
             numbers of steps that the first one would have, where it is missing.
+        layout: `btc`, or `bct` where the axes of series are (n c t), or (c t) in a list.
 
     Raises:
         InputError: whatever does not fit; names the item.
@@ -48,7 +50,7 @@ def encode(pipeline: Any, x: Any) -> Inputs:
         return {"": Encoded(*pipeline.transform([_words(i, one) for i, one in enumerate(x)]))}
     if isinstance(pipeline, ClipPipeline):
         return {"": _encode_clips(pipeline, x)}
-    return {"": encode_series(pipeline, x)}
+    return {"": encode_series(pipeline, by_time(x, layout))}
 
 
 def _check_several(x: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.plain.ahead import Ahead, Piece, check_known, returns_of
-from seqfuse.plain.array_items import load_arrays_of
+from seqfuse.plain.array_items import load_arrays
 from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.items import Columns
@@ -148,7 +148,7 @@ class RowForecaster(Forecaster):
         """
         path = Path(path)
         if path.suffix == ".npy":
-            array = load_arrays_of(path)["x"]
+            array = load_arrays(path)["x"]
             if not array.ndim:
                 raise InputError(f"{path} holds a single value, expected rows of numbers")
             array = array.reshape(len(array), -1)

@@ -47,7 +47,7 @@ def items_of(path: Path, pipeline: Any, facts: Mapping[str, Any]) -> Items:
     if isinstance(pipeline, TextPipeline):
         return _sentences(path) if pipeline.per_step else _texts(path, facts["text"])
     if path.suffix in ARRAY_ENDINGS:
-        x, ids = array_items(path, pipeline)
+        x, ids = array_items(path, pipeline, facts["layout"])
         return Items(x, ids, {})
     if isinstance(pipeline, (ClipPipeline, SourcesPipeline)):
         raise InputError(f"{path}: the ending must be .npz")

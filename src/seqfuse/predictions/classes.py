@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from seqfuse.data.arrays import Arrays
 from seqfuse.data.blocks import ENDINGS, Blocks, SeriesFile
 from seqfuse.data.module import DataModule
 from seqfuse.nn.chain import decode, marginals
@@ -49,7 +50,7 @@ class Classes:
     def _open(self, path: Path) -> Blocks:
         if hasattr(self.source, "file"):
             return self.source.file(path)
-        layout = getattr(self.source, "layout", "btc")
+        layout = self.source.layout if isinstance(self.source, Arrays) else "btc"
         return SeriesFile(path, self.pipeline.in_channels, layout)
 
     def _parts(self, items: Blocks, file: str | None = None) -> Iterator[Part]:
