@@ -16,7 +16,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.mistakes import CONF, MISTAKES, check_types, defaults, explain, groups
+from seqfuse.mistakes import (
+    CONF,
+    MISTAKES,
+    check_left_out,
+    check_types,
+    defaults,
+    explain,
+    groups,
+)
 from seqfuse.plain.errors import InputError, Interrupted
 from seqfuse.ranks import start
 from seqfuse.sweeps import share
@@ -57,6 +65,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         start.prepare()
         prepare()
         words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
+        check_left_out(words)
         sys.argv[1:] = [_quoted(word) for word in words]
         _start(hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job))
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
@@ -107,21 +116,18 @@ def _start(main: Callable[[], None]) -> None:
         raise InputError(explain(error)) from None
     finally:
         incomplete = Summaries.write()
+        Summaries.tidy()
     if incomplete:
         fail(incomplete)
 
 
 def _checked(command: Command, config: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        check_types(config)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            start.refuse_job(config.trainer)
-        _prepare_torch(config)
-        return command(config, folder)
-    except InputError:
-        _remove_if_empty(folder)
-        raise
+    check_types(config)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        start.refuse_job(config.trainer)
+    _prepare_torch(config)
+    return command(config, folder)
 
 
 def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict[str, Any]:
@@ -155,13 +161,6 @@ def _prepare_torch(config: DictConfig) -> None:
     """CUDA reads this when it starts; without it some sums come out in another order each time."""
     if OmegaConf.select(config, "trainer.deterministic"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """A run that never began leaves no folder; where the user stands is none of its own."""
-    for empty in (folder, folder.parent):
-        if empty.is_dir() and not any(empty.iterdir()) and not empty.samefile(Path.cwd()):
-            empty.rmdir()
 
 
 def offer_recipe() -> None:

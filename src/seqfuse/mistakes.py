@@ -28,6 +28,11 @@ HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
 COLUMNS = ("data.targets", "data.time", "data.columns")
 """One name, or several."""
+PARTS = (
+    *("callbacks", "logger", "data.augment"),
+    *("task.metrics", "task.measures", "task.pairs.changes"),
+)
+"""Sections whose entries a run can do without."""
 MISTAKES = (
     InputError,
     HydraException,
@@ -52,16 +57,8 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return (
             f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
         )
-    if isinstance(error, OverrideParseException) and "(" in str(error.override):
-        return (
-            f"cannot read '{error.override}': several values are a,b or choice(a,b), "
-            "range(1,4), interval(0,1) or tag(log,interval(1e-4,1e-2))"
-        )
     if isinstance(error, OverrideParseException):
-        return (
-            f"cannot read '{error.override}': an override is key=value without spaces, such as "
-            "ckpt=run/best.ckpt or model.cnn.channels=[16,32]; quote what has spaces or ="
-        )
+        return _unreadable(str(error.override))
     if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
         group, _, option = found[1].rpartition("/")
         return no_such_option(group, option, re.findall(r"^\t(\S+)$", text, re.MULTILINE))
@@ -69,8 +66,31 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return _unknown_key(found[1].split("=")[0], config_name)
     if found := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
         return _unknown_key(found[2], config_name)
+    if isinstance(error, OmegaConfBaseException):
+        return _in_config(error)
     cause = str(error.__cause__ or "").partition("\n")[0]
     return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
+
+
+def _unreadable(word: str) -> str:
+    """One line for a word of the command line that Hydra cannot read."""
+    if "(" in word:
+        return (
+            f"cannot read '{word}': several values are a,b or choice(a,b), "
+            "range(1,4), interval(0,1) or tag(log,interval(1e-4,1e-2))"
+        )
+    return (
+        f"cannot read '{word}': an override is key=value without spaces, such as "
+        "ckpt=run/best.ckpt or model.cnn.channels=[16,32]; quote what has spaces or ="
+    )
+
+
+def _in_config(error: OmegaConfBaseException) -> str:
+    """One line for a value of the config that cannot be read."""
+    reason = str(error).partition("\n")[0]
+    if found := re.search(r"Interpolation key '(.+?)' not found", reason):
+        reason = f"${{{found[1]}}} stands there, and the config has no key {found[1]}"
+    return f"{error.full_key}: {reason}" if error.full_key else reason
 
 
 def _unexpected(error: Exception) -> str:
@@ -148,6 +168,31 @@ def _keys(node: Any, prefix: str = "") -> Iterator[str]:
         yield from _keys(value, f"{prefix}{key}.")
 
 
+def check_left_out(words: Sequence[str]) -> None:
+    """Holds what a command line leaves out against what every run reads.
+
+    Raises:
+        InputError: `<group>=null`, or `~<key>` of such a key.
+    """
+    for word in words:
+        key, _, option = word.partition("=")
+        if option == "null" and key in groups():
+            raise InputError(no_such_option(key, option))
+        left_out = key[1:] if key.startswith("~") else ""
+        if word == "paths=null":
+            raise InputError("paths=null: every run reads this section: leave that out")
+        if left_out and ("." not in left_out or left_out.startswith(("paths.", "trainer."))):
+            raise InputError(f"{key}: every run reads {left_out}: leave that out")
+
+
+def _can_be_null(key: str) -> bool:
+    """Whether a section can be switched off; those of `data` outside its module are the user's."""
+    if key.startswith("model."):
+        return key != "model.head"
+    above = key.rpartition(".")[0]
+    return above in PARTS or (above.startswith("data") and not key.startswith("data.module"))
+
+
 def check_types(config: DictConfig) -> None:
     """Holds every value given on the command line against the type of the YAML's default.
 
@@ -156,10 +201,11 @@ def check_types(config: DictConfig) -> None:
     """
     choices = (settings := HydraConfig.get()).runtime.choices
     given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
-    values = [o for o in given if o.key_or_group not in choices and not o.is_delete()]
+    last = {o.key_or_group: o for o in given if o.key_or_group not in choices}
+    values = list(last.values())
     if not values:
         return
-    check_finders(config, [o.key_or_group for o in values])
+    check_finders(config, [o.key_or_group for o in values if not o.is_delete()])
     groups = [str(o.input_line) for o in given if o.key_or_group in choices]
     places = tuple(source.path for source in settings.runtime.config_sources)
     found = defaults(places, str(settings.job.config_name), tuple(groups))
@@ -169,6 +215,8 @@ def check_types(config: DictConfig) -> None:
             default = OmegaConf.select(found, key)
             value = OmegaConf.select(config, key)
         except OmegaConfBaseException:
+            continue
+        if override.is_delete() and not OmegaConf.is_dict(default):
             continue
         check_value(key, value, default, override.get_value_element_as_str())
 
@@ -185,6 +233,8 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
     Raises:
         InputError: the types differ.
     """
+    if OmegaConf.is_dict(default) and value is None and not _can_be_null(key):
+        raise InputError(f"{key}: a run needs this part, and it was left out")
     if OmegaConf.is_dict(default) and not _fits(value, default):
         raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
     # One number, or one per layer or class.

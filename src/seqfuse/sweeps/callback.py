@@ -1,5 +1,6 @@
-"""Tells Hydra's sweeps from single runs, so that a sweep ends with a summary."""
+"""Knows where a command writes: a sweep ends with a summary, a mistake leaves nothing."""
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,13 +17,33 @@ class Summaries(Callback):
     """Remembers the folder and the jobs of the sweep that began in this process."""
 
     _folder: Path | None = None
+    _made: list[Path] = []
+    """Folders that were not there before the command, the innermost first."""
     _launched: set[int] | None = None
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        Summaries._begin(Path(str(config.hydra.run.dir)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summaries._folder, Summaries._launched = Path(str(config.hydra.sweep.dir)), None
+        Summaries._begin(Summaries._folder)
         share.keep_gpus()
         if problem := share.warning(config.hydra.launcher):
             print(f"seqfuse: {problem}", file=sys.stderr)
+
+    @classmethod
+    def _begin(cls, folder: Path) -> None:
+        cls._made = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    @classmethod
+    def tidy(cls) -> None:
+        """Removes folders that were made for nothing, and so hold no more than Hydra's own file."""
+        made, cls._made = cls._made, []
+        for path in made:
+            with contextlib.suppress(OSError):  # of a folder that holds something, and so stays
+                if [one.name for one in path.iterdir()] == ["multirun.yaml"]:
+                    (path / "multirun.yaml").unlink()
+                path.rmdir()
 
     @classmethod
     def launches(cls, numbers: Iterable[int]) -> None:
