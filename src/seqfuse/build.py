@@ -3,6 +3,8 @@
 A *recipe* is a composed config with its interpolations; a *config* is plain containers.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,14 @@ from seqfuse.data.module import DataModule
 from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
-from seqfuse.settings import check_task, check_trainer, keep_workspace, precision, validates
+from seqfuse.settings import (
+    check_task,
+    check_trainer,
+    ends,
+    keep_workspace,
+    precision,
+    validates,
+)
 from seqfuse.sizes import any_sizes, fill
 from seqfuse.tasks.base import Task
 
@@ -36,15 +45,26 @@ def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
     """Instantiates a node; `wired` are arguments that come from other parts.
 
     Raises:
-        InputError: the target refuses its arguments; names the key.
+        InputError: it is no node, or the target refuses its arguments; names the key.
     """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise InputError(f"{key}={node}: a part is a section whose _target_ names a class")
     try:
         return instantiate(dict(node), _convert_="all", **wired)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        raise InputError(f"{key}: {_reason(str(cause or error))}") from error
+        raise refusal(key, str(cause or error)) from error
+
+
+def refusal(key: str, text: str) -> InputError:
+    """The mistake behind what a class said of its arguments."""
+    if found := re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword .*'(\w+)'", text):
+        return InputError(f"{key}.{found[2]}: {found[1]} takes no such value: leave it out")
+    if found := re.search(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*?: (.+)", text):
+        return InputError(f"{key}: {found[1]} needs {found[2]}, too")
+    return InputError(f"{key}: {_reason(text)}")
 
 
 def _reason(text: str) -> str:
@@ -78,9 +98,13 @@ def rehearse(recipe: DictConfig) -> None:
         task = build_task(config)
     try:
         optimizer = task.optimizer(task.net.parameters())
+    except IndexError:
+        raise InputError(f"optimizer: a list is too short: {config['optimizer']}") from None
     except (TypeError, ValueError) as error:
-        raise InputError(f"optimizer: {error}") from None
-    task.scheduler(optimizer, 1000)
+        raise refusal("optimizer", str(error)) from None
+    if not all(math.isfinite(group["lr"]) for group in optimizer.param_groups):
+        raise InputError(f"optimizer.lr={config['optimizer'].get('lr')} must be a finite number")
+    task.scheduler(optimizer, 1000 if ends(config["trainer"]) else 0)
 
 
 def build_data(config: Config) -> DataModule:

@@ -4,6 +4,7 @@ Monitors are checked before a search, too, so torch is imported only where a dev
 """
 
 import os
+import re
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,10 @@ from seqfuse.ranks.checks import check_devices, on_gpu
 Config = dict[str, Any]
 FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
 """In this order, for the learning rate depends on the batch size."""
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+LIMITS = tuple(f"limit_{split}_batches" for split in ("train", "val", "test"))
+MONITORS = ("task", "scheduler", "callbacks.early_stopping", "callbacks.checkpoint")
+"""Parts that go by a metric."""
 
 
 def precision(trainer: Config) -> str:
@@ -27,6 +32,11 @@ def validates(config: Mapping[str, Any]) -> bool:
     return config["data"].get("num_folds", 1) > 0 and config["trainer"]["limit_val_batches"] != 0
 
 
+def ends(trainer: Config) -> bool:
+    """Whether the number of steps of a run is known before it begins."""
+    return trainer["max_epochs"] != -1 or trainer["max_steps"] != -1
+
+
 def check_trainer(config: Config, node: Config) -> None:
     """Checks what Lightning would notice late, or with a traceback.
 
@@ -35,6 +45,9 @@ def check_trainer(config: Config, node: Config) -> None:
     """
     import torch
 
+    if node["accelerator"] not in ACCELERATORS:
+        names = ", ".join(ACCELERATORS)
+        raise InputError(f"trainer.accelerator={node['accelerator']} must be one of: {names}")
     if node["precision"] == "16-mixed" and not on_gpu(node):
         raise InputError("precision=16-mixed needs a GPU: type precision=auto or bf16-mixed")
     if node["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -43,11 +56,47 @@ def check_trainer(config: Config, node: Config) -> None:
     for knob in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
         if node[knob] < 1:
             raise InputError(f"trainer.{knob}={node[knob]} must be at least 1")
+    _check_lengths(node)
     clip = node.get("gradient_clip_val")
     if clip is not None and clip <= 0:
         raise InputError(f"trainer.gradient_clip_val={clip} must be above 0: or type clip=none")
-    for key in ("task", "scheduler"):
+    for key in MONITORS:
         check_monitor(key, config)
+    patience = _part(config, "callbacks.early_stopping").get("patience", 0)
+    if patience < 0:
+        raise InputError(f"callbacks.early_stopping.patience={patience} must be at least 0")
+
+
+def _check_lengths(node: Config) -> None:
+    """Checks how long a run trains, and on how much of each split."""
+    for knob in ("max_epochs", "max_steps"):
+        if node[knob] is not None and node[knob] < 1 and node[knob] != -1:
+            raise InputError(
+                f"trainer.{knob}={node[knob]} must be at least 1, or -1 for no such end"
+            )
+    if node["num_sanity_val_steps"] < -1:
+        given = node["num_sanity_val_steps"]
+        raise InputError(f"trainer.num_sanity_val_steps={given} must be at least 0, or -1 for all")
+    time = node["max_time"]
+    if time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(time)):
+        raise InputError(
+            f"trainer.max_time={time} must be days:hours:minutes:seconds, such as 00:12:00:00"
+        )
+    for knob in (*LIMITS, "overfit_batches"):
+        given = node[knob]
+        batches = isinstance(given, int) and given > 1
+        if not (batches or 0 <= given <= 1) or (knob == LIMITS[0] and given == 0):
+            raise InputError(
+                f"trainer.{knob}={given} must be a whole number of batches, or a fraction of "
+                "them from 0 to 1, but for training above 0"
+            )
+
+
+def _part(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A section of the config; empty if it is switched off."""
+    for name in key.split("."):
+        config = config.get(name) or {}
+    return config
 
 
 def check_monitor(key: str, config: Mapping[str, Any]) -> None:
@@ -63,7 +112,7 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
         names = ["train/loss"]
     elif key != "task":
         names.append("train/loss")
-    monitor = config[key].get("monitor", "train/loss")
+    monitor = _part(config, key).get("monitor", "train/loss")
     if monitor not in names:
         why = "" if validates(config) else ", as there is no validation"
         raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")

@@ -20,6 +20,8 @@ def check_devices(trainer: dict[str, Any]) -> None:
         InputError: names what to type instead.
     """
     given, strategy = trainer["devices"], trainer.get("strategy")
+    if strategy is not None and not isinstance(strategy, dict):
+        raise InputError(f"trainer.strategy={strategy}: type trainer=ddp or trainer=ddp_spawn")
     wanted = count(trainer)
     if wanted < 1:
         raise InputError(f"trainer.devices={given} must be auto or at least 1")
@@ -49,7 +51,8 @@ def count(trainer: dict[str, Any]) -> int:
         return len(given)
     if given in ("auto", -1, "-1"):
         return _gpus() if on_gpu(trainer) else 1
-    return int(given) if str(given).isdigit() else len(str(given).split(","))
+    number = str(given).removeprefix("-").isdigit()
+    return int(given) if number else len(str(given).split(","))
 
 
 def on_gpu(trainer: dict[str, Any]) -> bool:
