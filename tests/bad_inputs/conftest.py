@@ -9,6 +9,16 @@ from tests.bad_inputs import catalogue
 from tests.bad_inputs.catalogue import Row
 
 Judge = Callable[..., str]
+BRIEF = (
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "trainer.num_threads=1",
+    "trainer.limit_train_batches=1",
+    "logger=none",
+    "callbacks.figures=null",
+)
+"""Of a run that a wrong input may let begin."""
 
 
 @pytest.fixture

@@ -2,17 +2,8 @@
 
 from seqfuse.train import main
 from tests.bad_inputs.catalogue import Row, rows
-from tests.bad_inputs.conftest import Judge
+from tests.bad_inputs.conftest import BRIEF, Judge
 
-BRIEF = (
-    "trainer.max_epochs=1",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "trainer.num_threads=1",
-    "trainer.limit_train_batches=1",
-    "logger=none",
-    "callbacks.figures=null",
-)
 SMALL = ("data=synthetic", "data.num_samples=40", "data.num_steps=8", "model=base", *BRIEF)
 
 

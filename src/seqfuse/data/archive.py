@@ -58,6 +58,9 @@ class Archive:
         from aeon.datasets.tsc_datasets import multivariate, univariate
 
         known = sorted({*univariate, *multivariate})
+        if self.name not in known and self.name in self.names():
+            endings = ", ".join(ENDINGS)
+            raise InputError(f"{stem} is not beside the other split in {self.root} ({endings})")
         if self.name not in known:
             near = difflib.get_close_matches(self.name, [*known, *self.names()], n=1, cutoff=0.5)
             hint = f": did you mean {near[0]}?" if near else ""

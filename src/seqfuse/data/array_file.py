@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy
 
+from seqfuse.plain.array_items import broken, header_of, size_of
 from seqfuse.plain.errors import InputError
 
 BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -31,27 +31,28 @@ class ArrayFile:
 
     def __enter__(self) -> "ArrayFile":
         try:
-            self._file = self._open()
-            version = npy.read_magic(self._file)
-            head = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            self.shape, self.fortran, self.dtype = head(self._file)
-        except BROKEN as error:
+            self._file, size = self._open()
+            self.shape, self.fortran, self.dtype = header_of(self._file, size, str(self.path))
+        except InputError:
             self.__exit__()
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{self.path} is truncated or no array file: {error}") from None
+            raise
+        except Exception as error:  # what zipfile, zlib and the parser of headers stumble over
+            self.__exit__()
+            raise broken(self.path, error) from None
         self._whole: np.ndarray | None = None
         return self
 
-    def _open(self) -> IO[bytes]:
+    def _open(self) -> tuple[IO[bytes], int]:
+        """The file of the array, and its bytes."""
         if self.path.suffix.lower() == ".npy":
-            return self.path.open("rb")
+            return self.path.open("rb"), self.path.stat().st_size
         self._archive = zipfile.ZipFile(self.path)
         self.names = [name.removesuffix(".npy") for name in self._archive.namelist()]
         if self.name not in self.names:
             names = ", ".join(self.names)
             raise InputError(f"{self.path} has no array '{self.name}' (it has: {names})")
-        return self._archive.open(f"{self.name}.npy")
+        member = self._archive.getinfo(f"{self.name}.npy")
+        return self._archive.open(member), size_of(member)
 
     def read(self, rows: int) -> np.ndarray:
         """The next so many rows."""

@@ -93,7 +93,10 @@ class Arrays:
         series = cut(x, arrays.get("lengths"), f"{path}: lengths")
         y = arrays["y"] if self.labelled else [UNLABELLED] * len(x)
         try:
-            return Series(series, y, arrays.get("groups"), str(path))
+            found = Series(series, y, arrays.get("groups"), str(path))
+            if self.labelled and UNLABELLED in found.y:
+                raise InputError(f"{path}: row {found.y.index(UNLABELLED)} has no label (empty)")
+            return found
         except InputError as error:
             raise InputError(
                 f"{error} (data.layout={self.layout} reads x as {_reading(x)})"

@@ -30,6 +30,9 @@ def read(path: Path, labelled: bool = True) -> Labelled:
         InputError: the file is missing, truncated or malformed; names file, row and column.
     """
     rows = list(stream(path, labelled))
+    for line, _, label in rows:
+        if labelled and not label:
+            raise InputError(f"{path}, line {line} has no label")
     labels = [label if labelled else UNLABELLED for _, _, label in rows]
     return [series for _, series, _ in rows], labels
 
@@ -82,6 +85,8 @@ def _read_tsv(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
     first: tuple[int, int] | None = None
     for i, line in lines:
         label, *values = line.split("\t")
+        if not values:
+            raise InputError(f"{path}, line {i} is a label without values: they come behind tabs")
         series = _stack(path, i, [values], first_column=2)
         first = first or (i, len(values))
         if len(values) != first[1]:

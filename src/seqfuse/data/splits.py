@@ -163,7 +163,9 @@ def hold_out(
         InputError: more folds than series or groups, or no groups to keep whole.
     """
     if num_folds > len(data):
-        raise InputError(f"data.num_folds={num_folds} is more than the {len(data)} series")
+        raise InputError(
+            f"data.num_folds={num_folds} is more than the {len(data)} items of {data.origin}"
+        )
     groups = data.groups
     if kind == "grouped" and groups is None:
         raise InputError(f"data.split=grouped, but {data.origin} has no groups")

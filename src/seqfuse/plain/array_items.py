@@ -1,11 +1,13 @@
 """Items of array files: series, clips, or several sources."""
 
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.series import SeriesPipeline
@@ -79,16 +81,69 @@ def load_arrays(path: Path) -> Arrays:
     """
     try:
         if path.suffix == ".npy":
-            return {"x": np.load(path)}
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, ValueError) as error:
-        if "pickle" in str(error):
-            raise InputError(
-                f"{path} holds Python objects, not numbers: pad unequal series with NaN at their "
-                "ends to one array (series, time, channels)"
-            ) from None
-        raise InputError(f"{path} is truncated or no array file ({error})") from None
+            with path.open("rb") as file:
+                return {"x": _read_array(file, path.stat().st_size, str(path))}
+        with zipfile.ZipFile(path) as archive:
+            return {
+                one.filename.removesuffix(".npy"): _member(archive, one, path)
+                for one in archive.infolist()
+            }
+    except InputError:
+        raise
+    except Exception as error:  # what zipfile, zlib and the parser of headers stumble over
+        raise broken(path, error) from None
+
+
+def broken(path: Path, error: Exception) -> InputError:
+    """The mistake behind what reading an array file stumbled over."""
+    reason = " ".join(str(error).split())[:100] or type(error).__name__
+    return InputError(f"{path} is truncated or no array file ({reason})")
+
+
+def _member(archive: zipfile.ZipFile, one: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    with archive.open(one) as file:
+        return _read_array(file, size_of(one), f"{path}: {one.filename}")
+
+
+def size_of(one: zipfile.ZipInfo) -> int:
+    """Bytes of a file in an archive: what is said of it, or else the most that zlib can pack."""
+    return min(one.file_size, 1032 * one.compress_size + 1024)
+
+
+def _read_array(file: IO[bytes], size: int, where: str) -> np.ndarray:
+    header_of(file, size, where)
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)
+
+
+def header_of(
+    file: IO[bytes], size: int, where: str
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran's order, and type of the array of an .npy.
+
+    Args:
+        file: at its start.
+        size: its bytes; nothing is allocated for a header that promises more.
+        where: begins an error message.
+
+    Raises:
+        InputError: it holds Python objects, or less than its header says.
+    """
+    first = npy.read_array_header_1_0
+    head = first if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = head(file)
+    if dtype.hasobject:
+        raise InputError(
+            f"{where} holds Python objects, not numbers: pad unequal series with NaN at their "
+            "ends to one array (series, time, channels)"
+        )
+    wanted, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0 or wanted > there:
+        raise InputError(
+            f"{where} is truncated: its header says {shape} of {dtype}, which is {wanted} bytes, "
+            f"and {there} are there"
+        )
+    return shape, fortran, dtype
 
 
 def check_axes(shape: tuple[int, ...], dtype: np.dtype, path: Path) -> None:
