@@ -23,10 +23,12 @@ class GridSweeper(BasicSweeper):
     ) -> None:
         from seqfuse.ranks import start
         from seqfuse.sweeps import share
+        from seqfuse.sweeps.callback import Summaries
         from seqfuse.sweeps.composer import quick
         from seqfuse.sweeps.launching import Steady
 
         start.refuse_job(config.trainer)
+        Summaries.check_new(Path(config.hydra.sweep.dir))
         self.max_batch_size = self.max_batch_size or share.at_a_time(config.hydra.launcher)
         super().setup(
             hydra_context=quick(hydra_context), task_function=task_function, config=config

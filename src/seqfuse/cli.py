@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from seqfuse import folders, slurm
 from seqfuse.mistakes import (
     CONF,
     MISTAKES,
@@ -32,6 +34,8 @@ from seqfuse.sweeps.callback import Summaries
 from seqfuse.sweeps.outcome import KILLED, Outcome, keep_trace, of_error
 
 Command = Callable[[DictConfig, Path], Any]
+KEEPING = ("train", "evaluate")
+"""Commands, by their config, that leave something in the run folder."""
 
 
 def run(command: Command, config_name: str, usage: str, prepare: Callable[[], None]) -> None:
@@ -53,7 +57,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _one_of_many(command, config, config_name)
         try:
-            return _checked(command, config)
+            return _checked(command, config, config_name)
         except (*MISTAKES, Interrupted) as error:
             if debugging and not isinstance(error, Interrupted):
                 raise
@@ -121,8 +125,21 @@ def _start(main: Callable[[], None]) -> None:
         fail(incomplete)
 
 
-def _checked(command: Command, config: DictConfig) -> Any:
+def _checked(command: Command, config: DictConfig, config_name: str) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
+    with _own(folder, config, config_name):
+        return _begin(command, config, folder)
+
+
+def _own(folder: Path, config: DictConfig, config_name: str) -> AbstractContextManager[None]:
+    """The folder for this run alone, where the command leaves something there."""
+    child = start.is_child() or start.foreign_rank()  # the first of several processes has it
+    if config_name not in KEEPING or child:
+        return nullcontext()
+    return folders.claimed(folder, bool(OmegaConf.select(config, "resume")) or slurm.restarted())
+
+
+def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     check_types(config)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         start.refuse_job(config.trainer)
@@ -141,18 +158,23 @@ def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict
         "monitor": OmegaConf.select(config, "task.monitor"),
         "mode": OmegaConf.select(config, "task.mode"),
     }
+    with _own(folder, config, config_name):
+        return _outcome_of(command, config, config_name, folder, facts)
+
+
+def _outcome_of(
+    command: Command, config: DictConfig, config_name: str, folder: Path, facts: dict[str, Any]
+) -> dict[str, Any]:
     KILLED.write(folder, **facts)  # stays if nothing below comes to an end
     try:
-        outcome = Outcome("completed", _checked(command, config) or {})
+        outcome = Outcome("completed", _begin(command, config, folder) or {})
     except Interrupted as error:
         KILLED._replace(reason=str(error)).write(folder, **facts)
         fail(str(error), error.exit_code)  # not an `Exception`, so that Hydra ends the sweep
     except Exception as error:
         outcome = of_error(error, explain(error, config_name))
         keep_trace(error, folder)
-        print(
-            f"seqfuse: job {settings.job.num} {outcome.status}: {outcome.reason}", file=sys.stderr
-        )
+        print(f"seqfuse: job {facts['job']} {outcome.status}: {outcome.reason}", file=sys.stderr)
     outcome.write(folder, **facts)
     return outcome._asdict()
 

@@ -53,10 +53,8 @@ def find_run() -> None:
 def _go_on(run: Path, words: list[str]) -> None:
     folder = str(run.resolve()).replace("'", "\\'")
     options = ["--config-dir", str(run), "--config-name", "config"]
-    sys.argv[1:] = [*options, *words, f"hydra.run.dir='{folder}'"]
-    if _any_checkpoint(run):
-        sys.argv.append(f"resume='{folder}/{LAST}'")
-    else:
+    sys.argv[1:] = [*options, *words, f"hydra.run.dir='{folder}'", f"resume='{folder}/{LAST}'"]
+    if not _any_checkpoint(run):
         print(f"resume      {run} was stopped before its first checkpoint and begins anew")
 
 
@@ -117,12 +115,12 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
 
 
 def checkpoint_of(config: dict[str, Any]) -> Path | None:
-    """The checkpoint that a run goes on from; None if it begins.
+    """The checkpoint that a run goes on from; None if it begins, perhaps anew.
 
     Raises:
         InputError: none can be read, the command line changes the net, or the run is finished.
     """
-    if not config["resume"]:
+    if not config["resume"] or not _any_checkpoint(Path(config["resume"]).parents[1]):
         return None
     path, content = _readable(Path(config["resume"]))
     if content["config"]["model"] != config["model"]:

@@ -9,6 +9,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from seqfuse.folders import refuse_begun
+from seqfuse.plain.errors import InputError
 from seqfuse.sweeps import share
 from seqfuse.sweeps.outcome import FILE
 
@@ -44,6 +46,20 @@ class Summaries(Callback):
                 if [one.name for one in path.iterdir()] == ["multirun.yaml"]:
                     (path / "multirun.yaml").unlink()
                 path.rmdir()
+
+    @classmethod
+    def check_new(cls, folder: Path) -> None:
+        """Checks that the folder of a sweep holds no jobs of another.
+
+        Raises:
+            InputError: it does; their summary stays as it is.
+        """
+        try:
+            for job in sorted(folder.glob("*/")):
+                refuse_begun(job)
+        except InputError:
+            cls._folder = None
+            raise
 
     @classmethod
     def launches(cls, numbers: Iterable[int]) -> None:

@@ -12,7 +12,7 @@ from hydra.plugins.launcher import Launcher
 
 from seqfuse.mistakes import explain
 from seqfuse.sweeps.callback import Summaries
-from seqfuse.sweeps.outcome import FILE, Outcome, read
+from seqfuse.sweeps.outcome import Outcome, read
 
 
 class Steady(Launcher):
@@ -42,8 +42,6 @@ class Steady(Launcher):
         """
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
         Summaries.launches(numbers)
-        for number in numbers:
-            (self.folder / str(number) / FILE).unlink(missing_ok=True)
         returns, error = self._attempt(job_overrides, initial_job_idx)
         done = {number: one for number, one in zip(numbers, returns, strict=True) if one}
         if error is None:
