@@ -105,3 +105,14 @@ def texts(rows: int = 40) -> str:
 def tags(sentences: int = 30) -> str:
     """Words and their tags, two columns."""
     return "the\tDET\ncat\tNOUN\nsleeps\tVERB\n\n" * sentences
+
+
+def sources(count: int = 20, **changes: Any) -> dict[str, Any]:
+    """Arrays of an .npz of two sources; None takes one out."""
+    arrays = {
+        "phone_x": NORMAL(size=(count, 6, 2)).astype(np.float32),
+        "watch_x": NORMAL(size=(count, 4, 3)).astype(np.float32),
+        "y": np.array(["up", "down"] * (count // 2)),
+        **changes,
+    }
+    return {name: array for name, array in arrays.items() if array is not None}

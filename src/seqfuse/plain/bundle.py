@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from seqfuse.plain.array_items import load_arrays
 from seqfuse.plain.errors import InputError
 
 FACTS = "pipeline.json"
 GRAPH, GRAPH_INT8 = "model.onnx", "model.int8.onnx"
 EXAMPLE = "example.npz"
+KINDS_OF_FACTS = {"job": str, "files": dict, "pipeline": dict, "tolerance": float}
 TYPES = {
     "tensor(float)": "float32",
     "tensor(bool)": "bool",
@@ -44,10 +46,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder} is no exported folder: it has no {FACTS}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is truncated or broken ({error}): export it again") from None
-    if not isinstance(facts, dict) or facts.get("seal") != seal(facts):
-        raise InputError(f"{path} was changed since it was exported: export it again")
+    except (OSError, ValueError, RecursionError):
+        raise InputError(f"{path} is truncated or broken: export it again") from None
+    _check_facts(facts, path)
     for name, wanted in facts["files"].items():
         try:
             found = digest((folder / name).read_bytes())
@@ -60,6 +61,18 @@ def read_facts(folder: Path) -> dict[str, Any]:
                 "folder again, or export it again"
             )
     return facts
+
+
+def _check_facts(facts: Any, path: Path) -> None:
+    """Raises InputError unless facts are sealed, and say what every folder must."""
+    if not isinstance(facts, dict) or facts.get("seal") != seal(facts):
+        raise InputError(f"{path} was changed since it was exported: export it again")
+    for key, kind in KINDS_OF_FACTS.items():
+        if not isinstance(facts.get(key), kind):
+            raise InputError(f"{path} does not say what '{key}' is: export it again")
+    for name in (GRAPH, EXAMPLE):
+        if name not in facts["files"]:
+            raise InputError(f"{path} has no {name} among its 'files': export it again")
 
 
 def open_session(path: Path, threads: int = 0) -> Any:
@@ -138,13 +151,19 @@ class Bundle:
         Raises:
             InputError: it is too large.
         """
-        with np.load(self.folder / EXAMPLE) as arrays:
-            example = {name: arrays[name] for name in arrays.files}
-        found = dict(zip(("prediction", "weights"), self(example), strict=True))
+        path = self.folder / EXAMPLE
+        example = load_arrays(path)
+        for name in ("prediction", "weights"):
+            if name not in example:
+                raise InputError(f"{path} has no array '{name}' (it has: {', '.join(example)})")
+        try:
+            found = dict(zip(("prediction", "weights"), self(example), strict=True))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         worst = max(float(difference(found[name], example[name])) for name in found)
         bound = self.facts["tolerance"]
         if not worst <= bound:
-            raise InputError(f"{self.folder}: outputs differ by {worst:.2g}, above {bound:g}")
+            raise InputError(f"{path}: outputs differ by {worst:.2g}, above {bound:g}")
         return worst
 
 

@@ -49,6 +49,9 @@ def _json_lines(path: Path) -> Iterator[Row]:
             row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             raise InputError(f"{path}, line {number}, column {error.colno}: {error.msg}") from None
+        except (RecursionError, ValueError) as error:  # brackets in brackets, or endless digits
+            reason = str(error).split(":")[0]
+            raise InputError(f"{path}, line {number} cannot be read: {reason}") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number} is no object: write {{...}}")
         yield number, _whole(row) if "\\u" in line else row

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.plain.anomalies import Detector
-from seqfuse.plain.bundle import Bundle
+from seqfuse.plain.bundle import FACTS, Bundle
 from seqfuse.plain.classes import Classifier, ClipScorer, Tagger
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.forecasts import Forecaster, RowForecaster
@@ -42,7 +42,13 @@ def load(folder: str | Path | None = None, int8: bool = False, threads: int = 0)
         InputError: a file is missing, truncated or changed.
     """
     bundle = Bundle(Path(__file__).parent if folder is None else folder, int8, threads)
-    return MODELS[bundle.facts["job"]](bundle)
+    job, path = bundle.facts["job"], bundle.folder / FACTS
+    if job not in MODELS:
+        raise InputError(f"{path}: '{job}' is no job that this run.py knows: export it again")
+    try:
+        return MODELS[job](bundle)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path}: its 'pipeline' is none that was exported") from None
 
 
 def main(words: Sequence[str]) -> int:

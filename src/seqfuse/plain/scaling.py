@@ -74,7 +74,8 @@ class TablePipeline:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.facts = state["num_targets"], dict(state["facts"])
-        self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])
+        self.mean = np.array(state["mean"], dtype=np.float64)
+        self.deviation = np.array(state["deviation"], dtype=np.float64)
 
 
 def scale_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.floating]]:

@@ -147,7 +147,8 @@ class SeriesPipeline(Labels):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.missing = state["scaling"], state["missing"]
-        self.mean, self.deviation = np.array(state["mean"]), np.array(state["deviation"])
+        self.mean = np.array(state["mean"], dtype=np.float64)
+        self.deviation = np.array(state["deviation"], dtype=np.float64)
         self.has_time = bool(state.get("has_time", True))
         self.load_labels(state)
 
