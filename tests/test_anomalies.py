@@ -8,6 +8,7 @@ import pytest
 import torch
 from aeon.benchmarking.metrics.anomaly_detection import range_pr_vus_score
 
+import seqfuse
 from seqfuse import measures
 from seqfuse.data.files import TableFile
 from seqfuse.data.labelled import LabelledTable
@@ -175,6 +176,36 @@ def test_the_user_s_table_from_the_command_line(tmp_path: Path) -> None:
     assert metrics["test/vus_pr"] > 0.3
     assert 0 < metrics["test/threshold"] < 1
     assert (tmp_path / "run" / "figures" / "test_anomalies.png").is_file()
+
+
+SCORES = {
+    "errors": (),
+    "components": ("data.reconstruct=true", "data.horizon=96", "model=autoencoder",
+                   "task/scorer=subspace"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_normal_rows_of_the_user_s_table_are_no_anomalies(kind: str, tmp_path: Path) -> None:
+    """Both commands of README, on 2,000 rows; the net has seen 480 of them."""
+    generator, steps = np.random.default_rng(0), np.arange(2000)
+    value = np.sin(2 * np.pi * steps / 48) + 0.1 * generator.normal(size=2000)
+    anomaly = np.isin(steps, np.r_[1200:1206, 1700:1706])
+    value[1200:1206] += 2
+    value[1700:1706] -= 2
+    date = pd.date_range("2024-01-01", periods=2000, freq="h")
+    frame = pd.DataFrame({"date": date, "value": value, "anomaly": anomaly.astype(int)})
+    frame.to_csv(tmp_path / "labelled.csv", index=False)
+    words = ["data=labelled", f"data.file={tmp_path}/labelled.csv", *SCORES[kind]]
+    words += ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    words += ["trainer.max_epochs=25", "callbacks.figures=null"]
+    metrics = train(composed(words), tmp_path / "run")
+    model = seqfuse.load(tmp_path / "run/checkpoints/best.ckpt")
+    found = model.predict(tmp_path / "labelled.csv")  # type: ignore[arg-type, call-arg]
+    near = np.convolve(anomaly, np.ones(257), "same") > 0.5  # the net and the score look back
+    assert found.anomaly[anomaly].all()
+    assert found.anomaly[600:][~near[600:]].sum() <= 3  # of 860, at a rate of 1 in 1,000
+    assert metrics["test/recall"] == 1
 
 
 def test_labels_other_than_0_and_1_are_named(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from seqfuse.data.monitored import Monitored
 from seqfuse.data.recordings import Recording
+from seqfuse.plain.scaling import RecordingPipeline
 from seqfuse.predict import main
-from seqfuse.scores import Likelihood
+from seqfuse.scores import Likelihood, Scorer, Subspace
 from seqfuse.shapes import Batch
-from seqfuse.tasks.anomaly import Errors
+from seqfuse.tasks.anomaly import Errors, Threshold
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.predictions.test_anomalies import AIMS, KNOBS, QUIET, table
@@ -57,6 +59,34 @@ def test_a_level_counts_as_much_as_an_error() -> None:
     both = Likelihood(recent=1, history=0, level=True).of_values(*known)
     assert alone[200:].mean() < 0.3
     np.testing.assert_allclose(both[200:], (alone[200:] + 1) / 2, atol=0.08)
+
+
+@pytest.mark.parametrize("scorer", [Likelihood(recent=4, history=0), Subspace()])
+def test_the_threshold_is_that_of_normal_rows_that_nothing_has_seen(scorer: Scorer) -> None:
+    """Of validation, of 200 rows here: neither of the rows before, nor of the test part."""
+    calm = np.random.default_rng(0).normal(size=(1500, 1)).astype(np.float32)
+    found = {}
+    for name, rows in {"none": [], "tested": [1000, 1499], "held out": [850, 950]}.items():
+        values = calm.copy()
+        values[slice(*rows) if rows else []] *= 3
+        found[name] = threshold_of(values, scorer)
+    assert found["tested"] == found["none"] < found["held out"] < 1
+    labelled = np.arange(1500) % 2 > 0
+    assert threshold_of(calm, scorer, labelled) == found["none"]
+
+
+def threshold_of(values: np.ndarray, scorer: Scorer, labels: np.ndarray | None = None) -> float:
+    """By the errors of a net that says 0 everywhere, of all windows."""
+    one = recording(values)._replace(num_train=1000)
+    one = one if labels is None else one._replace(labels=labels)
+    splits = Monitored(lambda: [one], RecordingPipeline(), look_back=H, horizon=H, reconstruct=True)
+    splits.fit()
+    threshold = Threshold(scorer, 0.99)
+    windows = splits.tensors("test")
+    batch = windows.__getitems__(range(len(windows)))
+    threshold.errors.add(torch.zeros(*batch.y.shape, 1), batch)
+    threshold.fit(splits)
+    return float(threshold.value)
 
 
 @pytest.mark.parametrize("aim", ["reconstruct", "subspace"])

@@ -124,9 +124,9 @@ class Monitored:
         other._recordings = [self._choose(one) for one in recordings]
         other._check_columns()
         for one in other._recordings:
-            if other._cut(one) < 1:
+            if other.cut(one) < 1:
                 raise InputError(f"{one.name} has {len(one.values)} rows: too few to scale it")
-            other.pipeline.fit(one.name, one.values[: self._cut(one)], one.columns)
+            other.pipeline.fit(one.name, one.values[: self.cut(one)], one.columns)
         return other
 
     def _check_columns(self) -> None:
@@ -142,10 +142,10 @@ class Monitored:
         """Reads the recordings and fits a scale to the training rows of each."""
         self.pipeline.names = [one.name for one in self.recordings()]
         for one in self.recordings():
-            self.pipeline.fit(one.name, one.values[: self._cut(one)], one.columns)
+            self.pipeline.fit(one.name, one.values[: self.cut(one)], one.columns)
         self.tensors("train")
 
-    def _cut(self, one: Recording) -> int:
+    def cut(self, one: Recording) -> int:
         """Where the training rows of a recording end and its validation rows begin."""
         return int(one.num_train * (1 - self.validation))
 
@@ -158,7 +158,7 @@ class Monitored:
         if split not in self._tensors:
             starts, first = [], 0
             for one in self.recordings():
-                cut, n = self._cut(one), len(one.values)
+                cut, n = self.cut(one), len(one.values)
                 parts = {"train": (0, cut), "val": (cut, one.num_train)}
                 parts |= {"calibration": (0, one.num_train), "test": (0, n)}
                 starts.append(first + self._starts(*parts[split]))

@@ -93,6 +93,14 @@ class Likelihood:
         self.whole = whole
         self.level = level
 
+    def span(self, horizon: int) -> int:
+        """Steps that a score looks at."""
+        return self.recent + horizon
+
+    def least(self, horizon: int) -> int:
+        """Steps that tell what is normal, at least."""
+        return 1
+
     def of_windows(
         self, values: NDArray[np.floating], num_train: int, told: Told, name: str
     ) -> Scores:

@@ -48,6 +48,14 @@ class Subspace:
         self.share = share
         self.num_folds = num_folds
 
+    def span(self, horizon: int) -> int:
+        """Steps that a score looks at."""
+        return horizon
+
+    def least(self, horizon: int) -> int:
+        """Steps that tell what is normal, at least."""
+        return LEADING * horizon
+
     def of_windows(
         self, values: NDArray[np.floating], num_train: int, told: Told, name: str
     ) -> Scores:
@@ -59,13 +67,13 @@ class Subspace:
             InputError: its training part is too short to tell what is normal.
         """
         size = told.errors.shape[1]
-        if min(num_train, len(values)) < LEADING * size:
+        if min(num_train, len(values)) < self.least(size):
             raise InputError(
                 f"{name}: its leading part, taken to be normal, has {num_train} rows of "
-                f"{len(values)}, too few to score windows of {size}, which takes {LEADING * size}"
+                f"{len(values)}, too few to score windows of {size}, which takes {self.least(size)}"
             )
         seen = told.starts[told.normal(num_train)]
-        if not len(seen) or seen[-1] + size - seen[0] < LEADING * size:
+        if not len(seen) or seen[-1] + size - seen[0] < self.least(size):
             return told.merge(np.zeros(told.errors.shape), num_train, len(values))
         strange = spread(self._strangeness(values, num_train, told), told.errors)
         found = np.sqrt(told.merge(strange, num_train, len(values)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from seqfuse.data.monitored import Monitored
 from seqfuse.data.recordings import Recording
 from seqfuse.losses import middle
 from seqfuse.plain.errors import InputError
@@ -16,15 +17,15 @@ from seqfuse.plain.likelihood import Told
 from seqfuse.ranks import talk
 from seqfuse.scores import Scored, Scorer
 from seqfuse.shapes import Batch
+from seqfuse.tails import threshold
 from seqfuse.tasks.base import Scheduler, Task
 
 
 class AnomalyTask(Task):
     """Learns what is normal; windows that the scorer finds strange, given that, are anomalies.
 
-    What overlapping windows say of a time step is averaged. The threshold is a quantile of the
-    scores in the training parts of the recordings; it is set at every validation and lies in the
-    checkpoint. (Without any, the test sets its own.)
+    What overlapping windows say of a time step is averaged. The threshold is set at every
+    validation and lies in the checkpoint. (Without any, the test sets its own; see `Threshold`.)
 
     Args:
         net: raw batch to `Output`.
@@ -34,7 +35,7 @@ class AnomalyTask(Task):
         scheduler: called with the optimizer and the total number of steps.
         scorer: makes scores of windows.
         measures: each takes what was scored and the threshold, returns numbers by name.
-        quantile: share of the training parts' steps that are below the threshold.
+        quantile: fraction of normal steps, new to the net, that are below the threshold.
     """
 
     def __init__(
@@ -71,11 +72,11 @@ class AnomalyTask(Task):
         return value
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
-        threshold: Any = self.calibrator
+        calibrator: Any = self.calibrator
         if len(batch.y):
-            threshold.errors.add(self.net(batch.x, batch.mask).prediction, batch)
+            calibrator.errors.add(self.net(batch.x, batch.mask).prediction, batch)
         if is_last:
-            threshold.fit(self._recordings())
+            calibrator.fit(self._splits())
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         outputs = super().test_step(batch, batch_idx)
@@ -88,18 +89,19 @@ class AnomalyTask(Task):
         errors, self._errors = self._errors, Errors(self.scorer.reads_predictions)
         if self.trainer.datamodule.evaluated != "test":  # type: ignore[attr-defined]
             return  # scores need whole recordings
-        scored = errors.score(self._recordings(), self.scorer)
+        scored = errors.score(self._splits().recordings(), self.scorer)
         if self.calibrator.value.isnan():  # type: ignore[union-attr, operator]
-            self.calibrator.set(scored)  # type: ignore[union-attr, operator]
+            self.calibrator.errors = errors  # type: ignore[union-attr]
+            self.calibrator.fit(self._splits())  # type: ignore[union-attr, operator]
         self.scored = [one._replace(scores=np.nan_to_num(one.scores)) for one in scored]
         self.log("test/threshold", self.threshold)
         for measure in self.measures.values():
             for name, value in measure(self.scored, self.threshold).items():
                 self.log(f"test/{name}", value)
 
-    def _recordings(self) -> list[Recording]:
+    def _splits(self) -> Monitored:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data.splits.recordings()
+        return data.splits
 
 
 class Errors:
@@ -126,16 +128,23 @@ class Errors:
         Returns:
             per recording, NaN at steps of no window.
         """
+        parts = zip(recordings, self.told(recordings), strict=True)
+        return [
+            Scored(one, scorer.of_windows(one.values, one.num_train, told, one.name))
+            for one, told in parts
+        ]
+
+    def told(self, recordings: Sequence[Recording]) -> list[Told]:
+        """What the net said of each recording."""
         ends = np.cumsum([len(one.values) for one in recordings])
         told = self._of_all_ranks()
         cuts = np.searchsorted(told.starts, ends[:-1])
         parts = zip(*(np.split(one, cuts) for one in told), strict=True)
         firsts = ends - [len(one.values) for one in recordings]
-        found = []
-        for one, first, (starts, *more) in zip(recordings, firsts, parts, strict=True):
-            own = Told(starts - first, *more)
-            found.append(Scored(one, scorer.of_windows(one.values, one.num_train, own, one.name)))
-        return found
+        return [
+            Told(starts - first, *more)
+            for first, (starts, *more) in zip(firsts, parts, strict=True)
+        ]
 
     def _of_all_ranks(self) -> Told:
         """In the order of time."""
@@ -146,11 +155,17 @@ class Errors:
 
 
 class Threshold(nn.Module):
-    """A quantile of the scores in training parts; predictions go through unchanged.
+    """The score that normal steps reach at a rate of 1 - quantile; predictions stay as they are.
+
+    The validation part of each recording is scored as a test part is, as if the training part
+    ended before it: net, components and scale have not seen it. Its scores set the threshold
+    (see `seqfuse.tails`); labels do not count. Few scores tell little of a rare event: the
+    quantile is then extrapolated. Where validation parts hold less than six windows end to end,
+    the training part makes up the difference, scored by components that were fitted without it.
 
     Args:
         scorer: makes scores of windows.
-        quantile: share of the scores that are below it.
+        quantile: fraction of the scores of normal steps that are below it.
     """
 
     value: Tensor
@@ -170,13 +185,23 @@ class Threshold(nn.Module):
         """Forgets the errors."""
         self.errors = Errors(self.scorer.reads_predictions)
 
-    def fit(self, recordings: Sequence[Recording]) -> None:
-        """Sets the threshold from the errors, which are those of training parts."""
-        scored = self.errors.score(recordings, self.scorer)
+    def fit(self, splits: Monitored) -> None:
+        """Sets the threshold from the errors of windows in training and validation parts."""
+        recordings = splits.recordings()
+        parts = zip(recordings, self.errors.told(recordings), strict=True)
+        found = [self._scores(one, splits.cut(one), told) for one, told in parts]
         self.clear()
-        self.set(scored)
+        training, held_out = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        span = self.scorer.span(splits.horizon)
+        self.value.fill_(threshold(held_out, training, span, self.quantile))
 
-    def set(self, scored: Sequence[Scored]) -> None:
-        """Sets it from scores, of which those of training parts count."""
-        scores = np.concatenate([one.scores[: one.recording.num_train] for one in scored])
-        self.value.fill_(float(np.nanquantile(scores, self.quantile)))
+    def _scores(self, one: Recording, cut: int, told: Told) -> list[np.ndarray]:
+        """Those of the training steps of a recording, and those held out behind them."""
+        horizon = told.errors.shape[1]
+        if cut < self.scorer.least(horizon):
+            cut = one.num_train  # too few steps are left: none is held out
+        ends = told.starts + horizon
+        chosen = (ends <= cut) | (told.starts >= cut) & (ends <= one.num_train)
+        own = Told(told.starts[chosen], told.errors[chosen], told.predictions[chosen])
+        values = one.values[: one.num_train]
+        return np.split(self.scorer.of_windows(values, cut, own, one.name), [cut])
