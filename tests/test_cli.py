@@ -332,7 +332,9 @@ def test_mistakes_beside_one_s_own_folder(command: Command, tmp_path: Path) -> N
     assert (code, err.count("\n")) == (1, 1)
     assert "optimizer.lrr: no such key, did you mean optimizer.lr?" in err
     assert "did you mean mine?" in command(main, *own, "model/cnn=minee")[2]
-    assert "No module named 'nolab'" in command(main, *own, "model/cnn=mine")[2]
+    own = [*own, "model/cnn=mine"]
+    assert "add trust=[nolab]" in command(main, *own)[2]
+    assert "No module named 'nolab'" in command(main, *own, "trust=[nolab]")[2]
 
 
 def test_the_profile_lies_in_the_run_folder(command: Command) -> None:

@@ -13,9 +13,9 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse import build, cli, sizes
-from seqfuse.checkpoint import check_targets
 from seqfuse.sweeps.callback import Summaries
 from seqfuse.train import train
+from seqfuse.untrusted import check_targets
 from tests.conftest import TINY, composed
 
 FILES = sorted(cli.CONF.rglob("*.yaml"))

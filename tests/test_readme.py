@@ -184,7 +184,8 @@ def test_own_data_set_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         np.savez(tmp_path / "mine" / f"{split}.npz", x=x, y=np.arange(40) % 2)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    words = ["--config-dir", str(conf), "data=mine", "model/cnn=mine", "paths.data=.", *FAST]
+    words = ["--config-dir", str(conf), "trust=[mylab]", "data=mine", "model/cnn=mine"]
+    words += ["paths.data=.", *FAST]
     monkeypatch.setattr("sys.argv", ["seqfuse-train", *words])
     train.main()
     assert list((tmp_path / "logs" / "debug").glob("*/metrics.json"))

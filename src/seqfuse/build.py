@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse import checkpoint
+from seqfuse import checkpoint, untrusted
 from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.module import DataModule
 from seqfuse.nn.heads import ClassHead
@@ -213,12 +213,13 @@ def load(
         InputError: the checkpoint cannot be read or trusted.
     """
     content = checkpoint.read(path, key)
-    config = content["config"]
-    built = BUILT
+    checkpoint.check_numbers(content, path)
+    config, built = content["config"], BUILT
     if recipe is not None:
         config, built = _with_recipe(config, resolve(recipe)), (*BUILT, "callbacks")
     try:
-        checkpoint.check_targets({key: config[key] for key in built}, trust)
+        config = {**config, "data": untrusted.without_downloads(config["data"])}
+        untrusted.check_targets({key: config[key] for key in built}, trust)
         task, data = build_task(config), build_data(config)
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[DataModule.__qualname__])

@@ -9,25 +9,20 @@ state) a checkpoint holds:
   `seqfuse-evaluate` moves everything that depends on it.
 
 It is read with `weights_only=True`, so reading runs no code; what `config` names under
-`_target_` is code, and is checked before anything is built from it.
+`_target_` is code, and is checked before anything is built from it (see `seqfuse.untrusted`).
 """
 
-import inspect
+import math
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_object
 
 from seqfuse.plain.errors import InputError
 
-# torchmetrics has classes elsewhere that load models by name.
-METRICS = ("torchmetrics.classification", "torchmetrics.regression")
-ALLOWED = ("seqfuse", "torch.nn", "torch.optim", *METRICS)
-FUNCTIONS = ("seqfuse.nn.init.reference",)
-KEYS = ("config", "recipe", "state_dict")
+KEYS = ("config", "recipe", "state_dict", "DataModule")
 
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
@@ -55,71 +50,39 @@ def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
         raise InputError(
             f"{path} is truncated or no checkpoint: copy it again, or take last.ckpt beside it"
         ) from None
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise InputError(f"{path} is no checkpoint of seqfuse: it has no '{missing[0]}'")
+    for name in KEYS:
+        if not isinstance(content, dict) or not isinstance(content.get(name), dict):
+            raise InputError(f"{path} is no checkpoint of seqfuse: it has no '{name}'")
     return content
 
 
-def check_targets(config: Any, trust: Sequence[str] = ()) -> None:
-    """Checks everything a config would call, before any of it is called.
-
-    The module path must begin with an allowed one before it is even imported; what it
-    names must then be a class, or a listed function, that was defined in an allowed module.
-
-    Args:
-        trust: further top-level packages, the user's own.
+def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:
+    """Checks that the weights of the net, and what the data are scaled by, are finite numbers.
 
     Raises:
-        InputError: a target is not allowed.
+        InputError: one is not; names it.
     """
-    for text in _texts(config):
-        if "${" in text:  # would be resolved once more, after this check
-            raise InputError(
-                f"the checkpoint's config holds the interpolation {text!r}: nothing was built"
-            )
-    allowed = (*ALLOWED, *trust)
-    for target in _targets(config):
-        if not isinstance(target, str) or not _within(target, allowed):
-            raise InputError(_refusal(target, "is not of an allowed package"))
-        try:
-            found = get_object(target)
-        except Exception as error:
-            raise InputError(f"the checkpoint names {target}, which fails: {error}") from None
-        home = getattr(found, "__module__", None)
-        if not isinstance(home, str) or not _within(home, allowed):
-            raise InputError(_refusal(target, f"was defined in {home}"))
-        trusted = _within(target, trust) and inspect.isfunction(found)
-        if not (inspect.isclass(found) or target in FUNCTIONS or trusted):
-            raise InputError(_refusal(target, "is not a class"))
+    for name, one in content["state_dict"].items():
+        if not isinstance(one, torch.Tensor) or one.is_complex():
+            kind = one.dtype if isinstance(one, torch.Tensor) else type(one).__name__
+            raise InputError(f"{path}: {name} is {kind}, not real numbers: train it again")
+        # A threshold or a correction that no validation has set is NaN, and said to be so.
+        if name.startswith("net.") and not torch.isfinite(one).all():
+            raise InputError(f"{path}: {name} is not finite: take an earlier checkpoint of the run")
+    _check_scales(content["DataModule"].get("pipeline"), path)
 
 
-def _refusal(target: object, reason: str) -> str:
-    package = str(target).split(".")[0]
-    return (
-        f"the checkpoint names {target}, which {reason}: nothing was built "
-        f"(if the code is yours, add trust=[{package}])"
-    )
-
-
-def _within(name: str, packages: Sequence[str]) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    for child in [*node, *node.values()] if isinstance(node, dict) else ():
-        yield from _texts(child)
-    for child in node if isinstance(node, (list, tuple)) else ():
-        yield from _texts(child)
-
-
-def _targets(node: Any) -> Iterator[Any]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node["_target_"]
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _targets(child)
+def _check_scales(state: Any, path: str | Path) -> None:
+    """Means must be finite, deviations also above 0; of each source or recording."""
+    for key, one in state.items() if isinstance(state, dict) else ():
+        if key == "scales" and isinstance(one, dict):
+            for name, pair in one.items():
+                mean, deviation = pair
+                _check_scales({f"mean of {name}": mean, f"deviation of {name}": deviation}, path)
+        elif isinstance(one, dict):
+            _check_scales(one, path)
+        elif str(key).partition(" ")[0] in ("mean", "deviation"):
+            least = 0.0 if key.startswith("deviation") else -math.inf
+            for value in one:
+                if not isinstance(value, (int, float)) or not least < value < math.inf:
+                    raise InputError(f"{path}: the {key} of its data is {value}: train it again")

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse import folders, slurm
+from seqfuse import folders, slurm, untrusted
 from seqfuse.mistakes import (
     CONF,
     MISTAKES,
@@ -26,6 +26,9 @@ from seqfuse.mistakes import (
     defaults,
     explain,
     groups,
+    own_folders,
+    strange_folders,
+    typed,
 )
 from seqfuse.plain.errors import InputError, Interrupted
 from seqfuse.ranks import start
@@ -52,6 +55,8 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     # A child of Lightning has it from its parent, who set it below.
     debugging = os.environ.get("HYDRA_FULL_ERROR") == "1" and not start.is_child()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
+    # Processes that are started from here import nothing from the folder the user stands in.
+    os.environ["PYTHONSAFEPATH"] = "1"
 
     def job(config: DictConfig) -> Any:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -68,9 +73,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
             return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
         start.prepare()
         prepare()
-        words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
-        check_left_out(words)
-        sys.argv[1:] = [_quoted(word) for word in words]
+        _prepare_words()
         _start(hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job))
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,6 +85,15 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         fail("stopped", 128 + signal.SIGINT)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
+
+
+def _prepare_words() -> None:
+    """Checks the folders that the command line names, and writes it as Hydra wants it."""
+    for folder in own_folders():
+        untrusted.check_folder(folder)
+    words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
+    check_left_out(words)
+    sys.argv[1:] = [_quoted(word) for word in words]
 
 
 def _group_table() -> str:
@@ -141,10 +153,22 @@ def _own(folder: Path, config: DictConfig, config_name: str) -> AbstractContextM
 
 def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     check_types(config)
+    _check_strangers(config, folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         start.refuse_job(config.trainer)
     _prepare_torch(config)
     return command(config, folder)
+
+
+def _check_strangers(config: DictConfig, folder: Path) -> None:
+    """Holds what comes from a checkpoint, or from a folder of YAMLs, against the rules for it."""
+    named = typed(HydraConfig.get())
+    if "ckpt" in config and config.ckpt:  # its data section is the checkpoint's
+        reads = not config.get("input") and config.get("split") != "none"
+        untrusted.check_paths(config, named, reads, "the checkpoint")
+    for source in strange_folders(HydraConfig.get()):
+        urls = untrusted.addresses(CONF / "data")
+        untrusted.check_composed(config, named, folder, urls, source)
 
 
 def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict[str, Any]:
@@ -193,15 +217,16 @@ def offer_recipe() -> None:
         from seqfuse import checkpoint  # slow: torch
 
         content = checkpoint.read(given[-1])
-        recipe, trainer = content["recipe"], content["config"]["trainer"]
+        recipe, config = content["recipe"], content["config"]
         try:
-            node = {key: recipe[key] for key in ("data", "seed", "paths")}
-            if "url" in node["data"]:
-                node["data"] = {**node["data"], "url": None}  # a checkpoint downloads nothing
-            node["trainer"] = {key: trainer[key] for key in ("precision", "num_threads")}
-            node["callbacks"] = {"figures": content["config"]["callbacks"].get("figures")}
-        except (KeyError, TypeError) as error:
+            node = {key: recipe[key] for key in ("data", "seed")}
+            node["paths"] = {"data": recipe["paths"]["data"]}
+            node["trainer"] = {key: config["trainer"][key] for key in ("precision", "num_threads")}
+            node["callbacks"] = {"figures": config["callbacks"].get("figures")}
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
+        untrusted.check_references(node)
+        node["data"] = untrusted.without_downloads(node["data"])
     store = ConfigStore.instance()
     store.store("recipe", node, group="checkpoint", package="_global_")
     defaults.cache_clear()  # they are those of this checkpoint now

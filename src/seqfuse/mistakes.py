@@ -116,14 +116,25 @@ def groups() -> dict[str, list[str]]:
 
 
 def own_folders() -> list[Path]:
-    """The folder of `--config-dir`, if one is given."""
+    """Folders of YAMLs that the command line names beside our own."""
     words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
-    flags = ("--config-dir", "-cd")
-    return [
-        Path(folder).absolute()
-        for flag, folder in pairwise(words)
-        if flag in flags and Path(folder).is_dir()
-    ]
+    flags = ("--config-dir", "-cd", "--config-path", "-cp")
+    found = [folder for flag, folder in pairwise(words) if flag in flags]
+    for word in sys.argv[1:]:
+        if word.startswith("hydra.searchpath="):
+            found += re.findall(r"file://([^,'\"\]]+)", word)
+    return [Path(folder).absolute() for folder in found if Path(folder).is_dir()]
+
+
+def strange_folders(settings: Any) -> list[str]:
+    """Folders that a composed config was read from, beside our own.
+
+    Args:
+        settings: the `hydra` node of the config.
+    """
+    ours = (str(CONF), "")
+    sources = [one for one in settings.runtime.config_sources if one.schema == "file"]
+    return [one.path for one in sources if one.path not in ours]
 
 
 def no_such_option(group: str, option: str, others: Sequence[str] = ()) -> str:
@@ -191,6 +202,22 @@ def _can_be_null(key: str) -> bool:
         return key != "model.head"
     above = key.rpartition(".")[0]
     return above in PARTS or (above.startswith("data") and not key.startswith("data.module"))
+
+
+def typed(settings: Any) -> dict[str, Any]:
+    """What was typed on the command line of a job, by key; options of groups are left out.
+
+    Args:
+        settings: the `hydra` node of its config.
+    """
+    choices = settings.runtime.choices
+    words = [*settings.overrides.task, *settings.overrides.hydra]
+    given = OverridesParser.create().parse_overrides(list(map(str, words)))
+    return {
+        one.key_or_group: one.value()
+        for one in given
+        if one.key_or_group not in choices and not one.is_delete()
+    }
 
 
 def check_types(config: DictConfig) -> None:

@@ -54,6 +54,7 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
         whole: whether all of it must fit.
     """
     content = checkpoint.read(path, "init_from")
+    checkpoint.check_numbers(content, f"init_from={path}")
     theirs, before = content["state_dict"], content[DataModule.__qualname__]["pipeline"]
     _check_scaling(path, before, inputs, whole)
     if before.get("words") != inputs.get("words"):  # their numbers mean others

@@ -66,7 +66,7 @@ def test_without_a_network_the_error_says_where_to_put_it(tmp_path: Path, monkey
 
     monkeypatch.setattr("aeon.datasets.load_classification", unreachable)
     with pytest.raises(InputError, match=r"no FordA_TRAIN.ts, .tsv or .arff .*set paths.data"):
-        Archive("FordA", str(tmp_path))("train")
+        Archive("FordA", str(tmp_path), download=True)("train")
 
 
 def test_a_set_with_only_half_its_files(tmp_path: Path) -> None:

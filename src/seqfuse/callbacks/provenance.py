@@ -91,8 +91,9 @@ def git_state() -> dict[str, Any]:
     """Commit and whether files differ from it; empty outside a repository."""
     try:
         ask = {"capture_output": True, "text": True, "check": True, "timeout": 10}
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain"], **ask).stdout.strip()
+        git = ["git", "-c", "core.fsmonitor=false"]  # which would be a program of the folder's
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], **ask).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], **ask).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit, "changed_files": len(changed.splitlines())}

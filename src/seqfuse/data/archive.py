@@ -15,7 +15,7 @@ class Archive:
     """Finds `<name>_TRAIN` and `<name>_TEST`, and reads the split that is asked for.
 
     Looked for in `root` (and up to two folders below it), then among the sets that aeon
-    ships, then downloaded by aeon into `root`.
+    ships, then, if that is allowed, downloaded by aeon into `root`.
 
     Source: Dau et al. 2019 (UCR); Bagnall et al. 2018 (UEA).
 
@@ -23,10 +23,12 @@ class Archive:
         name: of the data set, such as `GunPoint`.
         root: folder of data.
         labelled: without it, labels are not read, and need not be there.
+        download: whether a set that is not there is downloaded.
     """
 
-    def __init__(self, name: str, root: str, labelled: bool = True):
+    def __init__(self, name: str, root: str, labelled: bool = True, download: bool = False):
         self.name = name
+        self.download = download
         self.labelled = labelled
         self.root = Path(root)
 
@@ -65,6 +67,11 @@ class Archive:
             near = difflib.get_close_matches(self.name, [*known, *self.names()], n=1, cutoff=0.5)
             hint = f": did you mean {near[0]}?" if near else ""
             raise InputError(f"data.name={self.name} is no data set of the UCR/UEA archive{hint}")
+        if not self.download:
+            raise InputError(
+                f"data.name={self.name}: no {stem}.ts, .tsv or .arff (or .gz) in {self.root}, and "
+                "a checkpoint downloads nothing: set paths.data to a folder that has it"
+            )
         try:
             print(f"{self.name}: downloading into {self.root}", flush=True)
             load_classification(self.name, extract_path=str(self.root))

@@ -68,14 +68,24 @@ def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
         InputError: it cannot be written.
     """
     content = pickle.dumps({"graph": graph, "feeds": dict(feeds), "opset": opset})
-    command = [sys.executable, "-m", "seqfuse.exporting.child", str(path)]
-    paths = os.pathsep.join(one for one in sys.path if one)
-    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-P", "-m", "seqfuse.exporting.child", str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_places())}
     done = subprocess.run(command, input=content, env=environment, capture_output=True)
     if done.returncode:
         told = done.stderr.decode(errors="replace").strip().splitlines()
         reason = (told or ["it was killed"])[-1][:300]
         raise InputError(f"the net cannot be written as ONNX: {reason}")
+
+
+def _places() -> list[str]:
+    """Where modules are looked for, but for the current folder, unless PYTHONPATH names it."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    named = {os.path.abspath(one) for one in given if one}
+    return [one for one in sys.path if one and (one in named or not _is_here(one))]
+
+
+def _is_here(path: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(os.curdir)
 
 
 def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:

@@ -9,10 +9,26 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from seqfuse import untrusted
 from seqfuse.folders import refuse_begun
+from seqfuse.mistakes import strange_folders, typed
 from seqfuse.plain.errors import InputError
 from seqfuse.sweeps import share
 from seqfuse.sweeps.outcome import FILE
+
+
+def _check_output(config: DictConfig, folder: str) -> None:
+    """Ends the process where a folder of YAMLs says that a run is kept outside of what was named.
+
+    Hydra makes the folder next, and turns exceptions of callbacks into warnings.
+    """
+    from seqfuse.cli import fail
+
+    try:
+        for source in strange_folders(config.hydra):
+            untrusted.check_output(folder, typed(config.hydra), Path(source))
+    except InputError as error:
+        fail(str(error))
 
 
 class Summaries(Callback):
@@ -24,9 +40,11 @@ class Summaries(Callback):
     _launched: set[int] | None = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_output(config, str(config.hydra.run.dir))
         Summaries._begin(Path(str(config.hydra.run.dir)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_output(config, str(config.hydra.sweep.dir))
         Summaries._folder, Summaries._launched = Path(str(config.hydra.sweep.dir)), None
         Summaries._begin(Summaries._folder)
         share.keep_gpus()

@@ -1,0 +1,461 @@
+"""What a file from a stranger may ask for: a checkpoint, a run folder, a folder of YAMLs.
+
+A config names code under `_target_`, and building it calls that code; its paths are read and
+written, its addresses fetched. Before any of that, a config that was not typed on the command
+line and does not come with seqfuse is held against the rules here. Nothing here imports torch,
+unless targets are checked.
+"""
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from seqfuse.plain.errors import InputError
+
+Keys = tuple[str, ...]
+
+
+class Slot(NamedTuple):
+    """What may stand in one section of a config."""
+
+    base: str
+    """Class that the node itself must be a subclass of; '' for none."""
+    modules: Sequence[str]
+    """Where it, and whatever stands below it, must have been defined."""
+
+
+FIGURES = tuple(
+    f"seqfuse.callbacks.{name}"
+    for name in ("anomalies", "clips", "figures", "forecasts", "steps", "texts")
+)
+PIPELINES = ("clips", "scaling", "series", "sources", "text")
+DATA = ("seqfuse.data", *(f"seqfuse.plain.{name}" for name in PIPELINES))
+METRICS = ("torchmetrics.classification", "torchmetrics.regression")
+PARTS = Slot("torch.nn.Module", ("seqfuse.nn", "torch.nn.modules"))
+SLOTS: dict[Keys, Slot] = {
+    ("model",): Slot("", PARTS.modules),
+    ("task",): Slot(
+        "seqfuse.tasks.base.Task",
+        (
+            *("seqfuse.tasks", "seqfuse.losses", "seqfuse.contrast", "seqfuse.distillation"),
+            *("seqfuse.metrics", "seqfuse.forecast_metrics", "seqfuse.tag_metrics", *METRICS),
+            *("seqfuse.conformal", "seqfuse.entity_bias", "seqfuse.measures"),
+            *("seqfuse.plain.likelihood", "seqfuse.plain.subspace", "seqfuse.data.pairs"),
+            *("seqfuse.data.augment", "torch.nn.modules.loss"),
+        ),
+    ),
+    ("data", "module"): Slot("lightning.pytorch.LightningDataModule", DATA),
+    ("data",): Slot("", DATA),
+    ("optimizer",): Slot("torch.optim.Optimizer", ("torch.optim",)),
+    ("scheduler",): Slot("", ("seqfuse.optim",)),
+    ("callbacks", "figures"): Slot("lightning.pytorch.Callback", FIGURES),
+    ("callbacks", "*"): Slot(
+        "lightning.pytorch.Callback",
+        ("seqfuse.callbacks", "lightning.pytorch.callbacks", "optuna.pruners"),
+    ),
+    ("logger", "*"): Slot(
+        "lightning.pytorch.loggers.Logger",
+        (
+            "seqfuse.callbacks.journal",
+            "lightning.pytorch.loggers.tensorboard",
+            "lightning.pytorch.loggers.csv_logs",
+        ),
+    ),
+    ("trainer",): Slot(
+        "lightning.pytorch.Trainer",
+        ("lightning.pytorch.trainer", "lightning.pytorch.profilers", "seqfuse.ranks.strategy"),
+    ),
+}
+"""By the keys that lead to a node; the first that fits counts. Parts of a model are `PARTS`."""
+FUNCTIONS = ("seqfuse.nn.init.reference",)
+READ = ("root", "file", "train", "val", "test", "folder", "table", "list", "names", "labels")
+"""Keys of the data section that hold paths which are read."""
+FOLDERS = ("dirpath", "save_dir", "default_root_dir", "root_dir", "folder", "path", "log_dir")
+NAMES = ("filename", "name", "version", "sub_dir")
+"""Keys of callbacks, loggers and the trainer that hold paths which are written: where, and names
+of files and folders within."""
+REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
+"""A plain interpolation, which looks a value up and runs nothing."""
+TEXT = re.compile(r"\$\{(oc\.env|now):[^${}]*\}")
+"""Interpolations whose value is a text, and no more."""
+DEPTH = 60
+"""Nodes within nodes; more is a cycle, or made to exhaust the stack."""
+OURS = ("seqfuse", "hydra", "hydra_plugins", "torch", "torchmetrics", "lightning")
+
+
+def check_targets(config: Mapping[str, Any], trust: Sequence[str] = (), source: str = "") -> None:
+    """Checks all that a config would call, before any of it is called.
+
+    The module path must begin with an allowed one before it is even imported; what it names
+    must then be a public class, or a listed function, that was defined in an allowed module
+    of its slot, and the node of a slot itself a subclass of the slot's base.
+
+    Args:
+        config: plain containers without interpolations.
+        trust: further top-level packages, the user's own.
+        source: of the config, for messages; the checkpoint, if not given.
+
+    Raises:
+        InputError: a target is not allowed.
+    """
+    source = source or "the checkpoint"
+    for keys, text in _texts(config, source):
+        if "${" in text:  # would be resolved once more, after this check
+            raise InputError(
+                f"{source}: its config holds the interpolation {text!r} at {'.'.join(keys)}: "
+                "nothing was built"
+            )
+    for keys, target in _targets(config, source):
+        _check_target(keys, target, trust, source)
+
+
+def _check_target(keys: Keys, target: Any, trust: Sequence[str], source: str) -> None:
+    slot, top = _slot(keys)
+    trusted = isinstance(target, str) and _within(target, trust)
+    allowed = (*slot.modules, *trust)
+    if not isinstance(target, str) or not (trusted or _leads_to(target, slot)):
+        raise InputError(_refusal(source, keys, target, "is not of an allowed package"))
+    try:
+        found = get_object(target)
+    except Exception as error:
+        cause = error.__cause__ or error
+        hint = " (is its folder on PYTHONPATH?)" if isinstance(cause, ImportError) else ""
+        reason = " ".join(str(cause).split())
+        raise InputError(f"{source} names {target}, which fails: {reason}{hint}") from None
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str) or not _within(home, allowed):
+        raise InputError(_refusal(source, keys, target, f"was defined in {home}"))
+    known = target in FUNCTIONS or (trusted and inspect.isfunction(found))
+    if not known and (not inspect.isclass(found) or found.__name__.startswith("_")):
+        raise InputError(_refusal(source, keys, target, "is no public class"))
+    if not top or not slot.base or known or trusted:
+        return
+    if not issubclass(found, get_object(slot.base)):  # type: ignore[arg-type]
+        raise InputError(_refusal(source, keys, target, f"is no {slot.base}"))
+
+
+def _leads_to(target: str, slot: Slot) -> bool:
+    """Whether to look a target up imports only modules of its slot, and packages around them."""
+    package = target.rpartition(".")[0]
+    return _within(package, slot.modules) or any(_within(one, [package]) for one in slot.modules)
+
+
+def _slot(keys: Keys) -> tuple[Slot, bool]:
+    """The slot that a node stands in, and whether it is the slot's own node."""
+    if keys[:1] == ("model",) and len(keys) > 1:
+        return PARTS, len(keys) == 2
+    for place, slot in SLOTS.items():
+        fits = all(one in ("*", key) for one, key in zip(place, keys, strict=False))
+        if fits and len(keys) >= len(place):
+            return slot, len(keys) == len(place)
+    return Slot("", ()), False
+
+
+def _refusal(source: str, keys: Keys, target: object, reason: str) -> str:
+    package = str(target).split(".")[0]
+    known = package in OURS or package in sys.stdlib_module_names or not package.isidentifier()
+    hint = "" if known else f" (if the code is yours, add trust=[{package}])"
+    return f"{source} names {target} at {'.'.join(keys)}, which {reason}: nothing was built{hint}"
+
+
+def _within(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _nodes(node: Any, source: str, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """All that is in containers, with the keys that lead there; containers come first."""
+    if len(keys) > DEPTH:
+        raise InputError(f"{source}: its config is nested too deeply, at {'.'.join(keys[:6])}...")
+    yield keys, node
+    pairs = node.items() if isinstance(node, Mapping) else ()
+    pairs = enumerate(node) if isinstance(node, (list, tuple)) else pairs
+    for key, child in pairs:
+        yield from _nodes(child, source, (*keys, str(key)))
+
+
+def _texts(node: Any, source: str) -> Iterator[tuple[Keys, str]]:
+    for keys, one in _nodes(node, source):
+        if isinstance(one, str):
+            yield keys, one
+        for key in one if isinstance(one, Mapping) else ():
+            yield keys, str(key)
+
+
+def _targets(node: Any, source: str) -> Iterator[tuple[Keys, Any]]:
+    for keys, one in _nodes(node, source):
+        if isinstance(one, Mapping) and "_target_" in one:
+            yield keys, one["_target_"]
+
+
+def check_references(recipe: Any, source: str = "the checkpoint") -> None:
+    """Checks that the interpolations of a config are plain references, such as ${data.root}.
+
+    Any other, such as ${oc.env:NAME}, runs a function.
+
+    Raises:
+        InputError: one is not.
+    """
+    for keys, text in _texts(recipe, source):
+        if "${" in REFERENCE.sub("", text):
+            raise InputError(
+                f"{source}: its config holds {text!r} at {'.'.join(keys)}, which is no plain "
+                "reference such as ${data.root}: nothing was read or built"
+            )
+
+
+def without_downloads(node: Any) -> Any:
+    """A copy of plain containers in which no address is left to fetch from."""
+    if isinstance(node, dict):
+        off = {"url": None, "download": False}
+        return {key: off.get(key, without_downloads(one)) for key, one in node.items()}
+    return [without_downloads(one) for one in node] if isinstance(node, list) else node
+
+
+def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str) -> None:
+    """Checks that the data section of a checkpoint stays within what the user named.
+
+    That is the current folder, the folder of data that the environment names (SEQFUSE_DATA, else
+    `data`), and whatever was typed.
+
+    Args:
+        config: composed, with the data section of a checkpoint.
+        named: values on the command line, by key.
+        reads: whether the data is read; else only its cache counts, which is written.
+        source: of the data section, for messages.
+
+    Raises:
+        InputError: it would read or write elsewhere; names the key and what to type.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    for key, value in _unnamed(plain, named, (*READ, "cache") if reads else ("cache",), source):
+        raise InputError(
+            f"{source} has {key}={value}, which lies outside of this folder and of your data: "
+            f"to use it all the same, type {key}={value}"
+        )
+
+
+def _unnamed(
+    config: Mapping[str, Any], named: Mapping[str, Any], wanted: Sequence[str], source: str
+) -> Iterator[tuple[str, str]]:
+    """Keys and values of paths in the data section that lie where the user did not say."""
+    places = [Path.cwd(), Path(os.environ.get("SEQFUSE_DATA", "data")).absolute()]
+    places += [Path(str(one)).expanduser().absolute() for one in named.values() if one]
+    for keys, node in _nodes(config["data"].get("module"), source, ("data", "module")):
+        if not isinstance(node, Mapping):
+            continue
+        for key in set(wanted) & set(node):
+            value = node[key]
+            if not isinstance(value, str) or not value:
+                continue
+            bases = (".", str(node.get("root") or ".")) if key not in ("root", "cache") else (".",)
+            paths = [os.path.join(base, os.path.expanduser(value)) for base in bases]
+            if not all(_inside(path, places) for path in paths):
+                yield _key_of((*keys, key), value, config), value
+
+
+def _inside(path: str, places: Sequence[Path]) -> bool:
+    full = os.path.abspath(path)
+    return any(full == str(one) or full.startswith(os.path.join(one, "")) for one in places)
+
+
+def _key_of(keys: Keys, value: str, config: Mapping[str, Any]) -> str:
+    """The shortest key that has a value."""
+    if value == (config.get("paths") or {}).get("data"):
+        return "paths.data"
+    short = [key for key, one in config["data"].items() if one == value]
+    return f"data.{short[0]}" if short else ".".join(keys)
+
+
+SETTINGS = {
+    "sweeper": ("num_trials", "num_jobs", "seed", "max_batch_size"),
+    "launcher": (
+        *("n_jobs", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes"),
+        *("tasks_per_node", "array_parallelism"),
+    ),
+}
+"""Numbers that a folder may set of Hydra, by section."""
+CHOICES = re.compile(r"default|override /?hydra/(launcher|sweeper(/(sampler|pruner))?)")
+"""Groups of Hydra that a defaults list may choose options of."""
+
+
+def check_folder(folder: Path) -> None:
+    """Checks what the YAMLs of a folder say of Hydra itself, which acts on it at once.
+
+    Callbacks, logging, environment variables, search paths and folders belong on the command line.
+    A folder may choose launcher and sweeper, and set a sweep's mode, parameters and sizes.
+
+    Args:
+        folder: of `--config-dir`, or of a run.
+
+    Raises:
+        InputError: a file says more, or cannot be read; names it.
+    """
+    for path in _yamls(folder):
+        text = _text_of(path)
+        if "hydra" in (*path.relative_to(folder).parent.parts, path.stem):
+            raise _of_hydra(path, "an option of a group of Hydra's")
+        for line in text.splitlines():
+            if line.lstrip().startswith("#") and "@package" in line and "hydra" in line:
+                raise _of_hydra(path, f"'{line.strip()}'")
+        if "hydra" in text or "${" in text:
+            _check_yaml(path, _yaml_of(path, text))
+
+
+def _yamls(folder: Path) -> Iterator[Path]:
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = [one for one in sorted(folders)
+                      if os.path.realpath(os.path.join(place, one)) not in seen]  # fmt: skip
+        for name in sorted(names):
+            if name.endswith((".yaml", ".yml")):
+                yield Path(place, name)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no YAML ({error.reason}): mend or remove it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): mend or remove it") from None
+
+
+def _yaml_of(path: Path, text: str) -> Any:
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}," if mark else ""
+        raise InputError(f"{path}{where} is no YAML: mend or remove it") from None
+
+
+def _check_yaml(path: Path, content: Any) -> None:
+    for keys, text in _texts(content, str(path)):
+        if "${" in REFERENCE.sub("", TEXT.sub("", text)):
+            raise InputError(
+                f"{path}: {text!r} at {'.'.join(keys)} runs a function: write the value itself"
+            )
+    if not isinstance(content, dict):
+        return
+    for entry in content.get("defaults") or ():
+        for group, option in entry.items() if isinstance(entry, dict) else [(entry, "")]:
+            text = f"{group}: {option}"
+            own = (group, option) == ("hydra", "default") or CHOICES.fullmatch(str(group))
+            if "hydra" in text and not own:
+                raise _of_hydra(path, f"'{text}' in its defaults list")
+    settings = content.get("hydra") or {}
+    for key, value in settings.items() if isinstance(settings, dict) else [(settings, None)]:
+        _check_setting(path, str(key), value)
+
+
+def _check_setting(path: Path, key: str, value: Any) -> None:
+    """One setting of Hydra's."""
+    if key == "mode" and isinstance(value, str):
+        return
+    for name, one in value.items() if isinstance(value, dict) else [("", None)]:
+        good = name in SETTINGS.get(key, ()) and (one is None or isinstance(one, (int, float)))
+        if (key, name) == ("sweeper", "params"):
+            good = isinstance(one, dict) and not any(map(_acts_at_once, one))
+        if (key, name) == ("sweeper", "study"):
+            good = bool(re.fullmatch(r"[\w.-]+", str(one)))
+        if not good:
+            raise _of_hydra(path, f"hydra.{key}.{name}".rstrip("."))
+
+
+def _acts_at_once(key: Any) -> bool:
+    return re.split(r"[./@=]", str(key).lstrip("+~"))[0] in ("hydra", "trust", "resume", "paths")
+
+
+def _of_hydra(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path} sets {what}, which Hydra acts on at once: nothing was run; what you want of it, "
+        "type on the command line"
+    )
+
+
+def check_composed(
+    config: Any, named: Mapping[str, Any], run: Path, urls: Container[str], source: str
+) -> None:
+    """Checks a composed config, parts of which come from a folder of YAMLs.
+
+    Args:
+        config: of a run, composed; `trust` in it becomes what was typed, and addresses that are
+            neither typed nor those of seqfuse's own data sets are not followed.
+        named: values on the command line, by key.
+        run: folder that the run may write to.
+        urls: addresses of seqfuse's own data sets.
+        source: the folder, for messages.
+
+    Raises:
+        InputError: a target is not allowed, or something would be written elsewhere.
+    """
+    trust = [str(one) for one in named.get("trust") or ()]
+    OmegaConf.update(config, "trust", trust)
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    for keys in _addresses(config, named, urls, source):
+        OmegaConf.update(config, keys, None)
+        print(f"note        {keys} of {source} is not fetched, unless you type it", flush=True)
+    for keys, target in _targets(plain, source):
+        if "${" in str(target):
+            raise InputError(_refusal(source, keys, target, "is no name"))
+    copy = config.copy()
+    OmegaConf.update(copy, "paths.run", str(run))
+    whole: Any = OmegaConf.to_container(copy, resolve=True)
+    sections = {place[0] for place in SLOTS} & set(whole)
+    check_targets({key: whole[key] for key in sections}, trust, source)
+    writing = {key: whole.get(key) for key in ("callbacks", "logger", "trainer")}
+    for keys, one in _nodes(writing, source):
+        key = ".".join(keys)
+        if not isinstance(one, str) or key in named:
+            continue
+        if keys[-1] == "storage" and "trial.storage" not in named:
+            raise InputError(f"{source} would open {key}={one}: leave it out")
+        place = "." if keys[-1] in FOLDERS else run
+        if keys[-1] in (*FOLDERS, *NAMES) and not _inside(os.path.join(place, one), [run]):
+            raise InputError(f"{source} would write to {key}={one}: to allow it, type that")
+    check_paths(copy, named, False, source)
+
+
+def _addresses(
+    config: Any, named: Mapping[str, Any], urls: Container[str], source: str
+) -> list[str]:
+    """Keys of addresses that are neither typed nor seqfuse's own, for a place that was named."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    whole: Any = OmegaConf.to_container(config, resolve=True)
+    outside = any(_unnamed(whole, named, READ, source)) if "data" in whole else False
+    found = []
+    for keys, one in _nodes(plain.get("data") or {}, source, ("data",)):
+        if keys[-1] not in ("url", "download") or not one or ".".join(keys) in named:
+            continue
+        follows = keys[-1] == "download" or one in urls or REFERENCE.fullmatch(str(one))
+        resolved = str(OmegaConf.select(config, ".".join(keys)))
+        if not follows or outside or ".." in resolved:
+            found.append(".".join(keys))
+    return found
+
+
+def addresses(folder: Path) -> set[str]:
+    """What the YAMLs of a folder of data sets name as `url`."""
+    texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
+    return {one for text in texts for one in re.findall(r"^url: (\S+)$", text, re.MULTILINE)}
+
+
+def check_output(folder: str, named: Mapping[str, Any], source: Path) -> None:
+    """Checks that a run is kept below the current folder, or where the command line says.
+
+    Raises:
+        InputError: it would be kept elsewhere.
+    """
+    typed = [key for key in ("paths.logs", "hydra.run.dir", "hydra.sweep.dir") if key in named]
+    places = [Path.cwd(), *(Path(str(named[key])).absolute() for key in typed)]
+    if not _inside(folder, [*places, source.absolute()]):
+        raise InputError(f"{source} would keep its run in {folder}: to allow it, type paths.logs=")

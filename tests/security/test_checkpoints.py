@@ -1,0 +1,274 @@
+"""A checkpoint is data: it runs no code, fetches nothing, and stays where the user is."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import seqfuse
+from seqfuse import evaluate, export, predict, train
+from seqfuse.plain.errors import InputError
+from tests.security.conftest import Server, altered, both, node_at
+
+Command = Callable[..., tuple[int, str, str]]
+COMMANDS = {
+    "evaluate": (evaluate.main, []),
+    "predict": (predict.main, ["split=test", "output=out.csv"]),
+    "export": (export.main, ["output=shipped", "repeats=1"]),
+}
+CPU = ["trainer=cpu", "trainer.num_threads=1"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("place", ["nested", "top"])
+def test_nothing_is_fetched(
+    forecaster: Path, tmp_path: Path, command: Command, server: Server, name: str, place: str
+) -> None:
+    """What is fetched could be code, such as a usercustomize.py in the folder of packages."""
+    site, text = tmp_path / "site", b"raise SystemExit('code ran')\n"
+    source = {
+        "url": f"{server.address}/usercustomize.py",
+        "root": str(site),
+        "file": "usercustomize.py",
+        "sha256": hashlib.sha256(text).hexdigest(),
+    }
+
+    def change(content: dict[str, Any]) -> None:
+        node = content["recipe"]["data"]
+        node = node if place == "top" else node["module"]["splits"]["source"]
+        node.update(source)
+
+    main, words = COMMANDS[name]
+    path = altered(forecaster, tmp_path / "evil.ckpt", change)
+    code, _, err = command(main, f"ckpt={path}", *words, *CPU, f"data.root={site}")
+    assert (code, err.count("\n")) == (1, 1), err
+    assert server.asked == []
+    assert not site.exists()
+    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_a_set_of_the_archive_is_not_downloaded(
+    classifier: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("it was downloaded")
+
+    monkeypatch.setattr("aeon.datasets.load_classification", forbidden)
+    node = {
+        "_target_": "seqfuse.data.archive.Archive",
+        "name": "FordA",
+        "root": ".",
+        "download": True,
+    }
+    change = both(lambda config: config["data"]["module"]["splits"].update(dataset=node))
+    path = altered(classifier, tmp_path / "evil.ckpt", change)
+    code, _, err = command(evaluate.main, f"ckpt={path}", *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "FordA" in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${oc.env:TOKEN}",
+        "x/${oc.env:TOKEN}",
+        "${ oc.env : TOKEN}",
+        "${oc.decode:TOKEN}",
+        "${oc.create:{a: 1}}",
+        "${now:%Y}",
+        "${hydra:runtime.cwd}",
+        "${${paths.data}:TOKEN}",
+        "${data.${oc.env:TOKEN}}",
+        r"\${oc.env:TOKEN}",
+    ],
+)
+@pytest.mark.parametrize("where", ["data.name", "paths.data", "data.module.splits.source.url"])
+def test_interpolations_are_references(
+    forecaster: Path,
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    where: str,
+) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    keys, _, last = where.rpartition(".")
+    path = altered(
+        forecaster,
+        tmp_path / "evil.ckpt",
+        lambda content: node_at(content["recipe"], keys).update({last: text}),
+    )
+    code, out, err = command(evaluate.main, f"ckpt={path}", *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "secret" not in out + err
+    if not where.endswith("url"):  # which is left out before anything else
+        assert where in err
+
+
+@pytest.mark.parametrize("key", ["root", "file"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_reads_where_the_user_is_or_says(
+    forecaster: Path, tmp_path: Path, command: Command, name: str, key: str
+) -> None:
+    """Trained on a file elsewhere: that must be typed, and the line says how."""
+    main, words = COMMANDS[name]
+    here = {"root": "/etc", "file": "/etc/passwd"}[key]
+    change = partial(node_at, keys="recipe.data")
+    path = altered(forecaster, tmp_path / "evil.ckpt", lambda one: change(one).update({key: here}))
+    more = [f"data.file={forecaster.parents[2]}/mine.csv"] if key == "root" else []
+    code, _, err = command(main, f"ckpt={path}", *words, *more, *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert f"type data.{key}={here}" in err
+
+
+def test_it_reads_what_was_typed(forecaster: Path, command: Command) -> None:
+    file = forecaster.parents[2] / "mine.csv"
+    code, _, err = command(evaluate.main, f"ckpt={forecaster}", *CPU)
+    assert code == 1
+    assert f"type data.file={file}" in err
+    code, out, err = command(evaluate.main, f"ckpt={forecaster}", f"data.file={file}", *CPU)
+    assert code == 0, err
+    assert "test/mse" in out
+
+
+@pytest.mark.parametrize("where", ["../evil", "/tmp/evil-cache", "~/evil"])
+def test_it_writes_no_cache_elsewhere(
+    classifier: Path, tmp_path: Path, command: Command, where: str
+) -> None:
+    clips = {
+        "_target_": "seqfuse.data.clip_folder.ClipFolder",
+        "folder": ".",
+        "decoder": {"_target_": "seqfuse.data.cache.Decoder", "cache": where},
+    }
+    change = both(lambda config: config["data"]["module"]["splits"].update(dataset=clips))
+    path = altered(classifier, tmp_path / "evil.ckpt", change)
+    (tmp_path / "clip.mp4").touch()
+    code, _, err = command(predict.main, f"ckpt={path}", "input=clip.mp4", "output=out.csv", *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert f"cache={where}" in err
+
+
+SEARCH = {
+    "_target_": "seqfuse.sweeps.study.Search",
+    "address": "sqlite:///evil.db",
+    "name": "a",
+    "goal": None,
+    "pruner": None,
+    "num_trials": 1,
+    "seed": 0,
+}
+APPENDING = {"_target_": "seqfuse.callbacks.journal._Appending", "log_dir": "evil"}
+TRACE = {"_target_": "seqfuse.callbacks.trace.Trace", "folder": "evil"}
+WRITER = {"_target_": "seqfuse.predictions.writer.Writer", "output": "evil.csv"}
+ROWS = {"_target_": "seqfuse.data.rows.ArrayRows", "path": "evil.npy", "wanted": None}
+
+
+@pytest.mark.parametrize(
+    ("keys", "node"),
+    [
+        ("optimizer", SEARCH),
+        ("optimizer", {"_target_": "seqfuse.nn.cnn.Cnn"}),
+        ("optimizer.nested", SEARCH),
+        ("scheduler", APPENDING),
+        ("scheduler", {"_target_": "torch.optim.Adam"}),
+        ("model.cnn", SEARCH),
+        ("model.cnn", ROWS),
+        ("model.cnn", {"_target_": "seqfuse.nn.checks.fraction"}),
+        ("model.cnn.deep.deeper", APPENDING),
+        ("model.init", {"_target_": "seqfuse.plain.files.write"}),
+        ("task", TRACE),
+        ("task", {"_target_": "seqfuse.losses.CrossEntropy"}),
+        ("task.loss", WRITER),
+        ("task.metrics.accuracy", SEARCH),
+        ("task.metrics.accuracy", {"_target_": "torchmetrics.text.BERTScore"}),
+        ("data.module", SEARCH),
+        ("data.module", {"_target_": "seqfuse.data.files.TableFile", "file": "a"}),
+        ("data.module.splits", TRACE),
+        ("data.module.splits.dataset", WRITER),
+        ("data.module.splits.pipeline", APPENDING),
+        ("callbacks.figures", TRACE),
+        (
+            "callbacks.figures",
+            {"_target_": "seqfuse.callbacks.last.LastCheckpoint"},
+        ),
+        ("callbacks.figures", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint"}),
+    ],
+)
+def test_each_slot_takes_its_own_kind(
+    classifier: Path, tmp_path: Path, command: Command, keys: str, node: dict[str, Any]
+) -> None:
+    """Whatever else there is in seqfuse: one class opens databases, another unpickles."""
+    before, _, last = keys.rpartition(".")
+
+    def change(config: dict[str, Any]) -> None:
+        for key in before.split(".") if before else ():
+            config = config.setdefault(key, {})
+        config[last] = node
+
+    path = altered(classifier, tmp_path / "evil.ckpt", both(change))
+    there = set(tmp_path.rglob("*"))
+    if not keys.startswith("callbacks"):
+        with pytest.raises(InputError, match="nothing was built"):
+            seqfuse.load(path)
+    code, _, err = command(
+        evaluate.main, f"ckpt={path}", f"data.train={classifier.parents[2]}/mine.npz", *CPU
+    )
+    assert (code, err.count("\n")) == (1, 1), err
+    assert node["_target_"] in err
+    assert keys in err
+    assert set(tmp_path.rglob("*")) <= {*there, tmp_path / "logs"}, "nothing was made"
+
+
+@pytest.mark.parametrize("target", ["os.system", "torch.load", "hydra.utils.call", "shutil.rmtree"])
+def test_only_code_of_one_s_own_is_said_to_be_trusted(
+    classifier: Path, tmp_path: Path, target: str
+) -> None:
+    change = both(lambda config: config["model"]["cnn"].update(_target_=target))
+    path = altered(classifier, tmp_path / "evil.ckpt", change)
+    with pytest.raises(InputError, match="nothing was built") as error:
+        seqfuse.load(path)
+    assert "trust" not in str(error.value)
+
+
+def weight(content: dict[str, Any], value: complex) -> None:
+    name = next(name for name in content["state_dict"] if name.startswith("net."))
+    tensor = content["state_dict"][name]
+    tensor = tensor.to(torch.complex64) if isinstance(value, complex) else tensor
+    content["state_dict"][name] = torch.full_like(tensor, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: weight(content, float("nan")), "net."),
+        (lambda content: weight(content, float("inf")), "net."),
+        (lambda content: weight(content, 1j), "complex"),
+        (lambda content: _scale(content, "mean", float("nan")), "mean"),
+        (lambda content: _scale(content, "mean", 1j), "mean"),
+        (lambda content: _scale(content, "deviation", 0.0), "deviation"),
+        (lambda content: _scale(content, "deviation", float("inf")), "deviation"),
+        (lambda content: _scale(content, "deviation", "1"), "deviation"),
+    ],
+)
+def test_numbers_that_are_none(
+    classifier: Path, tmp_path: Path, command: Command, change: Any, words: str
+) -> None:
+    """They would give a class, with empty probabilities, and exit code 0."""
+    path = altered(classifier, tmp_path / "evil.ckpt", change)
+    with pytest.raises(InputError, match=words):
+        seqfuse.load(path)
+    code, _, err = command(
+        train.main, f"init_from={path}", "data=synthetic", "data.num_samples=80", *CPU
+    )
+    assert (code, err.count("\n")) == (1, 1), err
+    assert words in err
+    assert not list(Path("logs").glob("*/*/metrics.json"))
+
+
+def _scale(content: dict[str, Any], name: str, value: Any) -> None:
+    content["DataModule"]["pipeline"][name] = [value] * 3

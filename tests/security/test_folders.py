@@ -1,0 +1,239 @@
+"""Run folders and folders of YAMLs: what Hydra would act on, build or write is checked first."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seqfuse.train import main, train
+from tests.conftest import TINY, composed
+from tests.security.conftest import Server
+
+Command = Callable[..., tuple[int, str, str]]
+HERE = {"_target_": "pathlib.Path", "_args_": ["ran"]}
+TOUCH = {"_target_": "pathlib.Path.touch", "_args_": [HERE]}
+OURS = {"hydra": "default"}
+QUICK = ["trainer.max_epochs=1", "test=false"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, of a run that was not finished."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    train(composed([*TINY, *QUICK]), folder)
+    return folder
+
+
+def copied(run: Path, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A run folder whose config.yaml is another."""
+    shutil.copytree(run, folder)
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    change(content)
+    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder
+
+
+def at(keys: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Sets a dotted key."""
+
+    def change(content: dict[str, Any]) -> None:
+        *before, last = keys.split(".")
+        for key in before:
+            content = content.setdefault(key, {})
+        content[last] = value
+
+    return change
+
+
+def ways(folder: Path) -> dict[str, list[str]]:
+    """The two ways to open a run folder."""
+    more = "trainer.max_epochs=2"
+    again = ["--config-dir", str(folder), "--config-name", "config", more]
+    return {"again": again, "resume": [f"resume={folder}", more]}
+
+
+def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> None:
+    for name, words in ways(shutil.copytree(run, tmp_path / "own")).items():
+        code, _, err = command(main, *words)
+        assert code == 0, (name, err)
+
+
+@pytest.mark.parametrize("way", ["again", "resume"])
+@pytest.mark.parametrize(
+    ("keys", "value", "named"),
+    [
+        # what Hydra acts on before anything of ours
+        ("hydra.callbacks.evil", TOUCH, "hydra.callbacks"),
+        ("hydra.job.env_set", {"LD_PRELOAD": "evil.so"}, "hydra.job"),
+        ("hydra.job_logging", {"version": 1, "filters": {"a": {"()": "os.abort"}}}, "job_logging"),
+        ("hydra.hydra_logging", {"version": 1}, "hydra_logging"),
+        ("hydra.searchpath", ["pkg://evil"], "hydra.searchpath"),
+        ("hydra.run.dir", "../elsewhere", "hydra.run.dir"),
+        ("hydra.output_subdir", "../elsewhere", "hydra.output_subdir"),
+        ("hydra.launcher._target_", "os.system", "hydra.launcher._target_"),
+        ("hydra.launcher.setup", ["touch ran"], "hydra.launcher.setup"),
+        ("hydra.sweeper.storage", "redis://127.0.0.1:1", "hydra.sweeper.storage"),
+        ("hydra.sweeper.study", "../x", "hydra.sweeper.study"),
+        ("hydra.sweeper.params", {"hydra.job.env_set.A": "a,b"}, "hydra.sweeper.params"),
+        ("hydra.sweeper.params", {"trust": "[os],[sys]"}, "hydra.sweeper.params"),
+        ("defaults", [OURS, {"data@hydra.callbacks": "x"}, "_self_"], "defaults"),
+        (
+            "defaults",
+            [{"hydra": "default"}, {"override hydra/job_logging": "x"}, "_self_"],
+            "defaults",
+        ),
+        # what is built
+        ("optimizer", {"_target_": "pandas.read_pickle", "_partial_": True}, "pandas.read_pickle"),
+        ("optimizer._target_", "torch.load", "torch.load"),
+        ("callbacks.provenance", TOUCH, "pathlib.Path.touch"),
+        ("callbacks.provenance._target_", "joblib.load", "joblib.load"),
+        ("logger.csv._target_", "lightning.pytorch.loggers.WandbLogger", "WandbLogger"),
+        ("trainer.profiler", TOUCH, "pathlib.Path"),
+        ("trainer._target_", "subprocess.run", "subprocess.run"),
+        ("model.stem", TOUCH, "pathlib.Path"),
+        ("data.module.splits.dataset._target_", "numpy.load", "numpy.load"),
+        ("data.module.splits.dataset._target_", "${data.name}", "${data.name}"),
+        ("task.loss", {"_target_": "seqfuse.plain.files.write"}, "seqfuse.plain.files.write"),
+        # interpolations that run a function
+        ("data.name", "${oc.create:{_target_: os.abort}}", "oc.create"),
+        ("data.name", "${${name}:x}", "data.name"),
+        # what is written
+        ("callbacks.checkpoint.dirpath", "../../elsewhere", "callbacks.checkpoint.dirpath"),
+        ("callbacks.checkpoint.filename", "../../elsewhere", "callbacks.checkpoint.filename"),
+        (
+            "callbacks.last_checkpoint.dirpath",
+            "/tmp/elsewhere",
+            "callbacks.last_checkpoint.dirpath",
+        ),
+        ("logger.csv.save_dir", "elsewhere", "logger.csv.save_dir"),
+        ("logger.tensorboard.version", "../../elsewhere", "logger.tensorboard.version"),
+        ("callbacks.pruning.storage", "redis://127.0.0.1:1/0", "callbacks.pruning.storage"),
+    ],
+)
+def test_a_stranger_s_run(
+    run: Path, tmp_path: Path, command: Command, way: str, keys: str, value: Any, named: str
+) -> None:
+    folder = copied(run, tmp_path / "theirs", at(keys, value))
+    before = set(tmp_path.rglob("*"))
+    code, out, err = command(main, *ways(folder)[way])
+    assert (code, err.count("\n")) == (1, 1), err
+    assert named in err
+    assert "config.yaml" in err or str(folder) in err
+    assert set(tmp_path.rglob("*")) <= {*before, tmp_path / "logs"}
+    assert "train" not in out
+
+
+@pytest.mark.parametrize("key", ["paths.logs", "name", "data.name"])
+def test_where_a_stranger_s_run_is_kept(
+    run: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    value = "../elsewhere" if key == "paths.logs" else "../../elsewhere"
+    folder = copied(run, tmp_path / "theirs", at(key, value))
+    (tmp_path / "here").mkdir()
+    words = ways(folder)["again"]
+    code, _, err = command(_within(main, tmp_path / "here", monkeypatch), *words)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "elsewhere" in err
+    assert "type paths.logs=" in err
+    assert not list(tmp_path.glob("**/elsewhere*"))
+    assert not list((tmp_path / "here").iterdir())
+
+
+def _within(call: Callable[[], None], folder: Path, monkeypatch: Any) -> Callable[[], None]:
+    def inside() -> None:
+        monkeypatch.chdir(folder)
+        call()
+
+    return inside
+
+
+def test_trust_is_typed_and_not_read(run: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "theirlab.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+        "from torch.optim import Adam\nclass Mine(Adam):\n    pass\n"
+    )
+
+    def change(content: dict[str, Any]) -> None:
+        content["trust"] = ["theirlab"]
+        content["optimizer"]["_target_"] = "theirlab.Mine"
+
+    folder = copied(run, tmp_path / "theirs", change)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        for words in ways(folder).values():
+            code, _, err = command(main, *words)
+            assert (code, err.count("\n")) == (1, 1), err
+            assert "add trust=[theirlab]" in err
+            assert not (tmp_path / "ran").exists()
+        code, _, err = command(main, *ways(folder)["again"], "trust=[theirlab]")
+    assert code == 0, err
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("experiment/evil.yaml", "# @package hydra\ncallbacks: {evil: {_target_: os.abort}}\n"),
+        (
+            "experiment/evil.yaml",
+            "# @package _global_\nhydra: {callbacks: {evil: {}}}\n",
+        ),
+        ("experiment/evil.yaml", "# @package hydra.callbacks\nevil: {_target_: os.abort}\n"),
+        ("hydra/launcher/evil.yaml", "_target_: os.abort\n"),
+        ("experiment/hydra.yaml", "# @package _name_\ncallbacks: {evil: {_target_: os.abort}}\n"),
+        ("experiment/evil.yaml", "# @package _global_\noptimizer: {_target_: os.abort}\n"),
+        ("experiment/evil.yaml", "# @package _global_\nname: \x00\n"),
+        ("experiment/evil.yaml", "# @package _global_\nhydra: [1, 2\n"),
+    ],
+)
+def test_a_stranger_s_folder_of_yamls(
+    tmp_path: Path, command: Command, name: str, text: str
+) -> None:
+    path = tmp_path / "theirs" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    words = ["--config-dir", "theirs", f"experiment={path.stem}", *TINY]
+    code, _, err = command(main, *(words if "launcher" not in name else [*words[:2], *TINY]))
+    assert (code, err.count("\n")) == (1, 1), err
+    assert str(path) in err or "theirs" in err
+    assert not list(tmp_path.glob("logs/*/*"))
+
+
+def test_what_a_folder_may_say_of_hydra(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "own" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "# @package _global_\ndefaults:\n  - override /hydra/sweeper: grid\n"
+        "name: mine\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,1'}}\n"
+    )
+    code, out, err = command(main, "--config-dir", "own", "experiment=mine", *TINY, *QUICK)
+    assert code == 0, err
+    assert "summary" in out
+
+
+def test_an_address_of_a_stranger_is_not_fetched(
+    tmp_path: Path, command: Command, server: Server
+) -> None:
+    source = {
+        "_target_": "seqfuse.data.files.TableFile",
+        "file": "usercustomize.py",
+        "root": str(tmp_path / "site"),
+        "url": f"{server.address}/a",
+        "sha256": "0" * 64,
+    }
+
+    path = tmp_path / "theirs" / "experiment" / "evil.yaml"
+    path.parent.mkdir(parents=True)
+    node = {"data": {"module": {"splits": {"source": source}}}}
+    path.write_text(
+        "# @package _global_\ndefaults: [{override /data: csv}]\n" + yaml.safe_dump(node)
+    )
+    words = ["--config-dir", "theirs", "experiment=evil", "trainer=cpu", "data.file=a.csv"]
+    code, out, err = command(main, *words)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "is not fetched" in out
+    assert server.asked == []
+    assert not (tmp_path / "site").exists()
