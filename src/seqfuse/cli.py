@@ -31,6 +31,7 @@ from seqfuse.mistakes import (
     typed,
 )
 from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.plain.shown import say
 from seqfuse.ranks import start
 from seqfuse.sweeps import share
 from seqfuse.sweeps.callback import Summaries
@@ -70,7 +71,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
 
     try:
         if {"--help", "-h"} & set(sys.argv):
-            return print(f"{usage}\nGroups (group=option):\n\n{_group_table()}", flush=True)
+            return say(f"{usage}\nGroups (group=option):\n\n{_group_table()}")
         start.prepare()
         prepare()
         _prepare_words()
@@ -198,7 +199,7 @@ def _outcome_of(
     except Exception as error:
         outcome = of_error(error, explain(error, config_name))
         keep_trace(error, folder)
-        print(f"seqfuse: job {facts['job']} {outcome.status}: {outcome.reason}", file=sys.stderr)
+        say(f"seqfuse: job {facts['job']} {outcome.status}: {outcome.reason}", file=sys.stderr)
     outcome.write(folder, **facts)
     return outcome._asdict()
 
@@ -235,5 +236,5 @@ def offer_recipe() -> None:
 def fail(message: str, code: int = 1) -> None:
     """Prints one line and exits."""
     if start.speaks():
-        print(f"seqfuse: {' '.join(message.split())}", file=sys.stderr)
+        say(f"seqfuse: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(code)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from seqfuse import cli
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
         run.mkdir(parents=True, exist_ok=True)
         (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         runs.print_metrics(metrics)
-        print(f"run  {runs.short(run)}")
+        say(f"run  {runs.short(run)}")
     return metrics
 
 

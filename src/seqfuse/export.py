@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 
 from seqfuse import cli
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 
 def main() -> None:
@@ -64,10 +65,10 @@ def export(config: DictConfig, run: Path) -> Any:
         except TooMuchLost as error:
             if plain["int8"] != "finetune":
                 raise
-            print(f"finetune  {plain['finetune']['epochs']} epochs, as {error}", flush=True)
+            say(f"finetune  {plain['finetune']['epochs']} epochs, as {error}")
             finetune(task, data, trained, plain)
             found = Export(task, data, trained, plain, trainer, error.before).write(part)
-    print(f"{card.table(found)}\n\nfolder  {runs.short(output)}")
+    say(f"{card.table(found)}\n\nfolder  {runs.short(output)}")
     return found
 
 

@@ -50,6 +50,7 @@ from omegaconf import DictConfig
 
 from seqfuse import cli
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def predict(config: DictConfig, run: Path) -> int:
             progress.update(len(frame))
         if not writer.rows:
             raise InputError(f"{given or split} holds nothing to predict")
-    print(f"{writer.rows:,} rows  {runs.short(writer.path)}")
+    say(f"{writer.rows:,} rows  {runs.short(writer.path)}")
     return writer.rows
 
 

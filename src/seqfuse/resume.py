@@ -15,6 +15,7 @@ import yaml
 
 from seqfuse import slurm
 from seqfuse.plain.errors import Finished, InputError
+from seqfuse.plain.shown import say
 from seqfuse.ranks import start
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _go_on(run: Path, words: list[str]) -> None:
     options = ["--config-dir", str(run), "--config-name", "config"]
     sys.argv[1:] = [*options, *words, f"hydra.run.dir='{folder}'", f"resume='{folder}/{LAST}'"]
     if not _any_checkpoint(run):
-        print(f"resume      {run} was stopped before its first checkpoint and begins anew")
+        say(f"resume      {run} was stopped before its first checkpoint and begins anew")
 
 
 def _latest(logs: Path) -> Path:
@@ -143,8 +144,8 @@ def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
             continue
         if problems:
             step = content.get("global_step")
-            print(f"seqfuse: warning: {problems[0]}", file=sys.stderr)
-            print(f"seqfuse: goes on from {path.name} instead, step {step}", file=sys.stderr)
+            say(f"seqfuse: warning: {problems[0]}", file=sys.stderr)
+            say(f"seqfuse: goes on from {path.name} instead, step {step}", file=sys.stderr)
         return path, content
     raise InputError(
         f"resume: no checkpoint in {wanted.parent} can be read: {problems[0].split(':')[0]}; to "

@@ -18,6 +18,7 @@ from seqfuse.callbacks.throughput import Throughput
 from seqfuse.data.module import DataModule
 from seqfuse.plain import files
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 from seqfuse.tasks.base import Task
 
 DEFAULT_THREADS = torch.get_num_threads()
@@ -92,17 +93,16 @@ def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
     frozen = "" if trained == total else f", {trained:,} of them trained"
     splits = data.splits
     val = len(data.tensors("val")) if splits.has_validation else 0
-    print(
+    say(
         f"data        {splits.origin}\n"
         f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val:,} to "
         f"validate, {splits.describe()}\n"
         f"net         {total:,} parameters{frozen}, {trainer.precision} on "
-        f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}",
-        flush=True,
+        f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}"
     )
     given = task.record["config"]["data"]
     if given.get("train") and given["train"] == given.get("test"):
-        print("note        data.test is data.train: test numbers say little", flush=True)
+        say("note        data.test is data.train: test numbers say little")
 
 
 def kept(error: InputError, trainer: Trainer) -> InputError:
@@ -125,16 +125,16 @@ def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
     folder = short(run)
     _say_how_it_ended(trainer)
     _say_how_fast(trainer)
-    print(f"run         {folder}")
+    say(f"run         {folder}")
     if best := best_checkpoint(trainer):
-        print(f"checkpoint  {short(Path(best))}")
-    print(f"dashboard   {_tensorboard()} --logdir {shlex.quote(str(folder))}", flush=True)
+        say(f"checkpoint  {short(Path(best))}")
+    say(f"dashboard   {_tensorboard()} --logdir {shlex.quote(str(folder))}")
 
 
 def _say_how_it_ended(trainer: Trainer) -> None:
     stopping = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
-        print(
+        say(
             f"stopped     after epoch {stopping.stopped_epoch + 1} of {trainer.max_epochs}: "
             f"{stopping.monitor} was no better for {stopping.patience} epochs"
         )
@@ -143,7 +143,7 @@ def _say_how_it_ended(trainer: Trainer) -> None:
 def _say_how_fast(trainer: Trainer) -> None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Throughput) and callback.seconds:
-            print(f"speed       {callback.summary()}")
+            say(f"speed       {callback.summary()}")
 
 
 def _tensorboard() -> str:
@@ -157,7 +157,7 @@ def print_metrics(metrics: dict[str, float]) -> None:
     """One `name value` per line."""
     width = max(map(len, metrics), default=0)
     for name, value in sorted(metrics.items()):
-        print(f"{name:<{width}}  {value:.4f}")
+        say(f"{name:<{width}}  {value:.4f}")
 
 
 def short(path: Path) -> Path:

@@ -11,6 +11,7 @@ from seqfuse import build
 from seqfuse.data.module import DataModule
 from seqfuse.losses import TagLoss
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.distill import DistillTask
@@ -64,9 +65,7 @@ def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Conf
             f"teacher={path} forecasts task.quantiles={levels[0]}, this run {levels[1]}: type "
             f"task.quantiles={str(levels[0]).replace(' ', '')}"
         )
-    print(
-        f"teacher     {path}: {sum(p.numel() for p in net.parameters()):,} parameters", flush=True
-    )
+    say(f"teacher     {path}: {sum(p.numel() for p in net.parameters()):,} parameters")
     return net
 
 

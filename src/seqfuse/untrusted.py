@@ -19,6 +19,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 Keys = tuple[str, ...]
 
@@ -403,7 +404,7 @@ def check_composed(
     plain: Any = OmegaConf.to_container(config, resolve=False)
     for keys in _addresses(config, named, urls, source):
         OmegaConf.update(config, keys, None)
-        print(f"note        {keys} of {source} is not fetched, unless you type it", flush=True)
+        say(f"note        {keys} of {source} is not fetched, unless you type it")
     for keys, target in _targets(plain, source):
         if "${" in str(target):
             raise InputError(_refusal(source, keys, target, "is no name"))

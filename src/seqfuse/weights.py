@@ -11,6 +11,7 @@ from seqfuse.data.files import TableFile
 from seqfuse.data.module import DataModule
 from seqfuse.nn.tokens import set_vectors
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 from seqfuse.tasks.base import Task
 
 
@@ -37,7 +38,7 @@ def _take_vectors(task: Task, data: DataModule, config: dict[str, Any]) -> None:
     path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
     words = data.splits.pipeline.words
     ids, found = vectors.read(path, words)
-    print(f"vectors     {path}: {len(ids):,} of {len(words):,} words", flush=True)
+    say(f"vectors     {path}: {len(ids):,} of {len(words):,} words")
     try:
         set_vectors(task.net.stem, torch.from_numpy(ids), torch.from_numpy(found))  # type: ignore[arg-type]
     except ValueError as error:
@@ -78,7 +79,7 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
         )
     net.load_state_dict(taken, strict=False)
     missing = f"; not {', '.join(left)}" if left else ""
-    print(f"init_from   {path}: {len(taken)} of {len(ours)} tensors{missing}", flush=True)
+    say(f"init_from   {path}: {len(taken)} of {len(ours)} tensors{missing}")
 
 
 def _check_scaling(path: str, before: dict[str, Any], now: dict[str, Any], whole: bool) -> None:
@@ -88,7 +89,7 @@ def _check_scaling(path: str, before: dict[str, Any], now: dict[str, Any], whole
             said = f"init_from={path} was trained with data.{knob}={before[knob]}, not {now[knob]}"
             if whole:
                 raise InputError(f"{said}: type that, or leave out freeze")
-            print(f"init_from   {said}", flush=True)
+            say(f"init_from   {said}")
 
 
 def _misfit(name: str, ours: Tensor, theirs: Tensor | None) -> str:

@@ -10,6 +10,8 @@ from lightning.pytorch.profilers.pytorch import RegisterRecordFunction
 from torch import cuda
 from torch.profiler import ProfilerAction, ProfilerActivity, profile
 
+from seqfuse.plain.shown import say
+
 
 class Trace(Callback):
     """Writes `trace.json.gz` into a folder: every operation of a few training steps.
@@ -72,7 +74,7 @@ class Trace(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
         if trainer.is_global_zero:
-            print(f"trace       {self.path}: open it in https://ui.perfetto.dev", flush=True)
+            say(f"trace       {self.path}: open it in https://ui.perfetto.dev")
 
     def on_exception(self, *_: Any) -> None:
         self._stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 from seqfuse.data.formats import READERS, read
 from seqfuse.data.series import Series
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 ENDINGS = [f".{kind}{gz}" for kind in READERS for gz in ("", ".gz")]
 
@@ -73,7 +74,7 @@ class Archive:
                 "a checkpoint downloads nothing: set paths.data to a folder that has it"
             )
         try:
-            print(f"{self.name}: downloading into {self.root}", flush=True)
+            say(f"{self.name}: downloading into {self.root}")
             load_classification(self.name, extract_path=str(self.root))
             return next(p for e in ENDINGS for p in self.root.glob(f"**/{stem}{e}"))
         except Exception as error:

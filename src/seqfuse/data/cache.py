@@ -14,6 +14,7 @@ from seqfuse.callbacks.progress import bar
 from seqfuse.data.decode import Frames, decode
 from seqfuse.plain import files
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 VERSION = 1
 """Of what `decode` returns: to be raised when that changes, so that nothing older is read."""
@@ -84,7 +85,7 @@ class Decoder:
         if bad:
             rest = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
             named = "; ".join(bad[:NAMED]) + rest
-            print(f"skipped     {len(bad)} of {len(paths)} clips: {named}", flush=True)
+            say(f"skipped     {len(bad)} of {len(paths)} clips: {named}")
         return *_stack(found, self.num_frames, self.size), np.array(rows, dtype=np.int64)
 
     def clip(self, path: Path) -> Frames:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -45,11 +46,16 @@ def sampled(num_frames: int, total: int) -> NDArray[np.int64]:
     return ((np.arange(count) + 0.5) * total / count).astype(np.int64)
 
 
+def _open(path: Path) -> Any:
+    """A clip, which may name no other address: a list of parts of a stream could."""
+    return av.open(str(path), options={"protocol_whitelist": "file"})
+
+
 def _video(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
     total = _count(path)
     wanted = set(sampled(num_frames, total).tolist())
     seen = 0
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         for seen, frame in enumerate(container.decode(video=0), 1):
             if seen - 1 in wanted:
                 yield _scaled(frame, size)
@@ -59,14 +65,14 @@ def _video(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
 
 def _count(path: Path) -> int:
     """Frames in the file, which its head need not tell truly; nothing is decoded."""
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         if not container.streams.video:
             raise ValueError("there is no video in it")
         return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
 def _strip(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         picture = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.uint8)
     height, width, _ = picture.shape
     if width % height:

@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.mistakes import CONF
 from seqfuse.plain.array_items import LAYOUTS
+from seqfuse.plain.shown import visible
 
 UNKNOWN = "not known: write it here"
+MARKS = re.compile(r"[\\`*<|]|\](?=\()")
+"""What Markdown acts on within a line."""
 LICENCES = re.compile(r"\b(CC|MIT|GPL|BSD|Apache|[Ll]icen[cs]e|public domain)\b")
 INPUTS = {
     "SeriesPipeline": "series in the units of training: .npy, or .npz with `x` {layout} "
@@ -61,7 +64,7 @@ def write_card(
         found: measurements.
     """
     parts = [
-        f"# {facts['name']}: {facts['job'].replace('_', ' ')}",
+        f"# {_plain(facts['name'])}: {facts['job'].replace('_', ' ')}",
         "`python run.py <input> <output.csv>` predicts, with numpy and onnxruntime alone; "
         "`python run.py --check` holds the folder against `example.npz`.",
         "## Input",
@@ -94,7 +97,7 @@ def _input(facts: Mapping[str, Any]) -> str:
     said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]
     for name, each in names.items():
         more = f", ... ({len(each)})" if each and len(each) > 20 else ""
-        said += [f"{name}: {', '.join(map(str, each[:20]))}{more}"] if each else []
+        said += [f"{name}: {', '.join(_plain(one) for one in each[:20])}{more}"] if each else []
     return "\n".join(f"- {one}" for one in said)
 
 
@@ -102,21 +105,26 @@ def _data(config: dict[str, Any]) -> str:
     data = config["data"]
     knobs = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
     knobs = (*knobs, "validation", "train", "test")
-    split = {name: data[name] for name in knobs if data.get(name) is not None}
+    split = {name: _plain(data[name]) for name in knobs if data.get(name) is not None}
     about = re.sub(r"(\w) Licen", r"\1. Licen", about_data(data)) or f"Data: {UNKNOWN}."
     if not LICENCES.search(about):
         about += f" Licence: {UNKNOWN}."
-    taught = f" Taught by {config['teacher']}." if config.get("teacher") else ""
+    taught = f" Taught by {_plain(config['teacher'])}." if config.get("teacher") else ""
     if data.get("train") and data["train"] == data.get("test"):
         taught += " **Tested on the file it was trained on.**"
     split = f"Split: {_inline(split)}; seed {config['seed']}.{taught}"
-    return f"{about} Name: `{data['name']}`.\n\n{split}"
+    return f"{about} Name: {_plain(data['name'])}.\n\n{split}"
+
+
+def _plain(value: object) -> str:
+    """Text that Markdown shows as it is: no link, no picture, no tag, no line of its own."""
+    return MARKS.sub(r"\\\g<0>", " ".join(visible(str(value)).split()))
 
 
 def about_data(data: Mapping[str, Any]) -> str:
     """The first comment, with its licence, of the YAML that describes a data set; or nothing."""
     home = CONF / "data"
-    paths = [home / f"{data['name']}.yaml", *sorted(home.glob("*.yaml"))]
+    paths = [home / f"{Path(str(data['name'])).name}.yaml", *sorted(home.glob("*.yaml"))]
     for path in paths:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         if text and _describes(path.stem, text, data):

@@ -15,6 +15,7 @@ from seqfuse.plain.errors import InputError
 from seqfuse.plain.files import write
 from seqfuse.plain.records import RECORD_ENDINGS, cell, rows_of
 from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
+from seqfuse.plain.shown import cell_text
 from seqfuse.plain.sources import SourcesPipeline
 from seqfuse.plain.text import TextPipeline, tokenise
 
@@ -171,7 +172,8 @@ class _Line(list):
 
 def _csv_line(cells: Any) -> str:
     line = _Line()
-    csv.writer(line).writerow(["" if one is None else one for one in cells])
+    texts = [cell_text(one) if isinstance(one, str) else one for one in cells]
+    csv.writer(line).writerow(["" if one is None else one for one in texts])
     return line[0].removesuffix("\r\n")  # its own end, which puts quotes around those of cells
 
 

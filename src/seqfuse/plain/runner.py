@@ -17,6 +17,7 @@ from seqfuse.plain.classes import Classifier, ClipScorer, Tagger
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.forecasts import Forecaster, RowForecaster
 from seqfuse.plain.items import write_rows
+from seqfuse.plain.shown import say
 
 MODELS: dict[str, Any] = {
     "classes": Classifier,
@@ -58,18 +59,18 @@ def main(words: Sequence[str]) -> int:
     wanted = 0 if "--check" in options else 2
     known = {"--check"} if "--check" in options else {"--int8"}
     if options - known or len(names) != wanted:
-        print(USAGE, file=sys.stderr)
+        say(USAGE, file=sys.stderr)
         return 2
     try:
         model = load(int8="--int8" in options)
         if not names:
-            print(f"the largest difference from the example is {model.bundle.check():.2g}")
+            say(f"the largest difference from the example is {model.bundle.check():.2g}")
             return 0
         _check_output(*map(Path, names))
         count = write_rows(Path(names[1]), model.table(names[0]))
-        print(f"{count:,} rows  {names[1]}")
+        say(f"{count:,} rows  {names[1]}")
     except (InputError, OSError) as error:
-        print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 

@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import cell_text
 
 STAMPS = "%Y-%m-%d %H:%M:%S"  # pandas would leave out midnights, block by block
 CELLS = 200_000  # that are gathered before they are written
@@ -114,14 +115,16 @@ class Format(Protocol):
 
 
 class Csv:
-    """Text with a header, UTF-8."""
+    """Text with a header, UTF-8; what a spreadsheet would take for a formula begins with a '."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
         self.header = True
 
     def write(self, frame: pd.DataFrame) -> None:
-        text = frame.to_csv(
+        texts = frame.select_dtypes(["object", "string"])
+        frame = frame.assign(**{name: texts[name].map(_as_cell) for name in texts})
+        text = frame.rename(columns=cell_text).to_csv(
             index=False, header=self.header, date_format=STAMPS, lineterminator="\n"
         )
         self.file.write(text.encode())
@@ -129,6 +132,10 @@ class Csv:
 
     def close(self) -> None:
         pass
+
+
+def _as_cell(value: Any) -> Any:
+    return cell_text(value) if isinstance(value, str) else value
 
 
 class GzippedCsv(Csv):

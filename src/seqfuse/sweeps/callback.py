@@ -13,6 +13,7 @@ from seqfuse import untrusted
 from seqfuse.folders import refuse_begun
 from seqfuse.mistakes import strange_folders, typed
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 from seqfuse.sweeps import share
 from seqfuse.sweeps.outcome import FILE
 
@@ -49,7 +50,7 @@ class Summaries(Callback):
         Summaries._begin(Summaries._folder)
         share.keep_gpus()
         if problem := share.warning(config.hydra.launcher):
-            print(f"seqfuse: {problem}", file=sys.stderr)
+            say(f"seqfuse: {problem}", file=sys.stderr)
 
     @classmethod
     def _begin(cls, folder: Path) -> None:

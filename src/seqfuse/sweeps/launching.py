@@ -11,6 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from seqfuse.mistakes import explain
+from seqfuse.plain.shown import say
 from seqfuse.sweeps.callback import Summaries
 from seqfuse.sweeps.outcome import Outcome, read
 
@@ -51,7 +52,7 @@ class Steady(Launcher):
                 done[number] = _returned(outcome)
         if not done:
             raise error
-        print(f"seqfuse: {explain(error)}", file=sys.stderr)
+        say(f"seqfuse: {explain(error)}", file=sys.stderr)
         for row in in_a_row(number for number in numbers if number not in done):
             jobs = [job_overrides[number - initial_job_idx] for number in row]
             done |= zip(row, self.launch(jobs, row[0]), strict=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from seqfuse.mistakes import explain
 from seqfuse.plain import files
+from seqfuse.plain.shown import say
 from seqfuse.sweeps.jobs import SEED, Jobs
 
 MAX_SETTINGS = 12
@@ -47,7 +48,7 @@ def save(draw: Draw, path: Path) -> bool:
         draw().savefig(content, dpi=120, format="png")
         files.write_shared(path, content.getvalue())
     except Exception as error:
-        print(f"seqfuse: there is no {path.name}: {explain(error)}", file=sys.stderr)
+        say(f"seqfuse: there is no {path.name}: {explain(error)}", file=sys.stderr)
         return False
     return True
 

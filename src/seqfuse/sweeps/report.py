@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from seqfuse.mistakes import own_folders
 from seqfuse.plain import files
+from seqfuse.plain.shown import say
 from seqfuse.sweeps.space import Compose
 from seqfuse.sweeps.storage import trouble
 from seqfuse.sweeps.study import Search
@@ -40,21 +41,21 @@ def report(search: Search, folder: Path, compose: Compose, bare: Compose) -> Non
         InputError: the storage failed.
     """
     with trouble(search.address):
-        print(f"study       {search.name} in {search.address}: {_count(search)}", flush=True)
+        say(f"study       {search.name} in {search.address}: {_count(search)}")
         best = search.best()
         if best is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
         drawn = [one.override(best.params[one.key]) for one in search.goal.space]
         headline = f"{search.goal.monitor} {best.values[0]:.6g}, trial {best.number}"
-        print(f"best        {headline}\n            {' '.join(drawn)}")
+        say(f"best        {headline}\n            {' '.join(drawn)}")
         config = compose([*search.goal.fixed, *drawn])
         if "experiment" in config.hydra.runtime.choices:
             head = f"# {headline} of {len(search.counted())}; searched by: {_typed()}"
             _write(folder / "experiment" / "best.yaml", head, delta(config, bare))
-            print(f"train it    {_command(folder)}", flush=True)
+            say(f"train it    {_command(folder)}")
         for path in _figures(search, folder):
-            print(f"figure      {path}", flush=True)
+            say(f"figure      {path}")
 
 
 def _count(search: Search) -> str:

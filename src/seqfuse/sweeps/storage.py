@@ -18,6 +18,7 @@ from optuna.storages.journal import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 
 PATIENCE = 10.0
 """Seconds; records are written in milliseconds, so a lock this old was left behind."""
@@ -160,4 +161,4 @@ def _drop_unfinished(path: Path) -> None:
     end = content.rfind(b"\n") + 1
     if end < len(content):
         os.truncate(path, end)
-        print(f"storage     dropped the unfinished last record of {path}", flush=True)
+        say(f"storage     dropped the unfinished last record of {path}")

@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 from seqfuse.sweeps.alive import Worker, is_gone
 from seqfuse.sweeps.goal import Goal
 from seqfuse.sweeps.outcome import Outcome
@@ -215,4 +216,4 @@ class Search:
         shown = f"{self.goal.monitor} {value:.6g}" if math.isfinite(value) else ""
         so_far = f"best {best.values[0]:.6g} (trial {best.number})" if best else "no best yet"
         count = f"{done} of {self.num_trials} done"
-        print(f"trial {number:<4} {status:<13} {shown:<24} {so_far}, {count}", flush=True)
+        say(f"trial {number:<4} {status:<13} {shown:<24} {so_far}, {count}")

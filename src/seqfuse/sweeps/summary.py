@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.plain import files
+from seqfuse.plain.shown import say
 from seqfuse.sweeps import plots
 from seqfuse.sweeps.jobs import Jobs, groups, read
 from seqfuse.sweeps.outcome import KILLED
@@ -35,8 +36,8 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     files.write_shared(sweep / "summary.md", markdown(jobs, means))
     for name, draw in plots.figures(jobs).items():
         plots.save(draw, sweep / f"{name}.png")
-    print(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
-    print(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}", flush=True)
+    say(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
+    say(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}")
     lost = (own & ~jobs.table["status"].isin(["completed", "pruned"])).sum()
     what = f"{lost} of {own.sum()} jobs did not complete: see {sweep / 'summary.md'}"
     return what if lost else ""

@@ -15,6 +15,7 @@ from seqfuse.callbacks.dashboard import writers
 from seqfuse.callbacks.plots import pixels
 from seqfuse.data.module import DataModule
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.shown import say
 from seqfuse.settings import FINDS
 from seqfuse.tuning import batch_size, learning_rate
 
@@ -44,7 +45,7 @@ def tune(recipe: DictConfig, data: DataModule, trainer: Trainer) -> tuple[DictCo
         with isolate_rng():
             value = _lr(recipe, data, trainer) if key == "find_lr" else _batch_size(recipe, data)
         before = OmegaConf.select(recipe, FINDS[key])
-        print(f"found       {FINDS[key]}={value:g} instead of {before}", flush=True)
+        say(f"found       {FINDS[key]}={value:g} instead of {before}")
         found[FINDS[key]] = value
         OmegaConf.update(recipe, FINDS[key], value)
         recipe[key] = False
@@ -100,7 +101,7 @@ def _batch_size(recipe: DictConfig, data: DataModule) -> int:
 
     rates, why = batch_size.search(rate, batch_size.bound(len(data.tensors("train"))))
     tried = ", ".join(f"{size}: {value:,.0f}" for size, value in rates.items())
-    print(f"samples/s   {tried}; {why}")
+    say(f"samples/s   {tried}; {why}")
     data.batch_size = batch_size.choose(rates)
     return data.batch_size
 

@@ -1,0 +1,40 @@
+"""Text of unknown origin, made harmless for the terminals and spreadsheets that it reaches."""
+
+import re
+import sys
+from functools import lru_cache
+from typing import TextIO
+
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+"""Characters that a terminal acts on, or that turn the order of those around them; neither tab nor
+line feed."""
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].+", re.DOTALL)
+"""What a spreadsheet takes for a formula."""
+
+
+def visible(text: str) -> str:
+    r"""Text with each control character as its code, such as `\x1b`."""
+    return CONTROL.sub(lambda one: ascii(one[0])[1:-1], text)
+
+
+@lru_cache(maxsize=10_000)
+def cell_text(text: str) -> str:
+    """Text for a cell of a .csv: visible, and with a ' in front where it would be a formula.
+
+    Numbers stay as they are.
+    """
+    text = visible(text)
+    if not FORMULA.fullmatch(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Prints visible text at once; to standard output, if no file is given."""
+    print(visible(str(text)), file=sys.stdout if file is None else file, flush=True)
