@@ -159,24 +159,27 @@ def rows_of(text: str) -> list[str]:
 
 
 BROKEN = {
-    "unsorted": (lambda r: [*r[:5], r[6], r[5], *r[7:]], "row 7: 2020-01-01 04:00:00 is before"),
-    "twice": (lambda r: [*r[:5], r[4], *r[5:]], "row 6: 2020-01-01 03:00:00 is there twice"),
+    "unsorted": (lambda r: [*r[:5], r[6], r[5], *r[7:]], "line 7: 2020-01-01 04:00:00 is before"),
+    "twice": (lambda r: [*r[:5], r[4], *r[5:]], "line 6: 2020-01-01 03:00:00 is there twice"),
     "missing stamp": (
         lambda r: [*r[:5], *r[6:]],
-        "1 time stamps are missing, the first after row 5",
+        "1 time stamps are missing, the first after line 5",
     ),
     "off the step": (
         lambda r: [*r[:5], r[5].replace(":00:00", ":20:00"), *r[6:]],
-        "row 6: 2020-01-01 04:20:00 is off the step of 3600 s",
+        "line 6: 2020-01-01 04:20:00 is off the step of 3600 s",
     ),
-    "word": (lambda r: [*r[:5], r[5] + "x", *r[6:]], "row 6, column 'value': '4x' is no number"),
-    "empty cell": (lambda r: [*r[:5], r[5][:-1], *r[6:]], "row 6, column 'value' is empty"),
-    "empty stamp": (lambda r: [*r[:5], ",4", *r[6:]], "row 6, column 'date' is empty"),
+    "word": (lambda r: [*r[:5], r[5] + "x", *r[6:]], "line 6, column 'value': '4x' is no number"),
+    "empty cell": (lambda r: [*r[:5], r[5][:-1], *r[6:]], "line 6, column 'value' is empty"),
+    "empty stamp": (lambda r: [*r[:5], ",4", *r[6:]], "line 6, column 'date' is empty"),
     "no date": (
         lambda r: [r[0], *(f"{i},{i}" for i in range(99))],
-        "data.time=date holds numbers, not dates such as 2024-01-31 12:00",
+        "line 2, column 'date' holds numbers, not dates such as 2024-01-31 12:00",
     ),
-    "no stamp": (lambda r: [*r[:5], "soon,4", *r[6:]], "data.time=date is no time stamp"),
+    "no stamp": (
+        lambda r: [*r[:5], "soon,4", *r[6:]],
+        "line 6, column 'date': 'soon' is no time stamp .*data.time_format=",
+    ),
     "no rows": (lambda r: r[:1], "a.csv has no rows"),
     "empty file": (lambda r: [], "a.csv is empty"),
     "too short": (lambda r: r[:20], r"data.split=\[60, 20, 20\] is more than its 19 rows"),
@@ -202,7 +205,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
         ({}, {"horizon": 21}, "val split has 20 rows, too few"),
         ({}, {"horizon": 0}, "data.horizon=0 must be at least 1"),
         ({}, {"split": [0.5, 0.5, 0.5]}, "give shares that add up to 1"),
-        ({"returns": True}, {}, "row 2: data.returns needs prices above 0"),
+        ({"returns": True}, {}, "line 2: data.returns needs prices above 0"),
     ],
 )
 def test_ranges(tmp_path: Path, reader: dict, knobs: dict, message: str) -> None:
@@ -213,11 +216,11 @@ def test_ranges(tmp_path: Path, reader: dict, knobs: dict, message: str) -> None
 
 def test_encodings_and_truncated_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("date,größe\n2020-01-01,1\n".encode("latin-1"))
-    with pytest.raises(InputError, match="row 1, column 2 is not UTF-8"):
+    with pytest.raises(InputError, match="line 1, column 8 is not UTF-8"):
         windows(tmp_path / "a.csv")
     counting(tmp_path / "b.csv.gz")
     (tmp_path / "b.csv.gz").write_bytes((tmp_path / "b.csv.gz").read_bytes()[:100])
-    with pytest.raises(InputError, match=r"b.csv.gz is truncated or no table"):
+    with pytest.raises(InputError, match=r"b.csv.gz is truncated or not gzip"):
         windows(tmp_path / "b.csv.gz")
     with pytest.raises(InputError, match="c.csv is not there"):
         windows(tmp_path / "c.csv")
@@ -262,8 +265,8 @@ def test_columns_must_be_those_of_training(tmp_path: Path) -> None:
         ({"targets": ["value", "value"]}, "column 'value' is named twice"),
         ({"targets": ["value"], "known": ["value"]}, "column 'value' is named twice"),
         ({"targets": []}, "data.targets names no column"),
-        ({"group": "name", "targets": ["value"]}, "row 5, column 'name' is empty"),
-        ({"targets": ["high"]}, "row 4, column 'high' is infinite"),
+        ({"group": "name", "targets": ["value"]}, "line 5, column 'name' is empty"),
+        ({"targets": ["high"]}, "line 4, column 'high' is infinite"),
     ],
 )
 def test_columns_are_checked(tmp_path: Path, reader: dict, message: str) -> None:

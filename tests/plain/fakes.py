@@ -11,7 +11,13 @@ class Bundle:
     """Answers zeros; of windows one step for each of the horizon."""
 
     def __init__(self, pipeline: Any, **facts: Any):
-        self.facts = {"pipeline": pack(pipeline), "stride": 1, "layout": "btc", **facts}
+        self.facts = {
+            "pipeline": pack(pipeline),
+            "stride": 1,
+            "layout": "btc",
+            "time_format": None,
+            **facts,
+        }
         self.fed: list[dict[str, np.ndarray]] = []
 
     def __call__(self, feeds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

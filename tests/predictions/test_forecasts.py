@@ -136,7 +136,7 @@ def short(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda f: f.drop(columns="stock"), [], "new.csv has no column 'stock' for data.targets"),
         (lambda f: f.rename(columns={"when": "date"}), [], "has no column 'when' for data.time"),
         (lambda f: f[f["sales"].notna()], [], "'offer' is to be known ahead, but 2020-01-06"),
-        (lambda f: f.assign(offer="no"), [], "row 152, column 'offer': 'no' is no number"),
+        (lambda f: f.assign(offer="no"), [], "line 2, column 'offer': 'no' is no number"),
         (lambda f: f[:0], [], "new.csv has no rows"),
         (short, [], "new.csv (west): 20 rows up to the last target are too few"),
         (lambda f: f, ["every=0"], "every=0 must be null or a whole number from 1"),

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from seqfuse.data.clock import AHEAD, ROW, STAMP
+from seqfuse.data.clock import AHEAD, LINE, STAMP, row_of
 from seqfuse.data.table import MESSAGE, Table
 from seqfuse.data.views import WindowTensors
 from seqfuse.data.windows import Windows
@@ -77,7 +77,7 @@ def _stamps(splits: Windows) -> list[str]:
 
 def _refuse_others(frame: pd.DataFrame, origin: str, names: set[str]) -> None:
     for name in frame.columns:
-        if name not in names:
+        if name not in names and name != LINE:
             known = ", ".join([one for one in frame.columns if one in names][:MESSAGE])
             raise InputError(
                 f"{origin} has a column '{name}' that the training data did not have: "
@@ -121,9 +121,8 @@ def _check_known(piece: pd.DataFrame, first: int, where: str, splits: Windows) -
 def _place(piece: pd.DataFrame, row: int, first: int, step: int | None) -> str:
     """The row of the file, if it is there, and its time stamp, if that can be told."""
     if row < len(piece):
-        number = piece[ROW].iloc[row]
-        stamp = piece[STAMP].iloc[row]
-        return str(stamp) if np.isnan(number) else f"row {number:.0f}, {stamp},"
+        name, stamp = row_of(piece, row), piece[STAMP].iloc[row]
+        return str(stamp) if name.endswith("nan") else f"{name}, {stamp},"  # a row that was added
     after = f"the {row - len(piece) + 1}. row after the last, {piece[STAMP].iloc[-1]},"
     if not step:
         return after

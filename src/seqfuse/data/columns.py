@@ -1,29 +1,30 @@
 """Columns that are worked out of others."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from seqfuse.data.clock import STAMP
 from seqfuse.plain.errors import InputError
-
-CALENDAR = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
+from seqfuse.plain.stamps import CALENDAR_PERIODS
 
 
 def add_calendar(frame: pd.DataFrame, name: str) -> list[str]:
     """Sine and cosine of a place in the calendar."""
-    place = getattr(frame[STAMP].dt, name).to_numpy() * (2 * np.pi / CALENDAR[name])
+    place = getattr(frame[STAMP].dt, name).to_numpy() * (2 * np.pi / CALENDAR_PERIODS[name])
     frame[f"{name}_sin"], frame[f"{name}_cos"] = np.sin(place), np.cos(place)
     return [f"{name}_sin", f"{name}_cos"]
 
 
 def log_returns(
-    values: NDArray, groups: list[tuple[str, int, int]], rows: NDArray, path: str
+    values: NDArray, groups: list[tuple[str, int, int]], row: Callable[[int], str], path: str
 ) -> NDArray:
     """Logarithms of each value over the one before; 0 in the first row of a series."""
     if (values <= 0).any():
-        row = int(rows[np.argwhere(values <= 0)[0][0]])
-        raise InputError(f"{path}: row {row}: data.returns needs prices above 0")
+        first = row(int(np.argwhere(values <= 0)[0][0]))
+        raise InputError(f"{path}: {first}: data.returns needs prices above 0")
     logs = np.log(values)
     change = np.diff(logs, axis=0, prepend=logs[:1])
     change[[start for _, start, _ in groups]] = 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seqfuse.data.files import TableFile, load_frame
+from seqfuse.data.files import TableFile
 from seqfuse.data.recordings import Recording, runs, stem
 from seqfuse.data.table import Table, TableReader
 from seqfuse.plain.errors import InputError
@@ -23,6 +23,7 @@ class LabelledTable:
         group: column that tells recordings apart.
         targets: columns to watch; `all` takes every number column that is nothing else.
         gaps: as `TableReader` takes it.
+        time_format: as `TableReader` takes it.
         train: leading share of each recording that may be trained on.
 
     Raises:
@@ -40,12 +41,15 @@ class LabelledTable:
         targets: str | Sequence[str] = "all",
         gaps: str = "refuse",
         train: float = 0.3,
+        time_format: str | None = None,
     ):
         if not 0 < train < 1:
             raise InputError(f"data.train={train} must be above 0 and below 1")
         self.source = source
         self.label = label
-        self.reader = TableReader(time, group, targets, covariates=[label], gaps=gaps)
+        self.reader = TableReader(
+            time, group, targets, covariates=[label], gaps=gaps, time_format=time_format
+        )
         self.train = train
 
     def __call__(self) -> list[Recording]:
@@ -77,7 +81,7 @@ class LabelledTable:
         """
         reader = copy.copy(self.reader)
         reader.covariates = []
-        frame = load_frame(path).drop(columns=self.label, errors="ignore")
+        frame = reader.load(path).drop(columns=self.label, errors="ignore")
         table = reader.parse(frame, str(path), {})
         labels = np.zeros(len(table.values), dtype=bool)
         return [self._recording(table, labels, *group) for group in table.groups]

@@ -66,6 +66,7 @@ def _table(task: Task, splits: Windows, config: dict[str, Any]) -> Facts:
         "quantiles": list(config["task"]["quantiles"]),
         "num_known": int(config["data"]["num_known"]),
         "time": stamps,
+        "time_format": reader.time_format,
         "group": reader.group,
         "covariates": reader.covariates,
         "known": reader.known,
@@ -112,10 +113,10 @@ def _source(source: Any) -> Facts:
         stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
         rule = {"share": source.train}
         own = {"group": reader.group, "gaps": reader.gaps, "delimiter": ","}
-        return {"time": stamps, "train": rule, **own}
+        return {"time": stamps, "time_format": reader.time_format, "train": rule, **own}
     time, delimiter, rule = SOURCES.get(type(source), ("time", ",", None))
     own = {"group": None, "gaps": None, "delimiter": delimiter}
-    return {"time": [time], "train": rule, **own}
+    return {"time": [time], "time_format": None, "train": rule, **own}
 
 
 SOURCES: dict[type, tuple[str, str, dict[str, float]]] = {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.items import Columns
+from seqfuse.plain.records import Cells
 from seqfuse.plain.scaling import TablePipeline
 from seqfuse.plain.stamps import (
     CALENDAR_PERIODS,
@@ -16,6 +16,7 @@ from seqfuse.plain.stamps import (
     carried_on,
     clock_places,
     column_of,
+    groups_of,
     numbers_of,
     on_clock,
     stamps_of,
@@ -49,29 +50,51 @@ class Ahead:
         self.look_back, self.horizon = facts["look_back"], facts["horizon"]
         self.steps = self.look_back + (self.horizon if facts["num_known"] else 0)
 
-    def pieces(self, columns: Columns, origin: str) -> list[Piece]:
+    def pieces(self, cells: Cells) -> list[Piece]:
         """One for each series of a table, in the order of their names.
 
         Raises:
             InputError: whatever is wrong; names the column, and the row where there is one.
         """
-        stamps = stamps_of(columns, self.facts["time"], origin)
+        stamps = stamps_of(cells, self.facts["time"], self.facts["time_format"])
+        numbers = {name: numbers_of(cells, name) for name in self._number_columns(cells)}
         group = self.facts["group"]
         if not group:
-            return [self._piece("", columns, stamps, np.arange(len(stamps)), origin)]
-        names = np.array([str(name) for name in column_of(columns, group, origin)])
+            return [self._piece("", cells, numbers, stamps, np.arange(len(stamps)))]
+        names = groups_of(cells, group)
         return [
-            self._piece(name, columns, stamps, np.flatnonzero(names == name), f"{origin} ({name})")
+            self._piece(name, cells, numbers, stamps, np.flatnonzero(names == name))
             for name in sorted(set(names.tolist()))
         ]
 
+    def _number_columns(self, cells: Cells) -> list[str]:
+        covariates = [*self.facts["covariates"], *self.facts["known"]]
+        words = [one for one in covariates if one in self.facts["words"]]
+        return [
+            *self.targets,
+            *(one for one in covariates if one not in words and not self._computed(one, cells)),
+        ]
+
+    def _computed(self, name: str, cells: Cells) -> bool:
+        """Whether a covariate follows from the time stamp."""
+        return name in CALENDAR_PERIODS and (
+            name not in cells.columns or name in self.facts["time"]
+        )
+
     def _piece(
-        self, name: str, columns: Columns, stamps: Stamps, rows: NDArray[np.int64], where: str
+        self,
+        name: str,
+        cells: Cells,
+        numbers: Mapping[str, NDArray[np.float64]],
+        stamps: Stamps,
+        rows: NDArray[np.int64],
     ) -> Piece:
         """The last look-back of one series, with what is known of the horizon behind it."""
-        step = self.pipeline.facts.get("step")
-        places = clock_places(stamps[rows], step, self.facts["gaps"], where)
-        targets = [numbers_of(columns, one, where)[rows] for one in self.targets]
+        where = f"{cells.origin} ({name})" if name else cells.origin
+        step, stamps = self.pipeline.facts.get("step"), stamps[rows]
+        gaps = self.facts["gaps"]
+        places = clock_places(stamps, step, gaps, where, lambda i: cells.row(int(rows[i])))
+        targets = [numbers[one][rows] for one in self.targets]
         there = np.flatnonzero(~np.isnan(targets).all(axis=0))
         if not len(there):
             raise InputError(f"{where}: no row has a value in {', '.join(self.targets[:12])}")
@@ -81,10 +104,15 @@ class Ahead:
                 f"{where}: {first} rows up to the last target are too few for a look-back of "
                 f"{self.look_back}: add earlier rows"
             )
-        times = self._times(stamps[rows], places, first + self.horizon, step)
+        times = self._times(stamps, places, first + self.horizon, step)
         found = [on_clock(one, places, first + self.horizon)[:, None] for one in targets]
         for one in (*self.facts["covariates"], *self.facts["known"]):
-            found.append(self._encoded(one, columns, rows, places, times, where))
+            if self._computed(one, cells):
+                found.append(calendar_of(times, one))
+            elif one in numbers:
+                found.append(on_clock(numbers[one][rows], places, len(times))[:, None])
+            else:
+                found.append(self._words(one, cells, rows, places, len(times)))
         values = np.concatenate(found, axis=1)
         self._check_cells(values, first, where)
         values = np.concatenate([returns_of(values[:first], self.facts, where), values[first:]])
@@ -103,24 +131,19 @@ class Ahead:
         found[places[inside]] = stamps[inside]
         return found
 
-    def _encoded(
+    def _words(
         self,
         name: str,
-        columns: Columns,
+        cells: Cells,
         rows: NDArray[np.int64],
         places: NDArray[np.int64],
-        times: Stamps,
-        where: str,
+        size: int,
     ) -> NDArray[np.float64]:
-        """(t e) the number columns that stand for a covariate."""
-        if name in CALENDAR_PERIODS and (name not in columns or name in self.facts["time"]):
-            return calendar_of(times, name)
-        if name not in self.facts["words"]:
-            return on_clock(numbers_of(columns, name, where)[rows], places, len(times))[:, None]
-        cells = column_of(columns, name, where)
-        words, last = np.full(len(times), "", dtype=object), ""
-        given = dict(zip(places.tolist(), [cells[i] for i in rows], strict=True))
-        for t in range(len(times)):
+        """(size w) a column of 0 and 1 for each word."""
+        column = column_of(cells, name)
+        words, last = np.full(size, "", dtype=object), ""
+        given = dict(zip(places.tolist(), [column[i] for i in rows], strict=True))
+        for t in range(size):
             last = given.get(t) or last  # what is missing is as before
             words[t] = str(last)
         return np.column_stack([words == one for one in self.facts["words"][name]]).astype(float)

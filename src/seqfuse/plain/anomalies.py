@@ -12,16 +12,17 @@ from seqfuse.plain.errors import InputError
 from seqfuse.plain.items import Columns, in_blocks
 from seqfuse.plain.likelihood import Likelihood, Scores, Told
 from seqfuse.plain.pipelines import unpack
+from seqfuse.plain.records import Cells, read_cells
 from seqfuse.plain.stamps import (
     as_numbers,
     carried_on,
     check_finite,
     clock_places,
-    column_of,
+    groups_of,
     numbers_of,
     on_clock,
-    read_columns,
     stamps_of,
+    step_of,
 )
 from seqfuse.plain.subspace import Subspace
 
@@ -128,28 +129,37 @@ class Detector:
         Raises:
             InputError: whatever is wrong with the file; names row and column.
         """
-        origin, columns = str(path), read_columns(Path(path), self.facts["delimiter"])
-        stamps = stamps_of(columns, self.facts["time"], origin)
-        values = np.stack([numbers_of(columns, name, origin) for name in self.columns], axis=1)
-        whole = Path(path).name.rsplit(".", 1)[0]
+        cells = read_cells(Path(path), self.facts["delimiter"])
+        stamps = stamps_of(cells, self.facts["time"], self.facts["time_format"])
+        values = np.stack([numbers_of(cells, name) for name in self.columns], axis=1)
+        whole = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
         group = self.facts["group"]
-        cells = column_of(columns, group, origin) if group else [whole] * len(stamps)
-        names = np.array([str(cell) for cell in cells])
+        names = groups_of(cells, group) if group else np.repeat(whole, len(stamps))
         for name in sorted(set(names.tolist())):
-            rows = names == name
-            yield self._rows(name, stamps[rows], values[rows], f"{origin} ({name})")
+            yield self._rows(name, cells, stamps, values, np.flatnonzero(names == name))
 
-    def _rows(self, name: str, stamps: NDArray[Any], values: NDArray[Any], where: str) -> Columns:
-        gaps = self.facts["gaps"]
-        places = clock_places(stamps, None, gaps, where) if gaps else np.arange(len(stamps))
+    def _rows(
+        self,
+        name: str,
+        cells: Cells,
+        stamps: NDArray[Any],
+        values: NDArray[Any],
+        rows: NDArray[np.int64],
+    ) -> Columns:
+        """The rows of one recording."""
+        gaps, where = self.facts["gaps"], f"{cells.origin} ({name})"
+        stamps, values = stamps[rows], values[rows]
+        places = np.arange(len(stamps))
+        if gaps:
+            places = clock_places(stamps, None, gaps, where, lambda i: cells.row(int(rows[i])))
         size = int(places[-1]) + 1
-        for t, c in np.argwhere(np.isnan(values))[: gaps == "refuse"]:
-            raise InputError(f"{where}: row {t + 1}, column '{self.columns[c]}' is empty")
+        for t, c in np.argwhere(np.isnan(values))[: gaps in ("refuse", None)]:
+            row = cells.row(int(rows[t]))
+            raise InputError(f"{where}: {row}, column '{self.columns[c]}' is empty: fill it")
         full = np.stack([on_clock(one, places, size) for one in values.T], axis=1)
         times = stamps
         if size > len(stamps):  # rows were added
-            step = int(np.median(np.diff(stamps).astype(np.int64)))
-            times = stamps[0] + np.arange(size) * np.timedelta64(step, "s")
+            times = stamps[0] + np.arange(size) * np.timedelta64(step_of(stamps), "s")
         scores, flags = self.predict(full, name=name)
         label = np.repeat(name, size)
         return {"recording": label, "time": times, "score": scores, "anomaly": flags}

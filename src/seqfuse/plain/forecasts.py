@@ -13,14 +13,8 @@ from seqfuse.plain.bundle import Bundle
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.items import Columns
 from seqfuse.plain.pipelines import unpack
-from seqfuse.plain.stamps import (
-    as_columns,
-    as_numbers,
-    carried_on,
-    check_finite,
-    numbers_of,
-    read_columns,
-)
+from seqfuse.plain.records import Cells, read_cells
+from seqfuse.plain.stamps import as_cells, as_numbers, carried_on, check_finite, numbers_of
 
 
 class Forecaster:
@@ -59,7 +53,7 @@ class Forecaster:
             InputError: whatever does not fit.
         """
         if not isinstance(x, (np.ndarray, list, tuple)):
-            return self._frame(self.ahead.pieces(as_columns(x), "the table"))
+            return self._frame(self.ahead.pieces(as_cells(x)))
         array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
         if not len(array):
             raise InputError("there is nothing to forecast: x is empty")
@@ -74,7 +68,7 @@ class Forecaster:
         Raises:
             InputError: whatever is wrong with the file; names row and column.
         """
-        yield self._frame(self.ahead.pieces(read_columns(Path(path)), str(path)))
+        yield self._frame(self.ahead.pieces(read_cells(Path(path))))
 
     def _end(self, window: NDArray[Any]) -> NDArray[np.float64]:
         """The last steps of a window, its targets as returns where they are prices."""
@@ -152,10 +146,11 @@ class RowForecaster(Forecaster):
             if not array.ndim:
                 raise InputError(f"{path} holds a single value, expected rows of numbers")
             array = array.reshape(len(array), -1)
-            columns: Columns = {str(i): array[:, i] for i in range(array.shape[1])}
+            columns = {str(i): array[:, i] for i in range(array.shape[1])}
+            cells = Cells(columns, str(path), range(len(array)), "row")
         else:
-            columns = read_columns(path)
-        values = [numbers_of(columns, name, str(path)) for name in self.columns]
+            cells = read_cells(path)
+        values = [numbers_of(cells, name) for name in self.columns]
         try:
             found = self.predict(np.stack(values, axis=1))
         except InputError as error:

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ from seqfuse.plain.array_items import ARRAY_ENDINGS, ID, array_items
 from seqfuse.plain.clips import ClipPipeline
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.files import write
-from seqfuse.plain.records import RECORD_ENDINGS, cell, rows_of
+from seqfuse.plain.numbers import numbers_in
+from seqfuse.plain.records import RECORD_ENDINGS, are_numbers, cell, rows_of
 from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
 from seqfuse.plain.shown import cell_text
 from seqfuse.plain.sources import SourcesPipeline
@@ -81,7 +83,7 @@ def _series_rows(path: Path) -> Items:
     if not path.name.lower().endswith(RECORD_ENDINGS):
         endings = ", ".join((*ARRAY_ENDINGS, *RECORD_ENDINGS))
         raise InputError(f"{path}: the ending must be one of: {endings}")
-    series: dict[str, list[list[float]]] = {}
+    series: dict[str, list[Any]] = {}
     keys: list[str] = []
     last = None
     for line, row in rows_of(path):
@@ -91,9 +93,15 @@ def _series_rows(path: Path) -> Items:
         if name != last and name in series:
             raise InputError(f"{path}, line {line}: series '{name}' goes on behind another one")
         last = name
-        numbers = [number(path, line, key, row[key]) for key in keys if key != ID]
-        series.setdefault(name, []).append(numbers)
+        names = [key for key in keys if key != ID]
+        cells = [row[key] for key in names]
+        values = numbers_in(cells, partial(_cell_name, path, line, names))
+        series.setdefault(name, []).append(values.tolist())
     return Items(list(series.values()), list(series) if ID in keys else None, {})
+
+
+def _cell_name(path: Path, line: int, names: Sequence[str], i: int) -> str:
+    return f"{path}, line {line}, column '{names[i]}'"
 
 
 def _columns(path: Path, row: dict[str, Any]) -> list[str]:
@@ -103,17 +111,9 @@ def _columns(path: Path, row: dict[str, Any]) -> list[str]:
         InputError: what stands in their place is the first step.
     """
     names = [name for name in row if name]
-    if ".jsonl" not in path.name.lower()[-9:] and names and all(map(_is_number, names)):
+    if ".jsonl" not in path.name.lower()[-9:] and are_numbers(names):
         raise InputError(f"{path}: the first line holds numbers: add a line of column names")
     return list(row)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_keys(path: Path, line: int, row: dict[str, Any], keys: list[str]) -> None:
@@ -122,21 +122,6 @@ def _check_keys(path: Path, line: int, row: dict[str, Any], keys: list[str]) -> 
             f"{path}, line {line} has the columns {', '.join(list(row)[:12])}, the first row "
             f"{', '.join(keys[:12])}: give every row the same, with null where a value is missing"
         )
-
-
-def number(path: Path, line: int, column: str, text: Any) -> float:
-    """A cell as a number; NaN where it is empty.
-
-    Raises:
-        InputError: it is none; names line and column.
-    """
-    if text is None or str(text).strip().lower() in ("", "nan", "na", "?", "null"):
-        return np.nan
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        where = f"{path}, line {line}, column '{column}'"
-        raise InputError(f"{where}: '{str(text)[:20]}' is no number") from None
 
 
 def write_rows(path: Path, blocks: Iterator[Columns]) -> int:

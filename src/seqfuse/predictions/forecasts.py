@@ -9,7 +9,6 @@ import pandas as pd
 from torch import Tensor
 
 from seqfuse.data.ahead import read_ahead, windows_ahead
-from seqfuse.data.files import load_frame
 from seqfuse.data.module import DataModule
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
@@ -69,7 +68,7 @@ class Forecasts:
 
     def file(self, path: Path) -> Work:
         """Forecasts from a table, which is read whole."""
-        return self.frame(load_frame(path), str(path))
+        return self.frame(self.splits.reader.load(path), str(path))
 
     def frame(self, frame: pd.DataFrame, origin: str) -> Work:
         """The same from a table in memory; `origin` begins an error message."""
