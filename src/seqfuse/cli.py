@@ -6,9 +6,10 @@ Nothing here imports torch, so `--help`, `--cfg job` and mistakes answer at once
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hydra
@@ -17,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse import folders, slurm, untrusted
+from seqfuse import folders, resume, slurm, untrusted
 from seqfuse.mistakes import (
     CONF,
     MISTAKES,
@@ -30,7 +31,7 @@ from seqfuse.mistakes import (
     strange_folders,
     typed,
 )
-from seqfuse.plain.errors import InputError, Interrupted
+from seqfuse.plain.errors import InputError, Interrupted, Stopped
 from seqfuse.plain.shown import say
 from seqfuse.ranks import start
 from seqfuse.sweeps import share
@@ -51,7 +52,8 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         usage: what `--help` prints, above the groups.
         prepare: called before composing; may change `sys.argv`.
 
-    A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with 130.
+    A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with one
+    and 130, SIGTERM with one and 143.
     """
     # A child of Lightning has it from its parent, who set it below.
     debugging = os.environ.get("HYDRA_FULL_ERROR") == "1" and not start.is_child()
@@ -72,18 +74,19 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     try:
         if {"--help", "-h"} & set(sys.argv):
             return say(f"{usage}\nGroups (group=option):\n\n{_group_table()}")
-        start.prepare()
-        prepare()
-        _prepare_words()
-        _start(hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job))
+        with _stoppable():
+            start.prepare()
+            prepare()
+            _prepare_words()
+            _start(
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
+            )
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except MISTAKES as error:
         if debugging:
             raise
         fail(explain(error, config_name))
-    except KeyboardInterrupt:
-        fail("stopped", 128 + signal.SIGINT)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
 
@@ -95,6 +98,38 @@ def _prepare_words() -> None:
     words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
     check_left_out(words)
     sys.argv[1:] = [_quoted(word) for word in words]
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Lets SIGTERM end the command as Ctrl-C does: with one line, and nothing left half made."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    foreign = (ValueError, TypeError)  # not in the main thread, or a handler that is not Python's
+    if before[signal.SIGTERM] == signal.SIG_DFL:
+        with suppress(*foreign):
+            signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if (stopped := _stopped(error)) is None:
+            raise
+        fail(str(stopped), 128 + stopped.number)
+    finally:
+        for number, handler in before.items():  # Lightning leaves Ctrl-C ignored
+            with suppress(*foreign):
+                signal.signal(number, handler)
+
+
+def _stopped(error: BaseException) -> Stopped | None:
+    """The signal that an error stems from: Lightning answers it with exit code 1."""
+    cause = error.__context__ if isinstance(error, SystemExit) else error
+    if isinstance(cause, Stopped):
+        return cause
+    return Stopped() if isinstance(cause, KeyboardInterrupt) else None
 
 
 def _group_table() -> str:
@@ -158,7 +193,13 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         start.refuse_job(config.trainer)
     _prepare_torch(config)
-    return command(config, folder)
+    try:
+        return command(config, folder)
+    except (KeyboardInterrupt, SystemExit) as error:
+        stopped = _stopped(error)
+        if stopped is None or start.is_child() or not resume.can_go_on(folder):
+            raise
+        raise Interrupted(stopped.number, os.path.relpath(folder)) from None
 
 
 def _check_strangers(config: DictConfig, folder: Path) -> None:

@@ -42,8 +42,6 @@ time, score (0 to 1; empty where no window looks), anomaly (1 from the threshold
 for split=test.
 """
 
-import signal
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -55,7 +53,6 @@ from seqfuse.plain.shown import say
 
 def main() -> None:
     """The command; `seqfuse-predict --help` explains it."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # having cleaned up
     cli.run(predict, "predict", __doc__ or "", cli.offer_recipe)
 
 

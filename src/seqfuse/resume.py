@@ -87,6 +87,11 @@ def _named(name: str) -> Path:
     return run
 
 
+def can_go_on(run: Path) -> bool:
+    """Whether a folder holds a run that `resume` goes on with, or begins anew."""
+    return (run / "config.yaml").is_file() and (_any_checkpoint(run) or _keeps(run))
+
+
 def _any_checkpoint(run: Path) -> bool:
     return any(run.glob(CHECKPOINTS))
 

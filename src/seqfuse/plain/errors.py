@@ -21,6 +21,18 @@ class Finished(InputError):
     exit_code = 1
 
 
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal, at a moment when there is nothing to save.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
 class Interrupted(Exception):
     """The run was asked to stop and has saved its state.
 

@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from seqfuse import untrusted
-from seqfuse.folders import refuse_begun
+from seqfuse.folders import LOCK, refuse_begun
 from seqfuse.mistakes import strange_folders, typed
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.shown import say
@@ -58,12 +58,13 @@ class Summaries(Callback):
 
     @classmethod
     def tidy(cls) -> None:
-        """Removes folders that were made for nothing, and so hold no more than Hydra's own file."""
+        """Removes folders that were made for nothing: they hold Hydra's file or a lock at most."""
         made, cls._made = cls._made, []
         for path in made:
             with contextlib.suppress(OSError):  # of a folder that holds something, and so stays
-                if [one.name for one in path.iterdir()] == ["multirun.yaml"]:
-                    (path / "multirun.yaml").unlink()
+                there = list(path.iterdir())
+                for one in there if {one.name for one in there} <= {"multirun.yaml", LOCK} else ():
+                    one.unlink()
                 path.rmdir()
 
     @classmethod
