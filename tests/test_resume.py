@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
+from seqfuse import resume
+from seqfuse.plain.errors import InputError
 from tests.conftest import TINY
 from tests.forks import Forks, forks
 
@@ -209,6 +211,44 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(forked: Forks, tmp_pat
         assert ended.err.count("\n") == 1
         assert "can be read" in ended.err
         assert f"--config-dir {run} --config-name config" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("lost", "how"),
+    [
+        *((name, how) for name in (*resume.STATES, "fit_loop") for how in ("missing", "empty")),
+        *((name, "missing") for name in ("callbacks", "global_step")),
+    ],
+)
+def test_a_checkpoint_without_its_states_falls_back_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lost: str, how: str
+) -> None:
+    """Lightning would begin what is not there anew, or leave it out, without a word."""
+    progress = {"processed": 1, "started": 1}
+    loop = {"epoch_progress": {"current": progress},
+            "epoch_loop.batch_progress": {"is_last_batch": False}}  # fmt: skip
+    config = {"model": {}, "trainer": {"max_epochs": 9, "max_steps": -1}}
+    whole = {
+        **{"config": config, "recipe": {}, "state_dict": {"w": torch.zeros(2)}},
+        **{"optimizer_states": [{"state": {}}], "lr_schedulers": [{"last_epoch": 1}]},
+        **{"callbacks": {"Journal": {}}, "global_step": 7, "loops": {"fit_loop": loop}},
+    }
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(whole, folder / "previous.ckpt")
+    torch.save(whole, folder / "last.ckpt")
+    given = {**config, "resume": str(folder / "last.ckpt")}
+    assert resume.checkpoint_of(given) == folder / "last.ckpt"
+    place = whole["loops"] if lost == "fit_loop" else whole
+    place.pop(lost) if how == "missing" else place.update({lost: type(place[lost])()})
+    torch.save(whole, folder / "last.ckpt")
+    assert resume.checkpoint_of(given) == folder / "previous.ckpt"
+    err = capsys.readouterr().err
+    assert "last.ckpt holds no" in err or "last.ckpt does not say how far it is" in err
+    assert "goes on from previous.ckpt instead, step 7" in err
+    (folder / "previous.ckpt").unlink()
+    with pytest.raises(InputError, match="no checkpoint in .* can be read: .*last.ckpt"):
+        resume.checkpoint_of(given)
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints/*.ckpt"
 LAST = "checkpoints/last.ckpt"
+STATES = ("loops", "optimizer_states", "lr_schedulers")
+"""Of a checkpoint, beside its weights; there is something in each."""
 
 
 def find_run() -> None:
@@ -144,6 +146,7 @@ def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
     for path in (wanted, *_others(wanted)):
         try:
             content = checkpoint.read(path)
+            _check_whole(path, content)
         except InputError as error:
             problems.append(str(error))
             continue
@@ -156,6 +159,17 @@ def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
         f"resume: no checkpoint in {wanted.parent} can be read: {problems[0].split(':')[0]}; to "
         f"begin anew, type --config-dir {wanted.parents[1]} --config-name config"
     )
+
+
+def _check_whole(path: Path, content: dict[str, Any]) -> None:
+    """Raises InputError if a checkpoint lacks what Lightning would begin anew without a word."""
+    for key in (*STATES, "callbacks", "global_step"):
+        if key not in content or (key in STATES and not content[key]):
+            raise InputError(f"{path} holds no {key}, which going on needs: copy it again")
+    try:
+        _epochs(content)
+    except (LookupError, TypeError, AttributeError):
+        raise InputError(f"{path} does not say how far it is: copy it again") from None
 
 
 def _others(wanted: Path) -> Iterator[Path]:
