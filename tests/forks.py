@@ -56,7 +56,9 @@ def forks() -> Iterator[Forks]:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-m", "tests.forks"]
     root = Path(__file__).parents[1]
-    with subprocess.Popen(command, text=True, cwd=root, **pipes) as process:
+    # A command that was called in this process has made those it starts look nowhere but there.
+    env = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with subprocess.Popen(command, text=True, cwd=root, env=env, **pipes) as process:
         yield Forks(process)
         assert process.stdin is not None
         process.stdin.close()

@@ -229,7 +229,7 @@ def test_a_checkpoint_without_its_states_falls_back_too(
             "epoch_loop.batch_progress": {"is_last_batch": False}}  # fmt: skip
     config = {"model": {}, "trainer": {"max_epochs": 9, "max_steps": -1}}
     whole = {
-        **{"config": config, "recipe": {}, "state_dict": {"w": torch.zeros(2)}},
+        **{"config": config, "recipe": {}, "state_dict": {"w": torch.zeros(2)}, "DataModule": {}},
         **{"optimizer_states": [{"state": {}}], "lr_schedulers": [{"last_epoch": 1}]},
         **{"callbacks": {"Journal": {}}, "global_step": 7, "loops": {"fit_loop": loop}},
     }
