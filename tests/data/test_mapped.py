@@ -208,8 +208,17 @@ def test_infinite_cells_and_other_columns_are_named(path: Path) -> None:
         other.tensors("test")
     values[3, 1] = np.inf
     write(path, values)
-    with pytest.raises(InputError, match="column '1' is infinite somewhere"):
+    with pytest.raises(InputError, match="row 3, column '1' is infinite"):
         mapped(path)
+
+
+def test_a_value_behind_the_training_rows_is_checked_when_it_is_read(path: Path) -> None:
+    values = count().astype(np.float64)
+    values[-1, 1] = 1e308
+    write(path, values)
+    windows = mapped(path).tensors("test")
+    with pytest.raises(InputError, match=f"row {len(values) - 1}, column '1': 1e.308 is beyond"):
+        windows.__getitems__(range(len(windows)))
 
 
 def test_broken_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def arrays_are_forecast_like_files(folder: Path, found: pd.DataFrame) -> None:
         (frame.assign(offer="no"), "row 2|line 2, column 'offer': 'no' is no number"),
         (frame[frame.sales.notna()], "'offer' is to be known ahead"),
         (frame[:0], "no row"),
-        (frame[::-1], "is not later than the row above it"),
+        (frame[::-1], "before the row above it"),
     ):
         with pytest.raises(InputError, match=message):
             model.predict(change)

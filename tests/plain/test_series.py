@@ -34,7 +34,7 @@ def test_pad_fills_with_nan() -> None:
         ([], "no series"),
         ([np.zeros((2, 3)), np.zeros((2, 4))], "series 1 has 4 channels, series 0 has 3"),
         ([np.zeros((0, 3)), np.zeros((2, 3))], "series 0 has no time step"),
-        ([["a", "b"]], "series 0 is not numeric"),
+        ([["a", "b"]], "series 0, step 0: 'a' is no number"),
         ([np.zeros((1, 2, 3, 4))[0]], r"series 0 has shape \(2, 3, 4\)"),
     ],
 )

@@ -14,6 +14,7 @@ from seqfuse.data.rows import Floats, Rows, open_rows
 from seqfuse.data.views import RowWindows
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.scaling import TablePipeline
+from seqfuse.plain.stamps import check_finite
 
 BLOCKS = 64
 CELLS = 2**22
@@ -126,10 +127,10 @@ class Mapped:
 
     def fit(self) -> None:
         """Fits the pipeline to blocks of training rows."""
-        blocks = self._blocks()
+        starts, blocks = self._blocks()
         digest = hashlib.sha256(str(self.rows().size).encode())
-        for block in blocks:
-            self._check_finite(block)
+        for first, block in zip(starts, blocks, strict=True):
+            check_finite(block, self.rows().columns, self.origin, first)
             digest.update(block.tobytes())
         self.fingerprints["blocks"] = digest.hexdigest()[:16]
         try:
@@ -139,13 +140,9 @@ class Mapped:
         self._naive_errors = self._seasonal(blocks)
         self.tensors("train")
 
-    def _check_finite(self, block: Floats) -> None:
-        for column in np.flatnonzero(np.isinf(block).any(axis=0))[:1]:
-            name = self.rows().columns[column]
-            raise InputError(f"{self.origin}: column '{name}' is infinite somewhere: correct it")
-
-    def _blocks(self) -> list[Floats]:
-        """Up to `BLOCKS` stretches of training rows, evenly spread, of `CELLS` cells in all."""
+    def _blocks(self) -> tuple[list[int], list[Floats]]:
+        """Up to `BLOCKS` stretches of training rows, evenly spread, of `CELLS` cells in all: their
+        first rows and their values."""
         rows, (first, end) = self.rows(), self._parts()["train"]
         if end - first <= self.season:
             raise InputError(
@@ -154,8 +151,8 @@ class Mapped:
             )
         most = max(CELLS // BLOCKS // len(rows.columns), self.season + 1)
         count = min(BLOCKS, -(-(end - first) // most))
-        starts = np.linspace(first, max(end - most, first), count).astype(int)
-        return [rows[int(a) : min(int(a) + most, end)] for a in starts]
+        starts = np.linspace(first, max(end - most, first), count).astype(int).tolist()
+        return starts, [rows[a : min(a + most, end)] for a in starts]
 
     def _seasonal(self, blocks: Sequence[Floats]) -> list[float]:
         """MAE of each target's value one season before, scaled."""

@@ -23,6 +23,8 @@ LARGEST = 1024
 class Rows(Protocol):
     """Rows (n c) on disk, in the order of time."""
 
+    origin: str
+    """Begins an error message."""
     columns: list[str]
     size: int
     chunk: int
@@ -79,7 +81,7 @@ class ArrayRows:
         self.columns = _chosen(path, names, wanted)
         self._chosen = [names.index(name) for name in self.columns]
         self._all = self._chosen == list(range(len(names)))
-        self._path = path
+        self._path, self.origin = path, str(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that loads opens the file itself: a mapped array would be copied whole."""
@@ -108,6 +110,7 @@ class GroupRows:
 
     def __init__(self, path: Path, wanted: Sequence[str] | None, pool: int):
         self.path, self._file = path, pq.ParquetFile(path)
+        self.origin = str(path)
         schema, head = self._file.schema_arrow, self._file.metadata
         for name in schema.names:
             if schema.names.count(name) > 1:

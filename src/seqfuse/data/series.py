@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch.utils.data import Dataset
 
 from seqfuse.data.labels import as_text, check_steps, texts_of
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import pad
+from seqfuse.plain.numbers import as_float32
+from seqfuse.plain.series import pad, value_name
 from seqfuse.shapes import Batch
 
 
@@ -42,7 +44,7 @@ class Series:
     ):
         self.origin = origin
         try:
-            self.x: NDArray[np.float32] = _block(x)
+            self.x: NDArray[np.float32] = _block(x, first)
         except InputError as error:
             raise InputError(f"{origin}: {error}") from None
         self.y = texts_of(y, origin)
@@ -136,7 +138,7 @@ def like(mask: Tensor, rank: int) -> Tensor:
     return mask.reshape(*mask.shape, *(1,) * (rank - 2))
 
 
-def _block(x: Sequence[ArrayLike] | np.ndarray) -> NDArray[np.float32]:
-    if isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype != object:
-        return x.astype(np.float32, copy=False)
-    return pad(list(x))[0]
+def _block(x: Sequence[ArrayLike] | np.ndarray, first: int) -> NDArray[np.float32]:
+    if isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype.kind in "biuf":
+        return as_float32(x, partial(value_name, first))
+    return pad(list(x), first)[0]

@@ -11,6 +11,7 @@ import numpy as np
 from seqfuse.data.cells import find, text
 from seqfuse.data.recordings import Recording, runs, stem
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.numbers import as_float32
 
 SOURCE = "the telemetry is at GitHub, khundman/telemanom, to be packed as one .npz per channel"
 ARRAYS = ("train_value", "train_command", "test_value", "test_command", "test_label")
@@ -79,7 +80,9 @@ class SmapMsl:
     @staticmethod
     def _parse(path: Path, labelled: bool = True) -> Recording:
         train, test, test_labels = _parts(path, labelled)
-        values = np.concatenate([train, test]).astype(np.float32)
+        values = as_float32(
+            np.concatenate([train, test]), lambda i: f"{path}: row {i[0]}, column {i[1]}"
+        )
         labels = np.append(np.zeros(len(train), dtype=bool), test_labels)
         columns = ["value", *(f"command_{i}" for i in range(values.shape[1] - 1))]
         time = np.arange(len(values))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.numbers import as_float32
 
 PARTS = (("id",), ("subject", "execution"))
 """Arrays that tell recordings apart; the first of several is the person."""
@@ -33,7 +34,7 @@ class Track:
         self.origin = origin
         self.arrays = arrays
         self.prefix = prefix
-        self.x: NDArray[np.float32] = self._numbers("x", 2).astype(np.float32, copy=False)
+        self.x: NDArray[np.float32] = as_float32(self._numbers("x", 2), self._value_name)
         self.time: NDArray[np.int64] = self._times()
         self.labels = self._column("label") if self.has("label") else None
         self.rows: dict[str, slice] = {}
@@ -41,6 +42,9 @@ class Track:
         self.people: dict[str, Any] = {}
         """Who is seen in each recording."""
         self._cut()
+
+    def _value_name(self, index: tuple[int, ...]) -> str:
+        return f"{self.origin}: {self.prefix}x at row {index[0]}, channel {index[1]}"
 
     def has(self, name: str) -> bool:
         """Whether there is such an array."""

@@ -7,7 +7,9 @@ import torch
 from torch.utils.data import Dataset
 
 from seqfuse.data.rows import MIB, Rows
+from seqfuse.plain.numbers import LARGEST
 from seqfuse.plain.scaling import TablePipeline
+from seqfuse.plain.stamps import check_finite
 from seqfuse.shapes import Batch
 
 
@@ -125,9 +127,18 @@ class RowWindows(Dataset[Batch]):
         starts = self.horizons.start + self.horizons.step * index
         steps = min(self.look_back + self.horizon, self.rows.size - int(starts.max(initial=0))
                     + self.look_back)  # fmt: skip
-        values = self.pipeline.transform(self.rows.gather(starts - self.look_back, steps))
+        raw = self.rows.gather(starts - self.look_back, steps)
+        self._check(raw, starts - self.look_back)
+        values = self.pipeline.transform(raw)
         x = torch.from_numpy(np.nan_to_num(values[:, : self.look_back]))
         y = np.full((len(x), self.horizon, self.pipeline.num_targets), np.nan, dtype=np.float32)
         y[:, : steps - self.look_back] = values[:, self.look_back :, : y.shape[2]]
         mask = torch.ones(x.shape[:2], dtype=torch.bool)
         return Batch(x, mask, torch.from_numpy(y), torch.from_numpy(starts))
+
+    def _check(self, raw: np.ndarray, firsts: np.ndarray) -> None:
+        """Raises InputError where a value is infinite or too large; only here is every row seen."""
+        if max(np.fmax.reduce(raw, axis=None), -np.fmin.reduce(raw, axis=None)) <= LARGEST:
+            return
+        for first, window in zip(firsts.tolist(), raw, strict=True):
+            check_finite(window, self.rows.columns, self.rows.origin, first)

@@ -1,6 +1,7 @@
 """Raw items to what a graph takes: padded values and lengths, then batches of them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from seqfuse.plain.array_items import by_time
 from seqfuse.plain.clips import ClipPipeline
 from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import SeriesPipeline, pad
+from seqfuse.plain.numbers import as_float32
+from seqfuse.plain.series import SeriesPipeline, pad, value_name
 from seqfuse.plain.sources import SourcesPipeline
 from seqfuse.plain.text import TextPipeline, tokenise
 
@@ -69,7 +71,7 @@ def _check_several(x: Any) -> None:
 def encode_series(pipeline: SeriesPipeline, x: Any) -> Encoded:
     """Scaled series and their lengths: NaN in all channels at the end is padding."""
     if isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype.kind in "biuf":
-        values = x.astype(np.float32)
+        values = as_float32(x, partial(value_name, 0))
     elif isinstance(x, np.ndarray) and x.dtype.kind not in "biufO":
         raise InputError(f"x holds {x.dtype}, expected numbers (series, time, channels)")
     else:

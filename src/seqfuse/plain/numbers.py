@@ -117,3 +117,32 @@ def _all_at_once(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64] | N
         return None
     plain = text.isascii() and "_" not in text and not (np.abs(values) >= LARGEST_WHOLE / 2).any()
     return values if plain else None
+
+
+def as_float32(values: Any, place: Callable[[tuple[int, ...]], str]) -> NDArray[np.float32]:
+    """An array of numbers with 32 bits, as a net takes them.
+
+    Args:
+        values: an array, or lists.
+        place: names a value by its index.
+
+    Raises:
+        InputError: a value is none, or too large for 32 bits.
+        ValueError: rows are of unequal lengths, or all are of another kind.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "OUS":
+        cells = [cell.decode() if isinstance(cell, bytes) else cell for cell in array.flat]
+        found = numbers_in(
+            cells, lambda i: place(tuple(map(int, np.unravel_index(i, array.shape))))
+        )
+        return found.reshape(array.shape).astype(np.float32)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"it is {array.dtype}, expected numbers")
+    with np.errstate(over="ignore"):
+        found = array.astype(np.float32, copy=False)
+    if array.dtype.itemsize > found.itemsize:
+        for index in np.argwhere(np.isinf(found) & ~np.isinf(array))[:1]:
+            at = tuple(index.tolist())
+            raise InputError(f"{place(at)}{too_large(float(array[at]))}")
+    return found

@@ -1,6 +1,7 @@
 """From raw series and labels to what a net takes, and back: fitted once, then fixed."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import ItemLabels, Labels
+from seqfuse.plain.numbers import as_float32
 
 SCALINGS = ("channel", "series", "none")
 FILLS = ("mean", "indicator")
 
 
-def pad(series: Sequence[ArrayLike]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def pad(
+    series: Sequence[ArrayLike], first: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Stacks series of (t c), or (t) for one channel, into (n t c) padded with NaN.
 
     Returns:
@@ -22,7 +26,7 @@ def pad(series: Sequence[ArrayLike]) -> tuple[NDArray[np.float32], NDArray[np.in
     Raises:
         InputError: a series is empty, not numeric, or has other channels than the first.
     """
-    rows = [_two_axes(i, one) for i, one in enumerate(series)]
+    rows = [_two_axes(i, one) for i, one in enumerate(series, first)]
     if not rows:
         raise InputError("there is no series to read")
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -39,7 +43,9 @@ def pad(series: Sequence[ArrayLike]) -> tuple[NDArray[np.float32], NDArray[np.in
 
 def _two_axes(i: int, one: ArrayLike) -> NDArray[np.float32]:
     try:
-        row = np.asarray(one, dtype=np.float32)
+        row = as_float32(one, partial(_value_name, i))
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"series {i} is not numeric: {error}") from None
     if row.ndim == 1:
@@ -47,6 +53,15 @@ def _two_axes(i: int, one: ArrayLike) -> NDArray[np.float32]:
     if row.ndim != 2:
         raise InputError(f"series {i} has shape {row.shape}, expected (time, channels)")
     return row
+
+
+def _value_name(i: int, index: tuple[int, ...]) -> str:
+    return f"series {i}, " + ", ".join(map("{} {}".format, ("step", "channel"), index))
+
+
+def value_name(first: int, index: tuple[int, ...]) -> str:
+    """Names a value of (n t c), whose series are counted from `first`."""
+    return _value_name(first + index[0], index[1:])
 
 
 class SeriesPipeline(Labels):
