@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 
-from seqfuse import slurm
+from seqfuse import slurm, untrusted
+from seqfuse.mistakes import CONF, typed
 from seqfuse.plain.errors import Finished, InputError
 from seqfuse.plain.shown import say
 from seqfuse.ranks import start
@@ -25,6 +27,8 @@ CHECKPOINTS = "checkpoints/*.ckpt"
 LAST = "checkpoints/last.ckpt"
 STATES = ("loops", "optimizer_states", "lr_schedulers")
 """Of a checkpoint, beside its weights; there is something in each."""
+NAMED = ("trust=", "paths.", "data.", "callbacks.", "logger.", "trainer.")
+"""Beginnings of words that may name packages and paths."""
 
 
 def find_run() -> None:
@@ -40,7 +44,8 @@ def find_run() -> None:
     logs = [word[11:] for word in words if word.startswith("paths.logs=")]
     folder = Path(logs[-1] if logs else "logs")
     if not several and (run := slurm.run_before(folder)):
-        return _go_on(run, [])  # its config holds all that was typed
+        # Its config holds all that was typed, but trust and places are not taken from it.
+        return _go_on(run, [word for word in words if word.startswith(NAMED)])
     if not given or given[-1] == "null":
         return
     if several:
@@ -118,6 +123,8 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
 
     kept: Any = OmegaConf.load(run / "config.yaml")
     kept.pop("defaults")
+    named = typed(HydraConfig.get()) if HydraConfig.initialized() else {}
+    untrusted.check_composed(kept, named, run, untrusted.addresses(CONF / "data"), str(run))
     kept.paths.run, kept.resume, kept.trial = recipe.paths.run, str(run / LAST), recipe.trial
     return kept
 

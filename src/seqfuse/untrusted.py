@@ -48,7 +48,7 @@ SLOTS: dict[Keys, Slot] = {
         (
             *("seqfuse.tasks", "seqfuse.losses", "seqfuse.contrast", "seqfuse.distillation"),
             *("seqfuse.metrics", "seqfuse.forecast_metrics", "seqfuse.tag_metrics", *METRICS),
-            *("seqfuse.conformal", "seqfuse.entity_bias", "seqfuse.measures"),
+            *("seqfuse.conformal", "seqfuse.entity_bias", "seqfuse.measures", "seqfuse.scores"),
             *("seqfuse.plain.likelihood", "seqfuse.plain.subspace", "seqfuse.data.pairs"),
             *("seqfuse.data.augment", "torch.nn.modules.loss"),
         ),
