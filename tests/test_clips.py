@@ -100,7 +100,8 @@ def test_predictions_are_those_of_the_test_step(
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert {"test_attention.png", "test_errors_by_source.png"} <= figures
     ckpt = tmp_path / "run" / "checkpoints" / "best.ckpt"
-    code, _, err = command(main, f"ckpt={ckpt}", "split=test", "output=test.csv", *QUIET)
+    words = ("split=test", f"data.root={made}", "output=test.csv")
+    code, _, err = command(main, f"ckpt={ckpt}", *words, *QUIET)
     assert code == 0, err
     split = pd.read_csv("test.csv")
     assert list(split) == ["id", "prediction", "label", "p_moves", "p_stays"]
@@ -139,7 +140,8 @@ def test_anomalies_are_scored_and_never_trained_on(
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert figures == {"test_attention.png", "test_scores.png"}
     ckpt = f"ckpt={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}"
-    assert command(main, ckpt, "split=test", "output=test.csv", *QUIET)[0] == 0
+    words = ("split=test", f"data.root={made}", "output=test.csv")
+    assert command(main, ckpt, *words, *QUIET)[0] == 0
     found = pd.read_csv("test.csv")
     assert found.label.tolist() == ["anomaly", "anomaly", "stays", "stays"]
     area = roc_auc_score(found.label == "anomaly", found.score)

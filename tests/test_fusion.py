@@ -53,9 +53,9 @@ def run(request: pytest.FixtureRequest, root: Path, tmp_path_factory) -> Path:
     return folder
 
 
-def test_predictions_are_those_of_the_test_step(run: Path, command: Callable) -> None:
-    ckpt = run / "checkpoints" / "best.ckpt"
-    code, _, err = command(predict, f"ckpt={ckpt}", "split=test", "output=t.csv", *QUIET)
+def test_predictions_are_those_of_the_test_step(run: Path, root: Path, command: Callable) -> None:
+    ckpt, data = run / "checkpoints" / "best.ckpt", f"data.root={root}"
+    code, _, err = command(predict, f"ckpt={ckpt}", "split=test", data, "output=t.csv", *QUIET)
     assert code == 0, err
     found = pd.read_csv("t.csv")
     assert list(found) == ["row", "step", "t_ms", "prediction", "label", "probability"]
@@ -70,10 +70,10 @@ def test_predictions_are_those_of_the_test_step(run: Path, command: Callable) ->
     }
 
 
-def test_a_file_gives_what_the_split_gave(run: Path, command: Callable) -> None:
-    ckpt = run / "checkpoints" / "best.ckpt"
+def test_a_file_gives_what_the_split_gave(run: Path, root: Path, command: Callable) -> None:
+    ckpt, data = run / "checkpoints" / "best.ckpt", f"data.root={root}"
     np.savez("own.npz", **both())
-    assert command(predict, f"ckpt={ckpt}", "split=test", "output=t.csv", *QUIET)[0] == 0
+    assert command(predict, f"ckpt={ckpt}", "split=test", data, "output=t.csv", *QUIET)[0] == 0
     code, _, err = command(predict, f"ckpt={ckpt}", "input=own.npz", "output=p.csv", *QUIET)
     assert code == 0, err
     split, every = pd.read_csv("t.csv"), pd.read_csv("p.csv")
@@ -87,12 +87,15 @@ def test_a_file_gives_what_the_split_gave(run: Path, command: Callable) -> None:
 
 @pytest.mark.parametrize("run", ["early", "late"], indirect=True)
 @pytest.mark.parametrize("gone", ["phone", "watch"])
-def test_a_source_may_be_missing_when_it_is_tested(run: Path, command: Callable, gone: str) -> None:
+def test_a_source_may_be_missing_when_it_is_tested(
+    run: Path, root: Path, command: Callable, gone: str
+) -> None:
     ckpt, missing = run / "checkpoints" / "best.ckpt", f"data.missing=[{gone}]"
-    code, out, err = command(evaluate, f"ckpt={ckpt}", missing, *QUIET)
+    data = [missing, f"data.root={root}"]
+    code, out, err = command(evaluate, f"ckpt={ckpt}", *data, *QUIET)
     assert code == 0, err
     measured = dict(line.split() for line in out.splitlines() if line.startswith("test/"))
-    code, _, err = command(predict, f"ckpt={ckpt}", "split=test", missing, "output=t.csv", *QUIET)
+    code, _, err = command(predict, f"ckpt={ckpt}", "split=test", *data, "output=t.csv", *QUIET)
     assert code == 0, err
     found = pd.read_csv("t.csv")
     right = (found.prediction == found.label).mean()

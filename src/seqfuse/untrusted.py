@@ -252,7 +252,7 @@ def _unnamed(
     for keys, node in _nodes(config["data"].get("module"), source, ("data", "module")):
         if not isinstance(node, Mapping):
             continue
-        for key in set(wanted) & set(node):
+        for key in [one for one in wanted if one in node]:  # root comes first
             value = node[key]
             if not isinstance(value, str) or not value:
                 continue

@@ -68,7 +68,9 @@ def test_a_split_gives_the_numbers_of_the_test(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path
 ) -> None:
     ckpt, metrics = trained
-    code, _, err = command(main, f"ckpt={ckpt}", "split=test", "output=out.csv", *QUIET)
+    code, _, err = command(
+        main, f"ckpt={ckpt}", "split=test", own_file(ckpt), "output=out.csv", *QUIET
+    )
     assert not code, err
     out = pd.read_csv("out.csv")
     assert list(out) == ["recording", "time", "score", "anomaly", "label"]
@@ -86,7 +88,7 @@ def test_a_file_without_labels_gives_the_same(
 ) -> None:
     ckpt, _ = trained
     table(tmp_path / "new.csv").drop(columns="anomaly").to_csv(tmp_path / "new.csv", index=False)
-    command(main, f"ckpt={ckpt}", "split=test", "output=all.csv", *QUIET)
+    command(main, f"ckpt={ckpt}", "split=test", own_file(ckpt), "output=all.csv", *QUIET)
     code, _, err = command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
     assert not code, err
     out, expected = pd.read_parquet("out.parquet"), pd.read_csv("all.csv").drop(columns="label")
@@ -108,10 +110,15 @@ def test_steps_that_no_window_looks_at_have_no_score(
     trained: tuple[Path, dict], command: Callable
 ) -> None:
     ckpt, _ = trained
-    command(main, f"ckpt={ckpt}", "split=test", "output=out.csv", *QUIET)
+    command(main, f"ckpt={ckpt}", "split=test", own_file(ckpt), "output=out.csv", *QUIET)
     unknown = pd.read_csv("out.csv").score.isna().groupby(np.repeat([0, 1], 200)).sum()
     first = 16 if "forecast" in str(ckpt) else 0
     assert unknown.tolist() == [first, first]
+
+
+def own_file(ckpt: Path) -> str:
+    """The file that was trained on, which a checkpoint alone does not have read."""
+    return f"data.file={ckpt.parents[2]}/pumps.csv"
 
 
 def threshold(ckpt: Path) -> float:
@@ -145,7 +152,8 @@ def test_mistakes_are_named(
     frame[:10].to_csv(tmp_path / "short.csv", index=False)
     frame[:24].to_csv(tmp_path / "young.csv", index=False)
     (tmp_path / "new.npz").write_bytes(b"")
-    code, _, err = command(main, f"ckpt={trained[0]}", "output=out.csv", *words, *QUIET)
+    own = [own_file(trained[0])] * ("split=val" in words)
+    code, _, err = command(main, f"ckpt={trained[0]}", "output=out.csv", *own, *words, *QUIET)
     assert code
     assert message in err
     assert len(err.strip().splitlines()) == 1
