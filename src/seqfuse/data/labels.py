@@ -18,7 +18,7 @@ def texts_of(y: Sequence[Any] | np.ndarray, origin: str) -> Any:
     Raises:
         InputError: they are neither, or one is missing.
     """
-    if np.ndim(y) == 0:
+    if isinstance(y, np.ndarray) and not y.ndim:
         raise InputError(f"{origin}: y is a single label, expected one for each series")
     if len(y) and isinstance(y[0], (list, tuple)):
         return [_row(np.asarray(item), origin, f"row {i}, step") for i, item in enumerate(y)]
