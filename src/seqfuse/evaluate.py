@@ -54,10 +54,11 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     data.evaluated = split
     trainer.test(task, datamodule=data, verbose=False)
     metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in best.metrics(trainer).items()}
+    reasons = runs.undefined(metrics, task)
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
         (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-        runs.print_metrics(metrics)
+        runs.print_metrics(metrics, reasons)
         say(f"run  {runs.short(run)}")
     return metrics
 

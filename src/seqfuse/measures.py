@@ -33,11 +33,14 @@ class VusPr:
         max_buffer: steps; labels are softened by buffers of every size up to it.
     """
 
+    name = "vus_pr"
+    undefined = "no recording has an anomaly behind its training part"
+
     def __init__(self, max_buffer: int = 100):
         self.max_buffer = max_buffer
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        return {"vus_pr": self.mean(scored)}
+        return {self.name: self.mean(scored)}
 
     def mean(self, scored: Sequence[Scored]) -> float:
         """NaN if no recording has an anomaly."""
@@ -58,6 +61,8 @@ class PcaBaseline(VusPr):
         max_buffer: as for `VusPr`.
     """
 
+    name = "pca_vus_pr"
+
     def __init__(self, size: int = 32, share: float = 0.9, max_buffer: int = 100):
         super().__init__(max_buffer)
         if size < 2 or not 0 < share < 1:
@@ -67,7 +72,7 @@ class PcaBaseline(VusPr):
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         baseline = [Scored(one.recording, self._scores(one.recording)) for one in scored]
-        return {"pca_vus_pr": self.mean(baseline)}
+        return {self.name: self.mean(baseline)}
 
     def _scores(self, one: Recording) -> Floats:
         if one.num_train <= self.size:

@@ -10,6 +10,9 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from seqfuse.nn.frames import motion
 
+ONE_CLASS = "the split has items of one class alone, or one without a score"
+"""Why there is no area under a ROC curve."""
+
 
 class BatchMean(Metric):
     """The mean over items of a number that is known per batch.
@@ -67,8 +70,9 @@ class CalibrationError(MulticlassCalibrationError):
 class Auroc(Metric):
     """Area under the ROC curve of unnormalised scores: the mean over classes, each against
     the rest, of which both sides occur; NaN if there is none.
-
     """
+
+    undefined = ONE_CLASS
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,6 +108,8 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
 
 class ScoreAuroc(Metric):
     """Area under the ROC curve of anomaly scores; class 0 is normal. NaN if one side is empty."""
+
+    undefined = ONE_CLASS
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """What a run shows and leaves in its folder."""
 
 import logging
+import math
 import shlex
 import shutil
 import sys
@@ -17,7 +18,7 @@ from seqfuse import build
 from seqfuse.callbacks.throughput import Throughput
 from seqfuse.data.module import DataModule
 from seqfuse.plain import files
-from seqfuse.plain.errors import InputError
+from seqfuse.plain.errors import Diverged, InputError
 from seqfuse.plain.shown import say
 from seqfuse.tasks.base import Task
 
@@ -109,7 +110,8 @@ def kept(error: InputError, trainer: Trainer) -> InputError:
     """A mistake in the test split, and where the training is that came before it."""
     path = best_checkpoint(trainer)
     after = f" (the trained net is kept: seqfuse-evaluate ckpt={short(Path(path))})" if path else ""
-    return InputError(f"{error}{after}")
+    kind = Diverged if isinstance(error, Diverged) else InputError
+    return kind(f"{error}{after}")
 
 
 def best_checkpoint(trainer: Trainer) -> str | None:
@@ -117,11 +119,37 @@ def best_checkpoint(trainer: Trainer) -> str | None:
     return getattr(trainer.checkpoint_callback, "best_model_path", None) or None
 
 
-@rank_zero_only
-def report(metrics: dict[str, float], trainer: Trainer, run: Path) -> None:
-    """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
+def measured(metrics: dict[str, float]) -> dict[str, float]:
+    """Those of the test split; of the validation split where there was no test."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
-    print_metrics({name: value for name, value in metrics.items() if name.startswith(stage)})
+    return {name: value for name, value in metrics.items() if name.startswith(stage)}
+
+
+def undefined(metrics: dict[str, float], task: Task) -> dict[str, str]:
+    """Why metrics without a value have none, by name.
+
+    Raises:
+        Diverged: the loss is no finite number, or a metric is none and ought to be one.
+    """
+    reasons = {}
+    for name, value in metrics.items():
+        split, _, short = name.partition("/")
+        if math.isfinite(value) or (math.isinf(value) and short != "loss"):
+            continue
+        reason = None if short == "loss" else task.undefined(short)
+        if reason is None:
+            raise Diverged(
+                f"{name} is {value}, so nothing is measured: check the {split} split; either no "
+                "target in it was observed, or the net makes no number of its values"
+            )
+        reasons[name] = reason
+    return reasons
+
+
+@rank_zero_only
+def report(metrics: dict[str, float], reasons: dict[str, str], trainer: Trainer, run: Path) -> None:
+    """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
+    print_metrics(metrics, reasons)
     folder = short(run)
     _say_how_it_ended(trainer)
     _say_how_fast(trainer)
@@ -153,11 +181,12 @@ def _tensorboard() -> str:
 
 
 @rank_zero_only
-def print_metrics(metrics: dict[str, float]) -> None:
-    """One `name value` per line."""
+def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:
+    """One `name value` per line; the reason where there is no value."""
     width = max(map(len, metrics), default=0)
     for name, value in sorted(metrics.items()):
-        say(f"{name:<{width}}  {value:.4f}")
+        shown = f"undefined ({reasons[name]})" if name in reasons else f"{value:.4f}"
+        say(f"{name:<{width}}  {shown}")
 
 
 def short(path: Path) -> Path:

@@ -73,10 +73,13 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
             task.load_state_dict(checkpoint.read(path)["state_dict"])
         try:
             trainer.test(task, datamodule=data, verbose=False)
+            reasons = runs.undefined(runs.measured(best.metrics(trainer)), task)
         except InputError as error:
             raise runs.kept(error, trainer) from None
         metrics |= best.metrics(trainer)
-    runs.report(metrics, trainer, run)
+    else:
+        reasons = runs.undefined(runs.measured(metrics), task)
+    runs.report(runs.measured(metrics), reasons, trainer, run)
     return metrics
 
 

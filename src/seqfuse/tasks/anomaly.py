@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.recordings import Recording
 from seqfuse.losses import middle
+from seqfuse.measures import VusPr
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.likelihood import Told
 from seqfuse.ranks import talk
@@ -98,6 +99,12 @@ class AnomalyTask(Task):
         for measure in self.measures.values():
             for name, value in measure(self.scored, self.threshold).items():
                 self.log(f"test/{name}", value)
+
+    def undefined(self, name: str) -> str | None:
+        for one in self.measures.values():
+            if isinstance(one, VusPr) and one.name == name:
+                return one.undefined
+        return super().undefined(name)
 
     def _splits(self) -> Monitored:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
-from seqfuse.metrics import BatchMean
+from seqfuse.metrics import Auroc, BatchMean, ScoreAuroc
 from seqfuse.plain.errors import InputError
 from seqfuse.ranks import talk
 from seqfuse.shapes import Batch, Output
@@ -114,6 +114,11 @@ class Task(LightningModule):
     def _pooled_nothing(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
         """The same as `_pooled`, of an empty share: as many talks as there are for the others."""
         return talk.pooled(nothing, torch.zeros_like(nothing), 0)
+
+    def undefined(self, name: str) -> str | None:
+        """Why a metric may have no value on a split that is in order; None: it must have one."""
+        metric = dict(self.metrics["test_"].items(keep_base=True)).get(name)
+        return metric.undefined if isinstance(metric, (Auroc, ScoreAuroc)) else None
 
     def calibrate(self, prediction: Tensor) -> Tensor:
         """The prediction as users get it."""
