@@ -59,6 +59,7 @@ def find_run() -> None:
 
 
 def _go_on(run: Path, words: list[str]) -> None:
+    untrusted.check_links(run)
     folder = str(run.resolve()).replace("'", "\\'")
     options = ["--config-dir", str(run), "--config-name", "config"]
     sys.argv[1:] = [*options, *words, f"hydra.run.dir='{folder}'", f"resume='{folder}/{LAST}'"]

@@ -450,6 +450,22 @@ def addresses(folder: Path) -> set[str]:
     return {one for text in texts for one in re.findall(r"^url: (\S+)$", text, re.MULTILINE)}
 
 
+def check_links(run: Path) -> None:
+    """Checks that nothing in a run folder that is gone on with leads out of it.
+
+    Raises:
+        InputError: a link does, through which the run would write.
+    """
+    home = os.path.realpath(run)
+    for place, folders, names in os.walk(run):
+        for path in (os.path.join(place, one) for one in (*folders, *names)):
+            if os.path.islink(path) and not _inside(os.path.realpath(path), [Path(home)]):
+                raise InputError(
+                    f"{path} is a link to {os.path.realpath(path)}, out of the run folder: put "
+                    "what it leads to in its place"
+                )
+
+
 def check_output(folder: str, named: Mapping[str, Any], source: Path) -> None:
     """Checks that a run is kept below the current folder, or where the command line says.
 

@@ -150,6 +150,26 @@ def _within(call: Callable[[], None], folder: Path, monkeypatch: Any) -> Callabl
     return inside
 
 
+LINKS = ("metrics.csv", "checkpoints", "tensorboard", "figures", "config.yaml")
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_run_writes_through_no_link(
+    run: Path, tmp_path: Path, command: Command, name: str
+) -> None:
+    folder, outside = shutil.copytree(run, tmp_path / "theirs"), tmp_path / "outside"
+    if (folder / name).exists():
+        (folder / name).rename(outside)
+    else:
+        outside.mkdir()
+    (folder / name).symlink_to(outside)
+    before = {path: path.stat().st_mtime_ns for path in [outside, *outside.rglob("*")]}
+    code, _, err = command(main, *ways(folder)["resume"])
+    assert (code, err.count("\n")) == (1, 1), err
+    assert f"{folder}/{name} is a link" in err
+    assert before == {path: path.stat().st_mtime_ns for path in [outside, *outside.rglob("*")]}
+
+
 def test_trust_is_typed_and_not_read(run: Path, tmp_path: Path, command: Command) -> None:
     (tmp_path / "theirlab.py").write_text(
         "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
