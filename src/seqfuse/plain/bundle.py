@@ -70,6 +70,9 @@ def _check_facts(facts: Any, path: Path) -> None:
     for key, kind in KINDS_OF_FACTS.items():
         if not isinstance(facts.get(key), kind):
             raise InputError(f"{path} does not say what '{key}' is: export it again")
+    for name in facts["files"]:
+        if Path(name).name != name:
+            raise InputError(f"{path} names the file '{name}', which does not lie in its folder")
     for name in (GRAPH, EXAMPLE):
         if name not in facts["files"]:
             raise InputError(f"{path} has no {name} among its 'files': export it again")
@@ -134,7 +137,7 @@ class Bundle:
     def _check(name: str, wanted: Any, feeds: Mapping[str, np.ndarray]) -> None:
         if name not in feeds:
             raise InputError(f"there is no input '{name}' (there are: {', '.join(feeds)})")
-        found, kind = feeds[name], TYPES[wanted.type]
+        found, kind = feeds[name], TYPES.get(wanted.type, wanted.type)
         fixed = [size for size in wanted.shape if isinstance(size, int)]
         rank = len(wanted.shape)
         same = found.ndim == rank and list(found.shape[rank - len(fixed) :]) == fixed

@@ -1,0 +1,29 @@
+"""Exported folders of strangers: sealed by them, so the seal alone proves nothing."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqfuse import export
+from seqfuse.plain import runner
+from seqfuse.plain.bundle import FACTS, seal
+from seqfuse.plain.errors import InputError
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "in/side", ".."])
+def test_no_file_elsewhere_is_read(
+    classifier: Path, tmp_path: Path, command: Command, name: str
+) -> None:
+    words = [f"ckpt={classifier}", "output=shipped", "split=none", "repeats=1", "trainer=cpu"]
+    assert command(export.main, *words)[0] == 0
+    folder = shutil.copytree(tmp_path / "shipped", tmp_path / "theirs")
+    facts = json.loads((folder / FACTS).read_text())
+    facts["files"][name] = "0" * 64
+    (folder / FACTS).write_text(json.dumps({**facts, "seal": seal(facts)}))
+    with pytest.raises(InputError, match="does not lie in its folder"):
+        runner.load(folder)
