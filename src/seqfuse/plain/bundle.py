@@ -71,7 +71,7 @@ def _check_facts(facts: Any, path: Path) -> None:
         if not isinstance(facts.get(key), kind):
             raise InputError(f"{path} does not say what '{key}' is: export it again")
     for name in facts["files"]:
-        if Path(name).name != name:
+        if Path(name).name != name or name == "..":
             raise InputError(f"{path} names the file '{name}', which does not lie in its folder")
     for name in (GRAPH, EXAMPLE):
         if name not in facts["files"]:
