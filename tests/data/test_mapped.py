@@ -1,15 +1,20 @@
 """Windows read from disk: an array and Parquet give the same, and no more is read than needed."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from seqfuse.data import rows
 from seqfuse.data.files import TableFile
-from seqfuse.data.loader import ChunkShuffle
+from seqfuse.data.loader import Batches, ChunkShuffle, Loader
 from seqfuse.data.mapped import Mapped, MappedFile
 from seqfuse.data.module import DataModule
 from seqfuse.data.rows import GroupRows, open_rows
@@ -245,3 +250,82 @@ def test_broken_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "write it with smaller ones (row_group_size=1_000_000)" in refused("c.parquet")
     write(tmp_path / "d.parquet", count()[:0])
     assert "has no rows" in refused("d.parquet")
+
+
+CHANGES = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:4500]),
+    "written again": lambda path: write(path, count() + 1),
+    "deleted": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changes_while_it_is_read_is_told(path: Path, change: str) -> None:
+    """A mapped one that is cut off would end the process, without a word (SIGBUS)."""
+    splits = mapped(path)
+    windows, copy = splits.tensors("test"), pickle.dumps(splits.tensors("test"))
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(InputError, match="was changed while it was read"):
+        windows.__getitems__([0])
+    splits = mapped(path)
+    windows, copy = splits.tensors("test"), pickle.dumps(splits.tensors("test"))
+    CHANGES[change](path)
+    message = f"{path.name} (was changed while it was read|cannot be read any more)"
+    with pytest.raises(InputError, match=message):
+        windows.__getitems__([0])
+    with pytest.raises(InputError, match=message):  # a process that loads
+        pickle.loads(copy)
+
+
+CUT = """
+import os, sys
+from pathlib import Path
+from seqfuse.tasks.base import Task
+step, path = Task.training_step, Path(sys.argv.pop(1))
+def cut(self, *given):
+    if self.trainer.global_step == 3:
+        os.truncate(path, 5000)
+    return step(self, *given)
+Task.training_step = cut
+from seqfuse.train import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_over_a_file_that_is_cut_off_keeps_its_checkpoint(
+    tmp_path: Path, workers: int
+) -> None:
+    path = write(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(9000, 2)))
+    words = [
+        *("data=mapped", f"data.file={path}", "data.look_back=96", "data.horizon=24"),
+        *(f"data.num_workers={workers}", "callbacks.last_checkpoint.every_n_steps=1"),
+        *("trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.num_threads=1"),
+        *("trainer.enable_progress_bar=false", "callbacks.figures=null", "hydra.run.dir=run"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", CUT, path, *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"{path} was changed while it was read (144,128 bytes before, 5,000 now)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] > 2
+
+
+class Deadly:
+    """Items that the system ends a process for, as it does when a mapped file has gone."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitems__(self, rows: list[int]) -> None:
+        os.kill(os.getpid(), signal.SIGBUS)
+
+
+def test_a_process_that_loads_and_is_killed_is_told() -> None:
+    order = Batches(range(4), 2, False)
+    loader = Loader(Deadly(), batch_sampler=order, num_workers=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"DataLoader worker .*or its file was cut off"):
+        next(iter(loader))

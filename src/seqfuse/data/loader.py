@@ -1,6 +1,7 @@
 """Loaders that can go on in the middle of an epoch."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from seqfuse.plain.errors import InputError
 from seqfuse.ranks import talk
 from seqfuse.shapes import Batch
 
@@ -43,7 +45,8 @@ class Loader(DataLoader[Batch]):
         batches = super().__iter__()
         while True:
             start = perf_counter()
-            batch = next(batches, None)
+            with _one_line():
+                batch = next(batches, None)
             self.waited += perf_counter() - start
             if batch is None:
                 return
@@ -56,6 +59,22 @@ class Loader(DataLoader[Batch]):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._skip = state_dict["done"]
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Says of processes that load what went wrong there, without their tracebacks."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            f"{str(error).splitlines()[0]}: its memory was too little, or its file was cut off "
+            "while it was read (data.num_workers=0 says which)"
+        ) from None
 
 
 class Shares(Sampler[list[int]]):

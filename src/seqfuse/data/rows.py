@@ -5,7 +5,7 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -63,12 +63,45 @@ def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
         raise InputError(f"{path} is truncated or no {path.suffix} file: {reason}") from None
 
 
+class State(NamedTuple):
+    """Of a file when it was opened: if it changes, what is read no longer belongs together."""
+
+    size: int
+    changed: int
+    """Nanoseconds since 1970."""
+
+    @classmethod
+    def of(cls, path: Path) -> "State":
+        """That of a file now."""
+        found = path.stat()
+        return cls(found.st_size, found.st_mtime_ns)
+
+    def check(self, path: Path) -> None:
+        """Raises InputError if the file is another by now."""
+        try:
+            now = State.of(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read any more: {error.strerror or error}") from None
+        if now != self:
+            raise InputError(
+                f"{path} was changed while it was read ({self.size:,} bytes before, {now.size:,} "
+                "now): put it back as it was, or begin anew"
+            )
+
+
 class ArrayRows:
-    """A memory-mapped array: pages are read when a window needs them, and only those."""
+    """A memory-mapped array: pages are read when a window needs them, and only those.
+
+    A file that is cut off while it is mapped lets the system end the process (SIGBUS). So its size
+    and time are looked at before each batch is read, and where a process opens it again; only a
+    file that is cut off in the middle of such a read still ends it without a word.
+    """
 
     chunk = 4096
 
-    def __init__(self, path: Path, wanted: Sequence[str] | None):
+    def __init__(self, path: Path, wanted: Sequence[str] | None, state: State | None = None):
+        self._state = state or State.of(path)
+        self._state.check(path)
         array = np.lib.format.open_memmap(path, mode="r")
         if array.ndim not in (1, 2) or array.dtype.kind not in "biuf" or not array.size:
             raise InputError(
@@ -85,7 +118,7 @@ class ArrayRows:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that loads opens the file itself: a mapped array would be copied whole."""
-        return type(self), (self._path, self.columns)
+        return type(self), (self._path, self.columns, self._state)
 
     @staticmethod
     def _advise(array: np.ndarray) -> None:
@@ -95,9 +128,11 @@ class ArrayRows:
             memory.madvise(mmap.MADV_RANDOM)
 
     def __getitem__(self, rows: slice) -> Floats:
+        self._state.check(self._path)
         return self._floats(self._array[rows])
 
     def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
+        self._state.check(self._path)
         return self._floats(self._array[firsts[:, None] + np.arange(steps)])
 
     def _floats(self, values: np.ndarray) -> Floats:
@@ -106,9 +141,17 @@ class ArrayRows:
 
 
 class GroupRows:
-    """Parquet: a row group is read whole, and the last ones stay in memory."""
+    """Parquet: a row group is read whole, and the last ones stay in memory.
 
-    def __init__(self, path: Path, wanted: Sequence[str] | None, pool: int):
+    Size and time of the file are looked at before a group is read, and where a process opens it
+    again.
+    """
+
+    def __init__(
+        self, path: Path, wanted: Sequence[str] | None, pool: int, state: State | None = None
+    ):
+        self._state = state or State.of(path)
+        self._state.check(path)
         self.path, self._file = path, pq.ParquetFile(path)
         self.origin = str(path)
         schema, head = self._file.schema_arrow, self._file.metadata
@@ -139,7 +182,7 @@ class GroupRows:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that loads opens the file itself: an open one cannot be handed over."""
-        return type(self), (self.path, self.columns, self._pool)
+        return type(self), (self.path, self.columns, self._pool, self._state)
 
     def __getitem__(self, rows: slice) -> Floats:
         first, last, _ = rows.indices(self.size)
@@ -165,6 +208,7 @@ class GroupRows:
 
     def _read(self, group: int) -> Floats:
         if group not in self._kept:
+            self._state.check(self.path)
             try:
                 table = self._file.read_row_group(group, self.columns, use_threads=False)
             except (OSError, ValueError) as error:
