@@ -7,8 +7,8 @@ Floats = NDArray[np.float64]
 PEAKS = 5
 """Peaks that fit end to end into a window, of an average over such windows: one of two to three
 standard deviations lasts about a fifth of it (Aldous 1989)."""
-ENOUGH = 30
-"""Peaks that a threshold rests on, at least: six windows end to end."""
+ENOUGH = 100
+"""Independent scores that a threshold rests on, at least; the tail holds ten of them."""
 TAIL, FEWEST, MOST = 0.1, 5, 20
 """The tail is the highest tenth, or from so many to so many independent values."""
 
@@ -17,15 +17,21 @@ def threshold(held_out: Floats, training: Floats, span: int, quantile: float) ->
     """The score from 0 to 1 that a fraction of 1 - `quantile` of new normal steps reaches.
 
     Neighbouring steps have much the same score: `span` of them count as five independent ones.
-    Where the held-out ones are worth less than thirty, training steps make up the difference.
+    Where the held-out ones are worth less than a hundred, training steps make up the difference:
+    so few may all be calm by chance.
 
     Args:
         held_out: (n) scores of normal steps that nothing was fitted to; NaN is left out.
         training: (m) scores of normal steps of the training part.
         span: steps that a score looks at.
         quantile: fraction of new normal scores below the threshold.
+
+    Returns:
+        NaN if there is no score.
     """
     scores, spare = held_out[~np.isnan(held_out)], training[~np.isnan(training)]
+    if not len(scores) + len(spare):
+        return float("nan")
     weight = PEAKS / span
     lent = min(max(ENOUGH - weight * len(scores), 0.0), weight * len(spare))
     weights = np.full(len(scores), weight), np.full(len(spare), lent / max(len(spare), 1))

@@ -95,7 +95,7 @@ class Likelihood:
 
     def span(self, horizon: int) -> int:
         """Steps that a score looks at."""
-        return self.recent + horizon
+        return self.recent + horizon * (1 + self.whole)
 
     def least(self, horizon: int) -> int:
         """Steps that tell what is normal, at least."""

@@ -49,8 +49,8 @@ class Subspace:
         self.num_folds = num_folds
 
     def span(self, horizon: int) -> int:
-        """Steps that a score looks at."""
-        return horizon
+        """Steps that a score looks at: windows to either side."""
+        return 2 * horizon
 
     def least(self, horizon: int) -> int:
         """Steps that tell what is normal, at least."""

@@ -167,8 +167,8 @@ class Threshold(nn.Module):
     The validation part of each recording is scored as a test part is, as if the training part
     ended before it: net, components and scale have not seen it. Its scores set the threshold
     (see `seqfuse.tails`); labels do not count. Few scores tell little of a rare event: the
-    quantile is then extrapolated. Where validation parts hold less than six windows end to end,
-    the training part makes up the difference, scored by components that were fitted without it.
+    quantile is then extrapolated. Where validation parts are shorter than twenty times what a
+    score looks at, training parts make up the difference, by components fitted without them.
 
     Args:
         scorer: makes scores of windows.
