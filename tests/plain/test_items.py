@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqfuse.data.blocks import SeriesFile
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.items import Items, items_of, write_rows
 from seqfuse.plain.series import SeriesPipeline
@@ -68,3 +69,13 @@ def test_cells_with_line_breaks_are_quoted(tmp_path: Path) -> None:
         rows = list(csv.reader(file))
     assert rows[1:] == [["a\nb", "1.5"], ["c\rd", "2.0"], ['e"f', ""], ["g", "4.0"]]
     assert (tmp_path / "out.csv").read_bytes().endswith(b"\ng,4.0\n")
+
+
+def test_series_of_the_archive_are_read_as_by_seqfuse_predict(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    found = series(path, "1\t2.5\t3\n?\t4\t?\n")
+    [block] = SeriesFile(path, 1).blocks(9)
+    np.testing.assert_array_equal(np.stack(found.x), [[[2.5], [3]], [[4], [np.nan]]])
+    np.testing.assert_array_equal(block.items.x, np.stack(found.x))
+    with pytest.raises(InputError, match="x.tsv, line 2, column 2: '1_0' is no number"):
+        series(path, "1\t2\n1\t1_0\n")

@@ -4,12 +4,12 @@ import difflib
 import importlib.util
 from pathlib import Path
 
-from seqfuse.data.formats import READERS, read
 from seqfuse.data.series import Series
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.formats import SERIES_ENDINGS, read_series
 from seqfuse.plain.shown import say
 
-ENDINGS = [f".{kind}{gz}" for kind in READERS for gz in ("", ".gz")]
+ENDINGS = SERIES_ENDINGS
 
 
 class Archive:
@@ -40,7 +40,7 @@ class Archive:
             InputError: there is no such data set, or its file is broken.
         """
         path = self.find(split)
-        series, labels = read(path, self.labelled)
+        series, labels = read_series(path, self.labelled)
         return Series(series, labels, origin=str(path))
 
     def find(self, split: str) -> Path:

@@ -7,15 +7,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from seqfuse.data import archive
 from seqfuse.data.array_file import ArrayFile
-from seqfuse.data.formats import stream
 from seqfuse.data.series import Series
 from seqfuse.plain.array_items import LAYOUTS, by_time, check_axes, check_lengths, cut
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.formats import SERIES_ENDINGS, series_in
 
-TEXTS = tuple(archive.ENDINGS)
-ENDINGS = (".npz", ".npy", *TEXTS)
+ENDINGS = (".npz", ".npy", *SERIES_ENDINGS)
 
 
 class Block(NamedTuple):
@@ -63,7 +61,7 @@ class SeriesFile:
         self.has_ids = self.has_lengths = False
         self.size: int | None = None
         """Series in the file, where its head says so."""
-        if not path.name.endswith(TEXTS):
+        if not path.name.endswith(SERIES_ENDINGS):
             self._look()
 
     def _look(self) -> None:
@@ -121,7 +119,7 @@ class SeriesFile:
         return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids
 
     def _lines(self, size: int) -> Iterator[Block]:
-        rows = stream(self.path, labelled=False)
+        rows = series_in(self.path, labelled=False)
         for first in itertools.count(0, size):
             part = [self._checked(*row) for row in itertools.islice(rows, size)]
             if not part:

@@ -19,8 +19,8 @@ MARKS = re.compile(r"[\\`*<|]|\](?=\()")
 LICENCES = re.compile(r"\b(CC|MIT|GPL|BSD|Apache|[Ll]icen[cs]e|public domain)\b")
 INPUTS = {
     "SeriesPipeline": "series in the units of training: .npy, or .npz with `x` {layout} "
-    "and, if need be, `lengths`; .csv, .tsv or .jsonl with a row for each step and an `id` of its "
-    "series",
+    "and, if need be, `lengths`; .ts, .tsv or .arff as in the UCR archive; .csv or .jsonl with "
+    "a row for each step and an `id` of its series",
     "TextPipeline": "texts or sentences: .csv, .tsv or .jsonl, as in training without labels",
     "ClipPipeline": "clips: .npz with `x` (clips, time, colours, height, width) of uint8",
     "SourcesPipeline": "sources: .npz with `<source>_x` (items, time, channels) of each",

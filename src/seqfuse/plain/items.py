@@ -14,6 +14,7 @@ from seqfuse.plain.array_items import ARRAY_ENDINGS, ID, array_items
 from seqfuse.plain.clips import ClipPipeline
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.files import write
+from seqfuse.plain.formats import SERIES_ENDINGS, series_in
 from seqfuse.plain.numbers import numbers_in
 from seqfuse.plain.records import RECORD_ENDINGS, are_numbers, cell, rows_of
 from seqfuse.plain.sentences import SENTENCE_ENDINGS, sentences
@@ -37,10 +38,10 @@ class Items(NamedTuple):
 
 
 def items_of(path: Path, pipeline: Any, facts: Mapping[str, Any]) -> Items:
-    """Series of an .npz, .npy or .csv, texts or sentences of a text file, clips of an .npz.
+    """Series of an .npz, .npy, .ts, .tsv, .arff, .csv or .jsonl, texts or sentences, clips.
 
-    A .csv of series has a row for each step and a column for each channel; a column `id` tells
-    series apart.
+    A .csv or .jsonl of series has a row for each step and a column for each channel; a column
+    `id` tells series apart.
 
     Raises:
         InputError: there is no such file, or it is broken; names row and column.
@@ -54,6 +55,8 @@ def items_of(path: Path, pipeline: Any, facts: Mapping[str, Any]) -> Items:
         return Items(x, ids, {})
     if isinstance(pipeline, (ClipPipeline, SourcesPipeline)):
         raise InputError(f"{path}: the ending must be .npz")
+    if path.name.lower().endswith(SERIES_ENDINGS):
+        return Items([series for _, series, _ in series_in(path, labelled=False)], None, {})
     return _series_rows(path)
 
 
@@ -81,7 +84,8 @@ def _sentences(path: Path) -> Items:
 
 def _series_rows(path: Path) -> Items:
     if not path.name.lower().endswith(RECORD_ENDINGS):
-        endings = ", ".join((*ARRAY_ENDINGS, *RECORD_ENDINGS))
+        rows = [one for one in RECORD_ENDINGS if one not in SERIES_ENDINGS]
+        endings = ", ".join((*ARRAY_ENDINGS, *SERIES_ENDINGS, *rows))
         raise InputError(f"{path}: the ending must be one of: {endings}")
     series: dict[str, list[Any]] = {}
     keys: list[str] = []

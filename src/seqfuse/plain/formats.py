@@ -12,15 +12,15 @@ import numpy as np
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.labels import UNLABELLED
 from seqfuse.plain.lines import lines_of
+from seqfuse.plain.numbers import numbers_in
 
-Labelled = tuple[list[np.ndarray], list[str]]
-Lines = Iterator[tuple[int, str]]
-Row = tuple[int, np.ndarray, str]
+LabelledSeries = tuple[list[np.ndarray], list[str]]
+TextLines = Iterator[tuple[int, str]]
+SeriesRow = tuple[int, np.ndarray, str]
 """Line in the file, series, label as written."""
-MISSING = {"?": "nan", "": "nan"}
 
 
-def read(path: Path, labelled: bool = True) -> Labelled:
+def read_series(path: Path, labelled: bool = True) -> LabelledSeries:
     """Reads a file by its ending, such as `GunPoint_TRAIN.tsv.gz`.
 
     Args:
@@ -29,7 +29,7 @@ def read(path: Path, labelled: bool = True) -> Labelled:
     Raises:
         InputError: the file is missing, truncated or malformed; names file, row and column.
     """
-    rows = list(stream(path, labelled))
+    rows = list(series_in(path, labelled))
     for line, _, label in rows:
         if labelled and not label:
             raise InputError(f"{path}, line {line} has no label")
@@ -37,7 +37,7 @@ def read(path: Path, labelled: bool = True) -> Labelled:
     return [series for _, series, _ in rows], labels
 
 
-def stream(path: Path, labelled: bool = True) -> Iterator[Row]:
+def series_in(path: Path, labelled: bool = True) -> Iterator[SeriesRow]:
     """Reads a file row by row.
 
     Args:
@@ -45,24 +45,24 @@ def stream(path: Path, labelled: bool = True) -> Iterator[Row]:
             `@classLabel false`) absent.
 
     Raises:
-        InputError: as for `read`.
+        InputError: as for `read_series`.
     """
-    reader = READERS[path.name.removesuffix(".gz").rsplit(".", 1)[-1].lower()]
+    reader = READERS[path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]]
     row = None
-    for row in reader(path, _lines(path), labelled):
+    for row in reader(path, _full_lines(path), labelled):
         yield row
     if row is None:
         raise InputError(f"{path} holds no series: it may be truncated, fetch it again")
 
 
-def _lines(path: Path) -> Lines:
-    """Lines that say something, with their numbers."""
+def _full_lines(path: Path) -> TextLines:
+    """TextLines that say something, with their numbers."""
     for number, line in lines_of(path):
         if (text := line.strip()) and text[0] not in "#%":
             yield number, text
 
 
-def _read_ts(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
+def _read_ts(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRow]:
     header = _split_header(path, lines)
     if header.get("timestamps", "false").lower() == "true":
         raise InputError(f"{path}: time stamps are not supported: write values alone")
@@ -81,7 +81,7 @@ def _read_ts(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
         yield i, _stack(path, i, [one.split(",") for one in channels]), label
 
 
-def _read_tsv(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
+def _read_tsv(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRow]:
     first: tuple[int, int] | None = None
     for i, line in lines:
         label, *values = line.split("\t")
@@ -97,7 +97,7 @@ def _read_tsv(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
         yield i, series, label
 
 
-def _read_arff(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
+def _read_arff(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRow]:
     _split_header(path, lines)
     for i, line in lines:
         values, _, label = line.rpartition(",")
@@ -108,9 +108,10 @@ def _read_arff(path: Path, lines: Lines, labelled: bool) -> Iterator[Row]:
 
 
 READERS = {"ts": _read_ts, "tsv": _read_tsv, "arff": _read_arff}
+SERIES_ENDINGS = tuple(f".{kind}{gz}" for kind in READERS for gz in ("", ".gz"))
 
 
-def _split_header(path: Path, lines: Lines) -> dict[str, str]:
+def _split_header(path: Path, lines: TextLines) -> dict[str, str]:
     """What stands before the rows; leaves these in `lines`."""
     header: dict[str, str] = {}
     for _, line in lines:
@@ -126,22 +127,9 @@ def _stack(path: Path, line: int, channels: list[list[str]], first_column: int =
     lengths = {len(values) for values in channels}
     if len(lengths) > 1:
         raise InputError(f"{path}, line {line}: channels of different lengths {sorted(lengths)}")
-    return np.stack([_numbers(path, line, values, first_column) for values in channels], axis=1)
+    return np.stack([_values(path, line, values, first_column) for values in channels], axis=1)
 
 
-def _numbers(path: Path, line: int, values: list[str], first_column: int) -> np.ndarray:
-    try:
-        return np.array([MISSING.get(value, value) for value in values], dtype=np.float32)
-    except ValueError:
-        column, value = next(_not_numbers(values))
-        raise InputError(
-            f"{path}, line {line}, column {column + first_column}: '{value[:20]}' is not a number"
-        ) from None
-
-
-def _not_numbers(values: list[str]) -> Iterator[tuple[int, str]]:
-    for i, value in enumerate(values):
-        try:
-            float(MISSING.get(value, value))
-        except ValueError:
-            yield i, value
+def _values(path: Path, line: int, cells: list[str], first_column: int) -> np.ndarray:
+    where = f"{path}, line {line}, column"
+    return numbers_in(cells, lambda i: f"{where} {i + first_column}").astype(np.float32)
