@@ -110,6 +110,17 @@ def test_a_bad_list(own: Path, change, message: str) -> None:
         source(own)("train")
 
 
+def test_a_list_is_a_table_like_others(own: Path) -> None:
+    path = own / "clips.csv"
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([head, "", rows[0], rows[0]]))
+    with pytest.raises(InputError, match="clips.csv, line 4 names .* once more"):
+        source(own)("train")
+    path.write_text("\n".join([f"{head}, label", f"{rows[0]},moves"]))
+    with pytest.raises(InputError, match="line 1: columns 2 and 5 have one name, 'label'"):
+        source(own)("train")
+
+
 def test_bad_folders(own: Path) -> None:
     with pytest.raises(InputError, match="data.folder is empty"):
         ClipFolder(None, Decoder())

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import seqfuse
 from seqfuse.plain import runner
 from seqfuse.plain.errors import InputError
 from seqfuse.predict import main as predict
@@ -61,6 +62,15 @@ def gaps(folder: Path) -> list[str]:
     return [*SHOPS, "data.gaps=fill", "data.known=[dayofyear,month]", f"data.file={folder}/in.csv"]
 
 
+def days(folder: Path) -> list[str]:
+    """Dates day first: without their form all of them would be refused, or read month first."""
+    frame = test_forecasts.table(folder / "in.csv")
+    frame["when"] = frame["when"].dt.strftime("%d.%m.%Y %H:%M")
+    frame.to_csv(folder / "in.csv", index=False)
+    form = "data.time_format='%d.%m.%Y %H:%M'"
+    return [*SHOPS, form, "data.known=[weekday]", f"data.file={folder}/in.csv"]
+
+
 def mapped(folder: Path) -> list[str]:
     values = np.random.default_rng(0).normal(size=(400, 3)) * 7 + 50
     values[395, 1] = np.nan
@@ -81,6 +91,7 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
     "shops": shops,
     "prices": prices,
     "gaps": gaps,
+    "days": days,
     "mapped": mapped,
     "forecast": lambda folder: pumps(folder, "forecast"),
     "reconstruct": lambda folder: pumps(folder, "reconstruct"),
@@ -121,6 +132,11 @@ def test_files_are_predicted_as_by_the_checkpoint(
     found, wanted = pd.read_csv("out.csv"), pd.read_csv("torch.csv")
     pd.testing.assert_frame_equal(found, wanted, rtol=1e-5, atol=1e-6, check_dtype=False)
     assert len(found) > 5
+    if job == "days":
+        loaded = seqfuse.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
+        told = loaded.predict(pd.read_csv(given))
+        np.testing.assert_allclose(told["sales"], found.sales, rtol=1e-5)
+        assert found["from"].str.startswith("2020-01-07").all()
     if job == "shops":
         arrays_are_forecast_like_files(folder, found)
 

@@ -1,14 +1,17 @@
 """Tables with a time stamp per row, as plain or gzipped text."""
 
-import csv
 import gzip
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.records import Cells, read_cells
+from seqfuse.plain.stamps import Stamps, numbers_of, shown, stamps_of
 
 
 def find(root: Path, name: str, source: str) -> Path:
@@ -46,94 +49,30 @@ def text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
-def table(path: Path, header: Sequence[str], separator: str) -> tuple[np.ndarray, np.ndarray]:
-    """Time stamps (t,) datetime64[s] and numbers (t c) float64, in the order of the rows.
+def table(path: Path, header: Sequence[str], separator: str) -> tuple[Cells, Stamps, NDArray[Any]]:
+    """The cells of a file, its time stamps (t,) and its numbers (t c) float64, in their order.
 
     Raises:
         InputError: other columns than `header`, no row, a row of another length, or a cell
-            that is no time stamp or no finite number; names line and column, from 1.
+            that is no time stamp or no number; names line and column.
     """
-    first, *rows = list(csv.reader(text(path).splitlines(), delimiter=separator)) or [[]]
-    if first != list(header):
+    cells = read_cells(path, separator)
+    if list(cells.columns) != list(header):
         raise InputError(
-            f"{path}, line 1: columns are '{separator.join(first)}', "
+            f"{path}, line 1: columns are '{separator.join(cells.columns)}', "
             f"expected '{separator.join(header)}'"
         )
-    if not rows:
-        raise InputError(f"{path} has no row below its header: fetch it again")
-    for i, row in enumerate(rows):
-        if len(row) != len(header):
-            raise InputError(
-                f"{path}, line {i + 2} has {len(row)} columns, line 1 has {len(header)}: "
-                "the file may be truncated, fetch it again"
-            )
-    return _times(path, rows, header), _numbers(path, rows, header)
+    values = np.stack([numbers_of(cells, name) for name in header[1:]], axis=1)
+    for row, column in np.argwhere(np.isnan(values))[:1]:
+        raise InputError(f"{path}: {cells.row(row)}, column '{header[column + 1]}' is empty: fill "
+                         "the cell or remove the row")  # fmt: skip
+    return cells, stamps_of(cells, header[:1]), values
 
 
-def check_increasing(path: Path, time: np.ndarray) -> None:
-    """Sees to it that each row is later than the one above.
-
-    Raises:
-        InputError: one is not; names its line.
-    """
-    wrong = np.flatnonzero(np.diff(time) <= np.timedelta64(0, "s"))
-    if len(wrong):
-        row = int(wrong[0]) + 1
-        stamp = str(time[row]).replace("T", " ")
+def check_increasing(cells: Cells, time: Stamps) -> None:
+    """Raises InputError where a row is not later than the one above; names its line."""
+    for row in np.flatnonzero(np.diff(time) <= np.timedelta64(0, "s"))[:1] + 1:
         raise InputError(
-            f"{path}, line {row + 2}, column 1: {stamp} is not later than the line above: "
-            "sort the rows and remove repeated ones"
+            f"{cells.origin}: {cells.row(row)}: {shown(time[row])} is not later than the line "
+            "above: sort the rows and remove repeated ones"
         )
-
-
-def _times(path: Path, rows: list[list[str]], header: Sequence[str]) -> np.ndarray:
-    try:
-        time = np.array([row[0] for row in rows], dtype="datetime64[s]")
-        if not np.isnat(time).any():
-            return time
-    except ValueError:
-        pass
-    raise _bad_cell(path, [row[:1] for row in rows], header, "a time stamp", _is_time)
-
-
-def _numbers(path: Path, rows: list[list[str]], header: Sequence[str]) -> np.ndarray:
-    cells = [row[1:] for row in rows]
-    try:
-        values = np.array(cells, dtype=np.float64)
-        if np.isfinite(values).all():
-            return values
-    except ValueError:
-        pass
-    raise _bad_cell(path, cells, header, "a finite number", _is_number, first_column=1)
-
-
-def _bad_cell(
-    path: Path,
-    rows: list[list[str]],
-    header: Sequence[str],
-    expected: str,
-    is_good: Callable[[str], bool],
-    first_column: int = 0,
-) -> InputError:
-    for i, row in enumerate(rows):
-        for j, cell in enumerate(row, start=first_column):
-            if not is_good(cell):
-                return InputError(
-                    f"{path}, line {i + 2}, column {j + 1} ({header[j]}): "
-                    f"'{cell[:20]}' is not {expected}: correct the cell or remove the row"
-                )
-    return InputError(f"{path}: a cell is not {expected}")
-
-
-def _is_time(cell: str) -> bool:
-    try:
-        return not np.isnat(np.datetime64(cell, "s"))
-    except ValueError:
-        return False
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False

@@ -1,11 +1,11 @@
 """A list of clips: the class of each, the recording it was cut from, and its split."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.records import rows_of
 
 COLUMNS = ("clip", "label", "source", "split")
 SPLITS = ("train", "val", "test")
@@ -65,30 +65,27 @@ def _check_classes(path: Path, labels: set[str], folders: set[str]) -> None:
 
 def _read(path: Path) -> Rows:
     """Its rows, as texts by column."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            rows = [
-                {k: (v or "").strip() for k, v in row.items() if k in COLUMNS} for row in reader
-            ]
-            there = list(reader.fieldnames or [])
-    except (OSError, csv.Error, UnicodeDecodeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as CSV ({error})") from None
+    lines, rows = [], []
+    there: list[str] = []
+    for line, row in rows_of(path):
+        there = list(row)
+        lines.append(line)
+        rows.append({name: cell.strip() for name, cell in row.items() if name in COLUMNS})
+    if not rows:
+        raise InputError(f"{path} names no clip")
     for column in COLUMNS[:2]:
         if column not in there:
             raise InputError(
                 f"{path} has no column '{column}' (it has: {', '.join(there)}): it needs clip and "
                 "label, and may have source and split"
             )
-    if not rows:
-        raise InputError(f"{path} names no clip")
-    _check_rows(path, rows)
+    _check_rows(path, lines, rows)
     return rows
 
 
-def _check_rows(path: Path, rows: Rows) -> None:
+def _check_rows(path: Path, lines: list[int], rows: Rows) -> None:
     seen = set()
-    for line, row in enumerate(rows, 2):
+    for line, row in zip(lines, rows, strict=True):
         for column, value in row.items():
             if not value:
                 raise InputError(f"{path}, line {line} has no {column}")

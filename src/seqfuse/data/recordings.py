@@ -104,7 +104,7 @@ class Nab:
     @staticmethod
     def file(path: Path) -> list[Recording]:
         """A file in the benchmark's format, without labels."""
-        time, values = table(path, ["timestamp", "value"], ",")
+        _, time, values = table(path, ["timestamp", "value"], ",")
         labels, values = np.zeros(len(time), dtype=bool), values.astype(np.float32)
         num_train = probation(len(time))
         return [Recording(stem(path), time, values, ["value"], labels, [], num_train)]
@@ -150,17 +150,17 @@ class Skab:
 
     @staticmethod
     def _parse(path: Path, flags: Sequence[str]) -> Recording:
-        time, cells = table(path, ["datetime", *SKAB_SENSORS, *flags], ";")
-        check_increasing(path, time)
-        values, flagged = np.split(cells, [len(SKAB_SENSORS)], axis=1)
+        cells, time, numbers = table(path, ["datetime", *SKAB_SENSORS, *flags], ";")
+        check_increasing(cells, time)
+        values, flagged = np.split(numbers, [len(SKAB_SENSORS)], axis=1)
         wrong = np.argwhere((flagged != 0) & (flagged != 1))
         if len(wrong):
             row, column = wrong[0]
-            raise InputError(f"{path}, line {row + 2}: {flags[column]} must be 0 or 1")
-        labels = flagged[:, 0] == 1 if flags else np.zeros(len(cells), dtype=bool)
+            raise InputError(f"{path}: {cells.row(row)}: {flags[column]} must be 0 or 1")
+        labels = flagged[:, 0] == 1 if flags else np.zeros(len(time), dtype=bool)
         columns, windows = list(SKAB_SENSORS), runs(labels)
-        numbers = values.astype(np.float32)
-        return Recording(stem(path), time, numbers, columns, labels, windows, 400)
+        values = values.astype(np.float32)
+        return Recording(stem(path), time, values, columns, labels, windows, 400)
 
 
 def runs(labels: np.ndarray) -> Windows:

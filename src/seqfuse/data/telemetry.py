@@ -1,6 +1,5 @@
 """Recordings of NASA's spacecraft SMAP and MSL, with labelled anomalies."""
 
-import csv
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -8,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from seqfuse.data.cells import find, text
+from seqfuse.data.cells import find
 from seqfuse.data.recordings import Recording, runs, stem
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.numbers import as_float32
+from seqfuse.plain.records import read_cells
 
 SOURCE = "the telemetry is at GitHub, khundman/telemanom, to be packed as one .npz per channel"
 ARRAYS = ("train_value", "train_command", "test_value", "test_command", "test_label")
@@ -62,10 +62,10 @@ class SmapMsl:
     def _channels(self) -> dict[str, str]:
         """The spacecraft of each channel."""
         path = find(self.root, "labeled_anomalies.csv", SOURCE)
-        reader = csv.DictReader(text(path).splitlines())
-        if not {"chan_id", "spacecraft"} <= set(reader.fieldnames or ()):
+        columns = read_cells(path).columns
+        if not {"chan_id", "spacecraft"} <= set(columns):
             raise InputError(f"{path}, line 1 lacks the columns chan_id and spacecraft")
-        return {row["chan_id"]: row["spacecraft"] for row in reader}
+        return dict(zip(columns["chan_id"], columns["spacecraft"], strict=True))
 
     endings = (".npz",)
 
