@@ -9,6 +9,7 @@ import pytest
 from seqfuse.callbacks.provenance import git_state
 from seqfuse.data.decode import decode
 from seqfuse.plain.errors import InputError
+from tests.conftest import TINY
 from tests.security.conftest import Server
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\nraise SystemExit(3)\n"
@@ -27,6 +28,29 @@ def test_an_export_is_not_its_folder_s(classifier: Path, tmp_path: Path, started
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.glob("*.ran"))
     assert (tmp_path / "shipped" / "model.onnx").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer=ddp", "trainer.devices=2"],
+        ["trainer=ddp_spawn", "trainer.devices=2"],
+        ["launcher=joblib", "seed=0,1", "-m", "hydra.launcher.n_jobs=2"],
+        ["launcher=submitit_local", "seed=0", "-m"],
+        ["data.num_workers=2"],
+    ],
+    ids=["ddp", "ddp_spawn", "joblib", "submitit", "workers"],
+)
+def test_no_process_of_a_run_is_its_folder_s(tmp_path: Path, words: list[str]) -> None:
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text(EVIL)
+    script = Path(sys.executable).with_name("seqfuse-train")
+    more = [word for word in TINY if "accelerator" not in word]
+    words = [str(script), *more, "trainer.accelerator=cpu", "trainer.max_epochs=1", *words]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("*.ran"))
 
 
 def test_git_runs_no_program_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
