@@ -205,11 +205,18 @@ def check_references(recipe: Any, source: str = "the checkpoint") -> None:
         InputError: one is not.
     """
     for keys, text in _texts(recipe, source):
-        if "${" in REFERENCE.sub("", text):
+        if _runs(text):
             raise InputError(
                 f"{source}: its config holds {text!r} at {'.'.join(keys)}, which is no plain "
                 "reference such as ${data.root}: nothing was read or built"
             )
+
+
+def _runs(text: str) -> bool:
+    """Whether an interpolation is left, once references, and those within them, are taken out."""
+    while (inner := REFERENCE.sub("x", text)) != text:
+        text = inner
+    return "${" in text
 
 
 def without_downloads(node: Any) -> Any:
@@ -341,7 +348,7 @@ def _yaml_of(path: Path, text: str) -> Any:
 
 def _check_yaml(path: Path, content: Any) -> None:
     for keys, text in _texts(content, str(path)):
-        if "${" in REFERENCE.sub("", TEXT.sub("", text)):
+        if _runs(TEXT.sub("", text)):
             raise InputError(
                 f"{path}: {text!r} at {'.'.join(keys)} runs a function: write the value itself"
             )
