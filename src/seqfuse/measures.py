@@ -37,6 +37,8 @@ class VusPr:
     undefined = "no recording has an anomaly behind its training part"
 
     def __init__(self, max_buffer: int = 100):
+        if max_buffer < 0:
+            raise ValueError(f"max_buffer={max_buffer} must be at least 0")
         self.max_buffer = max_buffer
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:

@@ -28,6 +28,11 @@ HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
 COLUMNS = ("data.targets", "data.time", "data.columns")
 """One name, or several."""
+PATHS = (
+    *(f"data.{name}" for name in ("file", "train", "val", "test", "folder", "vectors")),
+    *("init_from", "resume", "ckpt", "input", "output"),
+)
+"""What names a file or a folder; null by default."""
 PARTS = (
     *("callbacks", "logger", "data.augment"),
     *("task.metrics", "task.measures", "task.pairs.changes"),
@@ -161,6 +166,10 @@ def _unknown_key(key: str, config_name: str) -> str:
 def no_such_key(key: str, config: DictConfig) -> str:
     """One line for a key that the config lacks."""
     keys = [*_keys(OmegaConf.to_container(config)), *groups()]
+    if OmegaConf.is_dict(OmegaConf.select(config, key)):
+        return f"{key}: add its entries one by one, as in +{key}.<name>=<value>"
+    if key in keys:
+        return f"{key}: the config that is read has no such key: it is broken, or of other code"
     hydra = key.startswith("hydra")
     near = _nearest(key, [one for one in keys if hydra or not one.startswith("hydra")])
     return f"{key}: no such key{near}; --cfg job lists them all"
@@ -264,6 +273,8 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
         raise InputError(f"{key}: a run needs this part, and it was left out")
     if OmegaConf.is_dict(default) and not _fits(value, default):
         raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
+    if default is None and key in PATHS and not isinstance(value, (str, type(None))):
+        raise InputError(f"{key}={text}: expected the name of a file or folder")
     # One number, or one per layer or class.
     if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
         raise InputError(f"{key}={text}: expected {_kind(default)} such as {_plain(default)}")

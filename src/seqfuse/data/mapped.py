@@ -54,6 +54,8 @@ class MappedFile:
         if targets is None:
             there = open_rows(path, None, self.pool).columns
             targets = [name for name in there if name not in self.covariates]
+        if not targets:
+            raise InputError(f"{path}: data.targets leaves no column to forecast")
         return open_rows(path, [*targets, *self.covariates], self.pool), len(targets)
 
 

@@ -106,6 +106,8 @@ class DataModule(LightningDataModule):
         if stage == "fit" and not self._fitted:
             self._fitted = True
             self.splits.fit()
+            if self.splits.has_validation:
+                self.tensors("val")
             self._set_batch_size(len(self.tensors("train")))
         if stage == "test":
             self.tensors(self.evaluated)

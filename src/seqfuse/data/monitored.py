@@ -55,6 +55,8 @@ class Monitored:
                 raise InputError(f"data.{name}={value} must be at least 1")
         if stride > horizon:
             raise InputError(f"data.stride={stride} must be at most data.horizon={horizon}")
+        if not columns:
+            raise InputError("data.columns=[] leaves nothing to watch: name columns, or type all")
         if not 0 < validation < 1:
             raise InputError(f"data.validation={validation} must be above 0 and below 1")
         if reconstruct and look_back != horizon:

@@ -236,7 +236,10 @@ def _chosen(path: Path, there: list[str], wanted: Sequence[str] | None) -> list[
     for name in wanted or ():
         if name not in there:
             known = ", ".join(there[:12])
-            raise InputError(f"{path} has no number column '{name}' (it has: {known})")
+            raise InputError(
+                f"{path} has no number column '{name}' (it has: {known}): set "
+                "data.targets and data.covariates"
+            )
     if not there:
         raise InputError(f"{path} has no column of numbers")
     return there if wanted is None else list(wanted)

@@ -70,6 +70,11 @@ class Windows:
             raise InputError(
                 f"{table.origin}: data.split={self.split} leaves no row to train on, of {span}"
             )
+        lengths = [part["train"][1] - part["train"][0] for part in borders(table, self.split)]
+        if max(lengths) <= self.season:
+            raise InputError(
+                f"{table.origin}: the rows to train on are too few for data.season={self.season}"
+            )
         try:
             self.pipeline.fit(table.values[rows], table.columns, table.num_targets)
         except InputError as error:
@@ -124,7 +129,8 @@ class Windows:
         rows = max(part[split][1] - part[split][0] for part in parts)
         return (
             f"{table.origin}: the {split} split has {rows} rows, too few for data.look_back="
-            f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
+            f"{self.look_back} and data.horizon={self.horizon}: type smaller ones, or "
+            "another data.split"
         )
 
     @property

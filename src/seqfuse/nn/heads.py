@@ -126,6 +126,8 @@ class HorizonHead(nn.Module):
         super().__init__()
         positive(horizon=horizon, num_targets=num_targets, code_size=code_size + 1)
         fraction(dropout=dropout)
+        if not quantiles:
+            raise ValueError("quantiles=[] must name one at least, such as 0.5")
         self.horizon = horizon
         self.outputs = (num_targets, len(quantiles))
         self.dropout = nn.Dropout(dropout)
