@@ -227,9 +227,11 @@ def test_a_checkpoint_without_its_states_falls_back_too(
     progress = {"processed": 1, "started": 1}
     loop = {"epoch_progress": {"current": progress},
             "epoch_loop.batch_progress": {"is_last_batch": False}}  # fmt: skip
-    config = {"model": {}, "trainer": {"max_epochs": 9, "max_steps": -1}}
+    config: dict = {name: {} for name in ("data", "model", "task", "optimizer", "scheduler")}
+    config["trainer"] = {"max_epochs": 9, "max_steps": -1}
     whole = {
-        **{"config": config, "recipe": {}, "state_dict": {"w": torch.zeros(2)}, "DataModule": {}},
+        **{"config": config, "recipe": {"data": {}, "paths": {}}},
+        **{"state_dict": {"w": torch.zeros(2)}, "DataModule": {"pipeline": {}}},
         **{"optimizer_states": [{"state": {}}], "lr_schedulers": [{"last_epoch": 1}]},
         **{"callbacks": {"Journal": {}}, "global_step": 7, "loops": {"fit_loop": loop}},
     }

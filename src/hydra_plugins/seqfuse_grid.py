@@ -1,6 +1,6 @@
 """Hydra's own grid, whose jobs are composed quickly: `hydra/sweeper=grid`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from seqfuse.plain.errors import InputError
 
 
 class GridSweeper(BasicSweeper):
@@ -28,6 +30,11 @@ class GridSweeper(BasicSweeper):
         from seqfuse.sweeps.launching import Steady
 
         start.refuse_job(config.trainer)
+        if not isinstance(self.params, Mapping):
+            raise InputError(
+                f"hydra.sweeper.params={self.params}: expected values by key, as in "
+                "+hydra.sweeper.params.seed='0,1'"
+            )
         Summaries.check_new(Path(config.hydra.sweep.dir))
         self.max_batch_size = self.max_batch_size or share.at_a_time(config.hydra.launcher)
         super().setup(
@@ -42,6 +49,8 @@ class GridSweeper(BasicSweeper):
         from seqfuse.sweeps.outcome import settings
 
         assert self.hydra_context is not None
+        if not batch:
+            raise InputError("there is nothing to run: a range or choice is empty")
         loader: Any = self.hydra_context.config_loader
         jobs = list({loader.kind(job): job for job in batch}.values())
         super().validate_batch_is_legal(jobs)

@@ -95,6 +95,8 @@ class OptunaSweeper(Sweeper):
         from seqfuse.sweeps.study import Search
 
         goal = self._goal(arguments)
+        if self.pruner.get("max_resource", 1) < 1:
+            raise InputError("hydra/sweeper/pruner=hyperband needs an end: set trainer.max_epochs")
         folder = Path(self.config.hydra.sweep.dir)
         address = self.storage or str(folder / "study.journal")
         pruner, _ = instantiate(self.pruner), self._sampler(self.seed)  # mistakes come now

@@ -4,7 +4,6 @@ A *recipe* is a composed config with its interpolations; a *config* is plain con
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqfuse import checkpoint, untrusted
 from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.module import DataModule
+from seqfuse.mistakes import refusal
 from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
 from seqfuse.plain.errors import InputError
@@ -56,23 +56,6 @@ def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
         if isinstance(cause, InputError):
             raise cause from None
         raise refusal(key, str(cause or error)) from error
-
-
-def refusal(key: str, text: str) -> InputError:
-    """The mistake behind what a class said of its arguments."""
-    if found := re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword .*'(\w+)'", text):
-        return InputError(f"{key}.{found[2]}: {found[1]} takes no such value: leave it out")
-    if found := re.search(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*?: (.+)", text):
-        return InputError(f"{key}: {found[1]} needs {found[2]}, too")
-    return InputError(f"{key}: {_reason(text)}")
-
-
-def _reason(text: str) -> str:
-    """The first line, and the second where the first only leads up to it."""
-    first, *rest = [line for line in text.strip().splitlines() if line.strip()]
-    reason = f"{first} {rest[0]}" if first.endswith(":") and rest else first
-    hint = " (is its folder on PYTHONPATH?)" if "ModuleNotFoundError" in reason else ""
-    return reason + hint
 
 
 def resolve(recipe: DictConfig) -> Config:
@@ -223,11 +206,15 @@ def load(
         task, data = build_task(config), build_data(config)
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[DataModule.__qualname__])
-    except InputError:
-        raise
-    except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except LookupError as error:
+        raise InputError(f"{path} is no whole checkpoint: it lacks {error}") from None
+    except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: its weights do not fit its config ({reason})") from None
+    except (TypeError, AttributeError):
+        raise InputError(f"{path}: its config or its pipeline is not one of seqfuse's") from None
     task.record = {"config": config, "recipe": content["recipe"]}
     return task.eval(), data, config
 

@@ -14,15 +14,23 @@ It is read with `weights_only=True`, so reading runs no code; what `config` name
 
 import math
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from seqfuse import untrusted
 from seqfuse.plain.errors import InputError
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
+SECTIONS = {
+    "config": ("data", "model", "task", "optimizer", "scheduler", "trainer"),
+    "recipe": ("data", "paths"),
+    "DataModule": ("pipeline",),
+}
+"""What stands in them."""
 
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
@@ -43,17 +51,29 @@ def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
         raise InputError(f"{key}={path}: there is no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} holds more than plain data and is not read ({reason})") from None
-    except Exception:  # whatever unpickling stumbles over
+    except Exception as error:  # whatever unpickling stumbles over
+        if isinstance(error, pickle.UnpicklingError) and (name := _foreign(str(error))):
+            raise InputError(
+                f"{path} holds more than plain data and is not read: it names {name}"
+            ) from None
         raise InputError(
             f"{path} is truncated or no checkpoint: copy it again, or take last.ckpt beside it"
         ) from None
     for name in KEYS:
         if not isinstance(content, dict) or not isinstance(content.get(name), dict):
             raise InputError(f"{path} is no checkpoint of seqfuse: it has no '{name}'")
+    for name, keys in SECTIONS.items():
+        untrusted.check_size(content[name], str(path))
+        for key in keys:
+            if not isinstance(content[name].get(key), dict):
+                raise InputError(f"{path} is no checkpoint of seqfuse: '{name}' lacks '{key}'")
     return content
+
+
+def _foreign(text: str) -> str:
+    """The class or function that torch refused to build; empty if it is another error."""
+    found = re.search(r"GLOBAL (\S+)", text)
+    return found[1] if found else ""
 
 
 def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:

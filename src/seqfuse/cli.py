@@ -255,7 +255,7 @@ def offer_recipe() -> None:
     """Puts the checkpoint's data section into the config, so that it can be overridden."""
     given = [word[5:].strip("'\"") for word in sys.argv[1:] if word.startswith("ckpt=")]
     node: dict = {"data": {}, "seed": 0, "paths": {"data": None}}
-    if given:
+    if given and given[-1]:
         from seqfuse import checkpoint  # slow: torch
 
         content = checkpoint.read(given[-1])

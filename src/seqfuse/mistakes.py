@@ -1,6 +1,7 @@
 """One clear line for each mistake on the command line. Nothing here imports torch."""
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -33,6 +34,8 @@ PATHS = (
     *("init_from", "resume", "ckpt", "input", "output"),
 )
 """What names a file or a folder; null by default."""
+SECTIONS = ("data", "model", "task", "optimizer", "scheduler", "trainer", "paths")
+"""What the config of seqfuse-train has."""
 PARTS = (
     *("callbacks", "logger", "data.augment"),
     *("task.metrics", "task.measures", "task.pairs.changes"),
@@ -64,6 +67,13 @@ def explain(error: Exception, config_name: str = "train") -> str:
         )
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
+    if isinstance(error, InstantiationException):
+        return _of_part(error)
+    return _of_composing(error, text, config_name)
+
+
+def _of_composing(error: Exception, text: str, config_name: str) -> str:
+    """One line for a config that cannot be composed."""
     if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
         group, _, option = found[1].rpartition("/")
         return no_such_option(group, option, re.findall(r"^\t(\S+)$", text, re.MULTILINE))
@@ -73,8 +83,46 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return _unknown_key(found[2], config_name)
     if isinstance(error, OmegaConfBaseException):
         return _in_config(error)
+    if "does not support sweep type" in text:
+        return "interval(...) is for a search, such as sweep=optuna: name values, or a range(...)"
+    if "must be a DictConfig" in text:
+        return f"{_read_from()} is no config: it has no sections"
     cause = str(error.__cause__ or "").partition("\n")[0]
     return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
+
+
+def refusal(key: str, text: str) -> InputError:
+    """The mistake behind what a class said of its arguments."""
+    if found := re.search(
+        r"(?:(\w+)(?:\.__init__)?\(\) )?got an unexpected keyword .*'(\w+)'", text
+    ):
+        return InputError(f"{key}.{found[2]}: {found[1] or 'it'} takes no such value: leave it out")
+    if found := re.search(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*?: (.+)", text):
+        return InputError(f"{key}: {found[1]} needs {found[2]}, too")
+    return InputError(f"{key}: {_reason(text)}")
+
+
+def _reason(text: str) -> str:
+    """The first line, and the second where the first only leads up to it."""
+    first, *rest = [line for line in text.strip().splitlines() if line.strip()]
+    reason = f"{first} {rest[0]}" if first.endswith(":") and rest else first
+    hint = " (is its folder on PYTHONPATH?)" if "ModuleNotFoundError" in reason else ""
+    return reason + hint
+
+
+def _of_part(error: InstantiationException) -> str:
+    """One line for a part that Hydra could not build."""
+    cause = error.__cause__
+    if isinstance(cause, InputError):
+        return str(cause)
+    found = re.search(r"full_key: (\S+)", str(error))
+    return str(refusal(found[1] if found else "the config", str(cause or error)))
+
+
+def _read_from() -> str:
+    """What was read as a config."""
+    folders = own_folders()
+    return f"the config in {os.path.relpath(folders[0])}" if folders else "the config"
 
 
 def _unreadable(word: str) -> str:
@@ -169,7 +217,7 @@ def no_such_key(key: str, config: DictConfig) -> str:
     if OmegaConf.is_dict(OmegaConf.select(config, key)):
         return f"{key}: add its entries one by one, as in +{key}.<name>=<value>"
     if key in keys:
-        return f"{key}: the config that is read has no such key: it is broken, or of other code"
+        return f"{key}: {_read_from()} has no such key: it is broken, or of other code"
     hydra = key.startswith("hydra")
     near = _nearest(key, [one for one in keys if hydra or not one.startswith("hydra")])
     return f"{key}: no such key{near}; --cfg job lists them all"
@@ -186,6 +234,13 @@ def _keys(node: Any, prefix: str = "") -> Iterator[str]:
     for key, value in node.items() if isinstance(node, dict) else ():
         yield f"{prefix}{key}"
         yield from _keys(value, f"{prefix}{key}.")
+
+
+def check_sections(config: DictConfig) -> None:
+    """Raises InputError if the config of a run lacks a section that every run reads."""
+    for name in SECTIONS:
+        if not OmegaConf.is_dict(config.get(name)):
+            raise InputError(f"{_read_from()} has no section '{name}': it is broken")
 
 
 def check_left_out(words: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ is taken. Finding the folder imports no torch.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from seqfuse import slurm, untrusted
 from seqfuse.mistakes import CONF, typed
+from seqfuse.plain import files
 from seqfuse.plain.errors import Finished, InputError
 from seqfuse.plain.shown import say
 from seqfuse.ranks import start
@@ -130,8 +131,12 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
     return kept
 
 
-def checkpoint_of(config: dict[str, Any]) -> Path | None:
+def checkpoint_of(config: dict[str, Any], weights: Mapping[str, Any] | None = None) -> Path | None:
     """The checkpoint that a run goes on from; None if it begins, perhaps anew.
+
+    Args:
+        config: of the run.
+        weights: of its task; those of the checkpoint must have the same names and shapes.
 
     Raises:
         InputError: none can be read, the command line changes the net, or the run is finished.
@@ -141,9 +146,17 @@ def checkpoint_of(config: dict[str, Any]) -> Path | None:
     path, content = _readable(Path(config["resume"]))
     if content["config"]["model"] != config["model"]:
         raise InputError("resume goes on with the same net: leave out model.* and data.*")
+    _check_weights(path, content["state_dict"], weights)
     if ended := _ended(config, content):
         _check_unfinished(config, content, path.parents[1], *ended)
     return path
+
+
+def _check_weights(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any] | None) -> None:
+    shapes = [{name: one.shape for name, one in each.items()} for each in (theirs, ours or theirs)]
+    for name in sorted({**shapes[0], **shapes[1]}):
+        if shapes[0].get(name) != shapes[1].get(name):
+            raise InputError(f"{path}: its weight {name} does not fit the net of its config")
 
 
 def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
@@ -176,6 +189,7 @@ def _check_whole(path: Path, content: dict[str, Any]) -> None:
             raise InputError(f"{path} holds no {key}, which going on needs: copy it again")
     try:
         _epochs(content)
+        _stopped_early({"callbacks": {"early_stopping": True}}, content)
     except (LookupError, TypeError, AttributeError):
         raise InputError(f"{path} does not say how far it is: copy it again") from None
 
@@ -217,7 +231,7 @@ def _check_unfinished(
 ) -> None:
     """A run that was killed before its test, or before it could tell, goes on."""
     path = run / "metrics.json"
-    known = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    known = files.read_json(path) if path.is_file() else {}
     tested = not config["test"] or any(name.startswith("test/") for name in known)
     if tested and known.get("steps") == content["global_step"]:
         name = os.path.relpath(run)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse import cli, resume, slurm
+from seqfuse import cli, mistakes, resume, slurm
 from seqfuse.plain.errors import InputError
 
 
@@ -43,6 +43,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.callbacks.idle import skip_idle_hooks
     from seqfuse.tuning.tune import tune
 
+    mistakes.check_sections(recipe)
     recipe = resume.in_folder(runs.prepare(recipe, run))
     build.rehearse(recipe)
     config = build.resolve(recipe)
@@ -60,7 +61,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:
         task.compile_net()
-    stopped_at = resume.checkpoint_of(config)
+    stopped_at = resume.checkpoint_of(config, task.state_dict())
     runs.write_config(recipe, run)
     slurm.note(run)
     skip_idle_hooks(trainer, task)

@@ -87,6 +87,8 @@ REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
 """A plain interpolation, which looks a value up and runs nothing."""
 TEXT = re.compile(r"\$\{(oc\.env|now):[^${}]*\}")
 """Interpolations whose value is a text, and no more."""
+NODES = 1_000_000
+"""Values of a config; more come of containers that are shared within shared ones."""
 DEPTH = 60
 """Nodes within nodes; more is a cycle, or made to exhaust the stack."""
 OURS = ("seqfuse", "hydra", "hydra_plugins", "torch", "torchmetrics", "lightning")
@@ -180,6 +182,13 @@ def _nodes(node: Any, source: str, keys: Keys = ()) -> Iterator[tuple[Keys, Any]
     pairs = enumerate(node) if isinstance(node, (list, tuple)) else pairs
     for key, child in pairs:
         yield from _nodes(child, source, (*keys, str(key)))
+
+
+def check_size(node: Any, source: str) -> None:
+    """Raises InputError where containers hold themselves, or more than any config does."""
+    for count, _ in enumerate(_nodes(node, source)):
+        if count > NODES:
+            raise InputError(f"{source}: its config has more than {NODES:,} values")
 
 
 def _texts(node: Any, source: str) -> Iterator[tuple[Keys, str]]:

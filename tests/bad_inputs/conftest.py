@@ -73,10 +73,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         run = root / kind
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path_factory.mktemp(kind))
-            words = RUNS[kind]
+            words = (*RUNS[kind], *(w for w in BRIEF if w != "logger=none"), "logger=csv")
             for name, content in FILES[kind].items():
                 catalogue.write(root / name, content)
-            with catalogue.typed("seqfuse-train", *words, *BRIEF, f"hydra.run.dir={run}",
+            with catalogue.typed("seqfuse-train", *words, f"hydra.run.dir={run}",
                                  f"paths.data={root}"):  # fmt: skip
                 train()
         return run

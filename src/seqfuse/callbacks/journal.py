@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from seqfuse.callbacks.dashboard import writers
 from seqfuse.plain import files
+from seqfuse.plain.errors import InputError
 
 
 class Journal(Callback):
@@ -97,10 +98,13 @@ class _Appending(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
         if path.is_file():
-            with path.open(newline="") as file:
-                table = csv.reader(file)
-                self.metrics_keys = next(table, [])
-                self.rows = sum(1 for _ in table)
+            try:
+                with path.open(newline="", encoding="utf-8") as file:
+                    table = csv.reader(file)
+                    self.metrics_keys = next(table, [])
+                    self.rows = sum(1 for _ in table)
+            except (OSError, ValueError, csv.Error):
+                raise InputError(f"{path} is broken: remove it, or copy it again") from None
 
     def cut(self, rows: int) -> None:
         """Keeps the first rows of the file."""

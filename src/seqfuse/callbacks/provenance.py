@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.callbacks.best import metrics
 from seqfuse.plain import files
+from seqfuse.plain.errors import InputError
 
 PACKAGES = (
     "seqfuse",
@@ -38,7 +39,7 @@ class Provenance(Callback):
         if trainer.is_global_zero:
             record = getattr(pl_module, "record", {})
             path = Path(trainer.default_root_dir) / "provenance.json"
-            history = json.loads(path.read_text())["runs"] if path.is_file() else []
+            history = _runs(path)
             _write(path, {"runs": [*history, self._facts(trainer, record)]})
 
     def _facts(self, trainer: Trainer, record: dict[str, Any]) -> dict[str, Any]:
@@ -71,15 +72,23 @@ class Provenance(Callback):
         self._add(trainer, metrics(trainer))
         path = Path(trainer.default_root_dir) / "provenance.json"
         if trainer.is_global_zero and path.is_file():
-            known = json.loads(path.read_text())
+            known = files.read_json(path)
             known["runs"][-1]["data"] = dict(trainer.datamodule.splits.fingerprints)  # type: ignore[attr-defined]
             _write(path, known)
 
     def _add(self, trainer: Trainer, values: dict[str, float]) -> None:
         if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "metrics.json"
-            known = json.loads(path.read_text()) if path.is_file() else {}
+            known = files.read_json(path) if path.is_file() else {}
             _write(path, known | values)
+
+
+def _runs(path: Path) -> list[Any]:
+    """What earlier commands of a run were."""
+    runs = files.read_json(path).get("runs") if path.is_file() else []
+    if not isinstance(runs, list):
+        raise InputError(f"{path} has no list 'runs': remove it, or copy it again")
+    return runs
 
 
 def command_line() -> str:

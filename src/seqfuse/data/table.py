@@ -85,7 +85,8 @@ class TableReader:
     ):
         if gaps not in GAPS:
             raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
-        self.time, self.group, self.targets = time, group, targets
+        self.time = str(time) if isinstance(time, int) else time
+        self.group, self.targets = group, targets
         self.covariates, self.known, self.words = list(covariates), list(known), dict(words or {})
         self.gaps, self.returns = gaps, returns
         check_time_format(time_format)
@@ -170,7 +171,7 @@ class TableReader:
 
     @staticmethod
     def _names(names: str | Sequence[str]) -> list[str]:
-        return [names] if isinstance(names, str) else list(names)
+        return [str(names)] if isinstance(names, (str, int)) else list(names)
 
     def _targets(self, frame: pd.DataFrame) -> list[str]:
         if self.targets != "all":
@@ -216,7 +217,7 @@ class TableReader:
         return numbers_in(
             _raw(frame, name),
             lambda i: f"{path}: {row_of(frame, i)}, column '{name}'",
-            f": leave it out, or type data.words={{{name}:[...]}} with all its words",
+            f": leave it out, or type +data.words.{name}=[...] with all its words",
         )
 
     def _full(

@@ -1,7 +1,26 @@
 """Files that are whole or not there, whatever ends the process or fills the disk."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+from seqfuse.plain.errors import InputError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        InputError: it cannot be read, or holds something else; names it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise InputError(f"{path} is truncated or broken: remove it, or copy it again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no JSON object: remove it, or copy it again")
+    return found
 
 
 def write(path: Path, content: bytes | str) -> None:

@@ -78,6 +78,8 @@ def _is_file(address: str) -> bool:
 
 def _refusal(address: str, error: Exception) -> InputError:
     shown = re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", address)
+    if isinstance(error, OSError) and error.strerror:
+        return InputError(f"hydra.sweeper.storage={shown} cannot be used: {error.strerror}")
     lines = [str(one).strip().splitlines()[:1] for one in (error, error.__cause__) if one]
     reason = ": ".join(line[0] for line in lines if line) or type(error).__name__
     reason = reason.replace(address, shown)
