@@ -3,7 +3,8 @@
 import copy
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,18 @@ def data_root() -> Path:
     if not root:
         pytest.skip("its data is not in the repository, and SEQFUSE_DATA names no folder")
     return Path(root).absolute()
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """The system refuses to let a file grow above so many bytes, as where there is no room."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture

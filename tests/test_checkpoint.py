@@ -15,7 +15,7 @@ from seqfuse import checkpoint, cli
 from seqfuse.evaluate import main as evaluate_main
 from seqfuse.plain.errors import InputError
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.conftest import composed, full_disk
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +251,12 @@ def test_evaluate_from_another_folder(best: Path, command: Callable) -> None:
     assert code == 0, err
     assert "val/accuracy" in out
     assert "test/" not in out
+
+
+def test_an_evaluation_on_a_full_disk_leaves_nothing(best: Path, command: Callable) -> None:
+    words = [f"ckpt={best}", "trainer=cpu", "trainer.enable_progress_bar=false"]
+    with full_disk(20):
+        code, _, err = command(evaluate_main, *words, "callbacks.figures=null")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "metrics.json (File too large)" in err
+    assert not list(Path().iterdir())

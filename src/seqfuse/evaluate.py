@@ -16,6 +16,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seqfuse import cli
+from seqfuse.plain import files
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.shown import say
 
@@ -57,7 +58,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     reasons = runs.undefined(metrics, task)
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
-        (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        files.write(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         runs.print_metrics(metrics, reasons)
         say(f"run  {runs.short(run)}")
     return metrics

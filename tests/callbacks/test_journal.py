@@ -3,7 +3,10 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from seqfuse.callbacks.journal import CsvLogger
+from tests.conftest import full_disk
 
 
 def logger(folder: Path) -> CsvLogger:
@@ -40,3 +43,14 @@ def test_a_run_that_begins_anew_begins_a_new_table(tmp_path: Path) -> None:
     table.log_metrics({"new": 2.0}, 0)
     table.save()
     assert (tmp_path / "metrics.csv").read_text().split() == ["new,step", "2.0,0"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_row(tmp_path: Path) -> None:
+    table = logger(tmp_path).experiment
+    table.log_metrics({"loss": 0.5}, 0)
+    with full_disk(3), pytest.raises(OSError, match="File too large"):
+        table.save()
+    assert not list(tmp_path.iterdir())
+    table.save()
+    assert (tmp_path / "metrics.csv").read_text().split() == ["loss,step", "0.5,0"]
+    assert table.rows == 1

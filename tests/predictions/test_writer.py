@@ -9,6 +9,7 @@ import pytest
 
 from seqfuse.plain.errors import InputError
 from seqfuse.predictions.writer import CELLS, FORMATS, Writer
+from tests.conftest import full_disk
 
 ROWS = CELLS // 2  # of four columns
 
@@ -70,14 +71,9 @@ def test_an_error_leaves_nothing(tmp_path: Path, ending: str, error: type) -> No
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_full_disk_leaves_nothing(tmp_path: Path, ending: str) -> None:
     """The system refuses to let files grow, as it does where there is no room."""
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        with pytest.raises(InputError, match=rf"out{ending} cannot be written .* make room"):
-            write(tmp_path / f"out{ending}")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = rf"out{ending} cannot be written .* make room"
+    with full_disk(50_000), pytest.raises(InputError, match=message):
+        write(tmp_path / f"out{ending}")
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ import torch
 from seqfuse.mistakes import explain
 from seqfuse.plain.errors import Diverged, InputError, Pruned
 from seqfuse.sweeps import outcome
+from tests.conftest import full_disk
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,11 @@ def test_only_an_unexpected_error_leaves_its_trace(tmp_path: Path) -> None:
     assert not (tmp_path / "error.txt").exists()
     outcome.keep_trace(ValueError("a bug"), tmp_path)
     assert "ValueError: a bug" in (tmp_path / "error.txt").read_text()
+
+
+def test_a_full_disk_leaves_no_half_of_a_trace(tmp_path: Path) -> None:
+    with full_disk(3), pytest.raises(OSError, match="File too large"):
+        outcome.keep_trace(ValueError("a bug"), tmp_path / "0")
+    assert not list((tmp_path / "0").iterdir())
+    outcome.keep_trace(ValueError("a bug"), tmp_path / "0")
+    assert (tmp_path / "0/error.txt").read_text() == "ValueError: a bug\n"

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from torch import Tensor
 
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.callbacks.plots import Example, attention, confusion_matrix, pixels, reliability
+from seqfuse.callbacks.plots import Example, attention, confusion_matrix, pixels, reliability, save
 from seqfuse.predictions.classes import first
 from seqfuse.ranks import talk
 from seqfuse.shapes import Batch
@@ -195,6 +194,4 @@ def _keep(trainer: Trainer, figure: Figure, stage: str, name: str) -> None:
     for writer in writers(trainer):
         writer.add_image(f"{stage}/{name}", image, trainer.global_step, dataformats="HWC")
     if trainer.testing:
-        folder = Path(trainer.default_root_dir) / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        imsave(folder / f"{stage}_{name}.png", image)
+        save(Path(trainer.default_root_dir) / "figures" / f"{stage}_{name}.png", image)

@@ -119,8 +119,21 @@ class _Appending(ExperimentWriter):
             self.rows = rows
 
     def save(self) -> None:
+        """Adds what was logged since to the file, or nothing where there is no room."""
+        if not self.metrics:
+            return
+        path, new = Path(self.metrics_file_path), self._record_new_keys()
+        there = path.is_file()
+        if new and there:
+            self._rewrite_with_new_header(self.metrics_keys)
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, self.metrics_keys)
+        if not there:
+            table.writeheader()
+        table.writerows(self.metrics)
+        files.append(path, text.getvalue())
         self.rows += len(self.metrics)
-        super().save()
+        self.metrics = []
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         """In one step: Lightning would empty the file first."""

@@ -1,6 +1,8 @@
 """Figures, as functions of numbers. No global state: nothing to close."""
 
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.dates as mdates
@@ -9,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+from seqfuse.plain import files
 
 MAX_TICKS = 30
 BANDS = (80, 95)
@@ -210,3 +215,11 @@ def pixels(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes an image as .png, into a folder that need not be there."""
+    content = BytesIO()
+    imsave(content, image, format="png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, content.getvalue())

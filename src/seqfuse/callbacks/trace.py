@@ -1,6 +1,7 @@
 """What the net's operations cost, as a trace that can be looked at."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from lightning.pytorch.profilers.pytorch import RegisterRecordFunction
 from torch import cuda
 from torch.profiler import ProfilerAction, ProfilerActivity, profile
 
+from seqfuse.plain import files
 from seqfuse.plain.shown import say
 
 
@@ -62,7 +64,10 @@ class Trace(Callback):
 
     def _write(self, finished: profile) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        finished.export_chrome_trace(str(self.path))
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder, self.path.name)
+            finished.export_chrome_trace(str(whole))
+            files.write(self.path, whole.read_bytes())
         self._remove_names()
 
     def on_train_batch_end(self, *_: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.mistakes import CONF
+from seqfuse.plain import files
 from seqfuse.plain.array_items import LAYOUTS
 from seqfuse.plain.shown import visible
 
@@ -81,7 +82,7 @@ def write_card(
         _limits(facts, found),
     ]
     text = "\n\n".join(part for part in parts if part)
-    (folder / "card.md").write_text(text + "\n", encoding="utf-8")
+    files.write(folder / "card.md", text + "\n")
 
 
 def _input(facts: Mapping[str, Any]) -> str:

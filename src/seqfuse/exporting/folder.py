@@ -1,5 +1,6 @@
 """A folder that is whole or not there, and the files in it."""
 
+import io
 import json
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ import numpy as np
 from seqfuse.exporting import script
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.settings import check_output
+from seqfuse.plain import files
 from seqfuse.plain.bundle import EXAMPLE, FACTS, digest, seal
 
 RUN = "run.py"
@@ -46,18 +48,20 @@ def write_example(folder: Path, graph: Graph, feeds: Feeds) -> None:
     prediction, weights = graph.run(feeds)
     arrays = {name: feeds[name].numpy() for name in graph.inputs}
     arrays |= {"prediction": prediction.numpy(), "weights": weights.numpy()}
-    np.savez_compressed(folder / EXAMPLE, **arrays)  # type: ignore[arg-type]
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    files.write(folder / EXAMPLE, content.getvalue())
 
 
 def write_run(folder: Path) -> None:
     """The one file that predicts."""
-    (folder / RUN).write_text(script.join(), encoding="utf-8")
+    files.write(folder / RUN, script.join())
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """`pipeline.json`, with the hashes of all other files but the card, and its own."""
-    files = sorted(path for path in folder.iterdir() if path.name not in (FACTS, CARD))
-    full = {**facts, "files": {path.name: digest(path.read_bytes()) for path in files}}
+    others = sorted(path for path in folder.iterdir() if path.name not in (FACTS, CARD))
+    full = {**facts, "files": {path.name: digest(path.read_bytes()) for path in others}}
     full = json.loads(json.dumps(full))  # as it will be read
     text = json.dumps({**full, "seal": seal(full)}, indent=1, ensure_ascii=False)
-    (folder / FACTS).write_text(text + "\n", encoding="utf-8")
+    files.write(folder / FACTS, text + "\n")

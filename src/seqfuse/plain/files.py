@@ -33,6 +33,27 @@ def write(path: Path, content: bytes | str) -> None:
     os.replace(beside, path)
 
 
+def append(path: Path, content: str) -> None:
+    """Adds text to the end of a file, or nothing; makes the file where it is not there.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still whole.
+    """
+    before = path.stat().st_size if path.exists() else None
+    try:
+        with path.open("ab") as file:
+            file.write(content.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if before is not None:
+            os.truncate(path, before)
+        else:
+            path.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_shared(path: Path, content: bytes | str) -> None:
     """The same, for a file that several processes may write at once."""
     os.replace(write_beside(path.with_name(f"{path.name}.{os.getpid()}"), content), path)

@@ -80,7 +80,7 @@ def keep_trace(error: Exception, folder: Path) -> None:
     """Keeps the traceback of what is no mistake of the user's in `error.txt`."""
     if not isinstance(error, (InputError, Pruned)):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+        files.write(folder / "error.txt", "".join(traceback.format_exception(error)))
 
 
 def settings(overrides: Iterable[str]) -> dict[str, str]:

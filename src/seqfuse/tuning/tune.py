@@ -7,12 +7,11 @@ from pathlib import Path
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse import build, sizes, teachers, weights
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.callbacks.plots import pixels
+from seqfuse.callbacks.plots import pixels, save
 from seqfuse.data.module import DataModule
 from seqfuse.plain.errors import InputError
 from seqfuse.plain.shown import say
@@ -85,8 +84,7 @@ def _keep(figure: Figure, trainer: Trainer) -> Path:
     for writer in writers(trainer):
         writer.add_image("tuning/learning_rate", image, 0, dataformats="HWC")
     path = Path(trainer.default_root_dir) / "figures" / "learning_rate.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, image)
+    save(path, image)
     return path
 
 
