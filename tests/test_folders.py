@@ -1,6 +1,7 @@
 """A run folder is of one run alone."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from seqfuse import evaluate, folders
 from seqfuse.plain.errors import InputError
+from seqfuse.tasks.base import Task
 from seqfuse.train import main
 from tests.conftest import TINY
 from tests.forks import Forks, forks
@@ -72,6 +74,22 @@ def test_a_folder_that_is_deleted_meanwhile_is_no_trouble(tmp_path: Path) -> Non
         (run / folders.LOCK).unlink()
         run.rmdir()
     assert not run.exists()
+
+
+@pytest.mark.parametrize("moment", ["on_train_start", "on_validation_start", "on_train_epoch_end"])
+def test_a_run_whose_folder_is_deleted_ends(
+    command: Command, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def delete(self: Task) -> None:
+        shutil.rmtree(self.trainer.default_root_dir, ignore_errors=True)
+
+    monkeypatch.setattr(Task, moment, delete)
+    code, out, err = command(main, *TINY, "hydra.run.dir=run")
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "run was deleted while the run was at work: all" in err
+    assert "begin it anew" in err
+    assert "test/" not in out
+    assert not os.listdir()
 
 
 @pytest.mark.slow

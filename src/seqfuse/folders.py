@@ -5,6 +5,7 @@ Nothing here imports torch.
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +56,40 @@ def refuse_begun(folder: Path) -> None:
                 f"{folder} holds a run already ({name}): name another folder (hydra.run.dir, "
                 f"hydra.sweep.dir), or go on with a run: seqfuse-train resume={folder}"
             )
+
+
+def check_there(folder: Path) -> None:
+    """Raises InputError if the folder of a run that is at work has been deleted."""
+    if not folder.is_dir():
+        raise InputError(
+            f"{os.path.relpath(folder)} was deleted while the run was at work: all that it had "
+            "saved is lost, begin it anew"
+        )
+
+
+@contextmanager
+def needed(folder: Path) -> Iterator[None]:
+    """Says of whatever cannot be read or written that the run folder has been deleted, if it has.
+
+    Raises:
+        InputError: the folder is not there any more.
+    """
+    before, there = threading.excepthook, folder.is_dir()  # other machines may have none
+
+    def quiet(told: threading.ExceptHookArgs) -> None:
+        if not isinstance(told.exc_value, OSError):
+            before(told)
+
+    # TensorBoard writes in a thread, whose error is raised here when it is asked for more.
+    threading.excepthook = quiet
+    try:
+        yield
+    except (OSError, InputError):
+        if there:
+            check_there(folder)
+        raise
+    finally:
+        threading.excepthook = before
 
 
 def _locked(folder: Path) -> IO[bytes]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse import cli, mistakes, resume, slurm
+from seqfuse import cli, folders, mistakes, resume, slurm
 from seqfuse.plain.errors import InputError
 
 
@@ -66,7 +66,8 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     slurm.note(run)
     skip_idle_hooks(trainer, task)
     runs.announce(task, data, trainer)
-    trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
+    with folders.needed(run):
+        trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
     metrics = best.metrics(trainer)
     if config["test"]:
         if path := runs.best_checkpoint(trainer):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from torch.utils.tensorboard import SummaryWriter
 
+from seqfuse import folders
 from seqfuse.callbacks.dashboard import writers
 from seqfuse.plain import files
 from seqfuse.plain.errors import InputError
@@ -21,7 +23,9 @@ class Journal(Callback):
     """Writes out the logs with each checkpoint, and winds them back to it when a run goes on.
 
     It has to come before callbacks that log when an epoch starts: what they log is logged
-    again by a run that goes on from a checkpoint of that moment.
+    again by a run that goes on from a checkpoint of that moment. Being the first, it also sees to
+    it that the run folder is still there: a checkpoint would make it anew, and hide that the rest
+    is lost.
     """
 
     def __init__(self) -> None:
@@ -29,6 +33,7 @@ class Journal(Callback):
         self._rows_before = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _look(trainer)
         for table in _tables(trainer):
             table.save()
             self._rows_before = table.rows
@@ -36,6 +41,7 @@ class Journal(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        _look(trainer)
         place = {"step": trainer.global_step}
         for writer in writers(trainer):
             writer.flush()
@@ -59,6 +65,12 @@ class Journal(Callback):
         if "step" in place and _went_before(trainer):
             for writer in writers(trainer):
                 _purge(writer, place["step"])
+
+
+def _look(trainer: Trainer) -> None:
+    """Raises InputError if the run folder has been deleted."""
+    if trainer.is_global_zero:
+        folders.check_there(Path(trainer.default_root_dir))
 
 
 def _tables(trainer: Trainer) -> list["_Appending"]:
@@ -89,6 +101,11 @@ class CsvLogger(CSVLogger):
         if self._experiment is None:
             self._experiment = _Appending(log_dir=self.log_dir)
         return self._experiment  # type: ignore[return-value]
+
+    def finalize(self, status: str) -> None:
+        # Of a run that failed: why it did is to be told, not that its last rows have no room.
+        with suppress(OSError) if status == "failed" else nullcontext():
+            super().finalize(status)
 
 
 class _Appending(ExperimentWriter):
