@@ -30,11 +30,12 @@ prediction, p_<class>; or id and score, where anomalies are looked for. data.ski
 leaves out what cannot be read, and says so. Key points: a .csv in the format of the training
 data, with labels or without.
 
-Forecasts: the input is a .csv or .parquet, read whole; the last rows with targets are looked
-back on. What is known ahead stands in the rows after them, with empty targets. One row per
-step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, where
-data.returns=true). A split has the truth beside it: label, <target>_true. For data=mapped the
-input is a .npy or .parquet, read window by window; from is a number of row, and there is no time.
+Forecasts: the input is a .csv, .tsv, .jsonl or .parquet, read whole, its dates as in training
+(data.time_format); the last rows with targets are looked back on. What is known ahead stands in
+the rows after them, with empty targets. One row per step: the group, from, time, step, <target>,
+<target>_q0.1 ... (log-returns, where data.returns=true). A split has the truth beside it: label,
+<target>_true. For data=mapped the input is a .npy or .parquet, read window by window; from is a
+number of row, and there is no time.
 
 Anomalies: the input is in the format of the training data, labels or not. The leading part of
 each recording, as long as in training, is taken to be normal. One row per time step: recording,

@@ -56,6 +56,7 @@ def test_words_that_other_readers_take_for_missing(tmp_path: Path) -> None:
         ("a.csv", "text,label\nhi,\n", "a.csv, line 2: column 'label' is empty"),
         ("a.csv", "words,label\nhi,x\n", "no column 'text' .it has: words, label.: set data.text"),
         ("a.csv", "text,label\nhi, you,x\n", "line 2 has 3 columns, the header 2: put quotes"),
+        ("a.csv", "text,label,text\nhi,x,y\n", "a.csv, line 1: columns 1 and 3 have one name"),
         ("a.csv", 'text,label\n"hi,x\n', "a.csv, line 2: unexpected end of data"),
         ("a.csv", "", "a.csv is empty"),
         ("a.csv", "text,label\n", "a.csv holds no text"),

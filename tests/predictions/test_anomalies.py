@@ -135,7 +135,7 @@ def test_the_threshold_lies_in_the_checkpoint(trained: tuple[Path, dict]) -> Non
     ("words", "message"),
     [
         (("split=val",), "type split=test"),
-        (("input=new.npz",), "new.npz: the ending must be one of: .csv, .csv.gz, .parquet"),
+        (("input=new.npz",), "new.npz: the ending must be one of: .csv, .csv.gz, .tsv"),
         (("input=other.csv",), "has no column 'pump' for data.group"),
         (("input=speed.csv",), "has the columns speed, training had value"),
         (("input=short.csv",), "too short for data.look_back=1"),

@@ -11,6 +11,7 @@ from seqfuse.data.files import TableFile
 from seqfuse.data.recordings import Recording, runs, stem
 from seqfuse.data.table import Table, TableReader
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.records import RECORD_ENDINGS
 
 
 class LabelledTable:
@@ -30,7 +31,7 @@ class LabelledTable:
         InputError: a knob is out of range.
     """
 
-    endings = (".csv", ".csv.gz", ".parquet")
+    endings = (*RECORD_ENDINGS, ".parquet")
 
     def __init__(
         self,

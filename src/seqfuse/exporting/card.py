@@ -26,7 +26,7 @@ INPUTS = {
     "ClipPipeline": "clips: .npz with `x` (clips, time, colours, height, width) of uint8",
     "SourcesPipeline": "sources: .npz with `<source>_x` (items, time, channels) of each",
 }
-TABLE = "a table with the columns of training, without labels: .csv"
+TABLE = "a table with the columns of training, without labels: .csv, .tsv or .jsonl"
 """What predictions are made from, by the kind of the pipeline; and of all others."""
 NAMES = {"torch": "torch eager", "fp32": "ONNX fp32", "int8": "ONNX int8"}
 
@@ -96,6 +96,9 @@ def _input(facts: Mapping[str, Any]) -> str:
     if facts["job"] != "clip_scores" and "mean" in state and not state.get("columns"):
         said.append(f"channels: {len(state['mean'])}")
     said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]
+    if "time" in facts:
+        form = facts["time_format"] or "ISO 8601, year first"
+        said.append(f"time stamps: {', '.join(map(_plain, facts['time']))} ({_plain(form)})")
     for name, each in names.items():
         more = f", ... ({len(each)})" if each and len(each) > 20 else ""
         said += [f"{name}: {', '.join(_plain(one) for one in each[:20])}{more}"] if each else []

@@ -12,6 +12,7 @@ from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.module import DataModule
 from seqfuse.data.windows import Windows
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.records import RECORD_ENDINGS
 from seqfuse.predictions.batches import READ, Part, in_parts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work, one_by_one
@@ -34,7 +35,7 @@ class Forecasts:
         InputError: `every` is out of range, or an output column would have the name of another.
     """
 
-    endings = (".csv", ".csv.gz", ".parquet")
+    endings: tuple[str, ...] = (*RECORD_ENDINGS, ".parquet")
     knobs = ("every",)
 
     def __init__(self, data: DataModule, forward: Forward, every: int | None = None):
