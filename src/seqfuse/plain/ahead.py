@@ -1,6 +1,6 @@
 """The ends of the series of a table, from which their horizons are forecast."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from seqfuse.plain.stamps import (
     clock_places,
     column_of,
     groups_of,
+    is_empty,
     numbers_of,
     on_clock,
     stamps_of,
@@ -93,7 +94,11 @@ class Ahead:
         where = f"{cells.origin} ({name})" if name else cells.origin
         step, stamps = self.pipeline.facts.get("step"), stamps[rows]
         gaps = self.facts["gaps"]
-        places = clock_places(stamps, step, gaps, where, lambda i: cells.row(int(rows[i])))
+
+        def row(i: int) -> str:
+            return cells.row(int(rows[i]))
+
+        places = clock_places(stamps, step, gaps, where, row)
         targets = [numbers[one][rows] for one in self.targets]
         there = np.flatnonzero(~np.isnan(targets).all(axis=0))
         if not len(there):
@@ -114,7 +119,7 @@ class Ahead:
             else:
                 found.append(self._words(one, cells, rows, places, len(times)))
         values = np.concatenate(found, axis=1)
-        self._check_cells(values, first, where)
+        self._check_cells(values, first, where, row)
         values = np.concatenate([returns_of(values[:first], self.facts, where), values[first:]])
         filled = carried_on(values[:first])
         values = np.concatenate([filled[-self.look_back :], values[first:]])
@@ -144,19 +149,19 @@ class Ahead:
         words, last = np.full(size, "", dtype=object), ""
         given = dict(zip(places.tolist(), [column[i] for i in rows], strict=True))
         for t in range(size):
-            last = given.get(t) or last  # what is missing is as before
+            last = last if is_empty(given.get(t)) else given[t]  # what is missing is as before
             words[t] = str(last)
         return np.column_stack([words == one for one in self.facts["words"][name]]).astype(float)
 
-    def _check_cells(self, values: NDArray[np.float64], first: int, where: str) -> None:
+    def _check_cells(
+        self, values: NDArray[np.float64], first: int, where: str, row: Callable[[int], str]
+    ) -> None:
         """Raises InputError where a cell is empty that must not be."""
         known = len(self.columns) - self.facts["num_known"]
         check_known(values[first:, known:], self.columns[known:], where)
-        past = np.isnan(values[:first])
-        for t, c in np.argwhere(past)[: self.facts["gaps"] == "refuse"]:
-            raise InputError(
-                f"{where}: row {t + 1} of the series, column '{self.columns[c]}' is empty"
-            )
+        past = np.isnan(values[:first]).T
+        for c, t in np.argwhere(past)[: self.facts["gaps"] == "refuse"]:  # no row was added
+            raise InputError(f"{where}: {row(int(t))}, column '{self.columns[c]}' is empty")
 
 
 def check_known(ahead: NDArray[np.float64], columns: Sequence[str], where: str) -> None:
