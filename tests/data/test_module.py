@@ -138,7 +138,7 @@ def test_state_is_enough_to_transform() -> None:
         ({"batch_size": "many"}, "data.batch_size=many must be auto"),
         ({"batch_size": 25}, "data.batch_size=25 is more than the 24 training series of toy train"),
         ({"num_folds": 1}, "data.num_folds=1 must be at least 2"),
-        ({"num_folds": 31}, "data.num_folds=31 is more than the 30 series"),
+        ({"num_folds": 31}, "data.num_folds=31 is more than the 30 items"),
         ({"fold": 5}, "data.fold=5 must be from 0 to 4"),
         ({"split": "odd"}, "data.split=odd must be one of"),
         ({"split": "grouped"}, "data.split=grouped, but toy train has no groups"),

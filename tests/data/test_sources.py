@@ -73,7 +73,7 @@ def test_a_set_with_only_half_its_files(tmp_path: Path) -> None:
     (tmp_path / "Toy_TRAIN.tsv").write_text("1\t2\t3\n2\t3\t4\n")
     archive = Archive("Toy", str(tmp_path))
     assert len(archive("train")) == 2
-    with pytest.raises(InputError, match="data.name=Toy"):
+    with pytest.raises(InputError, match="Toy_TEST is not beside"):
         archive("test")
 
 
@@ -156,7 +156,7 @@ def test_arrays_name_what_is_wrong(tmp_path: Path) -> None:
     for name, message in {
         "flat": r"shape \(10, 5\).*\(series, time, channels\) for data.layout=btc, .* for bct",
         "noy": "noy.npz has no array 'y'",
-        "object": "object.npz holds Python objects, not numbers",
+        "object": "object.npz: x.npy holds Python objects, not numbers",
         "cut": "cut.npz is truncated or no array file",
         "gone": "gone.npz is not there",
     }.items():

@@ -67,7 +67,7 @@ def test_cells_with_line_breaks_are_quoted(tmp_path: Path) -> None:
     assert write_rows(tmp_path / "out.csv", iter(blocks)) == 4
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[1:] == [["a\nb", "1.5"], ["c\rd", "2.0"], ['e"f', ""], ["g", "4.0"]]
+    assert rows[1:] == [["a\nb", "1.5"], ["c\\rd", "2.0"], ['e"f', ""], ["g", "4.0"]]
     assert (tmp_path / "out.csv").read_bytes().endswith(b"\ng,4.0\n")
 
 
