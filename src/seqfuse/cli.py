@@ -38,6 +38,8 @@ from seqfuse.sweeps import share
 from seqfuse.sweeps.callback import Summaries
 from seqfuse.sweeps.outcome import KILLED, Outcome, keep_trace, of_error
 
+ONE_AT_A_TIME = ("predict", "export")
+"""Commands whose output is one file or folder."""
 Command = Callable[[DictConfig, Path], Any]
 KEEPING = ("train", "evaluate")
 """Commands, by their config, that leave something in the run folder."""
@@ -77,6 +79,8 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         with _stoppable():
             start.prepare()
             prepare()
+            if config_name in ONE_AT_A_TIME and (words := start.sweeping(sys.argv[1:])):
+                raise InputError(f"seqfuse-{config_name} does one thing: leave out {words[0]}")
             _prepare_words()
             _start(
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)

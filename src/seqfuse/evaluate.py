@@ -52,6 +52,8 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     plain = build.resolve(config)
     runs.seed(plain)
     trainer = build.build_trainer({**trained, **plain})
+    if not trainer.limit_test_batches:
+        raise InputError("trainer.limit_test_batches=0 leaves nothing to measure")
     data.evaluated = split
     trainer.test(task, datamodule=data, verbose=False)
     metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in best.metrics(trainer).items()}

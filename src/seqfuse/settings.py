@@ -9,6 +9,8 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from seqfuse.plain.errors import InputError
 from seqfuse.ranks.checks import check_devices, on_gpu
 
@@ -136,6 +138,7 @@ def check_task(recipe: Any) -> None:
         raise InputError(
             "data.labelled=false is for task=contrastive: leave it out, or type that, too"
         )
+    _check_words(recipe)
     monitor, mode = str(task.get("monitor")), task.get("mode")
     wanted = _mode(monitor)
     if mode and wanted not in (None, mode):
@@ -143,6 +146,19 @@ def check_task(recipe: Any) -> None:
         raise InputError(
             f"task.monitor={monitor} is best where it is {extreme}: type task.mode={wanted}"
         )
+
+
+def _check_words(recipe: Any) -> None:
+    """Raises InputError where words meet a net for series, or labels of steps one for items."""
+    stem, head, loss = (
+        str(OmegaConf.select(recipe, f"{key}._target_"))
+        for key in ("model.stem", "model.head", "task.loss")
+    )
+    if loss.endswith(".TagLoss") and head.endswith(".ClassHead"):
+        raise InputError("each step has a label here: type model=tags for words, else model=steps")
+    ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
+    if "vocab_size" in recipe.data and ours and ".tokens." not in stem:
+        raise InputError("the data are words: type model=text for classes, model=tags for tags")
 
 
 def _mode(monitor: str) -> str | None:

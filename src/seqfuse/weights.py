@@ -38,11 +38,11 @@ def _take_vectors(task: Task, data: DataModule, config: dict[str, Any]) -> None:
     path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
     words = data.splits.pipeline.words
     ids, found = vectors.read(path, words)
-    say(f"vectors     {path}: {len(ids):,} of {len(words):,} words")
     try:
         set_vectors(task.net.stem, torch.from_numpy(ids), torch.from_numpy(found))  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(f"data.vectors={path}: {error}") from None
+    say(f"vectors     {path}: {len(ids):,} of {len(words):,} words")
 
 
 def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool) -> None:

@@ -9,6 +9,7 @@ from seqfuse.data.sources import Sources
 from seqfuse.data.tracks import Track
 from seqfuse.plain.array_items import load_arrays
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.lines import lines_of
 
 MARK = "{source}"
 
@@ -91,10 +92,9 @@ class Devices:
     def _names(self) -> list[str] | None:
         if self.labels is None:
             return None
-        try:
-            return self.labels.read_text(encoding="utf-8").split()
-        except OSError:
-            raise InputError(f"{self.labels} is not there: check data.labels") from None
+        if not self.labels.is_file():
+            raise InputError(f"{self.labels} is not there: check data.labels")
+        return [word for _, line in lines_of(self.labels) for word in line.split()]
 
 
 def _track(path: Path) -> Track:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from seqfuse.data.blocks import Block
 from seqfuse.data.series import Series
 from seqfuse.plain.errors import InputError
+from seqfuse.plain.lines import lines_of
 
 ENDINGS = (".csv", ".csv.gz")
 AXES = 2  # x and y of a point
@@ -72,6 +73,8 @@ class KeyPoints:
         """
         path = self._find(self.file_name)
         rows = list(read(path))
+        if not rows:
+            raise InputError(f"{path} holds no sequence")
         numbers = np.array([self._number(path, row) for row in rows])
         taken = self.rows(numbers, split)
         names = self._names(numbers)
@@ -130,8 +133,7 @@ class KeyPoints:
 
     def _names(self, numbers: NDArray[np.int64]) -> list[str]:
         path = self._find(self.names)
-        lines = map(str.strip, path.read_text(encoding="utf-8-sig").split("\n"))
-        names = list(filter(None, lines))
+        names = [line.strip() for _, line in lines_of(path) if line.strip()]
         if numbers.max() >= len(names):
             raise InputError(f"{path} has {len(names)} names, but there is a class {numbers.max()}")
         return names
@@ -172,7 +174,9 @@ def read(path: Path) -> Iterator[Row]:
             for line, values in enumerate(csv.reader(file), 1):
                 if values:
                     yield _row(path, line, values)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from None
+    except (OSError, EOFError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV ({error})") from None
 
 

@@ -70,6 +70,7 @@ class SourceArrays:
             raise InputError(f"{path} has no array 'y' (it has: {', '.join(arrays)})")
         if not self.sources:
             self.sources = _names(arrays if not own else load_arrays(self._find(str(self.train))))
+        self._check_missing(self.sources or _names(arrays), self.missing)
         y = texts_of(arrays["y"], str(path))
         groups = [str(one) for one in arrays["groups"]] if "groups" in arrays else None
         items = self._items(arrays, path, y, groups, self.missing if split == "test" else set())

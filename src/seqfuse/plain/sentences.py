@@ -15,6 +15,8 @@ SENTENCE_ENDINGS = tuple(
 )
 CONLLU_COLUMNS = 10
 FORM, UPOS = 1, 3
+MOST_WORDS = 5_000
+"""Of a sentence; more is a file without empty lines, and beyond what a net can take at once."""
 
 
 class Sentence(NamedTuple):
@@ -49,8 +51,17 @@ def _tabled(path: Path) -> Iterator[Sentence]:
             for part, one in zip(found, _word(path, number, columns), strict=False):
                 part.append(one)  # type: ignore[arg-type]
         elif found.words and not line.strip():
+            _check_length(path, found)
             yield found
             found = Sentence([], [], [])
+
+
+def _check_length(path: Path, found: Sentence) -> None:
+    if len(found.words) > MOST_WORDS:
+        raise InputError(
+            f"{path}, line {found.lines[0]}: a sentence of {len(found.words):,} words, more than "
+            f"{MOST_WORDS:,}: put an empty line between sentences"
+        )
 
 
 def _is_comment(path: Path, line: str) -> bool:
@@ -96,4 +107,6 @@ def _json_sentences(path: Path) -> Iterator[Sentence]:
         if len(tags) != len(words):
             raise InputError(f"{path}, line {number}: {len(words)} tokens but {len(tags)} tags")
         named = ["" if tag is None else str(tag) for tag in tags]
-        yield Sentence([number] * len(words), [str(word) for word in words], named)
+        found = Sentence([number] * len(words), [str(word) for word in words], named)
+        _check_length(path, found)
+        yield found
