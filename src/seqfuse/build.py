@@ -49,6 +49,7 @@ def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise InputError(f"{key}={node}: a part is a section whose _target_ names a class")
+    untrusted.check_resolved(node, key)
     try:
         return instantiate(dict(node), _convert_="all", **wired)
     except InstantiationException as error:

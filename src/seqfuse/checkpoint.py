@@ -82,14 +82,23 @@ def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:
     Raises:
         InputError: one is not; names it.
     """
-    for name, one in content["state_dict"].items():
+    try:
+        _check_weights(content["state_dict"], path)
+        _check_scales(content["DataModule"].get("pipeline"), path)
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: its pipeline is not as seqfuse writes it ({error})") from None
+
+
+def _check_weights(weights: Mapping[str, Any], path: str | Path) -> None:
+    for name, one in weights.items():
         if not isinstance(one, torch.Tensor) or one.is_complex():
             kind = one.dtype if isinstance(one, torch.Tensor) else type(one).__name__
             raise InputError(f"{path}: {name} is {kind}, not real numbers: train it again")
         # A threshold or a correction that no validation has set is NaN, and said to be so.
         if name.startswith("net.") and not torch.isfinite(one).all():
             raise InputError(f"{path}: {name} is not finite: take an earlier checkpoint of the run")
-    _check_scales(content["DataModule"].get("pipeline"), path)
 
 
 def _check_scales(state: Any, path: str | Path) -> None:

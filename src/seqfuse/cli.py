@@ -6,10 +6,11 @@ Nothing here imports torch, so `--help`, `--cfg job` and mistakes answer at once
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import hydra
@@ -22,6 +23,7 @@ from seqfuse import folders, resume, slurm, untrusted
 from seqfuse.mistakes import (
     CONF,
     MISTAKES,
+    check_flags,
     check_left_out,
     check_types,
     defaults,
@@ -60,6 +62,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     # A child of Lightning has it from its parent, who set it below.
     debugging = os.environ.get("HYDRA_FULL_ERROR") == "1" and not start.is_child()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
+    sys.excepthook = _show  # of errors that are no mistakes of the user's
     # Processes that are started from here import nothing from the folder the user stands in.
     os.environ["PYTHONSAFEPATH"] = "1"
 
@@ -95,8 +98,13 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
 
 
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    say("".join(traceback.format_exception(kind, error, trace)).rstrip(), file=sys.stderr)
+
+
 def _prepare_words() -> None:
     """Checks the folders that the command line names, and writes it as Hydra wants it."""
+    check_flags(sys.argv[1:])
     for folder in own_folders():
         untrusted.check_folder(folder)
     words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
@@ -268,6 +276,7 @@ def offer_recipe() -> None:
             node = {key: recipe[key] for key in ("data", "seed")}
             node["paths"] = {"data": recipe["paths"]["data"]}
             node["trainer"] = {key: config["trainer"][key] for key in ("precision", "num_threads")}
+            untrusted.check_resolved(node["trainer"])
             node["callbacks"] = {"figures": config["callbacks"].get("figures")}
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None

@@ -174,9 +174,33 @@ def own_folders() -> list[Path]:
     flags = ("--config-dir", "-cd", "--config-path", "-cp")
     found = [folder for flag, folder in pairwise(words) if flag in flags]
     for word in sys.argv[1:]:
-        if word.startswith("hydra.searchpath="):
-            found += re.findall(r"file://([^,'\"\]]+)", word)
-    return [Path(folder).absolute() for folder in found if Path(folder).is_dir()]
+        if word.lstrip("+").startswith("hydra.searchpath="):
+            places = OverridesParser.create().parse_override(word).value()
+            found += [str(one) for one in (places if isinstance(places, list) else [places])]
+    places = [Path(one.removeprefix("file://")) for one in found if not one.startswith("pkg://")]
+    return [place.absolute() for place in places if place.is_dir()]
+
+
+FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p"),
+    *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
+    *("--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
+)
+"""Of Hydra's that a command takes; it would take their beginnings, too."""
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Checks that flags are written out: what they name is looked at before Hydra starts.
+
+    Raises:
+        InputError: one is not, or there is no such flag.
+    """
+    for word in words:
+        flag = word.split("=")[0]
+        if flag.startswith("-") and flag not in FLAGS:
+            near = difflib.get_close_matches(flag, FLAGS, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            raise InputError(f"{flag}: no such flag{hint}; --help lists what there is")
 
 
 def strange_folders(settings: Any) -> list[str]:
@@ -277,10 +301,12 @@ def typed(settings: Any) -> dict[str, Any]:
     choices = settings.runtime.choices
     words = [*settings.overrides.task, *settings.overrides.hydra]
     given = OverridesParser.create().parse_overrides(list(map(str, words)))
+    # Those of a sweep are in each job's command line, whoever wrote them down.
+    read = {str(key).lstrip("+~") for key in settings.sweeper.get("params") or ()}
     return {
         one.key_or_group: one.value()
         for one in given
-        if one.key_or_group not in choices and not one.is_delete()
+        if one.key_or_group not in (*choices, *read) and not one.is_delete()
     }
 
 

@@ -33,6 +33,13 @@ def any_sizes(recipe: DictConfig) -> dict[str, Any]:
     return auto
 
 
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = [*value, *value.values()] if isinstance(value, dict) else value
+    return [text for one in inner for text in _texts(one)] if isinstance(inner, list) else []
+
+
 def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:
     """A copy of the recipe with sizes where it says `auto`; holds declared ones against the data.
 
@@ -43,6 +50,9 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
     for size, value in sizes.items():
         if size not in recipe.data:
             continue
+        for text in _texts(value):
+            if "${" in text:  # which a config would look up, or call
+                raise InputError(f"the data has the name {text!r}: rename it, without '${{' in it")
         declared = recipe.data[size]
         if declared not in ("auto", value):
             message = f"data.{size}={declared}, but the data has {value}"

@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,11 @@ FIGURES = tuple(
 )
 PIPELINES = ("clips", "scaling", "series", "sources", "text")
 DATA = ("seqfuse.data", *(f"seqfuse.plain.{name}" for name in PIPELINES))
+CALLBACKS = (
+    *("device_stats_monitor", "early_stopping", "gradient_accumulation_scheduler", "lr_monitor"),
+    *("model_checkpoint", "model_summary", "stochastic_weight_avg", "timer", "weight_averaging"),
+)
+"""Modules of Lightning's callbacks; one of the others writes wherever a checkpoint says."""
 METRICS = ("torchmetrics.classification", "torchmetrics.regression")
 PARTS = Slot("torch.nn.Module", ("seqfuse.nn", "torch.nn.modules"))
 SLOTS: dict[Keys, Slot] = {
@@ -60,7 +65,11 @@ SLOTS: dict[Keys, Slot] = {
     ("callbacks", "figures"): Slot("lightning.pytorch.Callback", FIGURES),
     ("callbacks", "*"): Slot(
         "lightning.pytorch.Callback",
-        ("seqfuse.callbacks", "lightning.pytorch.callbacks", "optuna.pruners"),
+        (
+            "seqfuse.callbacks",
+            *(f"lightning.pytorch.callbacks.{name}" for name in CALLBACKS),
+            "optuna.pruners",
+        ),
     ),
     ("logger", "*"): Slot(
         "lightning.pytorch.loggers.Logger",
@@ -72,13 +81,18 @@ SLOTS: dict[Keys, Slot] = {
     ),
     ("trainer",): Slot(
         "lightning.pytorch.Trainer",
-        ("lightning.pytorch.trainer", "lightning.pytorch.profilers", "seqfuse.ranks.strategy"),
+        (
+            *("lightning.pytorch.trainer", "lightning.pytorch.profilers.simple"),
+            *("lightning.pytorch.profilers.advanced", "seqfuse.ranks.strategy"),
+        ),
     ),
 }
 """By the keys that lead to a node; the first that fits counts. Parts of a model are `PARTS`."""
 FUNCTIONS = ("seqfuse.nn.init.reference",)
 READ = ("root", "file", "train", "val", "test", "folder", "table", "list", "names", "labels")
 """Keys of the data section that hold paths which are read."""
+WORDS = ("name", "sources", "groups")
+"""Those that hold words of which names of files are made."""
 FOLDERS = ("dirpath", "save_dir", "default_root_dir", "root_dir", "folder", "path", "log_dir")
 NAMES = ("filename", "name", "version", "sub_dir")
 """Keys of callbacks, loggers and the trainer that hold paths which are written: where, and names
@@ -89,6 +103,8 @@ TEXT = re.compile(r"\$\{(oc\.env|now):[^${}]*\}")
 """Interpolations whose value is a text, and no more."""
 NODES = 1_000_000
 """Values of a config; more come of containers that are shared within shared ones."""
+FILE_NAME = re.compile(r"([\w.=-]|\{[\w/]+(:[\d.]*[dfeg])?\})+")
+"""Name of a checkpoint, with metrics and the formats of numbers; others reach attributes."""
 DEPTH = 60
 """Nodes within nodes; more is a cycle, or made to exhaust the stack."""
 OURS = ("seqfuse", "hydra", "hydra_plugins", "torch", "torchmetrics", "lightning")
@@ -110,14 +126,23 @@ def check_targets(config: Mapping[str, Any], trust: Sequence[str] = (), source: 
         InputError: a target is not allowed.
     """
     source = source or "the checkpoint"
+    check_resolved(config, source)
+    for keys, target in _targets(config, source):
+        _check_target(keys, target, trust, source)
+
+
+def check_resolved(config: Any, source: str = "the checkpoint") -> None:
+    """Checks that plain containers hold no interpolation, which would be resolved once more.
+
+    Raises:
+        InputError: one does.
+    """
     for keys, text in _texts(config, source):
-        if "${" in text:  # would be resolved once more, after this check
+        if "${" in text:
             raise InputError(
                 f"{source}: its config holds the interpolation {text!r} at {'.'.join(keys)}: "
                 "nothing was built"
             )
-    for keys, target in _targets(config, source):
-        _check_target(keys, target, trust, source)
 
 
 def _check_target(keys: Keys, target: Any, trust: Sequence[str], source: str) -> None:
@@ -201,6 +226,10 @@ def _texts(node: Any, source: str) -> Iterator[tuple[Keys, str]]:
 
 def _targets(node: Any, source: str) -> Iterator[tuple[Keys, Any]]:
     for keys, one in _nodes(node, source):
+        if isinstance(one, Mapping) and "_args_" in one:  # which rules that go by names would miss
+            raise InputError(
+                f"{source} has _args_ at {'.'.join(keys)}: nothing was built; give each its name"
+            )
         if isinstance(one, Mapping) and "_target_" in one:
             yield keys, one["_target_"]
 
@@ -252,6 +281,7 @@ def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str)
         InputError: it would read or write elsewhere; names the key and what to type.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
+    check_resolved(plain, source)
     for key, value in _unnamed(plain, named, (*READ, "cache") if reads else ("cache",), source):
         raise InputError(
             f"{source} has {key}={value}, which lies outside of this folder and of your data: "
@@ -268,6 +298,10 @@ def _unnamed(
     for keys, node in _nodes(config["data"].get("module"), source, ("data", "module")):
         if not isinstance(node, Mapping):
             continue
+        for key in WORDS if "root" in wanted else ():
+            for value in _list(node.get(key)):
+                if isinstance(value, str) and re.search(r"[/\\]|\.\.", value):
+                    yield _key_of((*keys, key), node[key], config), value
         for key in [one for one in wanted if one in node]:  # root comes first
             value = node[key]
             if not isinstance(value, str) or not value:
@@ -278,12 +312,16 @@ def _unnamed(
                 yield _key_of((*keys, key), value, config), value
 
 
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def _inside(path: str, places: Sequence[Path]) -> bool:
     full = os.path.abspath(path)
     return any(full == str(one) or full.startswith(os.path.join(one, "")) for one in places)
 
 
-def _key_of(keys: Keys, value: str, config: Mapping[str, Any]) -> str:
+def _key_of(keys: Keys, value: Any, config: Mapping[str, Any]) -> str:
     """The shortest key that has a value."""
     if value == (config.get("paths") or {}).get("data"):
         return "paths.data"
@@ -299,8 +337,15 @@ SETTINGS = {
     ),
 }
 """Numbers that a folder may set of Hydra, by section."""
-CHOICES = re.compile(r"default|override /?hydra/(launcher|sweeper(/(sampler|pruner))?)")
-"""Groups of Hydra that a defaults list may choose options of."""
+CHOICES = {
+    "launcher": ("basic", "joblib", "submitit_local", "submitit_slurm"),
+    "sweeper": ("basic", "grid", "optuna"),
+    "sweeper/sampler": ("tpe", "gp", "random"),
+    "sweeper/pruner": ("none", "median", "hyperband"),
+}
+"""Options that a defaults list may choose, by group of Hydra's."""
+ENTRY = re.compile(r"(override |optional )?/?[\w-]+(/[\w-]+)*(@[\w.]+)?")
+"""The group of an entry of a defaults list, or the config that it names."""
 
 
 def check_folder(folder: Path) -> None:
@@ -320,18 +365,19 @@ def check_folder(folder: Path) -> None:
         if "hydra" in (*path.relative_to(folder).parent.parts, path.stem):
             raise _of_hydra(path, "an option of a group of Hydra's")
         for line in text.splitlines():
-            if line.lstrip().startswith("#") and "@package" in line and "hydra" in line:
+            if line.lstrip().startswith("#") and "package" in line and "hydra" in line:
                 raise _of_hydra(path, f"'{line.strip()}'")
-        if "hydra" in text or "${" in text:
-            _check_yaml(path, _yaml_of(path, text))
+        _check_yaml(path, _yaml_of(path, text))
 
 
 def _yamls(folder: Path) -> Iterator[Path]:
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        seen.add(os.path.realpath(place))
-        folders[:] = [one for one in sorted(folders)
-                      if os.path.realpath(os.path.join(place, one)) not in seen]  # fmt: skip
+    for place, folders, names in os.walk(folder):
+        for name in folders:
+            if os.path.islink(os.path.join(place, name)):
+                raise InputError(
+                    f"{os.path.join(place, name)} is a link: a folder of YAMLs may have none to "
+                    "another folder"
+                )
         for name in sorted(names):
             if name.endswith((".yaml", ".yml")):
                 yield Path(place, name)
@@ -363,15 +409,36 @@ def _check_yaml(path: Path, content: Any) -> None:
             )
     if not isinstance(content, dict):
         return
-    for entry in content.get("defaults") or ():
-        for group, option in entry.items() if isinstance(entry, dict) else [(entry, "")]:
-            text = f"{group}: {option}"
-            own = (group, option) == ("hydra", "default") or CHOICES.fullmatch(str(group))
-            if "hydra" in text and not own:
-                raise _of_hydra(path, f"'{text}' in its defaults list")
+    for key in content:
+        if key != "hydra" and re.split(r"\W", str(key))[0] == "hydra":
+            raise _of_hydra(path, str(key))
+    for group, option in _entries(content.get("defaults")):
+        if not _may_choose(group, option):
+            raise _of_hydra(path, f"'{group}: {option}' in its defaults list")
     settings = content.get("hydra") or {}
     for key, value in settings.items() if isinstance(settings, dict) else [(settings, None)]:
         _check_setting(path, str(key), value)
+
+
+def _entries(defaults: Any) -> Iterator[tuple[str, Any]]:
+    """Group and option of each entry of a defaults list; an entry without a group is one itself."""
+    for entry in _list(defaults or []):
+        for group, options in entry.items() if isinstance(entry, dict) else [(entry, "")]:
+            for option in _list(options):
+                yield str(group), option
+
+
+def _may_choose(group: str, option: Any) -> bool:
+    """Whether an entry of a defaults list stays within its folder, and out of Hydra's own."""
+    if (group, option) == ("hydra", "default"):
+        return True
+    words = option is None or bool(re.fullmatch(r"([\w.-]+(/[\w-]+)*)?", str(option)))
+    if not ENTRY.fullmatch(group) or not words or ".." in str(option):
+        return False
+    if "hydra" not in group:
+        return "hydra" not in str(option)
+    place = group.removeprefix("override ").lstrip("/").removeprefix("hydra/")
+    return option in CHOICES.get(place, ())
 
 
 def _check_setting(path: Path, key: str, value: Any) -> None:
@@ -389,7 +456,8 @@ def _check_setting(path: Path, key: str, value: Any) -> None:
 
 
 def _acts_at_once(key: Any) -> bool:
-    return re.split(r"[./@=]", str(key).lstrip("+~"))[0] in ("hydra", "trust", "resume", "paths")
+    first = re.split(r"[./@=]", str(key).lstrip("+~"))[0]
+    return first in ("hydra", "trust", "resume", "paths", "trial", "ckpt")
 
 
 def _of_hydra(path: Path, what: str) -> InputError:
@@ -400,7 +468,7 @@ def _of_hydra(path: Path, what: str) -> InputError:
 
 
 def check_composed(
-    config: Any, named: Mapping[str, Any], run: Path, urls: Container[str], source: str
+    config: Any, named: Mapping[str, Any], run: Path, urls: Sequence[str], source: str
 ) -> None:
     """Checks a composed config, parts of which come from a folder of YAMLs.
 
@@ -409,7 +477,7 @@ def check_composed(
             neither typed nor those of seqfuse's own data sets are not followed.
         named: values on the command line, by key.
         run: folder that the run may write to.
-        urls: addresses of seqfuse's own data sets.
+        urls: patterns of the addresses of seqfuse's own data sets.
         source: the folder, for messages.
 
     Raises:
@@ -427,6 +495,7 @@ def check_composed(
     copy = config.copy()
     OmegaConf.update(copy, "paths.run", str(run))
     whole: Any = OmegaConf.to_container(copy, resolve=True)
+    check_resolved(whole, source)
     sections = {place[0] for place in SLOTS} & set(whole)
     check_targets({key: whole[key] for key in sections}, trust, source)
     writing = {key: whole.get(key) for key in ("callbacks", "logger", "trainer")}
@@ -436,6 +505,8 @@ def check_composed(
             continue
         if keys[-1] == "storage" and "trial.storage" not in named:
             raise InputError(f"{source} would open {key}={one}: leave it out")
+        if keys[-1] == "filename" and not FILE_NAME.fullmatch(one):
+            raise InputError(f"{source} would format {key}={one}: to allow it, type that")
         place = "." if keys[-1] in FOLDERS else run
         if keys[-1] in (*FOLDERS, *NAMES) and not _inside(os.path.join(place, one), [run]):
             raise InputError(f"{source} would write to {key}={one}: to allow it, type that")
@@ -443,27 +514,29 @@ def check_composed(
 
 
 def _addresses(
-    config: Any, named: Mapping[str, Any], urls: Container[str], source: str
+    config: Any, named: Mapping[str, Any], urls: Sequence[str], source: str
 ) -> list[str]:
     """Keys of addresses that are neither typed nor seqfuse's own, for a place that was named."""
     plain: Any = OmegaConf.to_container(config, resolve=False)
     whole: Any = OmegaConf.to_container(config, resolve=True)
     outside = any(_unnamed(whole, named, READ, source)) if "data" in whole else False
+    typed = [str(one) for one in named.values()]
     found = []
     for keys, one in _nodes(plain.get("data") or {}, source, ("data",)):
         if keys[-1] not in ("url", "download") or not one or ".".join(keys) in named:
             continue
-        follows = keys[-1] == "download" or one in urls or REFERENCE.fullmatch(str(one))
-        resolved = str(OmegaConf.select(config, ".".join(keys)))
-        if not follows or outside or ".." in resolved:
+        address = str(OmegaConf.select(config, ".".join(keys)))
+        known = any(re.fullmatch(url, address) for url in urls) or address in typed
+        if (keys[-1] == "url" and not known) or outside:
             found.append(".".join(keys))
     return found
 
 
-def addresses(folder: Path) -> set[str]:
-    """What the YAMLs of a folder of data sets name as `url`."""
+def addresses(folder: Path) -> list[str]:
+    """Patterns of what the YAMLs of a folder of data sets name as `url`."""
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
-    return {one for text in texts for one in re.findall(r"^url: (\S+)$", text, re.MULTILINE)}
+    urls = {one for text in texts for one in re.findall(r"^url: (http\S+)$", text, re.MULTILINE)}
+    return [r"[\w-]+".join(map(re.escape, REFERENCE.split(url))) for url in sorted(urls)]
 
 
 def check_links(run: Path) -> None:

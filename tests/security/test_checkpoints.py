@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +51,68 @@ def test_nothing_is_fetched(
     assert not site.exists()
     assert not (tmp_path / "out.csv").exists()
     assert not (tmp_path / "shipped").exists()
+
+
+def test_nothing_is_said_by_position(
+    forecaster: Path, tmp_path: Path, command: Command, server: Server
+) -> None:
+    """Rules go by the names of arguments."""
+    file = "seqfuse.data.files.TableFile"
+    args = ["a.csv", str(tmp_path / "site"), f"{server.address}/a", "0" * 64]
+
+    def change(config: dict[str, Any]) -> None:
+        config["data"]["module"]["splits"]["source"] = {"_target_": file, "_args_": args}
+
+    path = altered(forecaster, tmp_path / "evil.ckpt", both(change))
+    code, _, err = command(evaluate.main, f"ckpt={path}", *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "_args_" in err
+    assert server.asked == []
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("place", ["trainer", "data"])
+def test_joined_references_make_no_function(
+    forecaster: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    joined = "${data.aa}${data.bb}"
+
+    def change(content: dict[str, Any]) -> None:
+        content["recipe"]["data"].update(aa="$", bb="{oc.env:TOKEN}")
+        if place == "trainer":
+            content["config"]["trainer"]["precision"] = joined
+        else:
+            content["recipe"]["data"]["name"] = joined
+
+    path = altered(forecaster, tmp_path / "evil.ckpt", change)
+    code, out, err = command(evaluate.main, f"ckpt={path}", *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "secret" not in out + err
+
+
+@pytest.mark.parametrize("name", ["../../outside", "a/b"])
+def test_names_of_sets_are_words(
+    classifier: Path, tmp_path: Path, command: Command, name: str
+) -> None:
+    node = {"_target_": "seqfuse.data.archive.Archive", "name": name, "root": "."}
+    change = both(lambda config: config["data"]["module"]["splits"].update(dataset=node))
+    path = altered(classifier, tmp_path / "evil.ckpt", change)
+    code, _, err = command(evaluate.main, f"ckpt={path}", *CPU)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert f"name={name}" in err
+
+
+def test_a_label_is_no_interpolation(tmp_path: Path, command: Command) -> None:
+    """Names of classes get into the config, which looks up, or calls, what stands in ${...}."""
+    evil = "${oc.create:{_target_: pathlib.Path.touch, self: ran}}"
+    x = np.random.default_rng(0).normal(size=(60, 10, 3)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.array(["up", evil] * 30))
+    words = ["data=arrays", "data.train=mine.npz", "trainer.max_epochs=1", *CPU]
+    code, _, err = command(train.main, *words)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "oc.create" in err
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_set_of_the_archive_is_not_downloaded(

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from seqfuse.train import main, train
 from tests.conftest import TINY, composed
-from tests.security.conftest import Server
+from tests.security.conftest import Server, altered
 
 Command = Callable[..., tuple[int, str, str]]
 HERE = {"_target_": "pathlib.Path", "_args_": ["ran"]}
 TOUCH = {"_target_": "pathlib.Path.touch", "_args_": [HERE]}
+CWD = {"_target_": "pathlib.Path.cwd"}
 OURS = {"hydra": "default"}
+SPIKES = "lightning.pytorch.callbacks.SpikeDetection"
 QUICK = ["trainer.max_epochs=1", "test=false"]
 
 
@@ -79,6 +82,12 @@ def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> N
         ("hydra.sweeper.study", "../x", "hydra.sweeper.study"),
         ("hydra.sweeper.params", {"hydra.job.env_set.A": "a,b"}, "hydra.sweeper.params"),
         ("hydra.sweeper.params", {"trust": "[os],[sys]"}, "hydra.sweeper.params"),
+        ("hydra.sweeper.params", {"trial.storage": "a,b"}, "hydra.sweeper.params"),
+        ("defaults", [OURS, "../payload", "_self_"], "defaults"),
+        ("defaults", [OURS, {"experiment": ["a", "../../b"]}, "_self_"], "defaults"),
+        ("defaults", [OURS, {"experiment": "${name}"}, "_self_"], "defaults"),
+        ("defaults", [OURS, {"override hydra/sweeper/pruner": "../../evil"}, "_self_"], "defaults"),
+        ("defaults", [OURS, {"override hydra/launcher": "theirs"}, "_self_"], "defaults"),
         ("defaults", [OURS, {"data@hydra.callbacks": "x"}, "_self_"], "defaults"),
         (
             "defaults",
@@ -88,21 +97,25 @@ def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> N
         # what is built
         ("optimizer", {"_target_": "pandas.read_pickle", "_partial_": True}, "pandas.read_pickle"),
         ("optimizer._target_", "torch.load", "torch.load"),
-        ("callbacks.provenance", TOUCH, "pathlib.Path.touch"),
+        ("callbacks.provenance", CWD, "pathlib.Path.cwd"),
         ("callbacks.provenance._target_", "joblib.load", "joblib.load"),
         ("logger.csv._target_", "lightning.pytorch.loggers.WandbLogger", "WandbLogger"),
-        ("trainer.profiler", TOUCH, "pathlib.Path"),
+        ("trainer.profiler", CWD, "pathlib.Path"),
         ("trainer._target_", "subprocess.run", "subprocess.run"),
-        ("model.stem", TOUCH, "pathlib.Path"),
+        ("model.stem", CWD, "pathlib.Path"),
         ("data.module.splits.dataset._target_", "numpy.load", "numpy.load"),
         ("data.module.splits.dataset._target_", "${data.name}", "${data.name}"),
         ("task.loss", {"_target_": "seqfuse.plain.files.write"}, "seqfuse.plain.files.write"),
+        ("callbacks.checkpoint._args_", ["/tmp/elsewhere", "best"], "_args_"),
+        ("callbacks.evil", {"_target_": SPIKES, "exclude_batches_path": "a"}, SPIKES),
         # interpolations that run a function
         ("data.name", "${oc.create:{_target_: os.abort}}", "oc.create"),
         ("data.name", "${${name}:x}", "data.name"),
         # what is written
         ("callbacks.checkpoint.dirpath", "../../elsewhere", "callbacks.checkpoint.dirpath"),
         ("callbacks.checkpoint.filename", "../../elsewhere", "callbacks.checkpoint.filename"),
+        ("callbacks.checkpoint.filename", "{epoch].__class__}", "callbacks.checkpoint.filename"),
+        ("callbacks.checkpoint.filename", "{step:c}tmp", "callbacks.checkpoint.filename"),
         (
             "callbacks.last_checkpoint.dirpath",
             "/tmp/elsewhere",
@@ -203,6 +216,10 @@ def test_trust_is_typed_and_not_read(run: Path, tmp_path: Path, command: Command
         ),
         ("experiment/evil.yaml", "# @package hydra.callbacks\nevil: {_target_: os.abort}\n"),
         ("hydra/launcher/evil.yaml", "_target_: os.abort\n"),
+        ("experiment/evil.yaml", '# @package _global_\n"\\x68ydra": {callbacks: {a: {}}}\n'),
+        ("experiment/evil.yaml", '# @package _global_\nname: "\\x24{oc.create:{a: 1}}"\n'),
+        ("experiment/evil.yaml", "# @package _global_\ndefaults: [../../payload]\n"),
+        ("experiment/evil.yml", "# @package _global_\nhydra: {callbacks: {evil: {}}}\n"),
         ("experiment/hydra.yaml", "# @package _name_\ncallbacks: {evil: {_target_: os.abort}}\n"),
         ("experiment/evil.yaml", "# @package _global_\noptimizer: {_target_: os.abort}\n"),
         ("experiment/evil.yaml", "# @package _global_\nname: \x00\n"),
@@ -220,6 +237,91 @@ def test_a_stranger_s_folder_of_yamls(
     assert (code, err.count("\n")) == (1, 1), err
     assert str(path) in err or "theirs" in err
     assert not list(tmp_path.glob("logs/*/*"))
+
+
+def test_a_link_hides_no_group(tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "theirs"
+    (folder / "a" / "launcher").mkdir(parents=True)
+    (folder / "a" / "launcher" / "evil.yaml").write_text("_target_: os.abort\n")
+    (folder / "hydra").symlink_to("a")
+    code, _, err = command(main, "--config-dir", "theirs", *TINY)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "is a link" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hydra.searchpath=[theirs]"],
+        ["hydra.searchpath=[file://theirs]"],
+        ["+hydra.searchpath=['theirs']"],
+        ["--config-d", "theirs"],
+        ["--config-dir=theirs"],
+        ["-cd", "theirs"],
+    ],
+)
+def test_no_folder_is_overlooked(tmp_path: Path, command: Command, words: list[str]) -> None:
+    path = tmp_path / "theirs" / "experiment" / "evil.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "# @package _global_\n" + yaml.safe_dump({"hydra": {"callbacks": {"evil": TOUCH}}})
+    )
+    code, _, err = command(main, *words, "experiment=evil", *TINY)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("key", ["callbacks.checkpoint.dirpath", "data.url"])
+def test_what_a_sweep_of_a_folder_sets_was_not_typed(
+    tmp_path: Path, command: Command, server: Server, key: str
+) -> None:
+    value = {"data.url": f"'{server.address}/a'"}.get(key, f"'{tmp_path}/elsewhere'")
+    path = tmp_path / "theirs" / "experiment" / "evil.yaml"
+    path.parent.mkdir(parents=True)
+    sweep = {"mode": "MULTIRUN", "sweeper": {"params": {key: value, "seed": "0,1"}}}
+    data = [{"override /data": "csv"}] if key == "data.url" else []
+    path.write_text("# @package _global_\n" + yaml.safe_dump({"defaults": data, "hydra": sweep}))
+    words = ["data.file=a.csv", "trainer=cpu"] if data else [*TINY, *QUICK]
+    code, _, err = command(main, "--config-dir", "theirs", "experiment=evil", *words)
+    assert code == 1, err
+    assert "Traceback" not in err
+    assert server.asked == []
+    assert not list(tmp_path.glob("**/elsewhere"))
+
+
+def test_an_address_by_reference_takes_no_secret_along(
+    tmp_path: Path, command: Command, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    path = tmp_path / "theirs" / "experiment" / "evil.yaml"
+    path.parent.mkdir(parents=True)
+    data = {"url": "${data.note}", "note": f"{server.address}/a?${{oc.env:TOKEN}}", "file": "a.csv"}
+    head = "# @package _global_\ndefaults: [{override /data: csv}]\n"
+    path.write_text(head + yaml.safe_dump({"data": data}))
+    code, _, err = command(main, "--config-dir", "theirs", "experiment=evil", "trainer=cpu")
+    assert (code, err.count("\n")) == (1, 1), err
+    assert server.asked == []
+
+
+def test_the_state_of_a_checkpoint_deletes_nothing(
+    run: Path, tmp_path: Path, command: Command
+) -> None:
+    """Lightning removes the worst that it keeps, whatever lies there, by a path in its state."""
+    folder, precious = shutil.copytree(run, tmp_path / "theirs"), tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis").touch()
+    other = f"{folder}/checkpoints/../../precious"
+
+    def change(content: dict[str, Any]) -> None:
+        [state] = [one for key, one in content["callbacks"].items() if "ModelCheckpoint" in key]
+        state.pop("dirpath")
+        state.update(best_k_models={other: torch.tensor(9.0)}, kth_best_model_path=other)
+        state.update(best_model_path=other, kth_value=torch.tensor(9.0))
+
+    for path in folder.glob("checkpoints/*.ckpt"):
+        altered(path, path, change)
+    command(main, *ways(folder)["resume"])
+    assert (precious / "thesis").exists()
 
 
 def test_what_a_folder_may_say_of_hydra(tmp_path: Path, command: Command) -> None:

@@ -102,6 +102,12 @@ def git_state() -> dict[str, Any]:
         ask = {"capture_output": True, "text": True, "check": True, "timeout": 10}
         git = ["git", "-c", "core.fsmonitor=false"]  # which would be a program of the folder's
         commit = subprocess.run([*git, "rev-parse", "HEAD"], **ask).stdout.strip()
+        # A filter would be such a program, too.
+        filters = subprocess.run(
+            [*git, "config", "--local", "--get-regexp", r"^filter\."], **{**ask, "check": False}
+        ).stdout
+        if filters.strip():
+            return {"commit": commit, "changed_files": None}
         changed = subprocess.run([*git, "status", "--porcelain"], **ask).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return {}

@@ -11,6 +11,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from seqfuse.plain import files
 from seqfuse.plain.errors import InputError
 
+PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "bad_batches_path"}
+"""In the states of Lightning's callbacks."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
@@ -54,6 +56,32 @@ class WholeFiles(TorchCheckpointIO):
             previous.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Without paths of callbacks that lie outside of the run: they read and delete by them."""
         content = super().load_checkpoint(path, *args, **kwargs)
         self._whole.add(Path(path))
+        home = Path(path).resolve().parents[1]
+        for state in (content.get("callbacks") or {}).values():
+            if isinstance(state, dict):
+                _keep_near(state, home)
         return content
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Removes a file that lies where this run keeps checkpoints, and nothing else."""
+        path = Path(path)
+        places = {one.resolve().parent for one in self._whole}
+        if path.suffix == ".ckpt" and path.is_file() and path.resolve().parent in places:
+            path.unlink()
+
+
+def _keep_near(state: dict[str, Any], home: Path) -> None:
+    """Takes paths that do not lie below a folder out of the state of a callback."""
+    for key in PATHS & set(state):
+        if not _is_near(state[key], home):
+            state[key] = ""
+    models = state.get("best_k_models")
+    if isinstance(models, dict):
+        state["best_k_models"] = {one: v for one, v in models.items() if _is_near(one, home)}
+
+
+def _is_near(path: Any, home: Path) -> bool:
+    return isinstance(path, str) and Path(path).resolve().is_relative_to(home)

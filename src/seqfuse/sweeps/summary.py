@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.plain import files
-from seqfuse.plain.shown import say
+from seqfuse.plain.shown import cell_text, say, visible
 from seqfuse.sweeps import plots
 from seqfuse.sweeps.jobs import Jobs, groups, read
 from seqfuse.sweeps.outcome import KILLED
@@ -31,7 +31,8 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     jobs = read(sweep)
     own: Any = jobs.table["job"].isin(jobs.table["job"] if launched is None else list(launched))
     _tell_apart(jobs, own)
-    files.write_shared(sweep / "summary.csv", jobs.table.to_csv(index=False))
+    table = jobs.table.map(lambda one: cell_text(one) if isinstance(one, str) else one)
+    files.write_shared(sweep / "summary.csv", table.to_csv(index=False))
     means = groups(jobs)
     files.write_shared(sweep / "summary.md", markdown(jobs, means))
     for name, draw in plots.figures(jobs).items():
@@ -101,7 +102,7 @@ def _number(value: float) -> str:
 
 def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
     """A Markdown table, its columns aligned so that it reads as plain text, too."""
-    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    cells = [[visible(str(cell)).replace("|", r"\|") for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
