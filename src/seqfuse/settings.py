@@ -155,7 +155,10 @@ def _check_words(recipe: Any) -> None:
         for key in ("model.stem", "model.head", "task.loss")
     )
     if loss.endswith(".TagLoss") and head.endswith(".ClassHead"):
-        raise InputError("each step has a label here: type model=tags for words, else model=steps")
+        raise InputError(
+            "the task is for a label per step, the net for one per item: type model=tags (words) "
+            "or model=steps, or another task"
+        )
     ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
     if "vocab_size" in recipe.data and ours and ".tokens." not in stem:
         raise InputError("the data are words: type model=text for classes, model=tags for tags")

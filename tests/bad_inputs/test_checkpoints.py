@@ -236,7 +236,7 @@ TEACH = "task=distill teacher=bad.ckpt"
     Row(TEACH, [NAME, "mean"], given([1.0, 2.0], DATA, "pipeline", "mean")),
     Row(f"{TEACH} task.teaching=2", "teaching"),
     Row(f"{TEACH} task.match.temperature=0", "temperature", bad(lambda c: None)),
-    Row("task=distill_tags teacher=good.ckpt", "task=distill"),
+    Row("task=distill_tags teacher=good.ckpt", ["label per step", "another task"]),
 )
 def test_first_weights_and_teachers(judge: Judge, made: Callable[[str], Path], row: Row) -> None:
     run = made("series")

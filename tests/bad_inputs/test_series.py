@@ -183,7 +183,7 @@ def train(ending: str, content: str | bytes) -> dict:
     ),
     Row(
         "",
-        ["Mine_TRAIN.ts", "row 0", "step 1", "infinite"],
+        ["Mine_TRAIN.ts, line 3, column 2", "infinite"],
         train("ts", ts(head="@classLabel true up down\n@data\n1,1e999,3:up\n")),
     ),
     Row("", ["Mine_TRAIN.tsv, line 4", "5 values"], train("tsv", tsv(3) + "1\t1\t2\t3\t4\t5\n")),
