@@ -70,9 +70,16 @@ class Answer(NamedTuple):
 
 
 def rows(*table: Row) -> pytest.MarkDecorator:
-    """A test that runs once for each row, named by its words."""
+    """A test that runs once for each row, named by its words.
+
+    One row in three is for every day, so that these take a minute; CI runs all.
+    """
     names = [re.sub(r"[^\w=.,/:\[\]{}~+-]+", " ", row.words)[:70] for row in table]
-    return pytest.mark.parametrize("row", table, ids=[f"{i}: {n}" for i, n in enumerate(names)])
+    cases = [
+        pytest.param(row, id=f"{i}: {name}", marks=[pytest.mark.slow] * (i % 3 > 0))
+        for i, (row, name) in enumerate(zip(table, names, strict=True))
+    ]
+    return pytest.mark.parametrize("row", cases)
 
 
 def write(path: Path, content: Content) -> None:
