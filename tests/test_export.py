@@ -155,7 +155,7 @@ def test_a_damaged_folder_is_refused(folder: Path, tmp_path: Path, name: str, da
         (X[..., :2], "the series have 2 channels, the training data 3"),
         ([X[0], X[1, :, :1]], "series 1 has 1 channels, series 0 has 3"),
         (X.astype(str), "x holds <U32, expected numbers"),
-        ([["a", "b"]], "series 0 is not numeric"),
+        ([["a", "b"]], "series 0, step 0: 'a'"),
         ([], "there is nothing to predict"),
         (np.full_like(X, np.nan), "series 0 has no value at all"),
         (np.where(X > 2, np.inf, X), "has an infinite value at step"),

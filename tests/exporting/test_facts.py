@@ -8,7 +8,8 @@ import pytest
 
 from seqfuse.data.recordings import Nab, Skab
 from seqfuse.exporting.facts import _source
-from seqfuse.plain.stamps import numbers_of, read_columns, stamps_of
+from seqfuse.plain.records import read_cells
+from seqfuse.plain.stamps import numbers_of, stamps_of
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ def test_files_of_a_benchmark_are_read_as_in_training(
     path, source = data_root / name, kind(str(data_root))
     [wanted] = source.file(path)
     facts = _source(source)
-    columns = read_columns(path, facts["delimiter"])
-    np.testing.assert_array_equal(stamps_of(columns, facts["time"], str(path)), wanted.time)
-    values = [numbers_of(columns, one, str(path)) for one in wanted.columns]
+    cells = read_cells(path, facts["delimiter"])
+    np.testing.assert_array_equal(stamps_of(cells, facts["time"]), wanted.time)
+    values = [numbers_of(cells, one) for one in wanted.columns]
     np.testing.assert_array_equal(np.stack(values, axis=1).astype(np.float32), wanted.values)
