@@ -110,6 +110,8 @@ def _check_scales(state: Any, path: str | Path) -> None:
                 _check_scales({f"mean of {name}": mean, f"deviation of {name}": deviation}, path)
         elif isinstance(one, dict):
             _check_scales(one, path)
+        elif key == "classes" and not all(isinstance(name, str) for name in one):
+            raise InputError(f"{path}: a name of a class is no text: train it again")
         elif str(key).partition(" ")[0] in ("mean", "deviation"):
             least = 0.0 if key.startswith("deviation") else -math.inf
             for value in one:

@@ -23,6 +23,7 @@ from seqfuse import folders, resume, slurm, untrusted
 from seqfuse.mistakes import (
     CONF,
     MISTAKES,
+    TYPED,
     check_flags,
     check_left_out,
     check_types,
@@ -30,6 +31,7 @@ from seqfuse.mistakes import (
     explain,
     groups,
     own_folders,
+    remember,
     strange_folders,
     typed,
 )
@@ -63,8 +65,6 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     debugging = os.environ.get("HYDRA_FULL_ERROR") == "1" and not start.is_child()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
     sys.excepthook = _show  # of errors that are no mistakes of the user's
-    # Processes that are started from here import nothing from the folder the user stands in.
-    os.environ["PYTHONSAFEPATH"] = "1"
 
     def job(config: DictConfig) -> Any:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -79,7 +79,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     try:
         if {"--help", "-h"} & set(sys.argv):
             return say(f"{usage}\nGroups (group=option):\n\n{_group_table()}")
-        with _stoppable():
+        with _safe_path(), _stoppable():
             start.prepare()
             prepare()
             if config_name in ONE_AT_A_TIME and (words := start.sweeping(sys.argv[1:])):
@@ -98,6 +98,19 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
         os.environ["HYDRA_FULL_ERROR"] = "1" if debugging else "0"
 
 
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Lets processes that are started meanwhile import nothing from the current folder."""
+    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", TYPED)}
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
+
+
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     say("".join(traceback.format_exception(kind, error, trace)).rstrip(), file=sys.stderr)
 
@@ -105,6 +118,7 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
 def _prepare_words() -> None:
     """Checks the folders that the command line names, and writes it as Hydra wants it."""
     check_flags(sys.argv[1:])
+    remember(sys.argv[1:])
     for folder in own_folders():
         untrusted.check_folder(folder)
     words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)

@@ -41,6 +41,8 @@ PARTS = (
     *("task.metrics", "task.measures", "task.pairs.changes"),
 )
 """Sections whose entries a run can do without."""
+TYPED = "SEQFUSE_TYPED"
+"""Environment variable with the keys that were typed."""
 MISTAKES = (
     InputError,
     HydraException,
@@ -170,9 +172,14 @@ def groups() -> dict[str, list[str]]:
 
 def own_folders() -> list[Path]:
     """Folders of YAMLs that the command line names beside our own."""
-    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
-    flags = ("--config-dir", "-cd", "--config-path", "-cp")
-    found = [folder for flag, folder in pairwise(words) if flag in flags]
+    found = []
+    for word, after in pairwise([*sys.argv[1:], ""]):
+        flag, equals, value = word.partition("=") if word.startswith("-") else (word, "", "")
+        folder = value if equals else after
+        if flag in ("--config-dir", "-cd") and not Path(folder).is_dir():
+            raise InputError(f"{flag} {folder}: there is no such folder")
+        if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
+            found.append(folder)
     for word in sys.argv[1:]:
         if word.lstrip("+").startswith("hydra.searchpath="):
             places = OverridesParser.create().parse_override(word).value()
@@ -193,10 +200,12 @@ def check_flags(words: Sequence[str]) -> None:
     """Checks that flags are written out: what they name is looked at before Hydra starts.
 
     Raises:
-        InputError: one is not, or there is no such flag.
+        InputError: one is not, there is no such flag, or an option lies outside of its folder.
     """
     for word in words:
-        flag = word.split("=")[0]
+        flag, _, value = word.partition("=")
+        if ".." in value.split("/") and flag.lstrip("+").split("@")[0] in groups():
+            raise InputError(f"{word}: an option is a word, not a path")
         if flag.startswith("-") and flag not in FLAGS:
             near = difflib.get_close_matches(flag, FLAGS, n=1)
             hint = f", did you mean {near[0]}?" if near else ""
@@ -301,13 +310,21 @@ def typed(settings: Any) -> dict[str, Any]:
     choices = settings.runtime.choices
     words = [*settings.overrides.task, *settings.overrides.hydra]
     given = OverridesParser.create().parse_overrides(list(map(str, words)))
-    # Those of a sweep are in each job's command line, whoever wrote them down.
-    read = {str(key).lstrip("+~") for key in settings.sweeper.get("params") or ()}
+    # Parameters of a sweep are in each job's command line, whoever wrote them down.
+    known = set(os.environ.get(TYPED, "").split())
     return {
         one.key_or_group: one.value()
         for one in given
-        if one.key_or_group not in (*choices, *read) and not one.is_delete()
+        if one.key_or_group not in choices
+        and not one.is_delete()
+        and (one.key_or_group in known or one.key_or_group.startswith("trial."))
     }
+
+
+def remember(words: Sequence[str]) -> None:
+    """Lets `typed`, in processes that are started from here, too, know the keys of a command."""
+    keys = [word.lstrip("+~").partition("=")[0] for word in words if "=" in word]
+    os.environ[TYPED] = " ".join(keys)
 
 
 def check_types(config: DictConfig) -> None:

@@ -89,7 +89,10 @@ SLOTS: dict[Keys, Slot] = {
 }
 """By the keys that lead to a node; the first that fits counts. Parts of a model are `PARTS`."""
 FUNCTIONS = ("seqfuse.nn.init.reference",)
-READ = ("root", "file", "train", "val", "test", "folder", "table", "list", "names", "labels")
+READ = (
+    *("root", "file", "path", "train", "val", "test", "folder", "table", "list", "names"),
+    "labels",
+)
 """Keys of the data section that hold paths which are read."""
 WORDS = ("name", "sources", "groups")
 """Those that hold words of which names of files are made."""
@@ -103,7 +106,8 @@ TEXT = re.compile(r"\$\{(oc\.env|now):[^${}]*\}")
 """Interpolations whose value is a text, and no more."""
 NODES = 1_000_000
 """Values of a config; more come of containers that are shared within shared ones."""
-FILE_NAME = re.compile(r"([\w.=-]|\{[\w/]+(:[\d.]*[dfeg])?\})+")
+OPENED = ("storage", "model_registry")
+FILE_NAME = re.compile(r"([\w.=/ -]|\{[\w/]+(:[\d.]*[dfeg])?\})+")
 """Name of a checkpoint, with metrics and the formats of numbers; others reach attributes."""
 DEPTH = 60
 """Nodes within nodes; more is a cycle, or made to exhaust the stack."""
@@ -250,10 +254,13 @@ def check_references(recipe: Any, source: str = "the checkpoint") -> None:
             )
 
 
-def _runs(text: str) -> bool:
-    """Whether an interpolation is left, once references, and those within them, are taken out."""
-    while (inner := REFERENCE.sub("x", text)) != text:
-        text = inner
+def _runs(text: str, *harmless: re.Pattern[str]) -> bool:
+    """Whether an interpolation is left, once harmless ones, also within each other, are out."""
+    before = ""
+    while text != before:
+        before = text
+        for pattern in (REFERENCE, *harmless):
+            text = pattern.sub("x", text)
     return "${" in text
 
 
@@ -299,17 +306,26 @@ def _unnamed(
         if not isinstance(node, Mapping):
             continue
         for key in WORDS if "root" in wanted else ():
-            for value in _list(node.get(key)):
-                if isinstance(value, str) and re.search(r"[/\\]|\.\.", value):
-                    yield _key_of((*keys, key), node[key], config), value
+            used = key != "sources" or "{source}" in str(node.get("file"))
+            for value in _list(node.get(key)) if used else ():
+                place = _key_of((*keys, key), node[key], config) if key in node else ""
+                if re.search(r"[/\\]|\.\.", str(value)) and place not in named:
+                    yield place, value
         for key in [one for one in wanted if one in node]:  # root comes first
-            value = node[key]
-            if not isinstance(value, str) or not value:
-                continue
-            bases = (".", str(node.get("root") or ".")) if key not in ("root", "cache") else (".",)
-            paths = [os.path.join(base, os.path.expanduser(value)) for base in bases]
-            if not all(_inside(path, places) for path in paths):
-                yield _key_of((*keys, key), value, config), value
+            for value in _list(node[key]):
+                if isinstance(value, str) and value and _leads_away(key, value, node, places):
+                    yield _key_of((*keys, key), value, config), value
+
+
+def _leads_away(key: str, value: str, node: Mapping[str, Any], places: Sequence[Path]) -> bool:
+    """Whether a path in a node leads out of some places."""
+    bases = [".", str(node.get("root") or ".")] if key not in ("root", "cache") else ["."]
+    if key == "root":
+        others = [node[one] for one in READ[1:] if isinstance(node.get(one), str)]
+        if others and all(os.path.isabs(one) for one in others):
+            return False  # it is not used
+    paths = [os.path.join(base, os.path.expanduser(value)) for base in bases]
+    return not all(_inside(path, places) for path in paths)
 
 
 def _list(value: Any) -> list[Any]:
@@ -348,6 +364,15 @@ ENTRY = re.compile(r"(override |optional )?/?[\w-]+(/[\w-]+)*(@[\w.]+)?")
 """The group of an entry of a defaults list, or the config that it names."""
 
 
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads dates as text, as OmegaConf does."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def check_folder(folder: Path) -> None:
     """Checks what the YAMLs of a folder say of Hydra itself, which acts on it at once.
 
@@ -362,7 +387,8 @@ def check_folder(folder: Path) -> None:
     """
     for path in _yamls(folder):
         text = _text_of(path)
-        if "hydra" in (*path.relative_to(folder).parent.parts, path.stem):
+        names = (*path.relative_to(folder).parent.parts, path.stem)
+        if any(re.split(r"\W", name)[0].casefold() == "hydra" for name in names):
             raise _of_hydra(path, "an option of a group of Hydra's")
         for line in text.splitlines():
             if line.lstrip().startswith("#") and "package" in line and "hydra" in line:
@@ -371,7 +397,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _yamls(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_unreadable):
         for name in folders:
             if os.path.islink(os.path.join(place, name)):
                 raise InputError(
@@ -379,8 +405,12 @@ def _yamls(folder: Path) -> Iterator[Path]:
                     "another folder"
                 )
         for name in sorted(names):
-            if name.endswith((".yaml", ".yml")):
+            if name.endswith(".yaml"):
                 yield Path(place, name)
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be read ({error.strerror}): let it be read")
 
 
 def _text_of(path: Path) -> str:
@@ -394,7 +424,7 @@ def _text_of(path: Path) -> str:
 
 def _yaml_of(path: Path, text: str) -> Any:
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.load(text, Loader)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}," if mark else ""
@@ -403,7 +433,7 @@ def _yaml_of(path: Path, text: str) -> Any:
 
 def _check_yaml(path: Path, content: Any) -> None:
     for keys, text in _texts(content, str(path)):
-        if _runs(TEXT.sub("", text)):
+        if _runs(text, TEXT):
             raise InputError(
                 f"{path}: {text!r} at {'.'.join(keys)} runs a function: write the value itself"
             )
@@ -415,7 +445,7 @@ def _check_yaml(path: Path, content: Any) -> None:
     for group, option in _entries(content.get("defaults")):
         if not _may_choose(group, option):
             raise _of_hydra(path, f"'{group}: {option}' in its defaults list")
-    settings = content.get("hydra") or {}
+    settings = content.get("hydra", {})
     for key, value in settings.items() if isinstance(settings, dict) else [(settings, None)]:
         _check_setting(path, str(key), value)
 
@@ -448,16 +478,20 @@ def _check_setting(path: Path, key: str, value: Any) -> None:
     for name, one in value.items() if isinstance(value, dict) else [("", None)]:
         good = name in SETTINGS.get(key, ()) and (one is None or isinstance(one, (int, float)))
         if (key, name) == ("sweeper", "params"):
-            good = isinstance(one, dict) and not any(map(_acts_at_once, one))
+            good = isinstance(one, dict) and all(_may_sweep(*pair) for pair in one.items())
         if (key, name) == ("sweeper", "study"):
             good = bool(re.fullmatch(r"[\w.-]+", str(one)))
         if not good:
             raise _of_hydra(path, f"hydra.{key}.{name}".rstrip("."))
 
 
-def _acts_at_once(key: Any) -> bool:
-    first = re.split(r"[./@=]", str(key).lstrip("+~"))[0]
-    return first in ("hydra", "trust", "resume", "paths", "trial", "ckpt")
+def _may_sweep(key: Any, values: Any) -> bool:
+    """Whether a folder may have a key swept: a value, or an option by its name."""
+    first = re.split(r"[./]", str(key).lstrip("+"))[0]
+    if first in ("hydra", "trust", "resume", "paths", "trial", "ckpt"):
+        return False
+    words = re.fullmatch(r"\+{0,2}\w+([./]\w+)*", str(key))
+    return bool(words) and not re.search(r"\.\.|(^|[,(\s])/", str(values))
 
 
 def _of_hydra(path: Path, what: str) -> InputError:
@@ -503,7 +537,9 @@ def check_composed(
         key = ".".join(keys)
         if not isinstance(one, str) or key in named:
             continue
-        if keys[-1] == "storage" and "trial.storage" not in named:
+        if keys[-1] in (*FOLDERS, *NAMES) and re.search(r"[$~]", one):
+            raise InputError(f"{source} has a variable in {key}={one}: to allow it, type that")
+        if keys[-1] in OPENED and "trial.storage" not in named:
             raise InputError(f"{source} would open {key}={one}: leave it out")
         if keys[-1] == "filename" and not FILE_NAME.fullmatch(one):
             raise InputError(f"{source} would format {key}={one}: to allow it, type that")
@@ -546,7 +582,7 @@ def check_links(run: Path) -> None:
         InputError: a link does, through which the run would write.
     """
     home = os.path.realpath(run)
-    for place, folders, names in os.walk(run):
+    for place, folders, names in os.walk(run, onerror=_unreadable):
         for path in (os.path.join(place, one) for one in (*folders, *names)):
             if os.path.islink(path) and not _inside(os.path.realpath(path), [Path(home)]):
                 raise InputError(

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +180,11 @@ def test_it_reads_where_the_user_is_or_says(
     """Trained on a file elsewhere: that must be typed, and the line says how."""
     main, words = COMMANDS[name]
     here = {"root": "/etc", "file": "/etc/passwd"}[key]
-    change = partial(node_at, keys="recipe.data")
-    path = altered(forecaster, tmp_path / "evil.ckpt", lambda one: change(one).update({key: here}))
-    more = [f"data.file={forecaster.parents[2]}/mine.csv"] if key == "root" else []
-    code, _, err = command(main, f"ckpt={path}", *words, *more, *CPU)
+    new = {"root": {"root": here, "file": "passwd"}, "file": {"file": here}}[key]
+    path = altered(
+        forecaster, tmp_path / "evil.ckpt", lambda one: one["recipe"]["data"].update(new)
+    )
+    code, _, err = command(main, f"ckpt={path}", *words, *CPU)
     assert (code, err.count("\n")) == (1, 1), err
     assert f"type data.{key}={here}" in err
 

@@ -83,6 +83,10 @@ def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> N
         ("hydra.sweeper.params", {"hydra.job.env_set.A": "a,b"}, "hydra.sweeper.params"),
         ("hydra.sweeper.params", {"trust": "[os],[sys]"}, "hydra.sweeper.params"),
         ("hydra.sweeper.params", {"trial.storage": "a,b"}, "hydra.sweeper.params"),
+        ("hydra.sweeper.params", {"+experiment@hydra.sweep": "a"}, "hydra.sweeper.params"),
+        ("hydra.sweeper.params", {"logger": "../../payload,csv"}, "hydra.sweeper.params"),
+        ("logger.tensorboard.version", "$EMPTY/../../elsewhere", "logger.tensorboard.version"),
+        ("trainer.model_registry", "theirs", "trainer.model_registry"),
         ("defaults", [OURS, "../payload", "_self_"], "defaults"),
         ("defaults", [OURS, {"experiment": ["a", "../../b"]}, "_self_"], "defaults"),
         ("defaults", [OURS, {"experiment": "${name}"}, "_self_"], "defaults"),
@@ -219,7 +223,9 @@ def test_trust_is_typed_and_not_read(run: Path, tmp_path: Path, command: Command
         ("experiment/evil.yaml", '# @package _global_\n"\\x68ydra": {callbacks: {a: {}}}\n'),
         ("experiment/evil.yaml", '# @package _global_\nname: "\\x24{oc.create:{a: 1}}"\n'),
         ("experiment/evil.yaml", "# @package _global_\ndefaults: [../../payload]\n"),
-        ("experiment/evil.yml", "# @package _global_\nhydra: {callbacks: {evil: {}}}\n"),
+        ("experiment/evil.yaml", "# @package _global_\nhydra: null\n"),
+        ("Hydra/launcher/evil.yaml", "_target_: os.abort\n"),
+        ("hydra.callbacks/evil.yaml", "_target_: os.abort\n"),
         ("experiment/hydra.yaml", "# @package _name_\ncallbacks: {evil: {_target_: os.abort}}\n"),
         ("experiment/evil.yaml", "# @package _global_\noptimizer: {_target_: os.abort}\n"),
         ("experiment/evil.yaml", "# @package _global_\nname: \x00\n"),
@@ -258,10 +264,13 @@ def test_a_link_hides_no_group(tmp_path: Path, command: Command) -> None:
         ["--config-d", "theirs"],
         ["--config-dir=theirs"],
         ["-cd", "theirs"],
+        ["--config-dir", "a=1/theirs"],
+        ["--config-dir=a=1/theirs"],
     ],
 )
 def test_no_folder_is_overlooked(tmp_path: Path, command: Command, words: list[str]) -> None:
-    path = tmp_path / "theirs" / "experiment" / "evil.yaml"
+    place = tmp_path / "a=1" / "theirs" if "a=1" in words[-1] else tmp_path / "theirs"
+    path = place / "experiment" / "evil.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(
         "# @package _global_\n" + yaml.safe_dump({"hydra": {"callbacks": {"evil": TOUCH}}})
@@ -269,6 +278,25 @@ def test_no_folder_is_overlooked(tmp_path: Path, command: Command, words: list[s
     code, _, err = command(main, *words, "experiment=evil", *TINY)
     assert (code, err.count("\n")) == (1, 1), err
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("word", ["experiment=../../a", "--config-name=../a", "logger=../../a"])
+def test_options_are_words(command: Command, word: str) -> None:
+    code, _, err = command(main, word, *TINY)
+    assert (code, err.count("\n")) == (1, 1), err
+
+
+def test_what_an_own_folder_may_hold(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "own" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "own" / "mkdocs.yml").write_text("a: !!python/name:os.abort\n")
+    path.write_text(
+        "# @package _global_\nname: mine\n"
+        "callbacks: {checkpoint: {filename: 'epoch={epoch:02d} loss={val/loss:.3f}'}}\n"
+        "init_from: ${oc.env:NONE,${oc.env:NO,null}}\n# 2024-02-30\n"
+    )
+    code, _, err = command(main, "--config-dir", "own", "experiment=mine", *TINY, *QUICK)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("key", ["callbacks.checkpoint.dirpath", "data.url"])
