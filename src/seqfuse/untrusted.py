@@ -107,6 +107,7 @@ TEXT = re.compile(r"\$\{(oc\.env|now):[^${}]*\}")
 NODES = 1_000_000
 """Values of a config; more come of containers that are shared within shared ones."""
 OPENED = ("storage", "model_registry")
+"""Keys of callbacks and the trainer that hold addresses of services."""
 FILE_NAME = re.compile(r"([\w.=/ -]|\{[\w/]+(:[\d.]*[dfeg])?\})+")
 """Name of a checkpoint, with metrics and the formats of numbers; others reach attributes."""
 DEPTH = 60
@@ -537,7 +538,7 @@ def check_composed(
         key = ".".join(keys)
         if not isinstance(one, str) or key in named:
             continue
-        if keys[-1] in (*FOLDERS, *NAMES) and re.search(r"[$~]", one):
+        if keys[-1] in (*FOLDERS, *NAMES) and re.search(r"[$~]", one.removeprefix(str(run))):
             raise InputError(f"{source} has a variable in {key}={one}: to allow it, type that")
         if keys[-1] in OPENED and "trial.storage" not in named:
             raise InputError(f"{source} would open {key}={one}: leave it out")
