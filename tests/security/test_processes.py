@@ -69,6 +69,11 @@ def test_git_runs_no_program_of_the_folder(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     assert git_state()["changed_files"] == 1
     assert not (tmp_path / "ran").exists()
+    (tmp_path / ".gitattributes").write_text("* filter=evil\n")
+    (tmp_path / "a").write_text("changed")
+    git("config", "filter.evil.clean", str(hook))
+    assert git_state()["changed_files"] is None
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
