@@ -302,7 +302,7 @@ def _can_be_null(key: str) -> bool:
 
 
 def typed(settings: Any) -> dict[str, Any]:
-    """What was typed on the command line of a job, by key; options of groups are left out.
+    """Values typed on the command line of a job, by key; options of groups are left out.
 
     Args:
         settings: the `hydra` node of its config.

@@ -1,4 +1,4 @@
-"""What a file from a stranger may ask for: a checkpoint, a run folder, a folder of YAMLs.
+"""Rules for configs from strangers: of a checkpoint, a run folder, a folder of YAMLs.
 
 A config names code under `_target_`, and building it calls that code; its paths are read and
 written, its addresses fetched. Before any of that, a config that was not typed on the command
@@ -25,7 +25,7 @@ Keys = tuple[str, ...]
 
 
 class Slot(NamedTuple):
-    """What may stand in one section of a config."""
+    """The kind of code that one section of a config takes."""
 
     base: str
     """Class that the node itself must be a subclass of; '' for none."""
@@ -95,7 +95,7 @@ READ = (
 )
 """Keys of the data section that hold paths which are read."""
 WORDS = ("name", "sources", "groups")
-"""Those that hold words of which names of files are made."""
+"""Keys of the data section that hold words of which names of files are made."""
 FOLDERS = ("dirpath", "save_dir", "default_root_dir", "root_dir", "folder", "path", "log_dir")
 NAMES = ("filename", "name", "version", "sub_dir")
 """Keys of callbacks, loggers and the trainer that hold paths which are written: where, and names
@@ -570,7 +570,7 @@ def _addresses(
 
 
 def addresses(folder: Path) -> list[str]:
-    """Patterns of what the YAMLs of a folder of data sets name as `url`."""
+    """Patterns of the addresses that the YAMLs of a folder of data sets name as `url`."""
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
     urls = {one for text in texts for one in re.findall(r"^url: (http\S+)$", text, re.MULTILINE)}
     return [r"[\w-]+".join(map(re.escape, REFERENCE.split(url))) for url in sorted(urls)]

@@ -71,7 +71,8 @@ class Archive:
         if not self.download:
             raise InputError(
                 f"data.name={self.name}: no {stem}.ts, .tsv or .arff (or .gz) in {self.root}, and "
-                "a checkpoint downloads nothing: set paths.data to a folder that has it"
+                "nothing is downloaded (data.download=false, as for any checkpoint): set "
+                "paths.data to a folder that has it"
             )
         try:
             say(f"{self.name}: downloading into {self.root}")

@@ -16,7 +16,7 @@ from seqfuse.plain.shown import visible
 
 UNKNOWN = "not known: write it here"
 MARKS = re.compile(r"[\\`*<|]|\](?=\()")
-"""What Markdown acts on within a line."""
+"""Characters that Markdown acts on within a line."""
 LICENCES = re.compile(r"\b(CC|MIT|GPL|BSD|Apache|[Ll]icen[cs]e|public domain)\b")
 INPUTS = {
     "SeriesPipeline": "series in the units of training: .npy, or .npz with `x` {layout} "

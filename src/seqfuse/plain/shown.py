@@ -11,7 +11,7 @@ CONTROL = re.compile(
 """Characters that a terminal acts on, or that turn the order of those around them; neither tab nor
 line feed."""
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].+", re.DOTALL)
-"""What a spreadsheet takes for a formula."""
+"""Text that a spreadsheet takes for a formula."""
 
 
 def visible(text: str) -> str:
