@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 class GridSweeper(BasicSweeper):
@@ -23,11 +23,11 @@ class GridSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        from seqfuse.ranks import start
-        from seqfuse.sweeps import share
-        from seqfuse.sweeps.callback import Summaries
-        from seqfuse.sweeps.composer import quick
-        from seqfuse.sweeps.launching import Steady
+        from seqfuse.ddp import start
+        from seqfuse.search import share
+        from seqfuse.search.callback import Summaries
+        from seqfuse.search.composer import quick
+        from seqfuse.search.launching import Steady
 
         start.refuse_job(config.trainer)
         if not isinstance(self.params, Mapping):
@@ -45,8 +45,8 @@ class GridSweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Composes one job for each choice of options: the others have the same keys."""
-        from seqfuse.settings import check_finders
-        from seqfuse.sweeps.outcome import settings
+        from seqfuse.config.settings import check_finders
+        from seqfuse.search.outcome import settings
 
         assert self.hydra_context is not None
         if not batch:

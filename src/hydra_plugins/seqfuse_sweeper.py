@@ -19,14 +19,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqfuse.mistakes import explain
-from seqfuse.plain.errors import InputError
-from seqfuse.sweeps import parts
-from seqfuse.sweeps.outcome import Outcome, of_error, read
+from seqfuse.config.mistakes import explain
+from seqfuse.runtime.errors import InputError
+from seqfuse.search import parts
+from seqfuse.search.outcome import Outcome, of_error, read
 
 if TYPE_CHECKING:
-    from seqfuse.sweeps.space import Goal
-    from seqfuse.sweeps.study import Search, Trial
+    from seqfuse.search.space import Goal
+    from seqfuse.search.study import Search, Trial
 
 
 parts.register()
@@ -74,9 +74,9 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        from seqfuse.ranks import start
-        from seqfuse.sweeps.composer import quick
-        from seqfuse.sweeps.launching import Steady
+        from seqfuse.ddp import start
+        from seqfuse.search.composer import quick
+        from seqfuse.search.launching import Steady
 
         start.refuse_job(config.trainer)
         self.hydra_context, self.config = quick(hydra_context), config
@@ -91,8 +91,8 @@ class OptunaSweeper(Sweeper):
         Raises:
             InputError: the space, the metric or the storage is wrong; nothing was launched.
         """
-        from seqfuse.sweeps.report import report
-        from seqfuse.sweeps.study import Search
+        from seqfuse.search.report import report
+        from seqfuse.search.study import Search
 
         goal = self._goal(arguments)
         if self.pruner.get("max_resource", 1) < 1:
@@ -113,7 +113,7 @@ class OptunaSweeper(Sweeper):
 
     def _goal(self, arguments: list[str]) -> "Goal":
         """What is searched, and by which metric; the command line comes before `params`."""
-        from seqfuse.sweeps import space
+        from seqfuse.search import space
 
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -142,7 +142,7 @@ class OptunaSweeper(Sweeper):
         return instantiate(self.sampler, seed=seed)
 
     def _batch_size(self) -> int:
-        from seqfuse.sweeps import share
+        from seqfuse.search import share
 
         launcher = self.config.hydra.launcher
         array = launcher.get("array_parallelism")  # of Slurm
@@ -153,7 +153,7 @@ class OptunaSweeper(Sweeper):
         self, search: "Search", trials: list["Trial"], folder: Path
     ) -> list[Sequence[JobReturn]]:
         """Launches those that compose; jobs launched together need numbers in a row."""
-        from seqfuse.sweeps.launching import in_a_row
+        from seqfuse.search.launching import in_a_row
 
         legal = {one.number: one for one in trials if self._composes(search, one, folder)}
         rows = ([legal[number] for number in row] for row in in_a_row(legal))

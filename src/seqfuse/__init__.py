@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqfuse.predictor import Forecaster, Predictor, load
+    from seqfuse.predictions.predictor import Forecaster, Predictor, load
 
 __version__ = version("seqfuse")
 __all__ = ["Forecaster", "Predictor", "__version__", "load"]
@@ -13,7 +13,7 @@ __all__ = ["Forecaster", "Predictor", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     """Imports torch only when something is loaded."""
     if name in ("Forecaster", "Predictor", "load"):
-        from seqfuse import predictor
+        from seqfuse.predictions import predictor
 
         return getattr(predictor, name)
     raise AttributeError(f"module 'seqfuse' has no attribute '{name}'")

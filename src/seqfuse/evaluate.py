@@ -15,10 +15,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse import cli
-from seqfuse.plain import files
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.shown import say
+from seqfuse.config import cli
+from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
 
 
 def main() -> None:
@@ -39,8 +39,8 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     Raises:
         InputError: the checkpoint or the data is not what it should be.
     """
-    from seqfuse import build, runs  # slow: torch and lightning
     from seqfuse.callbacks import best
+    from seqfuse.config import build, runs  # slow: torch and lightning
 
     split = config.split
     if not config.ckpt:

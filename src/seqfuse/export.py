@@ -21,9 +21,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seqfuse import cli
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.shown import say
+from seqfuse.config import cli
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def export(config: DictConfig, run: Path) -> Any:
             torch is, or int8 loses too much.
     """
     _check(config)
-    from seqfuse import build, runs  # slow: torch and lightning
+    from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.exporting import card, folder
     from seqfuse.exporting.finetune import finetune
     from seqfuse.exporting.work import Export, TooMuchLost, check_job

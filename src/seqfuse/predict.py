@@ -47,9 +47,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse import cli
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.shown import say
+from seqfuse.config import cli
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
 
 
 def main() -> None:
@@ -74,8 +74,8 @@ def predict(config: DictConfig, run: Path) -> int:
     from seqfuse.predictions.writer import Writer  # slow: pandas
 
     writer = Writer(config.output, config.overwrite)
-    from seqfuse import build, runs  # slow: torch and lightning
     from seqfuse.callbacks.progress import bar
+    from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.predictions import jobs, work
     from seqfuse.predictions.forward import Forward
 

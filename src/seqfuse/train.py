@@ -16,8 +16,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse import cli, folders, mistakes, resume, slurm
-from seqfuse.plain.errors import InputError
+from seqfuse.config import cli, folders, mistakes
+from seqfuse.resume import slurm
+from seqfuse.resume import state as resume
+from seqfuse.runtime.errors import InputError
 
 
 def main() -> None:
@@ -38,9 +40,10 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Raises:
         InputError: a mistake in the config or the data; its message is one line.
     """
-    from seqfuse import build, checkpoint, runs, sizes, teachers, weights  # slow: torch, lightning
     from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
+    from seqfuse.config import build, checkpoint, runs, sizes, weights  # slow: torch, lightning
+    from seqfuse.tasks import teachers  # slow: torch, lightning
     from seqfuse.tuning.tune import tune
 
     mistakes.check_sections(recipe)

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from seqfuse.callbacks.best import best
-from seqfuse.sweeps.outcome import of_error, settings_of
+from seqfuse.search.outcome import of_error, settings_of
 
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
 SECTIONS = (*SECTIONS, "init_from", "freeze", "teacher")

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seqfuse.plain.errors import Diverged
-from seqfuse.ranks import talk
+from seqfuse.ddp import talk
+from seqfuse.runtime.errors import Diverged
 
 SKIPS = 20
 """Steps in a row after which a scale that began at 2**16, halved each time, is below 1."""

@@ -13,10 +13,10 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from torch.utils.tensorboard import SummaryWriter
 
-from seqfuse import folders
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.plain import files
-from seqfuse.plain.errors import InputError
+from seqfuse.config import folders
+from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
 
 
 class Journal(Callback):

@@ -13,8 +13,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.callbacks.best import metrics
-from seqfuse.plain import files
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
 
 PACKAGES = (
     "seqfuse",

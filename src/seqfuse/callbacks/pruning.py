@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.plain.errors import Pruned
+from seqfuse.runtime.errors import Pruned
 
 
 class Pruning(Callback):
@@ -37,7 +37,7 @@ class Pruning(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.storage is not None and trainer.is_global_zero:
-            from seqfuse.sweeps.running import Running  # slow: optuna
+            from seqfuse.search.running import Running  # slow: optuna
 
             assert self.study is not None
             assert self.number is not None

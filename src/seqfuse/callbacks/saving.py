@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from seqfuse.plain import files
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
 
 PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "bad_batches_path"}
 """In the states of Lightning's callbacks."""

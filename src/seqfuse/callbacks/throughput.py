@@ -5,8 +5,8 @@ import time
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from seqfuse.callbacks.memory import gpu_peak, peak
 from seqfuse.data.loader import Loader
-from seqfuse.memory import gpu_peak, peak
 
 
 class Throughput(Callback):

@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from seqfuse.data.clock import AHEAD, LINE, STAMP, row_of
-from seqfuse.data.table import MESSAGE, Table
+from seqfuse.data.read.clock import AHEAD, LINE, STAMP, row_of
+from seqfuse.data.read.table import MESSAGE, Table
 from seqfuse.data.views import WindowTensors
 from seqfuse.data.windows import Windows
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 

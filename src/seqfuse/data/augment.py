@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 Values = Float[Tensor, "b t c"]
 Mask = Bool[Tensor, "b t"]

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from seqfuse.data.array_file import ArrayFile
+from seqfuse.data.read.array_file import ArrayFile
 from seqfuse.data.series import Series
-from seqfuse.plain.array_items import LAYOUTS, by_time, check_axes, check_lengths, cut
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.formats import SERIES_ENDINGS, series_in
+from seqfuse.runtime.array_items import LAYOUTS, by_time, check_axes, check_lengths, cut
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.formats import SERIES_ENDINGS, series_in
 
 ENDINGS = (".npz", ".npy", *SERIES_ENDINGS)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.data.table import Table
-from seqfuse.plain.errors import InputError
+from seqfuse.data.read.table import Table
+from seqfuse.runtime.errors import InputError
 
 PARTS = ("train", "val", "calibration", "test")
 Part = dict[str, tuple[int, int]]

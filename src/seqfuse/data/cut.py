@@ -9,7 +9,7 @@ import numpy as np
 
 from seqfuse.data.blocks import Block, Blocks
 from seqfuse.data.series import Series
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 class Cut:

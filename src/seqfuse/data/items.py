@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seqfuse.plain.labels import ItemLabels, Labels
+from seqfuse.runtime.labels import ItemLabels, Labels
 
 
 class Labelled(Protocol):

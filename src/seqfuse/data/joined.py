@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from seqfuse.data.blocks import Block, Blocks
+from seqfuse.data.read.sources import Sources
 from seqfuse.data.series import Series
-from seqfuse.data.sources import Sources
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 class StepSeries(Series):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
 Texts = list[str] | list[list[str]]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from seqfuse.plain.errors import InputError
-from seqfuse.ranks import talk
-from seqfuse.shapes import Batch
+from seqfuse.ddp import talk
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
 
 
 class Batches(BatchSampler):

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.data.borders import PARTS, check_split, edges
-from seqfuse.data.files import TableFile
-from seqfuse.data.rows import Floats, Rows, open_rows
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.read.rows import Floats, Rows, open_rows
 from seqfuse.data.views import RowWindows
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.scaling import TablePipeline
-from seqfuse.plain.stamps import check_finite
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.scaling import TablePipeline
+from seqfuse.runtime.stamps import check_finite
 
 BLOCKS = 64
 CELLS = 2**22

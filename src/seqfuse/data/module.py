@@ -18,9 +18,9 @@ from seqfuse.data.loader import (
     Shares,
     Sliceable,
 )
-from seqfuse.plain.errors import InputError
-from seqfuse.ranks import talk
-from seqfuse.shapes import Batch
+from seqfuse.ddp import talk
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
 
 
 class Tensors(Protocol):

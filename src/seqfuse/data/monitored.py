@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqfuse.data.recordings import Recording
+from seqfuse.data.read.recordings import Recording
 from seqfuse.data.views import RecordingTensors, WindowTensors
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.scaling import RecordingPipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.scaling import RecordingPipeline
 
 
 class Monitored:

@@ -7,7 +7,7 @@ import torch
 
 from seqfuse.data import augment
 from seqfuse.data.augment import Change, Mask, Values
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 class View(NamedTuple):

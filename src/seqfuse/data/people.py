@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 class People:

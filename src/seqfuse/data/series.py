@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from seqfuse.data.labels import as_text, check_steps, texts_of
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.numbers import as_float32
-from seqfuse.plain.series import pad, value_name
-from seqfuse.shapes import Batch
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.numbers import as_float32
+from seqfuse.runtime.series import pad, value_name
 
 
 class Series:

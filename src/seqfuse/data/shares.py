@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.labels import ItemLabels
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.labels import ItemLabels
 
 
 def check_share(share: float) -> None:

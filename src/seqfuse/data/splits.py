@@ -10,8 +10,8 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from seqfuse.data.items import Labelled, Pipeline
 from seqfuse.data.shares import check_share, draw
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.labels import NO_LABEL, UNLABELLED
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.labels import NO_LABEL, UNLABELLED
 
 SPLITS = ("stratified", "grouped", "random")
 

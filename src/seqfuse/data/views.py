@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from seqfuse.data.rows import MIB, Rows
-from seqfuse.plain.numbers import LARGEST
-from seqfuse.plain.scaling import TablePipeline
-from seqfuse.plain.stamps import check_finite
-from seqfuse.shapes import Batch
+from seqfuse.data.read.rows import MIB, Rows
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.numbers import LARGEST
+from seqfuse.runtime.scaling import TablePipeline
+from seqfuse.runtime.stamps import check_finite
 
 
 class WindowTensors(Dataset[Batch]):

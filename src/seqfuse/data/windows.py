@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from seqfuse.data.borders import borders, check_split
-from seqfuse.data.files import TableFile
-from seqfuse.data.table import Table, TableReader
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.read.table import Table, TableReader
 from seqfuse.data.views import WindowTensors
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.scaling import TablePipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.scaling import TablePipeline
 
 
 class Windows:

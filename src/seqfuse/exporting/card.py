@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqfuse.config.mistakes import CONF
 from seqfuse.exporting.measure import BATCHES, Latency
-from seqfuse.mistakes import CONF
-from seqfuse.plain import files
-from seqfuse.plain.array_items import LAYOUTS
-from seqfuse.plain.shown import visible
+from seqfuse.runtime import files
+from seqfuse.runtime.array_items import LAYOUTS
+from seqfuse.runtime.shown import visible
 
 UNKNOWN = "not known: write it here"
 MARKS = re.compile(r"[\\`*<|]|\](?=\()")

@@ -3,19 +3,19 @@
 from typing import Any
 
 import seqfuse
-from seqfuse.data.arrays import Arrays
-from seqfuse.data.labelled import LabelledTable
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.recordings import Nab, Skab
+from seqfuse.data.read.arrays import Arrays
+from seqfuse.data.read.labelled import LabelledTable
+from seqfuse.data.read.recordings import Nab, Skab
 from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.exporting.parity import TOLERANCE
-from seqfuse.plain.anomalies import SCORERS
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.nab import MAX_PROBATION
-from seqfuse.plain.pipelines import pack
+from seqfuse.runtime.anomalies import SCORERS
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.nab import MAX_PROBATION
+from seqfuse.runtime.pipelines import pack
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.clips import ClipAnomalyTask

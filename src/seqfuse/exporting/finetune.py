@@ -6,10 +6,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from seqfuse import build
+from seqfuse.config import build
 from seqfuse.data.module import DataModule
-from seqfuse.optim import Constant
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.optim import Constant
 
 LEVELS = 127
 """Whole numbers on each side of 0."""

@@ -14,8 +14,8 @@ import numpy as np
 from seqfuse.exporting import script
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.settings import check_output
-from seqfuse.plain import files
-from seqfuse.plain.bundle import EXAMPLE, FACTS, digest, seal
+from seqfuse.runtime import files
+from seqfuse.runtime.bundle import EXAMPLE, FACTS, digest, seal
 
 RUN = "run.py"
 CARD = "card.md"

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqfuse.plain.encode import input_name
-from seqfuse.plain.errors import InputError
-from seqfuse.shapes import CLOCK
+from seqfuse.nn.shapes import CLOCK
+from seqfuse.runtime.encode import input_name
+from seqfuse.runtime.errors import InputError
 
 Feeds = Mapping[str, Tensor]
 

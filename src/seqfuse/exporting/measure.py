@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from seqfuse.data.module import DataModule
 from seqfuse.exporting.graph import Feeds, Graph
-from seqfuse.plain.encode import input_name
-from seqfuse.shapes import Output
+from seqfuse.nn.shapes import Output
+from seqfuse.runtime.encode import input_name
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
 

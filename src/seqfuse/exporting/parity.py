@@ -6,8 +6,8 @@ from typing import Any
 
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.samples import Samples
-from seqfuse.plain.bundle import difference, open_session
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.bundle import difference, open_session
+from seqfuse.runtime.errors import InputError
 
 TOLERANCE = 1e-5
 """The largest difference; relative, for values above 1."""

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from seqfuse.exporting.graph import Graph
-from seqfuse.plain.clips import ClipPipeline
-from seqfuse.plain.encode import input_name
-from seqfuse.plain.sources import SourcesPipeline
-from seqfuse.plain.text import TextPipeline
-from seqfuse.shapes import CLOCK
+from seqfuse.nn.shapes import CLOCK
+from seqfuse.runtime.clips import ClipPipeline
+from seqfuse.runtime.encode import input_name
+from seqfuse.runtime.sources import SourcesPipeline
+from seqfuse.runtime.text import TextPipeline
 
 Config = dict[str, Any]
 

@@ -3,8 +3,8 @@
 import ast
 from pathlib import Path
 
-PLAIN = Path(__file__).parents[1] / "plain"
-PACKAGE = "seqfuse.plain."
+PLAIN = Path(__file__).parents[1] / "runtime"
+PACKAGE = "seqfuse.runtime."
 MISSING = """except ImportError as error:
     if __name__ != "__main__":
         raise

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 OPSETS = range(14, 21)
 """Versions of the ONNX operators that a graph can be written in."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.frame import Entered
 from seqfuse.nn.masking import zero
-from seqfuse.shapes import Output
+from seqfuse.nn.shapes import Output
 
 Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
 """One source, or several by name: numbers, ids of words, frames."""

@@ -8,11 +8,11 @@ import pandas as pd
 
 from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.recordings import Recording
-from seqfuse.plain.errors import InputError
+from seqfuse.data.read.recordings import Recording
 from seqfuse.predictions.batches import Part, in_parts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work, one_by_one
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.anomaly import AnomalyTask, Errors
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqfuse.plain.errors import InputError
-from seqfuse.shapes import Batch
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
 
 READ = 64
 """Items that are read at a time."""

@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from seqfuse.data.arrays import Arrays
 from seqfuse.data.blocks import ENDINGS, Blocks, SeriesFile
 from seqfuse.data.module import DataModule
+from seqfuse.data.read.arrays import Arrays
 from seqfuse.nn.chain import decode, marginals
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.labels import NO_LABEL
 from seqfuse.predictions.batches import READ, Part
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.labels import NO_LABEL
 
 
 class Classes:

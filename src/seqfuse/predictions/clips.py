@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from seqfuse.plain.errors import InputError
 from seqfuse.predictions.batches import Part
 from seqfuse.predictions.classes import Classes
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.clips import ClipAnomalyTask
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.module import DataModule
 from seqfuse.data.windows import Windows
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.records import RECORD_ENDINGS
+from seqfuse.nn.shapes import Batch
 from seqfuse.predictions.batches import READ, Part, in_parts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work, one_by_one
-from seqfuse.shapes import Batch
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.records import RECORD_ENDINGS
 
 
 class Forecasts:

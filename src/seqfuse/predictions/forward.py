@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from seqfuse.nn.shapes import Batch
 from seqfuse.predictions.batches import Part, check_batch_size, regroup
-from seqfuse.shapes import Batch
 from seqfuse.tasks.base import Task
 
 

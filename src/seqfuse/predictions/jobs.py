@@ -8,7 +8,6 @@ from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
-from seqfuse.plain.errors import InputError
 from seqfuse.predictions.anomalies import Anomalies
 from seqfuse.predictions.classes import Classes, Tags
 from seqfuse.predictions.clips import ClipScores
@@ -16,6 +15,7 @@ from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.rows import RowForecasts
 from seqfuse.predictions.work import Job
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.clips import ClipAnomalyTask
 
 JOBS: dict[type, Any] = {

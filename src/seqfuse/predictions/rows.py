@@ -8,11 +8,11 @@ import numpy as np
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.views import RowWindows
-from seqfuse.plain.errors import InputError
 from seqfuse.predictions.batches import READ, in_parts
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work
+from seqfuse.runtime.errors import InputError
 
 
 class RowForecasts(Forecasts):

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import pandas as pd
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 class Work(NamedTuple):

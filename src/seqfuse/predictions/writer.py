@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.shown import cell_text
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import cell_text
 
 STAMPS = "%Y-%m-%d %H:%M:%S"  # pandas would leave out midnights, block by block
 CELLS = 200_000  # that are gathered before they are written

@@ -10,16 +10,16 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.recordings import Recording
-from seqfuse.losses import middle
-from seqfuse.measures import VusPr
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.likelihood import Told
-from seqfuse.ranks import talk
-from seqfuse.scores import Scored, Scorer
-from seqfuse.shapes import Batch
-from seqfuse.tails import threshold
+from seqfuse.data.read.recordings import Recording
+from seqfuse.ddp import talk
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.likelihood import Told
 from seqfuse.tasks.base import Scheduler, Task
+from seqfuse.tasks.losses import middle
+from seqfuse.tasks.measures import VusPr
+from seqfuse.tasks.scores import Scored, Scorer
+from seqfuse.tasks.tails import threshold
 
 
 class AnomalyTask(Task):
@@ -166,7 +166,7 @@ class Threshold(nn.Module):
 
     The validation part of each recording is scored as a test part is, as if the training part
     ended before it: net, components and scale have not seen it. Its scores set the threshold
-    (see `seqfuse.tails`); labels do not count. Few scores tell little of a rare event: the
+    (see `seqfuse.tasks.tails`); labels do not count. Few scores tell little of a rare event: the
     quantile is then extrapolated. Where validation parts are shorter than twenty times what a
     score looks at, training parts make up the difference, by components fitted without them.
 

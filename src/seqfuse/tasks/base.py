@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
-from seqfuse.metrics import Auroc, BatchMean, ScoreAuroc
-from seqfuse.plain.errors import InputError
-from seqfuse.ranks import talk
-from seqfuse.shapes import Batch, Output
+from seqfuse.ddp import talk
+from seqfuse.nn.shapes import Batch, Output
+from seqfuse.runtime.errors import InputError
+from seqfuse.tasks.metrics import Auroc, BatchMean, ScoreAuroc
 
 Scheduler = Callable[[Optimizer, int], dict[str, Any]]
 
@@ -50,7 +50,7 @@ class Task(LightningModule):
         self.calibrator = calibrator
         self.is_compiled = False
         self.record: dict[str, Any] = {}
-        """What a checkpoint holds beside the weights (see `seqfuse.checkpoint`)."""
+        """What a checkpoint holds beside the weights (see `seqfuse.config.checkpoint`)."""
         self._logged: dict[str, Tensor] = {}
         stages = ("train", "val", "test")
         self.losses: Any = nn.ModuleDict({f"{s}_": BatchMean() for s in stages})

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqfuse.losses import middle
 from seqfuse.nn.frames import motion
-from seqfuse.shapes import Batch
+from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.losses import middle
 
 
 class ClipAnomalyTask(Task):

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from seqfuse.contrast import NtXent
 from seqfuse.data.augment import Mask, Values
 from seqfuse.data.pairs import View
-from seqfuse.plain.errors import InputError
-from seqfuse.shapes import Batch
+from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Scheduler, Task
+from seqfuse.tasks.contrast import NtXent
 
 NO_HEAD = (
     "this checkpoint was pre-trained and predicts nothing: train a head first, with "

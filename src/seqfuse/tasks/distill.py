@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from seqfuse.ranks import talk
-from seqfuse.shapes import Batch
+from seqfuse.ddp import talk
+from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
 
 
@@ -17,7 +17,7 @@ class DistillTask(Task):
 
     Validation and test measure the student by its labels alone, so that they mean the same with
     and without teachers, and need none. Teachers are no part of the task: neither the optimizer
-    nor a checkpoint knows them (see `seqfuse.teachers`).
+    nor a checkpoint knows them (see `seqfuse.tasks.teachers`).
 
     Args:
         net: the student; raw batch to `Output`.

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.memory import available, peak
-from seqfuse.plain.errors import InputError
-from seqfuse.sweeps.outcome import of_error
+from seqfuse.callbacks.memory import available, peak
+from seqfuse.runtime.errors import InputError
+from seqfuse.search.outcome import of_error
 
 SMALLEST = 8
 GAIN = 1.1

@@ -9,13 +9,14 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse import build, sizes, teachers, weights
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.callbacks.plots import pixels, save
+from seqfuse.config import build, sizes, weights
+from seqfuse.config.settings import FINDS
 from seqfuse.data.module import DataModule
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.shown import say
-from seqfuse.settings import FINDS
+from seqfuse.figures.plots import pixels, save
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
+from seqfuse.tasks import teachers
 from seqfuse.tuning import batch_size, learning_rate
 
 
@@ -107,7 +108,7 @@ def _batch_size(recipe: DictConfig, data: DataModule) -> int:
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
     """Trains a new task for some steps at a constant schedule; leaves nothing behind."""
     config = build.resolve(sizes.fill(recipe, data.sizes(), data.splits.num_steps))
-    config["scheduler"] = {"_target_": "seqfuse.optim.Constant"}
+    config["scheduler"] = {"_target_": "seqfuse.tasks.optim.Constant"}
     config["callbacks"] = config["logger"] = {}
     config["trainer"] |= {
         "max_epochs": -1,

@@ -1,0 +1,406 @@
+"""One clear line for each mistake on the command line. Nothing here imports torch."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqfuse.config.settings import check_finders
+from seqfuse.runtime.errors import InputError, Interrupted, Pruned
+
+HERE = Path(__file__).parents[1]
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
+COLUMNS = ("data.targets", "data.time", "data.columns")
+"""One name, or several."""
+PATHS = (
+    *(f"data.{name}" for name in ("file", "train", "val", "test", "folder", "vectors")),
+    *("init_from", "resume", "ckpt", "input", "output"),
+)
+"""What names a file or a folder; null by default."""
+SECTIONS = ("data", "model", "task", "optimizer", "scheduler", "trainer", "paths")
+"""What the config of seqfuse-train has."""
+PARTS = (
+    *("callbacks", "logger", "data.augment"),
+    *("task.metrics", "task.measures", "task.pairs.changes"),
+)
+"""Sections whose entries a run can do without."""
+TYPED = "SEQFUSE_TYPED"
+"""Environment variable with the keys that were typed."""
+MISTAKES = (
+    InputError,
+    HydraException,
+    OmegaConfBaseException,
+    OSError,
+    yaml.YAMLError,
+    BrokenExecutor,
+)
+
+
+def explain(error: Exception, config_name: str = "train") -> str:
+    """One line for an error of a command's: what is wrong, and what to type."""
+    text = str(error)
+    if isinstance(error, (InputError, Interrupted, Pruned)):
+        return text
+    if isinstance(error, BrokenExecutor):
+        return "a worker was killed, most likely for its memory: take fewer (hydra.launcher.n_jobs)"
+    if not isinstance(error, MISTAKES):
+        return _unexpected(error)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        where = error.filename or "a file"
+        return (
+            f"cannot read or write {where} ({error.strerror or text}): set paths.logs or paths.data"
+        )
+    if isinstance(error, OverrideParseException):
+        return _unreadable(str(error.override))
+    if isinstance(error, InstantiationException):
+        return _of_part(error)
+    return _of_composing(error, text, config_name)
+
+
+def _of_composing(error: Exception, text: str, config_name: str) -> str:
+    """One line for a config that cannot be composed."""
+    if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
+        group, _, option = found[1].rpartition("/")
+        return no_such_option(group, option, re.findall(r"^\t(\S+)$", text, re.MULTILINE))
+    if found := re.search(r"Could not (?:override|append|delete).*? '(.+?)'", text):
+        return _unknown_key(found[1].split("=")[0], config_name)
+    if found := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
+        return _unknown_key(found[2], config_name)
+    if isinstance(error, OmegaConfBaseException):
+        return _in_config(error)
+    if "does not support sweep type" in text:
+        return "interval(...) is for a search, such as sweep=optuna: name values, or a range(...)"
+    if "must be a DictConfig" in text:
+        return f"{_read_from()} is no config: it has no sections"
+    cause = str(error.__cause__ or "").partition("\n")[0]
+    return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
+
+
+def refusal(key: str, text: str) -> InputError:
+    """The mistake behind what a class said of its arguments."""
+    if found := re.search(
+        r"(?:(\w+)(?:\.__init__)?\(\) )?got an unexpected keyword .*'(\w+)'", text
+    ):
+        return InputError(f"{key}.{found[2]}: {found[1] or 'it'} takes no such value: leave it out")
+    if found := re.search(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*?: (.+)", text):
+        return InputError(f"{key}: {found[1]} needs {found[2]}, too")
+    return InputError(f"{key}: {_reason(text)}")
+
+
+def _reason(text: str) -> str:
+    """The first line, and the second where the first only leads up to it."""
+    first, *rest = [line for line in text.strip().splitlines() if line.strip()]
+    reason = f"{first} {rest[0]}" if first.endswith(":") and rest else first
+    hint = " (is its folder on PYTHONPATH?)" if "ModuleNotFoundError" in reason else ""
+    return reason + hint
+
+
+def _of_part(error: InstantiationException) -> str:
+    """One line for a part that Hydra could not build."""
+    cause = error.__cause__
+    if isinstance(cause, InputError):
+        return str(cause)
+    found = re.search(r"full_key: (\S+)", str(error))
+    return str(refusal(found[1] if found else "the config", str(cause or error)))
+
+
+def _read_from() -> str:
+    """What was read as a config."""
+    folders = own_folders()
+    return f"the config in {os.path.relpath(folders[0])}" if folders else "the config"
+
+
+def _unreadable(word: str) -> str:
+    """One line for a word of the command line that Hydra cannot read."""
+    if "(" in word:
+        return (
+            f"cannot read '{word}': several values are a,b or choice(a,b), "
+            "range(1,4), interval(0,1) or tag(log,interval(1e-4,1e-2))"
+        )
+    return (
+        f"cannot read '{word}': an override is key=value without spaces, such as "
+        "ckpt=run/best.ckpt or model.cnn.channels=[16,32]; quote what has spaces or ="
+    )
+
+
+def _in_config(error: OmegaConfBaseException) -> str:
+    """One line for a value of the config that cannot be read."""
+    reason = str(error).partition("\n")[0]
+    if found := re.search(r"Interpolation key '(.+?)' not found", reason):
+        reason = f"${{{found[1]}}} stands there, and the config has no key {found[1]}"
+    return f"{error.full_key}: {reason}" if error.full_key else reason
+
+
+def _unexpected(error: Exception) -> str:
+    """One line for an error that is no mistake of the user's."""
+    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
+        return (
+            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
+            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
+        )
+    # The text alone can be empty, or no more than a key.
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def groups() -> dict[str, list[str]]:
+    """Options of every group, read from the folders (Hydra takes a second to list them)."""
+    found: dict[str, list[str]] = {}
+    for root in (CONF, *own_folders()):
+        for path in sorted(root.rglob("*.yaml")):
+            group = path.parent.relative_to(root).as_posix()
+            if group not in (".", "hydra") and not path.stem.startswith("_"):
+                found.setdefault(group, []).append(path.stem)
+    return found
+
+
+def own_folders() -> list[Path]:
+    """Folders of YAMLs that the command line names beside our own."""
+    found = []
+    for word, after in pairwise([*sys.argv[1:], ""]):
+        flag, equals, value = word.partition("=") if word.startswith("-") else (word, "", "")
+        folder = value if equals else after
+        if flag in ("--config-dir", "-cd") and not Path(folder).is_dir():
+            raise InputError(f"{flag} {folder}: there is no such folder")
+        if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
+            found.append(folder)
+    for word in sys.argv[1:]:
+        if word.lstrip("+").startswith("hydra.searchpath="):
+            places = OverridesParser.create().parse_override(word).value()
+            found += [str(one) for one in (places if isinstance(places, list) else [places])]
+    places = [Path(one.removeprefix("file://")) for one in found if not one.startswith("pkg://")]
+    return [place.absolute() for place in places if place.is_dir()]
+
+
+FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p"),
+    *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
+    *("--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
+)
+"""Of Hydra's that a command takes; it would take their beginnings, too."""
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Checks that flags are written out: what they name is looked at before Hydra starts.
+
+    Raises:
+        InputError: one is not, there is no such flag, or an option lies outside of its folder.
+    """
+    for word in words:
+        flag, _, value = word.partition("=")
+        if ".." in value.split("/") and flag.lstrip("+").split("@")[0] in groups():
+            raise InputError(f"{word}: an option is a word, not a path")
+        if flag.startswith("-") and flag not in FLAGS:
+            near = difflib.get_close_matches(flag, FLAGS, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            raise InputError(f"{flag}: no such flag{hint}; --help lists what there is")
+
+
+def strange_folders(settings: Any) -> list[str]:
+    """Folders that a composed config was read from, beside our own.
+
+    Args:
+        settings: the `hydra` node of the config.
+    """
+    ours = (str(CONF), "")
+    sources = [one for one in settings.runtime.config_sources if one.schema == "file"]
+    return [one.path for one in sources if one.path not in ours]
+
+
+def no_such_option(group: str, option: str, others: Sequence[str] = ()) -> str:
+    """One line for an option that a group lacks; `others`: options of a group of Hydra's own."""
+    options = groups().get(group, list(others))
+    near = _nearest(option, options)
+    return f"{group or 'config'}={option}: no such option{near} (options: {', '.join(options)})"
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    known = groups()
+    if key in known:
+        return f"{key} was chosen when the run began: change single values, as in {key}.<name>="
+    # One option each: a search or a sweep names several.
+    words = [word for word in sys.argv[1:] if not re.search(r"[,(]", word)]
+    chosen = [word for word in words if word.split("=")[0] in known]
+    own = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in own_folders())}]"]
+    within = GlobalHydra.instance().is_initialized()  # in a job of a sweep
+    with nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra = key.startswith("hydra.")
+        return no_such_key(key, compose(config_name, [*chosen, *own], return_hydra_config=hydra))
+
+
+def no_such_key(key: str, config: DictConfig) -> str:
+    """One line for a key that the config lacks."""
+    keys = [*_keys(OmegaConf.to_container(config)), *groups()]
+    if OmegaConf.is_dict(OmegaConf.select(config, key)):
+        return f"{key}: add its entries one by one, as in +{key}.<name>=<value>"
+    if key in keys:
+        return f"{key}: {_read_from()} has no such key: it is broken, or of other code"
+    hydra = key.startswith("hydra")
+    near = _nearest(key, [one for one in keys if hydra or not one.startswith("hydra")])
+    return f"{key}: no such key{near}; --cfg job lists them all"
+
+
+def _nearest(word: str, options: list[str]) -> str:
+    last = word.split(".")[-1]
+    near = [option for option in options if option.split(".")[-1] == last]  # in the wrong place
+    near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.4)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _keys(value, f"{prefix}{key}.")
+
+
+def check_sections(config: DictConfig) -> None:
+    """Raises InputError if the config of a run lacks a section that every run reads."""
+    for name in SECTIONS:
+        if not OmegaConf.is_dict(config.get(name)):
+            raise InputError(f"{_read_from()} has no section '{name}': it is broken")
+
+
+def check_left_out(words: Sequence[str]) -> None:
+    """Holds what a command line leaves out against what every run reads.
+
+    Raises:
+        InputError: `<group>=null`, or `~<key>` of such a key.
+    """
+    for word in words:
+        key, _, option = word.partition("=")
+        if option == "null" and key in groups():
+            raise InputError(no_such_option(key, option))
+        left_out = key[1:] if key.startswith("~") else ""
+        if word == "paths=null":
+            raise InputError("paths=null: every run reads this section: leave that out")
+        if left_out and ("." not in left_out or left_out.startswith(("paths.", "trainer."))):
+            raise InputError(f"{key}: every run reads {left_out}: leave that out")
+
+
+def _can_be_null(key: str) -> bool:
+    """Whether a section can be switched off; those of `data` outside its module are the user's."""
+    if key.startswith("model."):
+        return key != "model.head"
+    above = key.rpartition(".")[0]
+    return above in PARTS or (above.startswith("data") and not key.startswith("data.module"))
+
+
+def typed(settings: Any) -> dict[str, Any]:
+    """Values typed on the command line of a job, by key; options of groups are left out.
+
+    Args:
+        settings: the `hydra` node of its config.
+    """
+    choices = settings.runtime.choices
+    words = [*settings.overrides.task, *settings.overrides.hydra]
+    given = OverridesParser.create().parse_overrides(list(map(str, words)))
+    # Parameters of a sweep are in each job's command line, whoever wrote them down.
+    known = set(os.environ.get(TYPED, "").split())
+    return {
+        one.key_or_group: one.value()
+        for one in given
+        if one.key_or_group not in choices
+        and not one.is_delete()
+        and (one.key_or_group in known or one.key_or_group.startswith("trial."))
+    }
+
+
+def remember(words: Sequence[str]) -> None:
+    """Lets `typed`, in processes that are started from here, too, know the keys of a command."""
+    keys = [word.lstrip("+~").partition("=")[0] for word in words if "=" in word]
+    os.environ[TYPED] = " ".join(keys)
+
+
+def check_types(config: DictConfig) -> None:
+    """Holds every value given on the command line against the type of the YAML's default.
+
+    Raises:
+        InputError: a word where a number belongs, and the like.
+    """
+    choices = (settings := HydraConfig.get()).runtime.choices
+    given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
+    last = {o.key_or_group: o for o in given if o.key_or_group not in choices}
+    values = list(last.values())
+    if not values:
+        return
+    check_finders(config, [o.key_or_group for o in values if not o.is_delete()])
+    groups = [str(o.input_line) for o in given if o.key_or_group in choices]
+    places = tuple(source.path for source in settings.runtime.config_sources)
+    found = defaults(places, str(settings.job.config_name), tuple(groups))
+    for override in values:
+        key = override.key_or_group
+        try:
+            default = OmegaConf.select(found, key)
+            value = OmegaConf.select(config, key)
+        except OmegaConfBaseException:
+            continue
+        if override.is_delete() and not OmegaConf.is_dict(default):
+            continue
+        check_value(key, value, default, override.get_value_element_as_str())
+
+
+def check_value(key: str, value: Any, default: Any, text: str) -> None:
+    """Holds a value against the type of the YAML's default.
+
+    Args:
+        key: of the config.
+        value: what the user gave.
+        default: what stands in the YAML.
+        text: the value as it was typed.
+
+    Raises:
+        InputError: the types differ.
+    """
+    if OmegaConf.is_dict(default) and value is None and not _can_be_null(key):
+        raise InputError(f"{key}: a run needs this part, and it was left out")
+    if OmegaConf.is_dict(default) and not _fits(value, default):
+        raise InputError(f"{key}={value}: choose a part with {key.replace('.', '/')}={value}")
+    if default is None and key in PATHS and not isinstance(value, (str, type(None))):
+        raise InputError(f"{key}={text}: expected the name of a file or folder")
+    # One number, or one per layer or class.
+    if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
+        raise InputError(f"{key}={text}: expected {_kind(default)} such as {_plain(default)}")
+
+
+@cache
+def defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
+    """What stands in the YAMLs; kept, as jobs of a sweep mostly choose the same options."""
+    loader = GlobalHydra.instance().config_loader()
+    return loader.load_configuration(config_name, list(groups), RunMode.RUN)
+
+
+def _fits(value: Any, default: Any, lists: bool = False) -> bool:
+    value, default = _plain(value), _plain(default)
+    if default is None or default == "auto" or type(value) is type(default):
+        return True
+    if isinstance(default, dict):
+        return value is None  # switches a part off
+    if isinstance(value, list):
+        return lists and not isinstance(default, list) and all(_fits(one, default) for one in value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and (isinstance(default, str) or (isinstance(default, float) and number))
+
+
+def _kind(default: Any) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    return kinds.get(type(_plain(default)), "a list" if OmegaConf.is_list(default) else "null")
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

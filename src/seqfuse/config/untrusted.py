@@ -1,0 +1,611 @@
+"""Rules for configs from strangers: of a checkpoint, a run folder, a folder of YAMLs.
+
+A config names code under `_target_`, and building it calls that code; its paths are read and
+written, its addresses fetched. Before any of that, a config that was not typed on the command
+line and does not come with seqfuse is held against the rules here. Nothing here imports torch,
+unless targets are checked.
+"""
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
+
+Keys = tuple[str, ...]
+
+
+class Slot(NamedTuple):
+    """The kind of code that one section of a config takes."""
+
+    base: str
+    """Class that the node itself must be a subclass of; '' for none."""
+    modules: Sequence[str]
+    """Where it, and whatever stands below it, must have been defined."""
+
+
+FIGURES = tuple(
+    f"seqfuse.figures.{name}"
+    for name in ("anomalies", "clips", "figures", "forecasts", "steps", "texts")
+)
+PIPELINES = ("clips", "scaling", "series", "sources", "text")
+DATA = ("seqfuse.data", *(f"seqfuse.runtime.{name}" for name in PIPELINES))
+CALLBACKS = (
+    *("device_stats_monitor", "early_stopping", "gradient_accumulation_scheduler", "lr_monitor"),
+    *("model_checkpoint", "model_summary", "stochastic_weight_avg", "timer", "weight_averaging"),
+)
+"""Modules of Lightning's callbacks; one of the others writes wherever a checkpoint says."""
+TASKS = tuple(
+    f"seqfuse.tasks.{name}"
+    for name in (
+        *("base", "anomaly", "clips", "contrastive", "distill", "losses", "contrast"),
+        *("distillation", "metrics", "forecast_metrics", "tag_metrics", "conformal"),
+        *("entity_bias", "measures", "scores"),
+    )
+)
+METRICS = ("torchmetrics.classification", "torchmetrics.regression")
+PARTS = Slot("torch.nn.Module", ("seqfuse.nn", "torch.nn.modules"))
+SLOTS: dict[Keys, Slot] = {
+    ("model",): Slot("", PARTS.modules),
+    ("task",): Slot(
+        "seqfuse.tasks.base.Task",
+        (
+            *TASKS,
+            *METRICS,
+            *("seqfuse.runtime.likelihood", "seqfuse.runtime.subspace", "seqfuse.data.pairs"),
+            *("seqfuse.data.augment", "torch.nn.modules.loss"),
+        ),
+    ),
+    ("data", "module"): Slot("lightning.pytorch.LightningDataModule", DATA),
+    ("data",): Slot("", DATA),
+    ("optimizer",): Slot("torch.optim.Optimizer", ("torch.optim",)),
+    ("scheduler",): Slot("", ("seqfuse.tasks.optim",)),
+    ("callbacks", "figures"): Slot("lightning.pytorch.Callback", FIGURES),
+    ("callbacks", "*"): Slot(
+        "lightning.pytorch.Callback",
+        (
+            *("seqfuse.callbacks", "seqfuse.figures.trace", "seqfuse.resume.last"),
+            *(f"lightning.pytorch.callbacks.{name}" for name in CALLBACKS),
+            "optuna.pruners",
+        ),
+    ),
+    ("logger", "*"): Slot(
+        "lightning.pytorch.loggers.Logger",
+        (
+            "seqfuse.callbacks.journal",
+            "lightning.pytorch.loggers.tensorboard",
+            "lightning.pytorch.loggers.csv_logs",
+        ),
+    ),
+    ("trainer",): Slot(
+        "lightning.pytorch.Trainer",
+        (
+            *("lightning.pytorch.trainer", "lightning.pytorch.profilers.simple"),
+            *("lightning.pytorch.profilers.advanced", "seqfuse.ddp.strategy"),
+        ),
+    ),
+}
+"""By the keys that lead to a node; the first that fits counts. Parts of a model are `PARTS`."""
+FUNCTIONS = ("seqfuse.nn.init.reference",)
+READ = (
+    *("root", "file", "path", "train", "val", "test", "folder", "table", "list", "names"),
+    "labels",
+)
+"""Keys of the data section that hold paths which are read."""
+WORDS = ("name", "sources", "groups")
+"""Keys of the data section that hold words of which names of files are made."""
+FOLDERS = ("dirpath", "save_dir", "default_root_dir", "root_dir", "folder", "path", "log_dir")
+NAMES = ("filename", "name", "version", "sub_dir")
+"""Keys of callbacks, loggers and the trainer that hold paths which are written: where, and names
+of files and folders within."""
+REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
+"""A plain interpolation, which looks a value up and runs nothing."""
+TEXT = re.compile(r"\$\{(oc\.env|now):[^${}]*\}")
+"""Interpolations whose value is a text, and no more."""
+NODES = 1_000_000
+"""Values of a config; more come of containers that are shared within shared ones."""
+OPENED = ("storage", "model_registry")
+"""Keys of callbacks and the trainer that hold addresses of services."""
+FILE_NAME = re.compile(r"([\w.=/ -]|\{[\w/]+(:[\d.]*[dfeg])?\})+")
+"""Name of a checkpoint, with metrics and the formats of numbers; others reach attributes."""
+DEPTH = 60
+"""Nodes within nodes; more is a cycle, or made to exhaust the stack."""
+OURS = ("seqfuse", "hydra", "hydra_plugins", "torch", "torchmetrics", "lightning")
+
+
+def check_targets(config: Mapping[str, Any], trust: Sequence[str] = (), source: str = "") -> None:
+    """Checks all that a config would call, before any of it is called.
+
+    The module path must begin with an allowed one before it is even imported; what it names
+    must then be a public class, or a listed function, that was defined in an allowed module
+    of its slot, and the node of a slot itself a subclass of the slot's base.
+
+    Args:
+        config: plain containers without interpolations.
+        trust: further top-level packages, the user's own.
+        source: of the config, for messages; the checkpoint, if not given.
+
+    Raises:
+        InputError: a target is not allowed.
+    """
+    source = source or "the checkpoint"
+    check_resolved(config, source)
+    for keys, target in _targets(config, source):
+        _check_target(keys, target, trust, source)
+
+
+def check_resolved(config: Any, source: str = "the checkpoint") -> None:
+    """Checks that plain containers hold no interpolation, which would be resolved once more.
+
+    Raises:
+        InputError: one does.
+    """
+    for keys, text in _texts(config, source):
+        if "${" in text:
+            raise InputError(
+                f"{source}: its config holds the interpolation {text!r} at {'.'.join(keys)}: "
+                "nothing was built"
+            )
+
+
+def _check_target(keys: Keys, target: Any, trust: Sequence[str], source: str) -> None:
+    slot, top = _slot(keys)
+    trusted = isinstance(target, str) and _within(target, trust)
+    allowed = (*slot.modules, *trust)
+    if not isinstance(target, str) or not (trusted or _leads_to(target, slot)):
+        raise InputError(_refusal(source, keys, target, "is not of an allowed package"))
+    try:
+        found = get_object(target)
+    except Exception as error:
+        cause = error.__cause__ or error
+        hint = " (is its folder on PYTHONPATH?)" if isinstance(cause, ImportError) else ""
+        reason = " ".join(str(cause).split())
+        raise InputError(f"{source} names {target}, which fails: {reason}{hint}") from None
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str) or not _within(home, allowed):
+        raise InputError(_refusal(source, keys, target, f"was defined in {home}"))
+    known = target in FUNCTIONS or (trusted and inspect.isfunction(found))
+    if not known and (not inspect.isclass(found) or found.__name__.startswith("_")):
+        raise InputError(_refusal(source, keys, target, "is no public class"))
+    if not top or not slot.base or known or trusted:
+        return
+    if not issubclass(found, get_object(slot.base)):  # type: ignore[arg-type]
+        raise InputError(_refusal(source, keys, target, f"is no {slot.base}"))
+
+
+def _leads_to(target: str, slot: Slot) -> bool:
+    """Whether to look a target up imports only modules of its slot, and packages around them."""
+    package = target.rpartition(".")[0]
+    return _within(package, slot.modules) or any(_within(one, [package]) for one in slot.modules)
+
+
+def _slot(keys: Keys) -> tuple[Slot, bool]:
+    """The slot that a node stands in, and whether it is the slot's own node."""
+    if keys[:1] == ("model",) and len(keys) > 1:
+        return PARTS, len(keys) == 2
+    for place, slot in SLOTS.items():
+        fits = all(one in ("*", key) for one, key in zip(place, keys, strict=False))
+        if fits and len(keys) >= len(place):
+            return slot, len(keys) == len(place)
+    return Slot("", ()), False
+
+
+def _refusal(source: str, keys: Keys, target: object, reason: str) -> str:
+    package = str(target).split(".")[0]
+    known = package in OURS or package in sys.stdlib_module_names or not package.isidentifier()
+    hint = "" if known else f" (if the code is yours, add trust=[{package}])"
+    return f"{source} names {target} at {'.'.join(keys)}, which {reason}: nothing was built{hint}"
+
+
+def _within(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _nodes(node: Any, source: str, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """All that is in containers, with the keys that lead there; containers come first."""
+    if len(keys) > DEPTH:
+        raise InputError(f"{source}: its config is nested too deeply, at {'.'.join(keys[:6])}...")
+    yield keys, node
+    pairs = node.items() if isinstance(node, Mapping) else ()
+    pairs = enumerate(node) if isinstance(node, (list, tuple)) else pairs
+    for key, child in pairs:
+        yield from _nodes(child, source, (*keys, str(key)))
+
+
+def check_size(node: Any, source: str) -> None:
+    """Raises InputError where containers hold themselves, or more than any config does."""
+    for count, _ in enumerate(_nodes(node, source)):
+        if count > NODES:
+            raise InputError(f"{source}: its config has more than {NODES:,} values")
+
+
+def _texts(node: Any, source: str) -> Iterator[tuple[Keys, str]]:
+    for keys, one in _nodes(node, source):
+        if isinstance(one, str):
+            yield keys, one
+        for key in one if isinstance(one, Mapping) else ():
+            yield keys, str(key)
+
+
+def _targets(node: Any, source: str) -> Iterator[tuple[Keys, Any]]:
+    for keys, one in _nodes(node, source):
+        if isinstance(one, Mapping) and "_args_" in one:  # which rules that go by names would miss
+            raise InputError(
+                f"{source} has _args_ at {'.'.join(keys)}: nothing was built; give each its name"
+            )
+        if isinstance(one, Mapping) and "_target_" in one:
+            yield keys, one["_target_"]
+
+
+def check_references(recipe: Any, source: str = "the checkpoint") -> None:
+    """Checks that the interpolations of a config are plain references, such as ${data.root}.
+
+    Any other, such as ${oc.env:NAME}, runs a function.
+
+    Raises:
+        InputError: one is not.
+    """
+    for keys, text in _texts(recipe, source):
+        if _runs(text):
+            raise InputError(
+                f"{source}: its config holds {text!r} at {'.'.join(keys)}, which is no plain "
+                "reference such as ${data.root}: nothing was read or built"
+            )
+
+
+def _runs(text: str, *harmless: re.Pattern[str]) -> bool:
+    """Whether an interpolation is left, once harmless ones, also within each other, are out."""
+    before = ""
+    while text != before:
+        before = text
+        for pattern in (REFERENCE, *harmless):
+            text = pattern.sub("x", text)
+    return "${" in text
+
+
+def without_downloads(node: Any) -> Any:
+    """A copy of plain containers in which no address is left to fetch from."""
+    if isinstance(node, dict):
+        off = {"url": None, "download": False}
+        return {key: off.get(key, without_downloads(one)) for key, one in node.items()}
+    return [without_downloads(one) for one in node] if isinstance(node, list) else node
+
+
+def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str) -> None:
+    """Checks that the data section of a checkpoint stays within what the user named.
+
+    That is the current folder, the folder of data that the environment names (SEQFUSE_DATA, else
+    `data`), and whatever was typed.
+
+    Args:
+        config: composed, with the data section of a checkpoint.
+        named: values on the command line, by key.
+        reads: whether the data is read; else only its cache counts, which is written.
+        source: of the data section, for messages.
+
+    Raises:
+        InputError: it would read or write elsewhere; names the key and what to type.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    check_resolved(plain, source)
+    for key, value in _unnamed(plain, named, (*READ, "cache") if reads else ("cache",), source):
+        raise InputError(
+            f"{source} has {key}={value}, which lies outside of this folder and of your data: "
+            f"to use it all the same, type {key}={value}"
+        )
+
+
+def _unnamed(
+    config: Mapping[str, Any], named: Mapping[str, Any], wanted: Sequence[str], source: str
+) -> Iterator[tuple[str, str]]:
+    """Keys and values of paths in the data section that lie where the user did not say."""
+    places = [Path.cwd(), Path(os.environ.get("SEQFUSE_DATA", "data")).absolute()]
+    places += [Path(str(one)).expanduser().absolute() for one in named.values() if one]
+    for keys, node in _nodes(config["data"].get("module"), source, ("data", "module")):
+        if not isinstance(node, Mapping):
+            continue
+        for key in WORDS if "root" in wanted else ():
+            used = key != "sources" or "{source}" in str(node.get("file"))
+            for value in _list(node.get(key)) if used else ():
+                place = _key_of((*keys, key), node[key], config) if key in node else ""
+                if re.search(r"[/\\]|\.\.", str(value)) and place not in named:
+                    yield place, value
+        for key in [one for one in wanted if one in node]:  # root comes first
+            for value in _list(node[key]):
+                if isinstance(value, str) and value and _leads_away(key, value, node, places):
+                    yield _key_of((*keys, key), value, config), value
+
+
+def _leads_away(key: str, value: str, node: Mapping[str, Any], places: Sequence[Path]) -> bool:
+    """Whether a path in a node leads out of some places."""
+    bases = [".", str(node.get("root") or ".")] if key not in ("root", "cache") else ["."]
+    if key == "root":
+        others = [node[one] for one in READ[1:] if isinstance(node.get(one), str)]
+        if others and all(os.path.isabs(one) for one in others):
+            return False  # it is not used
+    paths = [os.path.join(base, os.path.expanduser(value)) for base in bases]
+    return not all(_inside(path, places) for path in paths)
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _inside(path: str, places: Sequence[Path]) -> bool:
+    full = os.path.abspath(path)
+    return any(full == str(one) or full.startswith(os.path.join(one, "")) for one in places)
+
+
+def _key_of(keys: Keys, value: Any, config: Mapping[str, Any]) -> str:
+    """The shortest key that has a value."""
+    if value == (config.get("paths") or {}).get("data"):
+        return "paths.data"
+    short = [key for key, one in config["data"].items() if one == value]
+    return f"data.{short[0]}" if short else ".".join(keys)
+
+
+SETTINGS = {
+    "sweeper": ("num_trials", "num_jobs", "seed", "max_batch_size"),
+    "launcher": (
+        *("n_jobs", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes"),
+        *("tasks_per_node", "array_parallelism"),
+    ),
+}
+"""Numbers that a folder may set of Hydra, by section."""
+CHOICES = {
+    "launcher": ("basic", "joblib", "submitit_local", "submitit_slurm"),
+    "sweeper": ("basic", "grid", "optuna"),
+    "sweeper/sampler": ("tpe", "gp", "random"),
+    "sweeper/pruner": ("none", "median", "hyperband"),
+}
+"""Options that a defaults list may choose, by group of Hydra's."""
+ENTRY = re.compile(r"(override |optional )?/?[\w-]+(/[\w-]+)*(@[\w.]+)?")
+"""The group of an entry of a defaults list, or the config that it names."""
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads dates as text, as OmegaConf does."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def check_folder(folder: Path) -> None:
+    """Checks what the YAMLs of a folder say of Hydra itself, which acts on it at once.
+
+    Callbacks, logging, environment variables, search paths and folders belong on the command line.
+    A folder may choose launcher and sweeper, and set a sweep's mode, parameters and sizes.
+
+    Args:
+        folder: of `--config-dir`, or of a run.
+
+    Raises:
+        InputError: a file says more, or cannot be read; names it.
+    """
+    for path in _yamls(folder):
+        text = _text_of(path)
+        names = (*path.relative_to(folder).parent.parts, path.stem)
+        if any(re.split(r"\W", name)[0].casefold() == "hydra" for name in names):
+            raise _of_hydra(path, "an option of a group of Hydra's")
+        for line in text.splitlines():
+            if line.lstrip().startswith("#") and "package" in line and "hydra" in line:
+                raise _of_hydra(path, f"'{line.strip()}'")
+        _check_yaml(path, _yaml_of(path, text))
+
+
+def _yamls(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder, onerror=_unreadable):
+        for name in folders:
+            if os.path.islink(os.path.join(place, name)):
+                raise InputError(
+                    f"{os.path.join(place, name)} is a link: a folder of YAMLs may have none to "
+                    "another folder"
+                )
+        for name in sorted(names):
+            if name.endswith(".yaml"):
+                yield Path(place, name)
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be read ({error.strerror}): let it be read")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no YAML ({error.reason}): mend or remove it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): mend or remove it") from None
+
+
+def _yaml_of(path: Path, text: str) -> Any:
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}," if mark else ""
+        raise InputError(f"{path}{where} is no YAML: mend or remove it") from None
+
+
+def _check_yaml(path: Path, content: Any) -> None:
+    for keys, text in _texts(content, str(path)):
+        if _runs(text, TEXT):
+            raise InputError(
+                f"{path}: {text!r} at {'.'.join(keys)} runs a function: write the value itself"
+            )
+    if not isinstance(content, dict):
+        return
+    for key in content:
+        if key != "hydra" and re.split(r"\W", str(key))[0] == "hydra":
+            raise _of_hydra(path, str(key))
+    for group, option in _entries(content.get("defaults")):
+        if not _may_choose(group, option):
+            raise _of_hydra(path, f"'{group}: {option}' in its defaults list")
+    settings = content.get("hydra", {})
+    for key, value in settings.items() if isinstance(settings, dict) else [(settings, None)]:
+        _check_setting(path, str(key), value)
+
+
+def _entries(defaults: Any) -> Iterator[tuple[str, Any]]:
+    """Group and option of each entry of a defaults list; an entry without a group is one itself."""
+    for entry in _list(defaults or []):
+        for group, options in entry.items() if isinstance(entry, dict) else [(entry, "")]:
+            for option in _list(options):
+                yield str(group), option
+
+
+def _may_choose(group: str, option: Any) -> bool:
+    """Whether an entry of a defaults list stays within its folder, and out of Hydra's own."""
+    if (group, option) == ("hydra", "default"):
+        return True
+    words = option is None or bool(re.fullmatch(r"([\w.-]+(/[\w-]+)*)?", str(option)))
+    if not ENTRY.fullmatch(group) or not words or ".." in str(option):
+        return False
+    if "hydra" not in group:
+        return "hydra" not in str(option)
+    place = group.removeprefix("override ").lstrip("/").removeprefix("hydra/")
+    return option in CHOICES.get(place, ())
+
+
+def _check_setting(path: Path, key: str, value: Any) -> None:
+    """One setting of Hydra's."""
+    if key == "mode" and isinstance(value, str):
+        return
+    for name, one in value.items() if isinstance(value, dict) else [("", None)]:
+        good = name in SETTINGS.get(key, ()) and (one is None or isinstance(one, (int, float)))
+        if (key, name) == ("sweeper", "params"):
+            good = isinstance(one, dict) and all(_may_sweep(*pair) for pair in one.items())
+        if (key, name) == ("sweeper", "study"):
+            good = bool(re.fullmatch(r"[\w.-]+", str(one)))
+        if not good:
+            raise _of_hydra(path, f"hydra.{key}.{name}".rstrip("."))
+
+
+def _may_sweep(key: Any, values: Any) -> bool:
+    """Whether a folder may have a key swept: a value, or an option by its name."""
+    first = re.split(r"[./]", str(key).lstrip("+"))[0]
+    if first in ("hydra", "trust", "resume", "paths", "trial", "ckpt"):
+        return False
+    words = re.fullmatch(r"\+{0,2}\w+([./]\w+)*", str(key))
+    return bool(words) and not re.search(r"\.\.|(^|[,(\s])/", str(values))
+
+
+def _of_hydra(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path} sets {what}, which Hydra acts on at once: nothing was run; what you want of it, "
+        "type on the command line"
+    )
+
+
+def check_composed(
+    config: Any, named: Mapping[str, Any], run: Path, urls: Sequence[str], source: str
+) -> None:
+    """Checks a composed config, parts of which come from a folder of YAMLs.
+
+    Args:
+        config: of a run, composed; `trust` in it becomes what was typed, and addresses that are
+            neither typed nor those of seqfuse's own data sets are not followed.
+        named: values on the command line, by key.
+        run: folder that the run may write to.
+        urls: patterns of the addresses of seqfuse's own data sets.
+        source: the folder, for messages.
+
+    Raises:
+        InputError: a target is not allowed, or something would be written elsewhere.
+    """
+    trust = [str(one) for one in named.get("trust") or ()]
+    OmegaConf.update(config, "trust", trust)
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    for keys in _addresses(config, named, urls, source):
+        OmegaConf.update(config, keys, None)
+        say(f"note        {keys} of {source} is not fetched, unless you type it")
+    for keys, target in _targets(plain, source):
+        if "${" in str(target):
+            raise InputError(_refusal(source, keys, target, "is no name"))
+    copy = config.copy()
+    OmegaConf.update(copy, "paths.run", str(run))
+    whole: Any = OmegaConf.to_container(copy, resolve=True)
+    check_resolved(whole, source)
+    sections = {place[0] for place in SLOTS} & set(whole)
+    check_targets({key: whole[key] for key in sections}, trust, source)
+    writing = {key: whole.get(key) for key in ("callbacks", "logger", "trainer")}
+    for keys, one in _nodes(writing, source):
+        key = ".".join(keys)
+        if not isinstance(one, str) or key in named:
+            continue
+        if keys[-1] in (*FOLDERS, *NAMES) and re.search(r"[$~]", one.removeprefix(str(run))):
+            raise InputError(f"{source} has a variable in {key}={one}: to allow it, type that")
+        if keys[-1] in OPENED and "trial.storage" not in named:
+            raise InputError(f"{source} would open {key}={one}: leave it out")
+        if keys[-1] == "filename" and not FILE_NAME.fullmatch(one):
+            raise InputError(f"{source} would format {key}={one}: to allow it, type that")
+        place = "." if keys[-1] in FOLDERS else run
+        if keys[-1] in (*FOLDERS, *NAMES) and not _inside(os.path.join(place, one), [run]):
+            raise InputError(f"{source} would write to {key}={one}: to allow it, type that")
+    check_paths(copy, named, False, source)
+
+
+def _addresses(
+    config: Any, named: Mapping[str, Any], urls: Sequence[str], source: str
+) -> list[str]:
+    """Keys of addresses that are neither typed nor seqfuse's own, for a place that was named."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    whole: Any = OmegaConf.to_container(config, resolve=True)
+    outside = any(_unnamed(whole, named, READ, source)) if "data" in whole else False
+    typed = [str(one) for one in named.values()]
+    found = []
+    for keys, one in _nodes(plain.get("data") or {}, source, ("data",)):
+        if keys[-1] not in ("url", "download") or not one or ".".join(keys) in named:
+            continue
+        address = str(OmegaConf.select(config, ".".join(keys)))
+        known = any(re.fullmatch(url, address) for url in urls) or address in typed
+        if (keys[-1] == "url" and not known) or outside:
+            found.append(".".join(keys))
+    return found
+
+
+def addresses(folder: Path) -> list[str]:
+    """Patterns of the addresses that the YAMLs of a folder of data sets name as `url`."""
+    texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
+    urls = {one for text in texts for one in re.findall(r"^url: (http\S+)$", text, re.MULTILINE)}
+    return [r"[\w-]+".join(map(re.escape, REFERENCE.split(url))) for url in sorted(urls)]
+
+
+def check_links(run: Path) -> None:
+    """Checks that nothing in a run folder that is gone on with leads out of it.
+
+    Raises:
+        InputError: a link does, through which the run would write.
+    """
+    home = os.path.realpath(run)
+    for place, folders, names in os.walk(run, onerror=_unreadable):
+        for path in (os.path.join(place, one) for one in (*folders, *names)):
+            if os.path.islink(path) and not _inside(os.path.realpath(path), [Path(home)]):
+                raise InputError(
+                    f"{path} is a link to {os.path.realpath(path)}, out of the run folder: put "
+                    "what it leads to in its place"
+                )
+
+
+def check_output(folder: str, named: Mapping[str, Any], source: Path) -> None:
+    """Checks that a run is kept below the current folder, or where the command line says.
+
+    Raises:
+        InputError: it would be kept elsewhere.
+    """
+    typed = [key for key in ("paths.logs", "hydra.run.dir", "hydra.sweep.dir") if key in named]
+    places = [Path.cwd(), *(Path(str(named[key])).absolute() for key in typed)]
+    if not _inside(folder, [*places, source.absolute()]):
+        raise InputError(f"{source} would keep its run in {folder}: to allow it, type paths.logs=")

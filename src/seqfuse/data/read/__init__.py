@@ -1,0 +1,1 @@
+"""Readers: from files to what is trained on."""

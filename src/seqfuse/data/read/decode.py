@@ -1,0 +1,88 @@
+"""Frames of a clip: evenly sampled, scaled down, as whole numbers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+
+VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg")
+STRIPS = (".jpg", ".jpeg", ".png")
+"""Square frames side by side in one picture."""
+ENDINGS = (*VIDEOS, *STRIPS)
+Frames = NDArray[np.uint8]
+
+
+def decode(path: Path, num_frames: int, size: int) -> Frames:
+    """Frames (t c height width) in RGB, evenly sampled from the whole clip.
+
+    Args:
+        path: of a video, or of a strip of frames.
+        num_frames: at most so many; a clip that has fewer gives all that it has.
+        size: height and width in pixels, whatever the proportions of the clip.
+
+    Raises:
+        InputError: it cannot be read, breaks off, or has no frame.
+    """
+    frames = _strip if path.suffix.lower() in STRIPS else _video
+    try:
+        found = list(frames(path, num_frames, size))
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({reason}): mend or remove it") from None
+    if not found:
+        raise InputError(f"{path} has no frame: remove it")
+    return np.stack(found)
+
+
+def sampled(num_frames: int, total: int) -> NDArray[np.int64]:
+    """Numbers of frames: the middle of each of `num_frames` equal parts of `total`."""
+    count = min(num_frames, total)
+    return ((np.arange(count) + 0.5) * total / count).astype(np.int64)
+
+
+def _open(path: Path) -> Any:
+    """A clip, which may name no other address: a list of parts of a stream could."""
+    return av.open(str(path), options={"protocol_whitelist": "file"})
+
+
+def _video(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
+    total = _count(path)
+    wanted = set(sampled(num_frames, total).tolist())
+    seen = 0
+    with _open(path) as container:
+        for seen, frame in enumerate(container.decode(video=0), 1):
+            if seen - 1 in wanted:
+                yield _scaled(frame, size)
+    if wanted and seen <= max(wanted):
+        raise ValueError(f"it breaks off after frame {seen} of {total}")
+
+
+def _count(path: Path) -> int:
+    """Frames in the file, which its head need not tell truly; nothing is decoded."""
+    with _open(path) as container:
+        if not container.streams.video:
+            raise ValueError("there is no video in it")
+        return sum(packet.size > 0 for packet in container.demux(video=0))
+
+
+def _strip(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
+    with _open(path) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.uint8)
+    height, width, _ = picture.shape
+    if width % height:
+        raise ValueError(f"a strip of square frames cannot be {width} x {height} pixels")
+    for i in sampled(num_frames, width // height):
+        square = np.ascontiguousarray(picture[:, i * height : (i + 1) * height])
+        yield _scaled(av.VideoFrame.from_ndarray(square, format="rgb24"), size)
+
+
+def _scaled(frame: av.VideoFrame, size: int) -> Frames:
+    # Area: each pixel is the mean of those it stands for.
+    scaled = frame.reformat(width=size, height=size, format="rgb24", interpolation="AREA")
+    return scaled.to_ndarray().astype(np.uint8).transpose(2, 0, 1)

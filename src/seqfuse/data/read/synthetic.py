@@ -1,0 +1,40 @@
+"""Noise with a rule in it: a first test of any classifier."""
+
+import numpy as np
+
+from seqfuse.data.series import Series
+from seqfuse.runtime.errors import InputError
+
+SEEDS = {"train": 0, "val": 1, "test": 2}
+
+
+class Synthetic:
+    """Standard normal series; the class is the sign of the sum of all values.
+
+    Args:
+        num_samples: series to train (and validate) on; the test split has a fifth as many.
+        num_steps: steps of a series.
+        num_channels: channels of a series.
+        seed: another seed, other series.
+
+    Raises:
+        InputError: a size is below 1.
+    """
+
+    def __init__(
+        self, num_samples: int = 10_000, num_steps: int = 50, num_channels: int = 3, seed: int = 0
+    ):
+        sizes = {"num_samples": num_samples, "num_steps": num_steps, "num_channels": num_channels}
+        for name, value in sizes.items():
+            if value < 1:
+                raise InputError(f"data.{name}={value} must be at least 1")
+        self.num_samples = num_samples
+        self.shape = (num_steps, num_channels)
+        self.seed = seed
+
+    def __call__(self, split: str) -> Series:
+        size = self.num_samples if split == "train" else max(self.num_samples // 5, 1)
+        generator = np.random.default_rng([self.seed, SEEDS[split]])
+        x = generator.standard_normal((size, *self.shape), dtype=np.float32)
+        y = np.where(x.sum(axis=(1, 2)) > 0, "positive", "negative")
+        return Series(x, y, origin="synthetic data")

@@ -1,0 +1,68 @@
+"""Whether the devices that were asked for are there, and can share the work.
+
+Torch is imported only where it is asked for a device.
+"""
+
+import os
+from typing import Any
+
+from seqfuse.ddp import start
+from seqfuse.runtime.errors import InputError
+
+
+def check_devices(trainer: dict[str, Any]) -> None:
+    """Checks number and strategy of devices, which Lightning would do with a traceback.
+
+    Args:
+        trainer: the trainer's section of a config.
+
+    Raises:
+        InputError: names what to type instead.
+    """
+    given, strategy = trainer["devices"], trainer.get("strategy")
+    if strategy is not None and not isinstance(strategy, dict):
+        raise InputError(f"trainer.strategy={strategy}: type trainer=ddp or trainer=ddp_spawn")
+    wanted = count(trainer)
+    if wanted < 1:
+        raise InputError(f"trainer.devices={given} must be auto or at least 1")
+    if on_gpu(trainer) and wanted > (there := _gpus()):
+        raise InputError(f"trainer.devices={given}, torch finds {there}: type {there} or less")
+    outside, ranks = start.started_outside(), wanted * trainer.get("num_nodes", 1)
+    if strategy is None:
+        if ranks > 1 or ("RANK" in os.environ and (outside or 1) > 1):
+            shown = f"trainer.devices={given}" if ranks > 1 else f"{outside} processes"
+            raise InputError(f"{shown}: type trainer=ddp, or in a sweep trainer=ddp_spawn")
+        return
+    launched = strategy.get("start_method") == "popen"
+    if outside is not None and not launched and outside > 1:
+        raise InputError(f"{outside} processes were started already: type trainer=ddp")
+    if outside is not None and launched and outside != ranks:
+        nodes = trainer.get("num_nodes", 1)
+        raise InputError(
+            f"{outside} processes were started, for trainer.devices={wanted} and "
+            f"trainer.num_nodes={nodes}: type trainer.devices={max(outside // nodes, 1)}"
+        )
+
+
+def count(trainer: dict[str, Any]) -> int:
+    """Devices of this machine that a trainer's section asks for; 0 if it makes no sense."""
+    given = trainer["devices"]
+    if isinstance(given, list):
+        return len(given)
+    if given in ("auto", -1, "-1"):
+        return _gpus() if on_gpu(trainer) else 1
+    number = str(given).removeprefix("-").isdigit()
+    return int(given) if number else len(str(given).split(","))
+
+
+def on_gpu(trainer: dict[str, Any]) -> bool:
+    """Whether it trains on GPUs."""
+    import torch  # slow
+
+    return torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

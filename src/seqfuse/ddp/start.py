@@ -1,0 +1,91 @@
+"""How processes of one run begin and end, seen from outside. Nothing here imports torch."""
+
+import atexit
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqfuse.runtime.errors import InputError
+
+CHILD = "hydra.job.name=train_ddp_process_"
+"""What Lightning adds to the command of the processes that it starts."""
+FOREIGN = ("RANK", "SLURM_PROCID")
+LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
+
+
+def prepare() -> None:
+    """Looks at the command line before Hydra does.
+
+    A rank that torchrun or Slurm started leaves nothing behind: the run folder, named by the
+    time, is that of rank 0.
+
+    Raises:
+        InputError: `trainer=ddp` in a sweep.
+    """
+    refuse_in_sweeps(sys.argv[1:])
+    named = any(word.startswith("hydra.run.dir=") for word in sys.argv)
+    if foreign_rank() and not named:
+        folder = tempfile.mkdtemp(prefix="seqfuse-rank-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        sys.argv.append(f"hydra.run.dir='{folder}'")
+
+
+def refuse_in_sweeps(words: Sequence[str]) -> None:
+    """Raises InputError where each rank would start the whole sweep once more."""
+    if sweeping(words) and any(re.match(r"trainer=.*\bddp\b", word) for word in words):
+        raise _in_sweep()
+
+
+def sweeping(words: Sequence[str]) -> list[str]:
+    """The words of a command line that make it a sweep."""
+    plain = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+    group = (word for word in words if word.startswith("sweep=") and word != "sweep=null")
+    return [*(word for word in words if word in plain), *group]
+
+
+def refuse_job(trainer: Mapping[str, Any]) -> None:
+    """The same for a job of a sweep, where something else than the command line said so."""
+    if (trainer.get("strategy") or {}).get("start_method") == "popen":
+        raise _in_sweep()
+
+
+def _in_sweep() -> InputError:
+    return InputError(
+        "trainer=ddp starts the command again for each device, and so the whole sweep: "
+        "type trainer=ddp_spawn"
+    )
+
+
+def is_child() -> bool:
+    """Whether Lightning started this process, with the command of another."""
+    return any(word.startswith(CHILD) for word in sys.argv)
+
+
+def foreign_rank() -> int:
+    """The rank that torchrun or Slurm gave this process; 0 if none did."""
+    return 0 if started_outside() is None else _number(FOREIGN)
+
+
+def started_outside() -> int | None:
+    """How many processes torchrun or Slurm's srun started; None if neither did."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return _number(("WORLD_SIZE",))
+    if "SLURM_STEP_ID" in os.environ and "SLURM_PROCID" in os.environ:
+        interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+        return None if interactive else _number(("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"))
+    return None
+
+
+def speaks() -> bool:
+    """Whether this process tells what went wrong: of those that go wrong alike, one does."""
+    together = "torch" in sys.modules and sys.modules["torch"].distributed.is_initialized()
+    return together or started_outside() is None or not _number(LOCAL)
+
+
+def _number(names: Sequence[str]) -> int:
+    """The first of these in the environment; 0 if none is."""
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)

@@ -1,0 +1,96 @@
+"""What the net's operations cost, as a trace that can be looked at."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.profilers.pytorch import RegisterRecordFunction
+from torch import cuda
+from torch.profiler import ProfilerAction, ProfilerActivity, profile
+
+from seqfuse.runtime import files
+from seqfuse.runtime.shown import say
+
+
+class Trace(Callback):
+    """Writes `trace.json.gz` into a folder: every operation of a few training steps.
+
+    Each operation lies below the part of the net that called it, on the CPU and, where there
+    is one, the GPU. https://ui.perfetto.dev opens the file, and so does TensorBoard's profiler
+    plugin.
+
+    Args:
+        folder: is made, if need be.
+        steps: to write down; a step of a small net takes about 100 KB before compression.
+        skip: steps before them, in which everything is set up; fewer where an epoch has too few.
+    """
+
+    def __init__(self, folder: str, steps: int = 5, skip: int = 5):
+        if steps < 1 or skip < 0:
+            raise ValueError(f"steps={steps} must be at least 1 and skip={skip} at least 0")
+        self.path = Path(folder) / "trace.json.gz"
+        self.steps, self.skip = steps, skip
+        self._profile: profile | None = None
+        self._names: RegisterRecordFunction | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else it prints that there is no GPU
+        self._names = RegisterRecordFunction(pl_module)
+        self._names.__enter__()
+        devices = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda.is_available()]
+        self._profile = profile(
+            activities=devices, schedule=self._plan(trainer), on_trace_ready=self._write
+        )
+        self._profile.start()
+
+    def _plan(self, trainer: Trainer) -> Callable[[int], ProfilerAction]:
+        batches = int(trainer.num_training_batches)
+        first = min(self.skip, max(batches - self.steps, 0))
+        last = min(first + self.steps, batches) - 1
+
+        def action(step: int) -> ProfilerAction:
+            if step == last:
+                return ProfilerAction.RECORD_AND_SAVE
+            if first <= step < last:
+                return ProfilerAction.RECORD
+            return ProfilerAction.WARMUP if step == first - 1 else ProfilerAction.NONE
+
+        return action
+
+    def _write(self, finished: profile) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder, self.path.name)
+            finished.export_chrome_trace(str(whole))
+            files.write(self.path, whole.read_bytes())
+        self._remove_names()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self._profile is not None:
+            self._profile.step()
+            if self._names is None:  # it is written: further steps run at full speed
+                self._stop()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+        if trainer.is_global_zero:
+            say(f"trace       {self.path}: open it in https://ui.perfetto.dev")
+
+    def on_exception(self, *_: Any) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        running, self._profile = self._profile, None
+        if running is not None:
+            running.stop()
+        self._remove_names()
+
+    def _remove_names(self) -> None:
+        if self._names is not None:
+            self._names.__exit__(None, None, None)
+            self._names = None

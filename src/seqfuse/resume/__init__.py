@@ -1,0 +1,1 @@
+"""Going on after a stop: state of loaders and generators, signals, Slurm."""

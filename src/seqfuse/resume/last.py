@@ -1,0 +1,173 @@
+"""The checkpoint to go on from."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from seqfuse.callbacks.saving import LAST
+from seqfuse.ddp import talk
+from seqfuse.resume import slurm
+from seqfuse.runtime.errors import InputError, Interrupted
+
+NOTHING, SAVE, STOP = 0, 1, 2
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes `last.ckpt`: after each epoch, in between, and when the run is to stop.
+
+    Ctrl-C, SIGTERM and, in a Slurm job, SIGUSR1 save and end the run; after SIGUSR1 the job is
+    put back into the queue. In an epoch it saves only right behind a step of the optimizer,
+    and not behind the last one: validation and the schedule come first there. A second
+    Ctrl-C stops at once.
+
+    Lightning calls checkpoint callbacks behind all others, so that an average of the
+    weights has seen the step that is saved.
+
+    Args:
+        dirpath: folder of the checkpoint.
+        every_seconds: what a kill may cost at most within an epoch.
+        every_n_steps: the same in steps of the optimizer; null leaves it to the time.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        every_seconds: float = 300.0,
+        every_n_steps: int | None = None,
+    ) -> None:
+        for name, value in (("every_seconds", every_seconds), ("every_n_steps", every_n_steps)):
+            if value is not None and value <= 0:
+                raise InputError(f"callbacks.last_checkpoint.{name}={value} must be above 0")
+        self.path = os.path.join(dirpath, LAST)
+        self.every_seconds, self.every_n_steps = every_seconds, every_n_steps
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+        self._saved_at = self._seen = -1
+        self._time = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.received = None
+        self._seen = trainer.global_step
+        path = trainer.ckpt_path
+        # Of a run that goes on from another checkpoint there is no last one yet.
+        self._saved_at = self._seen if path is None or Path(path).name == LAST else -1
+        self._time = time.monotonic()
+        for number, handler in self._handlers().items():
+            try:
+                self._before[number] = signal.signal(number, handler)
+            except ValueError:  # not in the main thread, so no signal comes here
+                return
+
+    def _handlers(self) -> dict[int, Any]:
+        if not slurm.in_submitit():
+            asked: list[int | None] = [signal.SIGINT, signal.SIGTERM, _requeue_signal()]
+            return {number: self._remember for number in asked if number is not None}
+        own = getattr(signal, "SIG" + os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2"), None)
+        # It leaves SIGTERM alone, because Slurm sends that along with its own signal.
+        known: dict[int, Any] = {signal.SIGINT: self._remember, signal.SIGTERM: _ignore}
+        if own is not None and callable(signal.getsignal(own)):
+            known[own] = self._remember
+        return known
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
+        if number == signal.SIGINT:
+            signal.signal(number, self._before.get(number, signal.default_int_handler))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        stepped, self._seen = trainer.global_step != self._seen, trainer.global_step
+        if stepped and not trainer.is_last_batch:
+            self._act(trainer, self._wanted(trainer))
+
+    def _wanted(self, trainer: Trainer) -> int:
+        if self.received is not None:
+            return STOP
+        steps, seconds = trainer.global_step - self._saved_at, time.monotonic() - self._time
+        enough = self.every_n_steps is not None and steps >= self.every_n_steps
+        late = seconds >= self.every_seconds
+        done = 0 < trainer.max_steps <= trainer.global_step
+        return SAVE if enough or late or done else NOTHING
+
+    def _act(self, trainer: Trainer, wanted: int) -> None:
+        """Saves, and perhaps stops, in all processes at the same step."""
+        if trainer.world_size > 1:
+            device = trainer.strategy.root_device
+            every = torch.tensor(float(wanted), device=device)
+            wanted = int(trainer.strategy.reduce(every, reduce_op="max"))  # type: ignore[arg-type]
+        if wanted != NOTHING:
+            self._save(trainer)
+        if wanted == STOP:
+            self._stop(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stopping: Any = trainer.early_stopping_callback
+        if stopping is not None and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True  # also of a run that was killed right behind the decision
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._act(trainer, SAVE if self.received is None else STOP)  # without validation
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Where an epoch is about to start, the one before is told to be the last there was:
+        # Lightning would pass over the new one.
+        for epoch in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+            epoch["ready"] = epoch["started"]
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer)
+        self._act(trainer, NOTHING if self.received is None else STOP)
+        self._restore()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._restore()
+
+    def _save(self, trainer: Trainer) -> None:
+        if self._saved_at != trainer.global_step:
+            self._saved_at = trainer.global_step
+            trainer.save_checkpoint(self.path)
+        self._time = time.monotonic()
+
+    def _stop(self, trainer: Trainer) -> None:
+        # The signal may have come to another rank.
+        number = talk.highest(self.received or 0, trainer.strategy.root_device)
+        theirs = self._before.get(number)
+        self._restore()
+        if slurm.in_submitit() and number != signal.SIGINT and callable(theirs):
+            theirs(number, None)  # submitit puts the job back, and ends the process
+        asked = trainer.is_global_zero and number == _requeue_signal()
+        note = slurm.requeue() if asked else ""
+        raise Interrupted(number, os.path.relpath(trainer.default_root_dir), note)
+
+    def _restore(self) -> None:
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    return None
+
+
+def _requeue_signal() -> int | None:
+    return getattr(signal, "SIGUSR1", None) if slurm.job() and not slurm.in_submitit() else None

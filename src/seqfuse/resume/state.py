@@ -1,0 +1,243 @@
+"""Going on with a run: which folder, which of its checkpoints, and whether there is more to do.
+
+A run that is killed goes on from `last.ckpt`, which is at most as old as
+`callbacks.last_checkpoint` says. If that cannot be read, the newest other one that can be
+is taken. Finding the folder imports no torch.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+
+from seqfuse.config import untrusted
+from seqfuse.config.mistakes import CONF, typed
+from seqfuse.ddp import start
+from seqfuse.resume import slurm
+from seqfuse.runtime import files
+from seqfuse.runtime.errors import Finished, InputError
+from seqfuse.runtime.shown import say
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CHECKPOINTS = "checkpoints/*.ckpt"
+LAST = "checkpoints/last.ckpt"
+STATES = ("loops", "optimizer_states", "lr_schedulers")
+"""Of a checkpoint, beside its weights; there is something in each."""
+NAMED = ("trust=", "paths.", "data.", "callbacks.", "logger.", "trainer.")
+"""Beginnings of words that may name packages and paths."""
+
+
+def find_run() -> None:
+    """Turns `resume=<run folder|latest>` into that run's own config and folder.
+
+    So does a Slurm job that is put back into the queue, for what its command had begun.
+    """
+    if start.is_child():  # its command is that of its parent, who looked
+        return
+    words = sys.argv[1:]
+    given = [word[7:].strip("'\"") for word in words if word.startswith("resume=")]
+    several = start.sweeping(words)
+    logs = [word[11:] for word in words if word.startswith("paths.logs=")]
+    folder = Path(logs[-1] if logs else "logs")
+    if not several and (run := slurm.run_before(folder)):
+        # Its config holds all that was typed, but trust and places are not taken from it.
+        return _go_on(run, [word for word in words if word.startswith(NAMED)])
+    if not given or given[-1] == "null":
+        return
+    if several:
+        raise InputError(
+            f"resume goes on with one run: leave out {several[0]} (a search, sweep=optuna, goes "
+            "on without resume, by the command that began it)"
+        )
+    run = _latest(folder) if given[-1] == "latest" else _named(given[-1])
+    slurm.note(run)  # while the words are those that were typed
+    _go_on(run, [word for word in words if not word.startswith("resume=")])
+
+
+def _go_on(run: Path, words: list[str]) -> None:
+    untrusted.check_links(run)
+    folder = str(run.resolve()).replace("'", "\\'")
+    options = ["--config-dir", str(run), "--config-name", "config"]
+    sys.argv[1:] = [*options, *words, f"hydra.run.dir='{folder}'", f"resume='{folder}/{LAST}'"]
+    if not _any_checkpoint(run):
+        say(f"resume      {run} was stopped before its first checkpoint and begins anew")
+
+
+def _latest(logs: Path) -> Path:
+    """The run that was last written to, of those that can go on."""
+    runs = sorted((path.parent for path in logs.glob("**/config.yaml")), key=_time, reverse=True)
+    for run in runs:
+        if _any_checkpoint(run) or (not (run / "metrics.json").exists() and _keeps(run)):
+            return run
+    raise InputError(f"resume=latest: no run in {logs} has a checkpoint")
+
+
+def _time(run: Path) -> float:
+    files = [run / "config.yaml", *run.glob(CHECKPOINTS)]
+    return max(path.stat().st_mtime for path in files)
+
+
+def _named(name: str) -> Path:
+    run = Path(name)
+    if run.is_file():
+        raise InputError(f"resume={name}: name the run folder, such as {run.parents[1]}")
+    if not (run / "config.yaml").is_file():
+        raise InputError(f"resume={name}: no run folder, it has no config.yaml")
+    if not _any_checkpoint(run) and not _keeps(run):
+        raise InputError(
+            f"resume={name}: the run keeps no {LAST} (callbacks.last_checkpoint): run it again "
+            f"with --config-dir {name} --config-name config"
+        )
+    return run
+
+
+def can_go_on(run: Path) -> bool:
+    """Whether a folder holds a run that `resume` goes on with, or begins anew."""
+    return (run / "config.yaml").is_file() and (_any_checkpoint(run) or _keeps(run))
+
+
+def _any_checkpoint(run: Path) -> bool:
+    return any(run.glob(CHECKPOINTS))
+
+
+def _keeps(run: Path) -> bool:
+    """Whether the run writes checkpoints at all."""
+    callbacks = yaml.safe_load((run / "config.yaml").read_text()).get("callbacks") or {}
+    return bool(callbacks.get("last_checkpoint"))
+
+
+def in_folder(recipe: "DictConfig") -> "DictConfig":
+    """Lets a job of a sweep that Slurm put back into the queue go on in its folder.
+
+    Returns:
+        the recipe that the job wrote there, with what it had found, as a trial of its search;
+        or else the one given.
+    """
+    run = Path(str(recipe.paths.run))
+    if recipe.resume or not slurm.restarted() or not _any_checkpoint(run):
+        return recipe
+    from omegaconf import OmegaConf
+
+    kept: Any = OmegaConf.load(run / "config.yaml")
+    kept.pop("defaults")
+    named = typed(HydraConfig.get()) if HydraConfig.initialized() else {}
+    untrusted.check_composed(kept, named, run, untrusted.addresses(CONF / "data"), str(run))
+    kept.paths.run, kept.resume, kept.trial = recipe.paths.run, str(run / LAST), recipe.trial
+    return kept
+
+
+def checkpoint_of(config: dict[str, Any], weights: Mapping[str, Any] | None = None) -> Path | None:
+    """The checkpoint that a run goes on from; None if it begins, perhaps anew.
+
+    Args:
+        config: of the run.
+        weights: of its task; those of the checkpoint must have the same names and shapes.
+
+    Raises:
+        InputError: none can be read, the command line changes the net, or the run is finished.
+    """
+    if not config["resume"] or not _any_checkpoint(Path(config["resume"]).parents[1]):
+        return None
+    path, content = _readable(Path(config["resume"]))
+    if content["config"]["model"] != config["model"]:
+        raise InputError("resume goes on with the same net: leave out model.* and data.*")
+    _check_weights(path, content["state_dict"], weights)
+    if ended := _ended(config, content):
+        _check_unfinished(config, content, path.parents[1], *ended)
+    return path
+
+
+def _check_weights(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any] | None) -> None:
+    shapes = [{name: one.shape for name, one in each.items()} for each in (theirs, ours or theirs)]
+    for name in sorted({**shapes[0], **shapes[1]}):
+        if shapes[0].get(name) != shapes[1].get(name):
+            raise InputError(f"{path}: its weight {name} does not fit the net of its config")
+
+
+def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint, or else the newest of its folder that can be read."""
+    from seqfuse.config import checkpoint  # slow: torch
+
+    problems: list[str] = []
+    for path in (wanted, *_others(wanted)):
+        try:
+            content = checkpoint.read(path)
+            _check_whole(path, content)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            step = content.get("global_step")
+            say(f"seqfuse: warning: {problems[0]}", file=sys.stderr)
+            say(f"seqfuse: goes on from {path.name} instead, step {step}", file=sys.stderr)
+        return path, content
+    raise InputError(
+        f"resume: no checkpoint in {wanted.parent} can be read: {problems[0].split(':')[0]}; to "
+        f"begin anew, type --config-dir {wanted.parents[1]} --config-name config"
+    )
+
+
+def _check_whole(path: Path, content: dict[str, Any]) -> None:
+    """Raises InputError if a checkpoint lacks what Lightning would begin anew without a word."""
+    for key in (*STATES, "callbacks", "global_step"):
+        if key not in content or (key in STATES and not content[key]):
+            raise InputError(f"{path} holds no {key}, which going on needs: copy it again")
+    try:
+        _epochs(content)
+        _stopped_early({"callbacks": {"early_stopping": True}}, content)
+    except (LookupError, TypeError, AttributeError):
+        raise InputError(f"{path} does not say how far it is: copy it again") from None
+
+
+def _others(wanted: Path) -> Iterator[Path]:
+    found = sorted(wanted.parent.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    return (path for path in reversed(found) if path != wanted)
+
+
+def _ended(config: dict[str, Any], content: dict[str, Any]) -> tuple[str, str] | None:
+    """Why there is no step left to train, and what to type for more; None if there is one."""
+    epochs, most = _epochs(content), config["trainer"]["max_epochs"]
+    if _stopped_early(config, content):
+        return f"stopped early after {epochs} epochs", "callbacks.early_stopping=null"
+    if 0 < (steps := config["trainer"]["max_steps"]) <= content["global_step"]:
+        return f"trained all {steps} steps", f"trainer.max_steps={2 * steps}"
+    if most is not None and 0 < most <= epochs:
+        return f"trained all {epochs} epochs", f"trainer.max_epochs={2 * epochs}"
+    return None
+
+
+def _epochs(content: dict[str, Any]) -> int:
+    """Epochs that were trained to their end."""
+    fit = content["loops"]["fit_loop"]
+    epoch = fit["epoch_progress"]["current"]
+    last = fit["epoch_loop.batch_progress"]["is_last_batch"]
+    return epoch["processed"] + int(last and epoch["started"] > epoch["processed"])
+
+
+def _stopped_early(config: dict[str, Any], content: dict[str, Any]) -> bool:
+    if not (config.get("callbacks") or {}).get("early_stopping"):
+        return False
+    states = [value for key, value in content["callbacks"].items() if "EarlyStopping" in key]
+    return any(state["wait_count"] >= state["patience"] for state in states)
+
+
+def _check_unfinished(
+    config: dict[str, Any], content: dict[str, Any], run: Path, did: str, more: str
+) -> None:
+    """A run that was killed before its test, or before it could tell, goes on."""
+    path = run / "metrics.json"
+    known = files.read_json(path) if path.is_file() else {}
+    tested = not config["test"] or any(name.startswith("test/") for name in known)
+    if tested and known.get("steps") == content["global_step"]:
+        name = os.path.relpath(run)
+        error = Finished(
+            f"{name} is finished: it {did}; to train on, type seqfuse-train resume={name} {more}"
+        )
+        error.exit_code = 0 if slurm.restarted() else 1
+        raise error

@@ -1,0 +1,86 @@
+"""Labels of clips to class numbers; their frames stay whole numbers, as a stem scales them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.labels import ItemLabels, Labels
+
+ANOMALY = "anomaly"
+
+
+class ClipPipeline(Labels):
+    """Class numbers of clips, and the colours and size of frames that were trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape: tuple[int, ...] = ()
+
+    def fit(self, x: NDArray[np.uint8], labels: ItemLabels) -> "ClipPipeline":
+        """Learns classes from the training clips (n t c height width).
+
+        Raises:
+            InputError: there is only one class.
+        """
+        self.shape = x.shape[2:]
+        self.fit_labels(labels)
+        return self
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        return {"channels": self.shape[0], **self.label_sizes()}
+
+    def transform(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The frames as they are.
+
+        Raises:
+            InputError: they have other colours or another size than those of `fit`.
+        """
+        if x.shape[2:] != self.shape:
+            raise InputError(
+                f"the frames are (colours, height, width) = {x.shape[2:]}, but {self.shape} were "
+                "trained on"
+            )
+        return x
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        return {"shape": list(self.shape), **self.labels_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what another pipeline had fitted."""
+        self.shape = tuple(state["shape"])
+        self.load_labels(state)
+
+
+class NormalClipPipeline(ClipPipeline):
+    """One class is normal and trained on; whatever else there is, is an anomaly.
+
+    Args:
+        normal: label of the normal clips.
+
+    Raises:
+        InputError: there is none.
+    """
+
+    def __init__(self, normal: str | None):
+        if not normal:
+            raise InputError("data.normal is empty: name the class that is trained on")
+        super().__init__()
+        self.normal = normal
+
+    def fit_labels(self, labels: ItemLabels) -> None:
+        """Checks that every training item is normal.
+
+        Raises:
+            InputError: one is not.
+        """
+        if odd := sorted(set(labels) - {self.normal}):  # type: ignore[arg-type]
+            raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
+        self.classes = [self.normal, ANOMALY]
+
+    def encode(self, labels: ItemLabels) -> NDArray[np.int64]:
+        """(n) 0 where a label is that of normal clips, else 1."""
+        return np.array([label != self.normal for label in labels], dtype=np.int64)

@@ -1,0 +1,84 @@
+"""Files that are whole or not there, whatever ends the process or fills the disk."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from seqfuse.runtime.errors import InputError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        InputError: it cannot be read, or holds something else; names it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise InputError(f"{path} is truncated or broken: remove it, or copy it again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no JSON object: remove it, or copy it again")
+    return found
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Replaces a file by new content in one step.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still whole.
+    """
+    beside = write_beside(path, content)
+    os.replace(beside, path)
+
+
+def append(path: Path, content: str) -> None:
+    """Adds text to the end of a file, or nothing; makes the file where it is not there.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still whole.
+    """
+    before = path.stat().st_size if path.exists() else None
+    try:
+        with path.open("ab") as file:
+            file.write(content.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if before is not None:
+            os.truncate(path, before)
+        else:
+            path.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
+
+
+def write_shared(path: Path, content: bytes | str) -> None:
+    """The same, for a file that several processes may write at once."""
+    os.replace(write_beside(path.with_name(f"{path.name}.{os.getpid()}"), content), path)
+
+
+def write_beside(path: Path, content: bytes | str) -> Path:
+    """Writes content onto the disk under another name in the same folder.
+
+    The name is always the same, so what a killed process leaves behind is written over.
+
+    Returns:
+        where it lies, to be moved to `path`.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    beside = path.with_name(f"{path.name}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
+    return beside

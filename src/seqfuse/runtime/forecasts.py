@@ -1,0 +1,160 @@
+"""Forecasts from an exported folder: a look-back in, the user's units out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.ahead import Ahead, Piece, check_known, returns_of
+from seqfuse.runtime.array_items import load_arrays
+from seqfuse.runtime.bundle import Bundle
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.items import Columns
+from seqfuse.runtime.pipelines import unpack
+from seqfuse.runtime.records import Cells, read_cells
+from seqfuse.runtime.stamps import as_cells, as_numbers, carried_on, check_finite, numbers_of
+
+
+class Forecaster:
+    """Forecasts of tables, from the last row of each series.
+
+    Args:
+        bundle: the exported folder.
+    """
+
+    fills = True
+    """Whether the last value goes on where one is missing; else it counts as the mean."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle, self.facts = bundle, bundle.facts
+        self.pipeline = unpack(bundle.facts["pipeline"])
+        self.columns: list[str] = self.pipeline.columns
+        """Of an array: targets first, then covariates, those known ahead last."""
+        self.targets = self.columns[: self.pipeline.num_targets]
+        self.quantiles: list[float] = self.facts["quantiles"]
+        self.look_back, self.horizon = self.facts["look_back"], self.facts["horizon"]
+        self.steps = self.look_back + (self.horizon if self.facts["num_known"] else 0)
+        self.ahead = Ahead(self.facts, self.pipeline)
+
+    def predict(self, x: Any) -> Any:
+        """Forecasts of arrays, or of a table.
+
+        Args:
+            x: (t c) or (b t c) in the user's units, NaN where missing, of at least `look_back`
+                steps in the order of `columns`; where some are known ahead, `horizon` more,
+                whose other cells are not looked at. Or a table: a dict of columns, or a frame.
+
+        Returns:
+            (h k p) or (b h k p), targets by quantiles; of a table columns as in a file.
+
+        Raises:
+            InputError: whatever does not fit.
+        """
+        if not isinstance(x, (np.ndarray, list, tuple)):
+            return self._frame(self.ahead.pieces(as_cells(x)))
+        array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
+        if not len(array):
+            raise InputError("there is nothing to forecast: x is empty")
+        found = self._forecast(
+            np.stack([self._end(one) for one in (array if array.ndim == 3 else [array])])
+        )
+        return found[0] if array.ndim == 2 else found
+
+    def table(self, path: str | Path) -> Iterator[Columns]:
+        """Rows for people: group, from, time, step, targets and their bands.
+
+        Raises:
+            InputError: whatever is wrong with the file; names row and column.
+        """
+        yield self._frame(self.ahead.pieces(read_cells(Path(path))))
+
+    def _end(self, window: NDArray[Any]) -> NDArray[np.float64]:
+        """The last steps of a window, its targets as returns where they are prices."""
+        if window.shape[1] != len(self.columns) or len(window) < self.steps:
+            raise InputError(
+                f"x has shape {window.shape}, expected {self.steps} steps or more of the "
+                f"{len(self.columns)} columns {', '.join(self.columns[:12])}"
+            )
+        window = window.astype(np.float64)
+        self._check(window)
+        return returns_of(window, self.facts, "x")[-self.steps :]
+
+    def _check(self, window: NDArray[np.float64]) -> None:
+        """Raises InputError where a value is infinite, or missing where it must not be."""
+        end = len(window) - self.steps + self.look_back
+        past, k = window[:end], len(self.targets)
+        check_finite(past, self.columns, "x")
+        if self.fills and np.isnan(past[-self.look_back :, :k]).all():
+            raise InputError(
+                f"x: none of the last {self.look_back} rows up to row {end - 1} has a value in "
+                f"{', '.join(self.targets[:12])}"
+            )
+        first = len(self.columns) - self.facts["num_known"]
+        ahead, known = window[end:, first:], self.columns[first:]
+        check_finite(ahead, known, "x", end)
+        check_known(ahead, known, "x")
+
+    def _forecast(self, windows: NDArray[np.float64]) -> NDArray[Any]:
+        """(b t c) raw to (b h k p) in the user's units."""
+        scaled = self.pipeline.transform(windows)
+        if self.fills:
+            scaled = np.stack([carried_on(one) for one in scaled])
+        x = np.nan_to_num(scaled).astype(np.float32)
+        if self.facts["num_known"]:
+            x[:, self.look_back :, : -self.facts["num_known"]] = 0
+        mask = np.broadcast_to(np.arange(x.shape[1]) < self.look_back, x.shape[:2])
+        prediction, _ = self.bundle({"x": x, "mask": np.ascontiguousarray(mask)})
+        return self.pipeline.undo(prediction, outputs=True)
+
+    def _frame(self, pieces: list[Piece]) -> Columns:
+        found = self._forecast(np.stack([one.values[-self.steps :] for one in pieces]))
+        steps = np.arange(self.horizon)
+        rows: Columns = {}
+        if self.facts["group"]:
+            rows[self.facts["group"]] = np.repeat([one.name for one in pieces], len(steps))
+        rows["from"] = np.repeat(np.array([one.seen for one in pieces]), len(steps))
+        rows["time"] = np.concatenate([one.times for one in pieces])
+        return {**rows, "step": np.tile(steps + 1, len(pieces)), **self._outputs(found)}
+
+    def _outputs(self, found: NDArray[Any]) -> Columns:
+        """Of each target the median, then its bands."""
+        rows: Columns = {}
+        for i, target in enumerate(self.targets):
+            rows[target] = found[:, :, i, len(self.quantiles) // 2].ravel()
+            for p, level in enumerate(self.quantiles):
+                if level != 0.5:
+                    rows[f"{target}_q{level:g}"] = found[:, :, i, p].ravel()
+        return rows
+
+
+class RowForecaster(Forecaster):
+    """Forecasts of rows without time stamps, from the last one."""
+
+    fills = False
+
+    def table(self, path: str | Path) -> Iterator[Columns]:
+        """Rows for people: from (the last row that was seen, from 0), step, targets and bands.
+
+        Raises:
+            InputError: whatever is wrong with the file (.npy, or a table with the columns).
+        """
+        path = Path(path)
+        if path.suffix == ".npy":
+            array = load_arrays(path)["x"]
+            if not array.ndim:
+                raise InputError(f"{path} holds a single value, expected rows of numbers")
+            array = array.reshape(len(array), -1)
+            columns = {str(i): array[:, i] for i in range(array.shape[1])}
+            cells = Cells(columns, str(path), range(len(array)), "row")
+        else:
+            cells = read_cells(path)
+        values = [numbers_of(cells, name) for name in self.columns]
+        try:
+            found = self.predict(np.stack(values, axis=1))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        steps = np.arange(self.horizon)
+        seen = np.full(self.horizon, len(values[0]) - 1)
+        yield {"from": seen, "step": steps + 1, **self._outputs(found[None])}

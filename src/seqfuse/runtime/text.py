@@ -1,0 +1,161 @@
+"""Words to whole numbers: fitted on the training texts, then fixed."""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.labels import ItemLabels, Labels
+
+PADDING, UNKNOWN = 0, 1
+FIRST = 2
+"""The first id of something known."""
+PIECES = ("ngrams", "characters")
+TOKEN = re.compile(r"\w+(?:['\u2019]\w+)?|[^\w\s]")
+ENDING = re.compile(r"(?:['\u2019]s)?[^\w\s]*$")
+
+
+def tokenise(text: str) -> list[str]:
+    """Words, with an apostrophe in them, and signs, each by itself; blanks are left out."""
+    return TOKEN.findall(text)
+
+
+def normal(word: str) -> str:
+    """What counts as the same word: in lower case, all digits alike."""
+    return re.sub(r"\d", "0", word.lower())
+
+
+class TextPipeline(Labels):
+    """Ids of words and of their pieces, and class numbers.
+
+    A word is known if training had it often enough. Its pieces stand for it where it is not:
+    hashed n-grams of its characters (Bojanowski et al. 2017), after the pair that it makes with
+    the word before; or its characters.
+
+    Args:
+        pieces: `ngrams` or `characters`.
+        min_count: times a word must occur in training to be known.
+        max_length: words of a text that are read; 0 reads all.
+        max_pieces: pieces of a word that are read; of characters the first and the last.
+        ngrams: the shortest and the longest n-gram, in characters, the ends of a word being two.
+        buckets: numbers that n-grams are hashed to.
+        strip: whether `Peru?` and `Peru's` are looked up as `peru`; their pieces stay apart.
+
+    Raises:
+        InputError: a knob is out of range.
+    """
+
+    def __init__(
+        self,
+        pieces: str = "ngrams",
+        min_count: int = 1,
+        max_length: int = 64,
+        max_pieces: int = 32,
+        ngrams: Sequence[int] = (3, 5),
+        buckets: int = 50_000,
+        strip: bool = False,
+    ):
+        super().__init__()
+        if pieces not in PIECES:
+            raise InputError(f"data.pieces={pieces} must be one of: {', '.join(PIECES)}")
+        least = {"min_count": 1, "max_length": 0, "max_pieces": 2, "buckets": 1}
+        given = {"min_count": min_count, "max_length": max_length, "max_pieces": max_pieces}
+        for name, value in {**given, "buckets": buckets}.items():
+            if value < least[name]:
+                raise InputError(f"data.{name}={value} must be at least {least[name]}")
+        if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:
+            raise InputError(f"data.ngrams={list(ngrams)} must be two lengths, such as [3,5]")
+        self.pieces, self.min_count, self.max_length = pieces, min_count, max_length
+        self.max_pieces, self.ngrams, self.buckets = max_pieces, list(ngrams), buckets
+        self.strip = strip
+        self.words: dict[str, int] = {}
+        self.characters: dict[str, int] = {}
+        self._known: dict[str, list[int]] = {}
+
+    def fit(self, x: Sequence[Sequence[str]], labels: ItemLabels) -> "TextPipeline":
+        """Learns words, characters and classes from the training texts."""
+        self.fit_labels(labels)
+        counts = Counter(self._look_up(word) for text in x for word in text)
+        words = [word for word, times in _frequent_first(counts) if times >= self.min_count]
+        letters = Counter(letter for text in x for word in text for letter in word)
+        self._keep(words, [letter for letter, _ in _frequent_first(letters)])
+        return self
+
+    def _keep(self, words: Sequence[str], characters: Sequence[str]) -> None:
+        self.words = {word: i for i, word in enumerate(words, FIRST)}
+        self.characters = {c: i for i, c in enumerate(characters, FIRST)}
+        self._known = {}
+
+    def transform(self, x: Sequence[Sequence[str]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Ids (n t 1+max_pieces), of each word and its pieces, padded with 0; and lengths (n)."""
+        texts = [text[: self.max_length] if self.max_length else text for text in x]
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        ids = np.zeros((len(texts), lengths.max(initial=1), 1 + self.max_pieces), dtype=np.int32)
+        for i, text in enumerate(texts):
+            for t, word in enumerate(text):
+                found = self._ids(word, text[t - 1] if t else "")
+                ids[i, t, : len(found)] = found
+        return ids, lengths
+
+    def _ids(self, word: str, before: str) -> list[int]:
+        if word not in self._known:
+            parts = self._ngrams(word) if self.pieces == "ngrams" else self._characters(word)
+            self._known[word] = [self.words.get(self._look_up(word), UNKNOWN), *parts]
+        own, *parts = self._known[word]
+        if self.pieces == "ngrams":
+            parts = [self._bucket(f"{normal(before)} {normal(word)}"), *parts]
+        return [own, *parts[: self.max_pieces]]
+
+    def _look_up(self, word: str) -> str:
+        """What the vocabulary has of a word."""
+        found = normal(word)
+        return (ENDING.sub("", found) or found) if self.strip else found
+
+    def _ngrams(self, word: str) -> list[int]:
+        text, (low, high) = f"<{normal(word)}>", self.ngrams
+        return [
+            self._bucket(text[i : i + n])
+            for n in range(low, high + 1)
+            for i in range(len(text) - n + 1)
+        ]
+
+    def _bucket(self, text: str) -> int:
+        return FIRST + zlib.crc32(text.encode()) % self.buckets
+
+    def _characters(self, word: str) -> list[int]:
+        if len(word) > self.max_pieces:
+            half = self.max_pieces // 2
+            word = word[: self.max_pieces - half] + word[-half:]
+        return [self.characters.get(c, UNKNOWN) for c in word]
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        pieces = self.buckets if self.pieces == "ngrams" else len(self.characters)
+        return {
+            "channels": 1 + self.max_pieces,
+            "vocab_size": FIRST + len(self.words),
+            "num_pieces": FIRST + pieces,
+            **self.label_sizes(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        return {
+            "words": list(self.words),
+            "characters": list(self.characters),
+            **self.labels_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what another pipeline had fitted."""
+        self.load_labels(state)
+        self._keep(state["words"], state["characters"])
+
+
+def _frequent_first(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))

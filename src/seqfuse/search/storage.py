@@ -1,0 +1,166 @@
+"""Where a search is kept: a journal file that processes share, or a database."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from optuna.exceptions import OptunaError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import (
+    JournalFileBackend,
+    JournalFileOpenLock,
+    JournalRedisBackend,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
+
+PATIENCE = 10.0
+"""Seconds; records are written in milliseconds, so a lock this old was left behind."""
+
+
+def open_storage(address: str) -> BaseStorage:
+    """Opens a storage, making it where there is none.
+
+    Args:
+        address: path of a journal, or `sqlite:///file`, `postgresql://...`, `redis://...`.
+
+    Raises:
+        InputError: it is locked, damaged, something else, or cannot be reached.
+    """
+    with trouble(address):
+        if _is_file(address):
+            return _journal(Path(address))
+        try:
+            if address.startswith("redis"):
+                return JournalStorage(JournalRedisBackend(address))
+            return RDBStorage(address)
+        except Exception as error:  # each driver has its own
+            raise _refusal(address, error) from None
+
+
+@contextmanager
+def trouble(address: str) -> Iterator[None]:
+    """What goes wrong with the storage becomes one line.
+
+    Raises:
+        InputError: the storage failed.
+    """
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError, OSError, json.JSONDecodeError) as error:
+        raise _refusal(address, error) from None
+
+
+@contextmanager
+def alone(address: str) -> Iterator[None]:
+    """One process at a time, where the storage is a file; a server's database has no lock."""
+    path = address.removeprefix("sqlite:///")
+    if not _is_file(path):
+        yield
+        return
+    lock = JournalFileOpenLock(f"{path}.ask")
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_file(address: str) -> bool:
+    return "://" not in address
+
+
+def _refusal(address: str, error: Exception) -> InputError:
+    shown = re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", address)
+    if isinstance(error, OSError) and error.strerror:
+        return InputError(f"hydra.sweeper.storage={shown} cannot be used: {error.strerror}")
+    lines = [str(one).strip().splitlines()[:1] for one in (error, error.__cause__) if one]
+    reason = ": ".join(line[0] for line in lines if line) or type(error).__name__
+    reason = reason.replace(address, shown)
+    return InputError(f"hydra.sweeper.storage={shown} cannot be used: {reason}")
+
+
+def _journal(path: Path) -> JournalStorage:
+    lock = JournalFileOpenLock(str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _wait_for(Path(f"{path}.lock"), path)
+    if path.exists() and not _is_whole(path):
+        lock.acquire()  # so nobody is writing
+        try:
+            _drop_unfinished(path)
+        finally:
+            lock.release()
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock))
+    except (LookupError, TypeError, ValueError, AssertionError, AttributeError) as error:
+        raise _damaged(path, f"its records contradict each other ({error!r})") from None
+
+
+def _wait_for(lock: Path, path: Path) -> None:
+    """Waits while the same lock stands: a living process takes a new one for each record.
+
+    Raises:
+        InputError: it stands too long.
+    """
+    end, first = time.monotonic() + PATIENCE, _identity(lock)
+    while first is not None and _identity(lock) == first:
+        if time.monotonic() > end:
+            raise InputError(
+                f"hydra.sweeper.storage={path} is locked by {lock}: when no other search uses it, "
+                f"a killed one left the lock behind: delete {lock}"
+            )
+        time.sleep(0.05)
+
+
+def _identity(lock: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(lock)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the last record was written to its end; checks them all.
+
+    Raises:
+        InputError: the file is no journal, or has a record that cannot be read.
+    """
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest and not lines:
+        raise _damaged(path, "it is no journal of Optuna's")
+    if lines and b'"study_name"' not in lines[0]:
+        raise _damaged(path, "line 1 begins no study")
+    for number, line in enumerate(lines, start=1):
+        if not _is_record(line):
+            raise _damaged(path, f"line {number} is no record")
+    return not rest
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return "op_code" in json.loads(line)
+    except (ValueError, TypeError):
+        return False
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"hydra.sweeper.storage={path} is damaged: {reason}; put back a copy of it, or begin anew "
+        "with another hydra.sweeper.study (the runs themselves are unharmed)"
+    )
+
+
+def _drop_unfinished(path: Path) -> None:
+    """Cuts off what a killed process had half written: the next record would be glued to it."""
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
+        say(f"storage     dropped the unfinished last record of {path}")

@@ -1,0 +1,165 @@
+"""Losses: functions of a prediction and its target.
+
+`items` says what the mean is over, so that shares of a batch can be put together: series, their
+weights, or observed targets. A loss without it is taken to be a mean over series.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqfuse.nn import chain
+from seqfuse.nn.checks import fraction
+from seqfuse.runtime.labels import NO_LABEL
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy over classes.
+
+    Args:
+        label_smoothing: share of each target spread evenly over all classes
+            (Szegedy et al. 2016).
+        class_weights: `none`, `balanced` (n / (k · n of the class), King & Zeng 2001)
+            or one number per class.
+        class_counts: training series of each class; `balanced` needs them.
+
+    Raises:
+        ValueError: a knob is out of range.
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        class_weights: str | Sequence[float] = "none",
+        class_counts: Sequence[int] = (),
+    ):
+        super().__init__()
+        fraction(label_smoothing=label_smoothing)
+        self.label_smoothing = label_smoothing
+        # The weights follow from the config: a checkpoint need not hold them.
+        self.register_buffer("weight", _weights(class_weights, class_counts), persistent=False)
+
+    def forward(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        return F.cross_entropy(prediction, y, self.weight, label_smoothing=self.label_smoothing)
+
+    def items(self, y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        """The sum of the weights of the series."""
+        weights = torch.ones(len(y), device=y.device) if self.weight is None else self.weight[y]
+        return weights.sum()
+
+
+class TagLoss(nn.Module):
+    """The negative log-likelihood of tags, of steps by themselves or of a chain (`nn.chain`).
+
+    The mean over labelled steps. Labels of a sequence come without holes: what has none is
+    behind them.
+    """
+
+    def forward(self, prediction: chain.Scores, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+        labelled = y != NO_LABEL
+        return -chain.log_likelihood(prediction, y, labelled).sum() / self.items(y).clamp(min=1)
+
+    def items(self, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+        """The number of labelled steps."""
+        return (y != NO_LABEL).sum().float()
+
+
+class ObservedLoss(nn.Module):
+    """A mean over observed targets."""
+
+    def items(self, y: Float[Tensor, "b h k"]) -> Float[Tensor, ""]:
+        """The number of observed targets."""
+        return (~y.isnan()).sum().to(y.dtype)
+
+
+class Pinball(ObservedLoss):
+    """Pinball loss (Koenker & Bassett 1978), the mean over quantiles and observed targets.
+
+    Args:
+        quantiles: above 0 and below 1, in order.
+        median_weight: what the median counts, where each other quantile counts 1.
+
+    Raises:
+        ValueError: they are not.
+    """
+
+    levels: Tensor
+    weights: Tensor
+
+    def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9), median_weight: float = 1.0):
+        super().__init__()
+        check_quantiles(quantiles)
+        if median_weight <= 0:
+            raise ValueError(f"median_weight={median_weight} must be above 0")
+        weights = torch.ones(len(quantiles))
+        weights[len(quantiles) // 2] = median_weight
+        self.register_buffer("levels", torch.tensor(quantiles), persistent=False)
+        self.register_buffer("weights", weights / weights.sum(), persistent=False)
+
+    def forward(
+        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+    ) -> Float[Tensor, ""]:
+        error, observed = _errors(prediction, y)
+        loss = torch.maximum(self.levels * error, (self.levels - 1) * error)
+        return mean_over(loss @ self.weights, observed)
+
+
+class AbsoluteError(ObservedLoss):
+    """The mean absolute error of the middle output, over observed targets."""
+
+    def forward(
+        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+    ) -> Float[Tensor, ""]:
+        error, observed = _errors(middle(prediction).unsqueeze(-1), y)
+        return mean_over(error.squeeze(-1).abs(), observed)
+
+
+class SquaredError(ObservedLoss):
+    """The mean squared error of the middle output, over observed targets."""
+
+    def forward(
+        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+    ) -> Float[Tensor, ""]:
+        error, observed = _errors(middle(prediction).unsqueeze(-1), y)
+        return mean_over(error.squeeze(-1).square(), observed)
+
+
+def middle(prediction: Float[Tensor, "*b p"]) -> Float[Tensor, "*b"]:
+    """The output in the middle: the median, where the others are quantiles."""
+    return prediction[..., prediction.shape[-1] // 2]
+
+
+def mean_over(loss: Tensor, counts: Tensor) -> Tensor:
+    """The mean of a loss where `counts`, of the same shape, is true; 0 if that is nowhere."""
+    return (loss * counts).sum() / counts.sum().clamp(min=1)
+
+
+def check_quantiles(quantiles: Sequence[float]) -> None:
+    """Raises ValueError unless they rise from above 0 to below 1 around 0.5."""
+    if list(quantiles) != sorted({q for q in quantiles if 0 < q < 1}):
+        raise ValueError(f"quantiles={list(quantiles)} must rise, above 0 and below 1")
+    if len(quantiles) % 2 == 0 or quantiles[len(quantiles) // 2] != 0.5:
+        raise ValueError(f"quantiles={list(quantiles)} must have 0.5 in the middle")
+
+
+def _errors(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(b h k p) errors, 0 where the target (b h k) is missing, and where it is not."""
+    observed = ~y.isnan()
+    return (y.nan_to_num().unsqueeze(-1) - prediction) * observed.unsqueeze(-1), observed
+
+
+def _weights(class_weights: str | Sequence[float], counts: Sequence[int]) -> Tensor | None:
+    if isinstance(class_weights, str):
+        if class_weights == "none":
+            return None
+        if class_weights != "balanced":
+            raise ValueError(f"class_weights={class_weights} must be none, balanced or a list")
+        return sum(counts) / (len(counts) * torch.tensor(counts, dtype=torch.float32).clamp(min=1))
+    if len(class_weights) != len(counts) or min(class_weights) <= 0:
+        raise ValueError(f"class_weights={list(class_weights)} needs one number above 0 per class")
+    return torch.tensor(class_weights, dtype=torch.float32)

@@ -1,0 +1,175 @@
+"""How good anomaly scores are: each measure takes what was scored and a threshold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
+
+from seqfuse.data.read.recordings import Recording
+from seqfuse.runtime import nab
+from seqfuse.runtime.components import Components
+from seqfuse.runtime.likelihood import scaled
+from seqfuse.tasks.scores import Floats, Scored, merge
+
+
+class F1:
+    """Precision, recall and F1 over single steps, of all recordings together; unadjusted."""
+
+    def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
+        truth = np.concatenate([one.recording.labels[one.tested] for one in scored])
+        flags = np.concatenate([one.scores[one.tested] for one in scored]) >= threshold
+        hits = float((truth & flags).sum())
+        precision, recall = hits / max(flags.sum(), 1), hits / max(truth.sum(), 1)
+        f1 = 2 * hits / max(flags.sum() + truth.sum(), 1)
+        return {"f1": f1, "precision": precision, "recall": recall}
+
+
+class VusPr:
+    """VUS-PR (Paparrizos et al. 2022), the mean over recordings that have an anomaly.
+
+    Args:
+        max_buffer: steps; labels are softened by buffers of every size up to it.
+    """
+
+    name = "vus_pr"
+    undefined = "no recording has an anomaly behind its training part"
+
+    def __init__(self, max_buffer: int = 100):
+        if max_buffer < 0:
+            raise ValueError(f"max_buffer={max_buffer} must be at least 0")
+        self.max_buffer = max_buffer
+
+    def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
+        return {self.name: self.mean(scored)}
+
+    def mean(self, scored: Sequence[Scored]) -> float:
+        """NaN if no recording has an anomaly."""
+        values = [
+            vus_pr(one.recording.labels[one.tested], one.scores[one.tested], self.max_buffer)
+            for one in scored
+            if one.recording.labels[one.tested].any()
+        ]
+        return float(np.mean(values)) if values else float("nan")
+
+
+class PcaBaseline(VusPr):
+    """VUS-PR of a PCA detector: the error of windows put together from few components.
+
+    Args:
+        size: steps of a window.
+        share: of the variance of the training windows that the components hold.
+        max_buffer: as for `VusPr`.
+    """
+
+    name = "pca_vus_pr"
+
+    def __init__(self, size: int = 32, share: float = 0.9, max_buffer: int = 100):
+        super().__init__(max_buffer)
+        if size < 2 or not 0 < share < 1:
+            raise ValueError(f"size={size} must be at least 2 and share={share} within 0 to 1")
+        self.size = size
+        self.share = share
+
+    def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
+        baseline = [Scored(one.recording, self._scores(one.recording)) for one in scored]
+        return {self.name: self.mean(baseline)}
+
+    def _scores(self, one: Recording) -> Floats:
+        if one.num_train <= self.size:
+            return np.zeros(len(one.values))  # too short for a window
+        values = scaled(one.values, one.num_train)
+        windows = sliding_window_view(values, self.size, axis=0)
+        windows = windows.reshape(len(windows), -1)
+        normal = windows[: one.num_train - self.size + 1]
+        errors = Components(normal).residuals(windows, self.share)
+        steps = np.repeat(errors[:, None], self.size, axis=1)
+        return merge(steps, np.arange(len(errors)), len(values))
+
+
+class NabScore:
+    """NAB's score in its three profiles, by the given threshold and by the best in hindsight.
+
+    NAB counts the first detection in a window and every one outside: an alarm that goes on
+    is told once. Only scores above all of the `hold` steps before are alarms.
+
+    Args:
+        hold: steps.
+    """
+
+    def __init__(self, hold: int = 128):
+        if hold < 1:
+            raise ValueError(f"hold={hold} must be at least 1")
+        self.hold = hold
+
+    def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
+        files = [
+            nab.File(self.alarms(one.scores), one.recording.windows, one.recording.name)
+            for one in scored
+        ]
+        found = {}
+        for profile in nab.PROFILES:
+            name = f"nab_{profile.removeprefix('reward_').removesuffix('_rate').lower()}"
+            found[name] = nab.score(files, threshold, profile)
+            found[f"{name}_hindsight"] = nab.best_threshold(files, profile).score
+        return found
+
+    def alarms(self, scores: Floats) -> Floats:
+        """Scores (t), 0 where one of the steps held was as high."""
+        before = np.append(0.0, scores[:-1])
+        origin = (self.hold - 1) // 2
+        highest = maximum_filter1d(before, self.hold, origin=origin, mode="constant")
+        return np.where(scores > highest, scores, 0.0)
+
+
+def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:
+    """Volume under the precision-recall surface over thresholds and buffers; 0 to 1."""
+    if scores.min() == scores.max():
+        return 0.0
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    thresholds = ordered[np.linspace(0, len(ordered) - 1, 250, dtype=int)]
+    flagged = np.searchsorted(-ordered, -thresholds, side="right")
+    areas = [
+        _range_area(labels, scores, order, thresholds, flagged, buffer)
+        for buffer in range(max_buffer + 1)
+    ]
+    return float(np.mean(areas))
+
+
+def _range_area(
+    labels: NDArray[np.bool_],
+    scores: Floats,
+    order: NDArray[np.int64],
+    thresholds: Floats,
+    flagged: NDArray[np.int64],
+    buffer: int,
+) -> float:
+    soft = _soften(labels, buffer)
+    positives = (labels.sum() + soft.sum()) / 2
+    hits = np.cumsum(soft[order])[flagged - 1]
+    peaks = [scores[start : end + 1].max() for start, end in _runs(soft > 0)]
+    found = np.mean(np.array(peaks)[:, None] >= thresholds, axis=0)
+    recall = np.append(0.0, np.minimum(hits / positives, 1) * found)
+    precision = np.append(1.0, hits / flagged)
+    return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
+
+
+def _soften(labels: NDArray[np.bool_], buffer: int) -> Floats:
+    """Labels with a slope of half the buffer on each side of every anomaly."""
+    soft = labels.astype(np.float64)
+    if buffer <= 1:
+        return soft
+    slope = np.sqrt(1 - np.arange(1, buffer // 2 + 1) / buffer)
+    for start, end in _runs(labels):
+        after = soft[end + 1 : end + len(slope)]
+        after += slope[: len(after)]
+        before = soft[max(start - len(slope), 0) : start]
+        before += slope[: len(before)][::-1]
+    return np.minimum(soft, 1.0)
+
+
+def _runs(labels: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]])))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
