@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa:
 from hydra.core.override_parser.types import OverrideType  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 
-from seqfuse import cli  # noqa: E402
+from seqfuse.config import cli  # noqa: E402
 
 DRAWN = (
     "data=synthetic",

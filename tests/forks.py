@@ -69,7 +69,7 @@ def serve() -> None:
     import torch.utils.tensorboard  # noqa: F401
 
     import seqfuse.callbacks.journal
-    import seqfuse.runs  # noqa: F401
+    import seqfuse.config.runs  # noqa: F401
 
     for line in sys.stdin:
         job = json.loads(line)
@@ -118,7 +118,7 @@ def _become(job: dict[str, Any]) -> None:
 def _watch(kill_at: int | None, moment: str, name: str) -> None:
     """Notes which rows each step saw, and lets the process be killed from a step on."""
     from seqfuse.callbacks import saving
-    from seqfuse.plain import files
+    from seqfuse.runtime import files
     from seqfuse.tasks.base import Task
 
     train, validate = Task.training_step, Task.validation_step

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from seqfuse import build, sizes
+from seqfuse.config import build, sizes
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Task
 from tests.conftest import composed

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqfuse import build
+from seqfuse.config import build
 from seqfuse.train import train
 from tests.conftest import TINY, Compose
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse import cli
+from seqfuse.config import cli
 from seqfuse.predict import main
 from seqfuse.train import train
 from tests import devices

@@ -12,9 +12,9 @@ from lightning.pytorch import Callback
 from omegaconf import DictConfig
 
 import seqfuse
-from seqfuse import settings
-from seqfuse.data.synthetic import Synthetic
-from seqfuse.plain.errors import InputError
+from seqfuse.config import settings
+from seqfuse.data.read.synthetic import Synthetic
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import TINY, composed
@@ -80,7 +80,7 @@ class Overflow(Callback):
 
 @gpu
 def test_loss_scaling_survives_overflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seqfuse import build
+    from seqfuse.config import build
 
     overflow, original = Overflow({1, 2}), build.build_trainer
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse import build, evaluate, train
+from seqfuse import evaluate, train
+from seqfuse.config import build
 from tests.conftest import composed
 
 ROOT = Path(__file__).parents[1]

@@ -16,11 +16,11 @@ import torch
 from omegaconf import OmegaConf
 
 import seqfuse
-from seqfuse import build
-from seqfuse.cli import offer_recipe
-from seqfuse.data.synthetic import Synthetic
+from seqfuse.config import build
+from seqfuse.config.cli import offer_recipe
+from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.evaluate import evaluate
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import DRAWN, TINY, Compose, composed
@@ -254,7 +254,7 @@ def test_the_defaults_are_the_reference_s(tiny: Compose) -> None:
 def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seqfuse.losses import CrossEntropy
+    from seqfuse.tasks.losses import CrossEntropy
 
     original, calls = CrossEntropy.forward, []
 

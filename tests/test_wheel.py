@@ -23,8 +23,8 @@ def test_wheel_trains_outside_the_clone(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     code = (
-        "import seqfuse, seqfuse.cli, seqfuse.train, sys\n"
-        f"assert seqfuse.cli.CONF.is_relative_to({str(site)!r}), seqfuse.cli.CONF\n"
+        "import seqfuse, seqfuse.config.cli, seqfuse.train, sys\n"
+        f"assert seqfuse.config.cli.CONF.is_relative_to({str(site)!r}), seqfuse.config.cli.CONF\n"
         "sys.argv = ['seqfuse-train', 'debug=fast', 'trainer=cpu']\n"
         "seqfuse.train.main()\n"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.plain.bundle import digest, seal
+from seqfuse.runtime.bundle import digest, seal
 from tests.bad_inputs import makers
 from tests.bad_inputs.catalogue import Content, Row, rows
 from tests.bad_inputs.conftest import Judge

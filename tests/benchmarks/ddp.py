@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, Trainer
 from torch.nn.utils import get_total_norm
 
-from seqfuse import cli
+from seqfuse.config import cli
 from tests.benchmarks import common
 
 STEPS = 50

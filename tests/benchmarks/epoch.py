@@ -26,10 +26,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse import build, cli, runs, sizes
 from seqfuse.callbacks.idle import skip_idle_hooks
+from seqfuse.config import build, cli, runs, sizes
 from seqfuse.data.module import DataModule
-from seqfuse.shapes import Batch
+from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Task
 from tests.benchmarks import common
 from tests.benchmarks.loops import Bare, Classic

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from seqfuse import build, cli, sizes
+from seqfuse.config import build, cli, sizes
 from seqfuse.exporting import measure
 from seqfuse.exporting.graph import Graph, export
 from seqfuse.exporting.quantise import write_int8
-from seqfuse.plain.bundle import open_session
+from seqfuse.runtime.bundle import open_session
 from tests.benchmarks import common
 
 STEPS, CHANNELS = 50, 3

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from seqfuse import build
+from seqfuse.config import build
 from seqfuse.train import train
 from tests.conftest import composed
 

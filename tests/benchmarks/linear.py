@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
-from seqfuse import build
+from seqfuse.config import build
 from tests.conftest import composed
 
 NAMES = ("banking77", "snips")

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seqfuse.data.module import DataModule
 from seqfuse.data.series import SeriesTensors
-from seqfuse.shapes import Batch
+from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Task
 
 

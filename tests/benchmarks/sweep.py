@@ -49,7 +49,7 @@ def child() -> None:
     import psutil
     from lightning.pytorch import Trainer
 
-    from seqfuse import cli
+    from seqfuse.config import cli
     from seqfuse.train import train
 
     jobs = int(sys.argv.pop(1))

@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seqfuse.callbacks.plots import Example, attention, confusion_matrix, reliability
-from seqfuse.sweeps.outcome import Outcome
+from seqfuse.figures.plots import Example, attention, confusion_matrix, reliability
+from seqfuse.search.outcome import Outcome
 from seqfuse.train import train
 from tests.conftest import DRAWN, Compose, composed
 

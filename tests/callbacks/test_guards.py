@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 
 from seqfuse.callbacks.guards import SKIPS, NanGuard
-from seqfuse.plain.errors import Diverged
+from seqfuse.runtime.errors import Diverged
 
 
 def trainer(scale: float | None) -> Any:

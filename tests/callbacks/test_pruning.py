@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from seqfuse.callbacks.pruning import Pruning
-from seqfuse.plain.errors import InputError, Pruned
-from seqfuse.sweeps.storage import open_storage
+from seqfuse.runtime.errors import InputError, Pruned
+from seqfuse.search.storage import open_storage
 from seqfuse.train import train
+from tests.config.test_cli import run_python
 from tests.conftest import TINY, Compose
-from tests.test_cli import run_python
 
 
 def trainer(epoch: int, value: float) -> Any:

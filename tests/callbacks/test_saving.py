@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqfuse.callbacks.saving import WholeFiles
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 
 def saved(path: Path) -> int:

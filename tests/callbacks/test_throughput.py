@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqfuse import memory
+from seqfuse.callbacks import memory
 from seqfuse.data.loader import Loader
 from seqfuse.train import train
 from tests.conftest import Compose
@@ -74,7 +74,7 @@ def test_validation_does_not_count(
 
 
 def test_the_loader_counts_what_it_delivers(tiny: Compose) -> None:
-    from seqfuse import build
+    from seqfuse.config import build
 
     data = build.build_data(build.resolve(tiny("data.batch_size=24")))
     data.setup("fit")

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from seqfuse.data.ahead import read_ahead, windows_ahead
-from seqfuse.data.table import Table
+from seqfuse.data.read.table import Table
 from seqfuse.data.views import WindowTensors
 from seqfuse.data.windows import Windows
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 from tests.data.test_windows import counting, windows
 
 RAIN = {"targets": ["value"], "known": ["rain"]}

@@ -5,7 +5,7 @@ import torch
 from hydra.utils import instantiate
 
 from seqfuse.data import augment
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 from tests.conftest import composed
 
 CHANGES = [

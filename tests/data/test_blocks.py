@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqfuse.data.blocks import SeriesFile
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(25, 7, 3)).astype(np.float32)
 

@@ -7,8 +7,8 @@ import pytest
 
 from seqfuse.data.cut import Cut
 from seqfuse.data.series import Series
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import SeriesPipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.series import SeriesPipeline
 from tests.conftest import composed
 
 
@@ -46,7 +46,7 @@ def test_mistakes() -> None:
 
 
 def test_people_stay_apart(data_root: Path) -> None:
-    from seqfuse import build
+    from seqfuse.config import build
 
     splits = build.build_data(build.resolve(composed(["data=har_windows"]))).splits
     splits.fit()

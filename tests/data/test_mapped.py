@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
-from seqfuse.data import rows
-from seqfuse.data.files import TableFile
 from seqfuse.data.loader import Batches, ChunkShuffle, Loader
 from seqfuse.data.mapped import Mapped, MappedFile
 from seqfuse.data.module import DataModule
-from seqfuse.data.rows import GroupRows, open_rows
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.scaling import TablePipeline
+from seqfuse.data.read import rows
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.read.rows import GroupRows, open_rows
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.scaling import TablePipeline
 
 N = 1000
 SIZES = {"look_back": 10, "horizon": 5, "split": [0.6, 0.1, 0.1, 0.2], "season": 3}

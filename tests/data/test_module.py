@@ -10,8 +10,8 @@ from seqfuse.data.labels import label_text
 from seqfuse.data.module import DataModule, EpochShuffle
 from seqfuse.data.series import Series
 from seqfuse.data.splits import Folds
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import SeriesPipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.series import SeriesPipeline
 
 
 class Toy:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.recordings import Recording, runs
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.scaling import RecordingPipeline
+from seqfuse.data.read.recordings import Recording, runs
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.scaling import RecordingPipeline
 
 
 def recording(name: str, n: int, first: int = 0) -> Recording:

@@ -5,7 +5,7 @@ import torch
 
 from seqfuse.data.augment import Crop, Jitter
 from seqfuse.data.pairs import Changed, Overlapping
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 MASK = torch.arange(9) < torch.tensor([9, 5, 2]).unsqueeze(1)
 X = (torch.arange(1.0, 28).reshape(3, 9, 1)) * MASK.unsqueeze(2)

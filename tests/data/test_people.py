@@ -3,7 +3,7 @@
 import pytest
 
 from seqfuse.data.people import People
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 
 NAMES = [str(i) for i in range(1, 24)]
 

@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.data.shares import draw
 from seqfuse.data.splits import Folds
-from seqfuse.data.synthetic import Synthetic
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import SeriesPipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.series import SeriesPipeline
 
 LABELS = ["a"] * 200 + ["b"] * 100 + ["c"] * 3
 

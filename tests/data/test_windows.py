@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from seqfuse.data.files import TableFile
-from seqfuse.data.table import TableReader
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.read.table import TableReader
 from seqfuse.data.windows import Windows
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.scaling import TablePipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.scaling import TablePipeline
 
 
 def counting(path: Path, n: int = 100, **columns: Any) -> Path:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import seqfuse
-from seqfuse.plain import runner
-from seqfuse.plain.items import items_of, write_rows
 from seqfuse.predict import main as predict
+from seqfuse.runtime import runner
+from seqfuse.runtime.items import items_of, write_rows
 from seqfuse.train import train
 from tests import shipped
 from tests.conftest import composed
@@ -83,10 +83,10 @@ LENGTHS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", LENGTHS)
 def test_all_sides_check_lengths_alike(tmp_path: Path, name: str) -> None:
-    from seqfuse.data.arrays import Arrays
     from seqfuse.data.blocks import SeriesFile
-    from seqfuse.data.source_arrays import SourceArrays
-    from seqfuse.plain.series import SeriesPipeline
+    from seqfuse.data.read.arrays import Arrays
+    from seqfuse.data.read.source_arrays import SourceArrays
+    from seqfuse.runtime.series import SeriesPipeline
 
     lengths, message = LENGTHS[name]
     x, path = np.zeros((2, SIZE, 3)), tmp_path / "in.npz"
@@ -104,7 +104,7 @@ def test_all_sides_check_lengths_alike(tmp_path: Path, name: str) -> None:
 
 
 def test_training_honours_lengths(tmp_path: Path) -> None:
-    from seqfuse.data.arrays import Arrays
+    from seqfuse.data.read.arrays import Arrays
 
     x, lengths = np.ones((4, 5, 2)), np.array([5, 3, 1, 5])
     np.savez(tmp_path / "in.npz", x=x, y=np.arange(4), lengths=lengths)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqfuse.data.recordings import Nab, Skab
+from seqfuse.data.read.recordings import Nab, Skab
 from seqfuse.exporting.facts import _source
-from seqfuse.plain.records import read_cells
-from seqfuse.plain.stamps import numbers_of, stamps_of
+from seqfuse.runtime.records import read_cells
+from seqfuse.runtime.stamps import numbers_of, stamps_of
 
 
 @pytest.mark.parametrize(

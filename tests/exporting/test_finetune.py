@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from seqfuse import build
+from seqfuse.config import build
 from seqfuse.exporting import finetune, measure
 from seqfuse.exporting.finetune import Rounded, matrices, rounded
 from seqfuse.train import train
@@ -65,7 +65,7 @@ def test_what_is_lost(before: float, after: float, more: bool, lost: float) -> N
     ],
 )
 def test_the_metric_that_decides(words: list[str], wanted: tuple[str, bool]) -> None:
-    from seqfuse import sizes
+    from seqfuse.config import sizes
 
     recipe = composed(words)
     auto = {n: value for n, value in sizes.ANY_SIZES.items() if recipe.data.get(n) == "auto"}

@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqfuse import build, sizes
-from seqfuse.entity_bias import EntityBias
+from seqfuse.config import build, sizes
 from seqfuse.exporting import parity
 from seqfuse.exporting.graph import Graph, export, write
 from seqfuse.exporting.quantise import write_int8
 from seqfuse.exporting.samples import Samples, sources_of
-from seqfuse.plain.clips import ClipPipeline
-from seqfuse.plain.errors import InputError
-from seqfuse.plain.series import SeriesPipeline
-from seqfuse.plain.sources import SourcesPipeline
-from seqfuse.plain.text import TextPipeline
-from seqfuse.shapes import Output
+from seqfuse.nn.shapes import Output
+from seqfuse.runtime.clips import ClipPipeline
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.series import SeriesPipeline
+from seqfuse.runtime.sources import SourcesPipeline
+from seqfuse.runtime.text import TextPipeline
+from seqfuse.tasks.entity_bias import EntityBias
 from tests.conftest import composed
 
 TABLE = ("data=csv", "data.file=x", "data.look_back=24", "data.horizon=7", "model.segment_size=6")

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import seqfuse
-from seqfuse.plain import runner
-from seqfuse.plain.errors import InputError
 from seqfuse.predict import main as predict
+from seqfuse.runtime import runner
+from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import clips, devices, shipped
 from tests.conftest import composed
@@ -174,7 +174,7 @@ def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callab
     generator = np.random.default_rng(0)
     phone = [generator.normal(size=(n, 3)) for n in (9, 14)]
     watch = [generator.normal(size=(2 * n, 2)) for n in (9, 14)]
-    from seqfuse import build
+    from seqfuse.config import build
 
     task, data, _ = build.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
     alone = {"watch": watch, "clock": [9, 14]}
@@ -196,8 +196,8 @@ def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callab
 
 def by_torch(task, pipeline, x: dict) -> list[np.ndarray]:
     """Probabilities of each step."""
+    from seqfuse.data.read.sources import Sources
     from seqfuse.data.series import Series
-    from seqfuse.data.sources import Sources
 
     given = dict(x)
     clock = given.pop("clock", None)
@@ -229,7 +229,7 @@ def test_clips(job: str, tmp_path: Path, command: Callable) -> None:
     ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
     assert command(predict, ckpt, "split=test", "output=torch.csv", *QUIET)[0] == 0
     wanted = pd.read_csv("torch.csv")
-    from seqfuse.data.decode import decode
+    from seqfuse.data.read.decode import decode
 
     x = [decode(root / "clips" / name, 8, 16) for name in wanted.id]
     model = runner.load(folder)

@@ -15,7 +15,7 @@ def test_modules_come_in_the_order_of_their_imports(
     monkeypatch.setattr(script, "PLAIN", tmp_path)
     (tmp_path / "b.py").write_text('"""B."""\n\nimport math\n\n\ndef two():\n    return 2  # why\n')
     (tmp_path / "a.py").write_text(
-        '"""A."""\n\nimport json\n\nfrom seqfuse.plain.b import two\n\nFOUR = 2 * two()\n'
+        '"""A."""\n\nimport json\n\nfrom seqfuse.runtime.b import two\n\nFOUR = 2 * two()\n'
     )
     joined = script.join("a")
     scope: dict = {}
@@ -31,7 +31,7 @@ def test_a_name_that_is_there_twice_is_refused(
 ) -> None:
     monkeypatch.setattr(script, "PLAIN", tmp_path)
     (tmp_path / "b.py").write_text("SIZE = 1\n")
-    (tmp_path / "a.py").write_text("from seqfuse.plain.b import SIZE as other\n\nSIZE: int = 2\n")
+    (tmp_path / "a.py").write_text("from seqfuse.runtime.b import SIZE as other\n\nSIZE: int = 2\n")
     with pytest.raises(ValueError, match="'SIZE' is in plain/b.py and plain/a.py"):
         script.join("a")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from seqfuse.sweeps.outcome import KILLED
-from seqfuse.sweeps.storage import open_storage
+from seqfuse.search.outcome import KILLED
+from seqfuse.search.storage import open_storage
 from seqfuse.train import main
+from tests.config.test_cli import run_python
 from tests.conftest import TINY
-from tests.test_cli import run_python
 
 Command = Callable[..., tuple[int, str, str]]
 SEARCH = [

@@ -19,10 +19,10 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.seqfuse_sweeper import OptunaSweeper
-from seqfuse.mistakes import CONF, explain
-from seqfuse.plain.errors import Diverged, InputError, Pruned
-from seqfuse.sweeps.outcome import KILLED, Outcome
-from seqfuse.sweeps.storage import open_storage
+from seqfuse.config.mistakes import CONF, explain
+from seqfuse.runtime.errors import Diverged, InputError, Pruned
+from seqfuse.search.outcome import KILLED, Outcome
+from seqfuse.search.storage import open_storage
 from tests.conftest import composed
 
 CONFIG = """
@@ -74,7 +74,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     def call(job: Job, *words: str, conf: Path = conf, figures: bool = False) -> None:
         monkeypatch.setattr("sys.argv", ["seqfuse-train", *words])
         if not figures:
-            monkeypatch.setattr("seqfuse.sweeps.report._figures", lambda search, folder: [])
+            monkeypatch.setattr("seqfuse.search.report._figures", lambda search, folder: [])
         GlobalHydra.instance().clear()
         hydra.main(version_base="1.3", config_path=str(conf), config_name="train")(job)()
 

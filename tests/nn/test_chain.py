@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqfuse.losses import TagLoss
 from seqfuse.nn.attention import EachStep, Steps
 from seqfuse.nn.chain import decode, log_likelihood, marginals
 from seqfuse.nn.heads import ChainHead, TagHead
+from seqfuse.tasks.losses import TagLoss
 
 LENGTHS = (4, 2, 1)
 MASK = torch.arange(4) < torch.tensor(LENGTHS).unsqueeze(1)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqfuse import build
+from seqfuse.config import build
 from seqfuse.nn.attention import Conditioned
 from seqfuse.nn.cnn import SegmentConv
 from seqfuse.nn.frame import Channels

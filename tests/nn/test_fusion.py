@@ -16,8 +16,8 @@ from seqfuse.nn.heads import ClassHead, TagHead
 from seqfuse.nn.lstm import Lstm
 from seqfuse.nn.masking import zero
 from seqfuse.nn.net import Net
+from seqfuse.nn.shapes import CLOCK
 from seqfuse.nn.stems import LinearStem
-from seqfuse.shapes import CLOCK
 
 CHANNELS = {"phone": 3, "film": 2, "facts": 4}
 STEPS = {CLOCK: 6, "phone": 9, "film": 4, "facts": 1}

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqfuse import build, cli
+from seqfuse.config import build, cli
 from seqfuse.nn.net import Net
 from tests.conftest import composed
 from tests.nn.reference import Reference, renamed

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import seqfuse
-from seqfuse.data.recordings import SKAB_SENSORS, Nab, Skab
-from seqfuse.data.telemetry import SmapMsl
+from seqfuse.data.read.recordings import SKAB_SENSORS, Nab, Skab
+from seqfuse.data.read.telemetry import SmapMsl
 from seqfuse.predict import main
 from seqfuse.train import train
 from tests.conftest import composed

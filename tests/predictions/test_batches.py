@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqfuse.plain.errors import InputError
+from seqfuse.nn.shapes import Batch
 from seqfuse.predictions import batches
 from seqfuse.predictions.batches import Part, check_batch_size, regroup
-from seqfuse.shapes import Batch
+from seqfuse.runtime.errors import InputError
 
 LENGTHS = (3, 5, 2, 7, 1)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import seqfuse
-from seqfuse.data.archive import bundled
+from seqfuse.data.read.archive import bundled
 from seqfuse.predict import main
 from seqfuse.train import train
 from tests.conftest import composed

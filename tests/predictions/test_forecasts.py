@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import seqfuse
-from seqfuse.plain.errors import InputError
 from seqfuse.predict import main
+from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests.conftest import composed
 

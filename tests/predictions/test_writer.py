@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.plain.errors import InputError
 from seqfuse.predictions.writer import CELLS, FORMATS, Writer
+from seqfuse.runtime.errors import InputError
 from tests.conftest import full_disk
 
 ROWS = CELLS // 2  # of four columns

@@ -11,7 +11,7 @@ import torch
 
 import seqfuse
 from seqfuse import evaluate, export, predict, train
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 from tests.security.conftest import Server, altered, both, node_at
 
 Command = Callable[..., tuple[int, str, str]]
@@ -56,7 +56,7 @@ def test_nothing_is_said_by_position(
     forecaster: Path, tmp_path: Path, command: Command, server: Server
 ) -> None:
     """Rules go by the names of arguments."""
-    file = "seqfuse.data.files.TableFile"
+    file = "seqfuse.data.read.files.TableFile"
     args = ["a.csv", str(tmp_path / "site"), f"{server.address}/a", "0" * 64]
 
     def change(config: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ def test_joined_references_make_no_function(
 def test_names_of_sets_are_words(
     classifier: Path, tmp_path: Path, command: Command, name: str
 ) -> None:
-    node = {"_target_": "seqfuse.data.archive.Archive", "name": name, "root": "."}
+    node = {"_target_": "seqfuse.data.read.archive.Archive", "name": name, "root": "."}
     change = both(lambda config: config["data"]["module"]["splits"].update(dataset=node))
     path = altered(classifier, tmp_path / "evil.ckpt", change)
     code, _, err = command(evaluate.main, f"ckpt={path}", *CPU)
@@ -122,7 +122,7 @@ def test_a_set_of_the_archive_is_not_downloaded(
 
     monkeypatch.setattr("aeon.datasets.load_classification", forbidden)
     node = {
-        "_target_": "seqfuse.data.archive.Archive",
+        "_target_": "seqfuse.data.read.archive.Archive",
         "name": "FordA",
         "root": ".",
         "download": True,
@@ -204,9 +204,9 @@ def test_it_writes_no_cache_elsewhere(
     classifier: Path, tmp_path: Path, command: Command, where: str
 ) -> None:
     clips = {
-        "_target_": "seqfuse.data.clip_folder.ClipFolder",
+        "_target_": "seqfuse.data.read.clip_folder.ClipFolder",
         "folder": ".",
-        "decoder": {"_target_": "seqfuse.data.cache.Decoder", "cache": where},
+        "decoder": {"_target_": "seqfuse.data.read.cache.Decoder", "cache": where},
     }
     change = both(lambda config: config["data"]["module"]["splits"].update(dataset=clips))
     path = altered(classifier, tmp_path / "evil.ckpt", change)
@@ -217,7 +217,7 @@ def test_it_writes_no_cache_elsewhere(
 
 
 SEARCH = {
-    "_target_": "seqfuse.sweeps.study.Search",
+    "_target_": "seqfuse.search.study.Search",
     "address": "sqlite:///evil.db",
     "name": "a",
     "goal": None,
@@ -226,9 +226,9 @@ SEARCH = {
     "seed": 0,
 }
 APPENDING = {"_target_": "seqfuse.callbacks.journal._Appending", "log_dir": "evil"}
-TRACE = {"_target_": "seqfuse.callbacks.trace.Trace", "folder": "evil"}
+TRACE = {"_target_": "seqfuse.figures.trace.Trace", "folder": "evil"}
 WRITER = {"_target_": "seqfuse.predictions.writer.Writer", "output": "evil.csv"}
-ROWS = {"_target_": "seqfuse.data.rows.ArrayRows", "path": "evil.npy", "wanted": None}
+ROWS = {"_target_": "seqfuse.data.read.rows.ArrayRows", "path": "evil.npy", "wanted": None}
 
 
 @pytest.mark.parametrize(
@@ -243,21 +243,21 @@ ROWS = {"_target_": "seqfuse.data.rows.ArrayRows", "path": "evil.npy", "wanted":
         ("model.cnn", ROWS),
         ("model.cnn", {"_target_": "seqfuse.nn.checks.fraction"}),
         ("model.cnn.deep.deeper", APPENDING),
-        ("model.init", {"_target_": "seqfuse.plain.files.write"}),
+        ("model.init", {"_target_": "seqfuse.runtime.files.write"}),
         ("task", TRACE),
-        ("task", {"_target_": "seqfuse.losses.CrossEntropy"}),
+        ("task", {"_target_": "seqfuse.tasks.losses.CrossEntropy"}),
         ("task.loss", WRITER),
         ("task.metrics.accuracy", SEARCH),
         ("task.metrics.accuracy", {"_target_": "torchmetrics.text.BERTScore"}),
         ("data.module", SEARCH),
-        ("data.module", {"_target_": "seqfuse.data.files.TableFile", "file": "a"}),
+        ("data.module", {"_target_": "seqfuse.data.read.files.TableFile", "file": "a"}),
         ("data.module.splits", TRACE),
         ("data.module.splits.dataset", WRITER),
         ("data.module.splits.pipeline", APPENDING),
         ("callbacks.figures", TRACE),
         (
             "callbacks.figures",
-            {"_target_": "seqfuse.callbacks.last.LastCheckpoint"},
+            {"_target_": "seqfuse.resume.last.LastCheckpoint"},
         ),
         ("callbacks.figures", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint"}),
     ],

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from seqfuse import export
-from seqfuse.plain import runner
-from seqfuse.plain.bundle import FACTS, seal
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime import runner
+from seqfuse.runtime.bundle import FACTS, seal
+from seqfuse.runtime.errors import InputError
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -109,7 +109,7 @@ def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> N
         ("model.stem", CWD, "pathlib.Path"),
         ("data.module.splits.dataset._target_", "numpy.load", "numpy.load"),
         ("data.module.splits.dataset._target_", "${data.name}", "${data.name}"),
-        ("task.loss", {"_target_": "seqfuse.plain.files.write"}, "seqfuse.plain.files.write"),
+        ("task.loss", {"_target_": "seqfuse.runtime.files.write"}, "seqfuse.runtime.files.write"),
         ("callbacks.checkpoint._args_", ["/tmp/elsewhere", "best"], "_args_"),
         ("callbacks.evil", {"_target_": SPIKES, "exclude_batches_path": "a"}, SPIKES),
         # interpolations that run a function
@@ -368,7 +368,7 @@ def test_an_address_of_a_stranger_is_not_fetched(
     tmp_path: Path, command: Command, server: Server
 ) -> None:
     source = {
-        "_target_": "seqfuse.data.files.TableFile",
+        "_target_": "seqfuse.data.read.files.TableFile",
         "file": "usercustomize.py",
         "root": str(tmp_path / "site"),
         "url": f"{server.address}/a",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seqfuse.callbacks.provenance import git_state
-from seqfuse.data.decode import decode
-from seqfuse.plain.errors import InputError
+from seqfuse.data.read.decode import decode
+from seqfuse.runtime.errors import InputError
 from tests.conftest import TINY
 from tests.security.conftest import Server
 

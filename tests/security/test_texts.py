@@ -12,7 +12,7 @@ import pytest
 
 import seqfuse
 from seqfuse import evaluate, export, predict
-from seqfuse.plain.shown import CONTROL, cell_text, visible
+from seqfuse.runtime.shown import CONTROL, cell_text, visible
 from tests.security.conftest import altered
 from tests.shipped import bare, python
 
@@ -97,7 +97,7 @@ def test_texts_that_are_no_formula_any_more(text: str) -> None:
 
 
 def test_everything_printed_is_visible() -> None:
-    """The one function that prints is in `seqfuse.plain.shown`."""
+    """The one function that prints is in `seqfuse.runtime.shown`."""
     for path in Path(seqfuse.__file__).parent.rglob("*.py"):
         prints = re.findall(r"(?<![\w.])print\(", path.read_text())
         assert len(prints) == (path.name == "shown.py"), path

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.recordings import Recording
-from seqfuse.plain.scaling import RecordingPipeline
+from seqfuse.data.read.recordings import Recording
+from seqfuse.nn.shapes import Batch
 from seqfuse.predict import main
-from seqfuse.scores import Likelihood, Scorer, Subspace
-from seqfuse.shapes import Batch
+from seqfuse.runtime.scaling import RecordingPipeline
 from seqfuse.tasks.anomaly import Errors, Threshold
+from seqfuse.tasks.scores import Likelihood, Scorer, Subspace
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.predictions.test_anomalies import AIMS, KNOBS, QUIET, table

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from seqfuse.distillation import SameOutputs, SoftTargets
-from seqfuse.plain.labels import NO_LABEL
+from seqfuse.runtime.labels import NO_LABEL
+from seqfuse.tasks.distillation import SameOutputs, SoftTargets
 
 T = 3.0
 

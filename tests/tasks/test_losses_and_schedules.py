@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from seqfuse.losses import CrossEntropy
-from seqfuse.metrics import BalancedAccuracy, BatchMean, CalibrationError
-from seqfuse.optim import Constant, Cosine, OneCycle, Plateau
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
+from seqfuse.tasks.losses import CrossEntropy
+from seqfuse.tasks.metrics import BalancedAccuracy, BatchMean, CalibrationError
+from seqfuse.tasks.optim import Constant, Cosine, OneCycle, Plateau
 
 
 def sgd(lr: float = 1.0) -> torch.optim.SGD:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from seqfuse.metrics import Auroc, MotionAuroc, ScoreAuroc, auroc
+from seqfuse.tasks.metrics import Auroc, MotionAuroc, ScoreAuroc, auroc
 
 
 @pytest.mark.parametrize("classes", [2, 4])

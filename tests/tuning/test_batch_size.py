@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 from seqfuse.tuning import batch_size
 from seqfuse.tuning.batch_size import Clock, bound, choose, search
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from seqfuse.data.module import DataModule
-from seqfuse.plain.errors import InputError
+from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
 from seqfuse.tuning import batch_size
 from seqfuse.tuning.tune import tune
@@ -104,7 +104,7 @@ def test_the_curve_is_drawn_for_both(tiny: Compose, tmp_path: Path) -> None:
 def test_a_search_that_is_resumed_goes_on_with_what_it_found(
     command: Command, tmp_path: Path
 ) -> None:
-    from tests.test_cli import SMALL
+    from tests.config.test_cli import SMALL
 
     code, _, err = command(main, *SMALL, "trainer=cpu", "find_lr=true", "hydra.run.dir=run")
     assert (code, err) == (0, "")
@@ -137,7 +137,7 @@ def test_several_devices_are_refused(tiny: Compose) -> None:
     ],
 )
 def test_mistakes_are_one_line(command: Command, words: list[str], message: str) -> None:
-    from tests.test_cli import SMALL
+    from tests.config.test_cli import SMALL
 
     code, out, err = command(main, *SMALL, "trainer=cpu", *words)
     assert code == 1

@@ -1,0 +1,262 @@
+"""What is read from a checkpoint, and what is refused."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.config_store import ConfigStore
+
+import seqfuse
+from seqfuse.config import checkpoint, cli
+from seqfuse.evaluate import main as evaluate_main
+from seqfuse.runtime.errors import InputError
+from seqfuse.train import train
+from tests.conftest import composed, full_disk
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of series with 7 to 29 steps and nine class names."""
+    run = tmp_path_factory.mktemp("run")
+    words = ["trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    train(composed([*words, "experiment=japanese_vowels", "test=false"]), run)
+    return run / "checkpoints" / "best.ckpt"
+
+
+def altered(best: Path, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    content = torch.load(best, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+def test_it_holds_plain_containers_alone(best: Path) -> None:
+    content = torch.load(best, weights_only=True)
+    config = content["config"]
+    assert config["data"]["channels"] == 12
+    assert config["model"]["head"]["num_classes"] == 9
+    assert "${" not in str(config)
+    assert content["recipe"]["model"]["in_channels"] == "${data.channels}"
+    state = content["DataModule"]["pipeline"]
+    assert state["classes"] == [str(i) for i in range(1, 10)]
+    assert "hyper_parameters" not in content
+
+
+def test_predictions_do_not_depend_on_company(best: Path) -> None:
+    predictor = seqfuse.load(best)
+    generator = np.random.default_rng(0)
+    x = [generator.normal(size=(n, 12)) for n in (5, 29, 1)]
+    together = predictor.predict_proba(x)
+    for one, row in zip(x, together, strict=True):
+        np.testing.assert_allclose(predictor.predict_proba([one])[0], row, rtol=1e-4, atol=1e-6)
+    assert set(predictor.predict(x)) <= set(predictor.classes)
+    np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-5)
+    for one, weights in zip(x, predictor.attention(x), strict=True):
+        assert weights.shape == (1, len(one))
+        assert weights.sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_predict_names_both_readings(best: Path) -> None:
+    predictor = seqfuse.load(best)
+    message = r"x has shape \(2, 12, 30\), read as \(series, time, channels\): 30 channels where 12"
+    with pytest.raises(InputError, match=message + ".*with 12 channels, give x.transpose"):
+        predictor.predict(np.zeros((2, 12, 30)))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.Popen",
+        "builtins.eval",
+        "torch.nn.functional.torch.hub.load",
+        "torch.hub.load",
+        "torch.load",
+        "torch.nn.modules.module.torch.save",
+        "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler",
+        "torchmetrics.text.BERTScore",
+        "seqfuse.config.cli.fail",
+        "seqfuse.config.build.instantiate",
+        "seqfuse.callbacks.provenance.subprocess.run",
+        "torch_evil.Net",
+        "${oc.env:HOME}",
+    ],
+)
+@pytest.mark.parametrize("where", ["model", "data"])
+def test_forbidden_targets_are_refused(
+    best: Path, tmp_path: Path, target: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        part = "head" if where == "model" else "module"
+        content["config"][where][part]["_target_"] = target
+        content["config"][where][part]["extra"] = [{"_target_": target}]
+
+    imported = set(sys.modules)
+    with pytest.raises(InputError, match="nothing was built"):
+        seqfuse.load(altered(best, tmp_path / "evil.ckpt", change))
+    assert "torch_evil" not in set(sys.modules) - imported
+
+
+@pytest.mark.parametrize(
+    ("where", "escape"),
+    [("head", ""), ("optimizer", ""), ("recipe", ""), ("recipe", "\\"), ("key", "")],
+)
+def test_interpolations_cannot_smuggle_targets(
+    best: Path, tmp_path: Path, command: Callable, where: str, escape: str
+) -> None:
+    touch = f"__import__('pathlib').Path('{tmp_path}/ran').touch()"
+    evil = f'{escape}${{oc.create:{{_target_: sympy.sympify, a: "{touch}"}}}}'
+
+    def change(content: dict[str, Any]) -> None:
+        if where == "head":
+            content["config"]["model"]["head"]["dropout"] = evil
+        elif where == "optimizer":
+            content["config"]["optimizer"]["lr"] = evil
+        elif where == "key":
+            content["config"]["optimizer"][evil] = 1
+        else:
+            content["recipe"]["data"]["module"]["num_workers"] = evil
+
+    path = altered(best, tmp_path / "evil.ckpt", change)
+    if where != "recipe":
+        with pytest.raises(InputError, match="config holds .* nothing was built"):
+            seqfuse.load(path)
+    code, _, err = command(evaluate_main, f"ckpt={path}", "trainer=cpu")
+    assert code == 1, err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def test_figures_of_a_checkpoint_are_checked_too(
+    best: Path, tmp_path: Path, command: Callable
+) -> None:
+    evil = {"_target_": "shutil.copyfile", "src": str(best), "dst": str(tmp_path / "ran")}
+
+    def change(content: dict[str, Any]) -> None:
+        content["config"]["callbacks"]["figures"] = evil
+
+    path = altered(best, tmp_path / "evil.ckpt", change)
+    code, _, err = command(evaluate_main, f"ckpt={path}", "trainer=cpu")
+    assert code == 1
+    assert "the checkpoint names shutil.copyfile" in err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_downloads_nothing(
+    best: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["recipe"]["data"]["url"] = "http://127.0.0.1:1/a.pth"
+
+    path = altered(best, tmp_path / "evil.ckpt", change)
+    monkeypatch.setattr("sys.argv", ["seqfuse-evaluate", f"ckpt={path}"])
+    cli.offer_recipe()
+    assert ConfigStore.instance().load("checkpoint/recipe.yaml").node.data.url is None
+
+
+def test_a_forbidden_package_is_not_even_imported(best: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "yourlab.py").write_text(
+        "from pathlib import Path\n"
+        "Path(__file__).with_name('imported').touch()\n"
+        "from seqfuse.nn.heads import ClassHead\n"
+        "class Head(ClassHead):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def change(content: dict[str, Any]) -> None:
+        content["config"]["model"]["head"]["_target_"] = "yourlab.Head"
+
+    path = altered(best, tmp_path / "mine.ckpt", change)
+    with pytest.raises(InputError, match=r"add trust=\[yourlab\]"):
+        seqfuse.load(path)
+    assert not (tmp_path / "imported").exists()
+    assert type(seqfuse.load(path, trust=["yourlab"]).net.head).__name__ == "Head"
+    assert (tmp_path / "imported").exists()
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return print, ("code ran",)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "there is no such file"),
+        ("truncated", "is truncated or no checkpoint"),
+        ("empty", "is truncated or no checkpoint"),
+        ("text", "is truncated or no checkpoint|more than plain data"),
+        ("junk", "is truncated or no checkpoint"),
+        ("foreign", "is no checkpoint of seqfuse: it has no 'config'"),
+        ("pickle", "holds more than plain data and is not read"),
+        ("shapes", "its weights do not fit its config"),
+    ],
+)
+def test_broken_files_are_refused(
+    best: Path, tmp_path: Path, name: str, message: str, capsys
+) -> None:
+    path = tmp_path / f"{name}.ckpt"
+    if name == "truncated":
+        path.write_bytes(best.read_bytes()[:5000])
+    elif name == "empty":
+        path.touch()
+    elif name == "junk":
+        path.write_text("junk")
+    elif name == "text":
+        path.write_text("hello, world")
+    elif name == "foreign":
+        torch.save({"state_dict": {}}, path)
+    elif name == "pickle":
+        torch.save({"config": Evil()}, path)
+    elif name == "shapes":
+        altered(best, path, lambda c: c["config"]["model"]["lstm"].update(hidden_size=8))
+    with pytest.raises(InputError, match=message):
+        seqfuse.load(path)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_nothing_else_is_read_with_code() -> None:
+    """Every `torch.load` of the package says `weights_only=True`."""
+    for path in Path(checkpoint.__file__).parent.rglob("*.py"):
+        for line in path.read_text().splitlines():
+            assert "torch.load(" not in line or "weights_only=True" in line, (path, line)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "ckpt is empty: type ckpt="),
+        (["ckpt=nowhere.ckpt"], "ckpt=nowhere.ckpt: there is no such file"),
+        (["ckpt={best}", "split=all"], "split=all must be one of: train, val, test"),
+        (["ckpt={best}", "data.nmae=GunPoint"], "did you mean data.name?"),
+        (["ckpt={best}", "data.name=GunPoint"], "1 channels, the training data 12"),
+        (["ckpt={best}", "data.batch_size=0"], "data.batch_size=0"),
+    ],
+)
+def test_evaluate_answers_with_one_line(
+    best: Path, command: Callable, words: list[str], message: str
+) -> None:
+    code, _, err = command(evaluate_main, *[word.format(best=best) for word in words])
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_evaluate_from_another_folder(best: Path, command: Callable) -> None:
+    code, out, err = command(evaluate_main, f"ckpt={best}", "split=val", "trainer=cpu")
+    assert code == 0, err
+    assert "val/accuracy" in out
+    assert "test/" not in out
+
+
+def test_an_evaluation_on_a_full_disk_leaves_nothing(best: Path, command: Callable) -> None:
+    words = [f"ckpt={best}", "trainer=cpu", "trainer.enable_progress_bar=false"]
+    with full_disk(20):
+        code, _, err = command(evaluate_main, *words, "callbacks.figures=null")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "metrics.json (File too large)" in err
+    assert not list(Path().iterdir())

@@ -1,0 +1,345 @@
+"""The commands as a user types them, and one clear line for each mistake."""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seqfuse.data.read.archive import bundled
+from seqfuse.train import main
+from tests.conftest import TINY
+
+Command = Callable[..., tuple[int, str, str]]
+SMALL = [word for word in TINY if "accelerator" not in word]
+
+
+def arrays(path: Path, **changes: np.ndarray) -> Path:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(60, 10, 3)).astype(np.float32)
+    y = np.array(["up", "down", "flat"] * 20)
+    np.savez(path, **{"x": x, "y": y, **changes})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optimizer.lrr=1"], "optimizer.lrr: no such key, did you mean optimizer.lr?"),
+        (["model.lstm.hiden_size=8"], "did you mean model.lstm.hidden_size?"),
+        (["lr=1"], "lr: no such key, did you mean optimizer.lr?"),
+        (["modle=base"], "modle: no such key, did you mean model?"),
+        (
+            ["model=bse"],
+            "model=bse: no such option, did you mean base? "
+            "(options: autoencoder, base, segments, steps, tags, text, video, video_autoencoder, "
+            "wide)",
+        ),
+        (["model/attention=multi"], "did you mean multihead?"),
+        (["experiment=japanese"], "did you mean japanese_vowels?"),
+        (["optimizer.lr=abc"], "optimizer.lr=abc: expected a number such as 0.001"),
+        (["trainer.max_epochs=1.5"], "trainer.max_epochs=1.5: expected a whole number"),
+        (["model.cnn.residual=1"], "expected true or false such as False"),
+        (["model.cnn.channels=16"], "model.cnn.channels=16: expected a list such as [64, 64]"),
+        (["model=base,wide", "optimizer.lrr=1", "-m"], "did you mean optimizer.lr?"),
+        (["hydra/launcher=jobllib", "seed=0,1", "-m"], "no such option, did you mean joblib?"),
+        (["optimizer.lr=range(1", "-m"], "several values are a,b or choice(a,b), range(1,4),"),
+        (["seed=x"], "seed=x: expected a whole number such as 0"),
+        (["seed=-1"], "seed=-1"),
+        (["model.lstm.dropout=1.5"], "model.lstm: dropout=1.5 must be at least 0 and below 1"),
+        (["data.batch_size=0"], "data.batch_size=0 must be auto or at least 1"),
+        (["data.batch_size=999"], "data.batch_size=999 is more than the 216 training series"),
+        (["data.fold=7"], "data.fold=7 must be from 0 to 4"),
+        (["data.num_folds=0"], "type task.monitor=train/loss"),
+        (["data.channels=3"], "data.channels=3, but the data has 12: read as (series, 26 steps"),
+        (["data.name=GunPiont"], "did you mean GunPoint?"),
+        (["precision=16-mixed", "trainer=cpu"], "precision=16-mixed needs a GPU"),
+        (["resume=latest"], "resume=latest: no run in logs has a checkpoint"),
+        (["resume=nowhere"], "resume=nowhere: no run folder, it has no config.yaml"),
+        (["data=arrays"], "data.train is empty: name your .npz"),
+        (["data=arrays", "data.train=x.npz"], "x.npz is not there"),
+        (["trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch=0 must be"),
+        (["trainer.num_threads=-1"], "trainer.num_threads=-1 must be null or at least 1"),
+        (["runs/best.ckpt"], "cannot read 'runs/best.ckpt': an override is key=value"),
+        (["model.cnn.channels=[16,", "32]"], "cannot read 'model.cnn.channels=[16,'"),
+        (["resume=pyproject.toml"], "resume=pyproject.toml: no run folder"),
+        (["trainer=gpu"], "torch finds no GPU here: type trainer=cpu"),
+        (["trainer.num_threads=0"], "trainer.num_threads=0 must be null or at least 1"),
+        (["data=csv"], "data.file is empty: name your CSV or Parquet file"),
+        (["data=csv", "data.file=x.csv"], "x.csv is not there"),
+        (["data=csv", "data.horizon=0"], "horizon=0 must be a whole number of at least 1"),
+        (["data=csv", "data.horizn=9"], "data.horizn: no such key, did you mean data.horizon?"),
+        (["data=ett", "model.frame.norm=lst"], "norm='lst' must be one of"),
+        (["data=ett", "data.split=[0.5,0.5]", "data.file=x"], "give shares that add up to 1"),
+        (["data=ett", "task.quantiles=[0.1,0.9]"], "must have 0.5 in the middle"),
+        (["data=nab", "data.stride=9", "paths.data=."], "data.stride=9 must be at most"),
+        (["data=nab", "paths.data=."], "there is no folder"),
+        (["data=nab", "task/scorer=subspace"], "is for reconstructions: type data.reconstruct=tr"),
+        (["task.monitor=val/foo"], "task.monitor=val/foo: type task.monitor=val/loss"),
+        (["task.monitor=train/loss"], "task.monitor=train/loss: type task.monitor=val/loss"),
+        (["task.monitor=val/accuracy"], "val/accuracy is best where it is highest: type task.mode"),
+        (["task.mode=max"], "val/loss is best where it is lowest: type task.mode=min"),
+        (["trainer.limit_val_batches=0"], "as there is no validation"),
+        (["trainer.max_epochs=[1,2]"], "expected a whole number"),
+        (["model.in_channels=9"], "model.in_channels follows data.channels: leave it out"),
+        (["model.cnn=none"], "choose a part with model/cnn=none"),
+        (["trainer.max_epochs="], "trainer.max_epochs"),
+        (["model.lstm=[1"], "[1"),
+    ],
+)
+def test_a_mistake_gets_one_line(command: Command, words: list[str], message: str) -> None:
+    code, out, err = command(main, "trainer.enable_progress_bar=false", *words)
+    assert code == 1
+    assert message in err
+    assert err.startswith("seqfuse: ")
+    assert err.count("\n") == 1
+    assert "test/accuracy" not in out
+    assert not list(Path("logs").glob("*/*/*")), "a run that never began leaves no folder"
+
+
+def test_missing_and_broken_files_are_named(command: Command, tmp_path: Path) -> None:
+    text = (bundled() / "GunPoint" / "GunPoint_TRAIN.ts").read_text()
+    cases = {
+        "truncated": (text[: text.index("@data")], "has no @data line"),
+        "number": (text.replace("@data\n", "@data\nx", 1), "line 13, column 1: 'x"),
+    }
+    for name, (content, message) in cases.items():
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        (folder / f"{name}_TRAIN.ts").write_text(content)
+        code, _, err = command(main, f"data.name={name}", "paths.data=data")
+        assert code == 1, err
+        assert f"{name}_TRAIN.ts" in err
+        assert err.count("\n") == 1
+        assert message in err or name == "number"
+    folder = tmp_path / "data" / "zipped"
+    folder.mkdir()
+    (folder / "zipped_TRAIN.tsv.gz").write_bytes(gzip.compress(b"1\t2\n" * 99)[:20])
+    _, _, err = command(main, "data.name=zipped", "paths.data=data")
+    assert "zipped_TRAIN.tsv.gz is truncated" in err
+
+
+@pytest.mark.slow
+def test_labels_and_channels_that_cannot_be_learned(command: Command, tmp_path: Path) -> None:
+    use = [*SMALL[4:], "data=arrays", "model=base", "data.batch_size=16"]
+    x = np.random.default_rng(0).normal(size=(60, 10, 3)).astype(np.float32)
+    dead = x.copy()
+    dead[..., 1] = np.nan
+    train = arrays(tmp_path / "train.npz")
+    cases: list[tuple[dict, str]] = [
+        ({"x": dead}, "channel 1 holds only missing values"),
+        ({"y": np.array(["up"] * 60)}, "only one class, 'up'"),
+        ({"x": x[0]}, "for data.layout=btc, (series, channels, time) for bct"),
+        ({"y": np.array(["up"] * 59)}, "60 series but 59 labels"),
+    ]
+    for changes, message in cases:
+        bad = arrays(tmp_path / "bad.npz", **changes)
+        code, _, err = command(main, *use, f"data.train={bad}")
+        assert code == 1
+        assert message in err
+        assert "bad.npz" in err
+    test = arrays(tmp_path / "test.npz", y=np.array(["up", "down", "sideways"] * 20))
+    code, _, err = command(main, *use, f"data.train={train}", f"data.test={test}")
+    assert code == 1
+    assert "test.npz: row 2 has label 'sideways', which training never saw" in err
+    checkpoints = list(Path("logs").glob("arrays/*/checkpoints/best.ckpt"))
+    assert checkpoints, "training had succeeded: its checkpoint is kept"
+
+
+def test_arrays_train_in_both_layouts(command: Command, tmp_path: Path) -> None:
+    data = dict(np.load(arrays(tmp_path / "btc.npz")))
+    arrays(tmp_path / "bct.npz", x=data["x"].transpose(0, 2, 1), y=data["y"])
+    lines = []
+    for layout in ("btc", "bct"):
+        words = ["data=arrays", f"data.train={layout}.npz", f"data.layout={layout}", *SMALL[4:]]
+        code, out, err = command(main, *words, "model=base", "data.batch_size=16")
+        assert code == 0, err
+        lines.append([line for line in out.splitlines() if line.startswith("test/")])
+    assert lines[0] == lines[1]
+
+
+def test_unwritable_log_folder(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file where a folder should be")
+    code, _, err = command(main, *SMALL)
+    assert code == 1
+    assert "set paths.logs" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_multirun_sweeps_data_sets(command: Command) -> None:
+    words = ["-m", "data.name=GunPoint,ItalyPowerDemand", "model=base", "debug=fast"]
+    code, out, err = command(main, *words, "trainer.enable_progress_bar=false")
+    assert code == 0, err
+    assert len(re.findall("^test/accuracy", out, re.MULTILINE)) == 2
+    runs = sorted(path.parent.name for path in Path("logs/sweeps").glob("*/*/metrics.json"))
+    assert runs == ["0", "1"]
+
+
+def test_options_may_look_like_numbers(command: Command) -> None:
+    code, out, err = command(main, "--cfg", "job", "precision=32")
+    assert code == 0, err
+    assert "precision: 32-true" in out
+
+
+def test_resume_from_the_command_line(command: Command) -> None:
+    code, _, err = command(main, *SMALL)
+    assert code == 0, err
+    code, out, err = command(main, "resume=latest", "trainer.max_epochs=4")
+    assert code == 0, err
+    [run] = Path("logs/synthetic").iterdir()
+    assert str(run) in out
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["epoch"] == 3
+    assert len(list((run / "tensorboard").glob("events*"))) > 1
+    code, _, err = command(
+        main, f"resume={run}", "trainer.max_epochs=5", "trainer.log_every_n_steps=x"
+    )
+    assert code == 1
+    assert "expected a whole number" in err
+
+
+def test_a_run_repeats_from_its_folder(command: Command) -> None:
+    code, first, err = command(main, *SMALL)
+    assert code == 0, err
+    [run] = Path("logs/synthetic").iterdir()
+    code, second, err = command(main, "--config-dir", str(run), "--config-name", "config")
+    assert code == 0, err
+    results = [[line for line in out.splitlines() if "test/" in line] for out in (first, second)]
+    assert results[0] == results[1] != []
+    assert len(list(Path("logs/synthetic").iterdir())) == 2
+
+
+def run_python(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--cfg", "job"],
+        ["optimizer.lrr=1"],
+        ["model=bse"],
+        ["optimizer.lr=abc"],
+        ["trainer.max_epochs=many"],
+    ],
+)
+@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "export"])
+def test_answers_come_without_torch(tmp_path: Path, words: list[str], module: str) -> None:
+    if module != "train" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
+        return
+    code = f"""
+import sys
+sys.argv = ["seqfuse-{module}", *{words!r}]
+from seqfuse.{module} import main
+try:
+    main()
+except SystemExit:
+    pass
+print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
+"""
+    done = run_python(code, tmp_path)
+    assert "imported []" in done.stdout, done.stderr
+    assert len(done.stdout + done.stderr) > 30
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("seqfuse-train model=", "model=wide"),
+        ("seqfuse-train experiment=jap", "experiment=japanese_vowels"),
+        ("seqfuse-train model.lstm.hid", "model.lstm.hidden_size="),
+    ],
+)
+def test_tab_completion(tmp_path: Path, line: str, wanted: str) -> None:
+    program = shutil.which("seqfuse-train", path=Path(sys.executable).parent)
+    assert program is not None
+    done = subprocess.run(
+        [program, "-sc", "query=bash"],
+        cwd=tmp_path,
+        env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert wanted in done.stdout.split()
+
+
+INTERRUPT = """
+import os, signal, sys
+from seqfuse.tasks.base import Task
+original, count = Task.training_step, []
+def step(self, batch, batch_idx):
+    count.append(1)
+    if len(count) == {step}:
+        os.kill(os.getpid(), signal.{name})
+    return original(self, batch, batch_idx)
+Task.training_step = step
+from seqfuse.train import main
+sys.argv = ["seqfuse-train", *{words!r}]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "code", "step"), [("SIGINT", 130, 6), ("SIGTERM", 143, 8)])
+def test_interrupted_runs_can_be_resumed(
+    command: Command, tmp_path: Path, name: str, code: int, step: int
+) -> None:
+    """Within an epoch or in its last step: the resumed run equals one that went through."""
+    words = [*SMALL, "trainer.max_epochs=4", "scheduler.patience=0", "optimizer.lr=0.1"]
+    done = run_python(INTERRUPT.format(name=name, step=step, words=words), tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "resume=logs/synthetic/" in done.stderr
+    assert "Traceback" not in done.stderr
+    [run] = Path("logs/synthetic").iterdir()
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == step
+    code, out, err = command(main, f"resume={run}")
+    assert code == 0, err
+    assert "test/accuracy" in out
+    code, whole, err = command(main, *words, "hydra.run.dir=whole")
+    assert code == 0, err
+    results = [[line for line in text.splitlines() if "test/" in line] for text in (out, whole)]
+    assert results[0] == results[1]
+    states = [
+        torch.load(f"{one}/checkpoints/last.ckpt", weights_only=True) for one in (run, "whole")
+    ]
+    torch.testing.assert_close(states[0]["state_dict"], states[1]["state_dict"], atol=0, rtol=0)
+
+
+def test_mistakes_beside_one_s_own_folder(command: Command, tmp_path: Path) -> None:
+    """Own options are known, and a part of one's own that fails says why."""
+    (tmp_path / "conf" / "model" / "cnn").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "cnn" / "mine.yaml").write_text("_target_: nolab.cnn.Mine\n")
+    own = ["--config-dir", str(tmp_path / "conf")]
+    code, _, err = command(main, *own, "model/cnn=mine", "optimizer.lrr=1")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "optimizer.lrr: no such key, did you mean optimizer.lr?" in err
+    assert "did you mean mine?" in command(main, *own, "model/cnn=minee")[2]
+    own = [*own, "model/cnn=mine"]
+    assert "add trust=[nolab]" in command(main, *own)[2]
+    assert "No module named 'nolab'" in command(main, *own, "trust=[nolab]")[2]
+
+
+def test_the_profile_lies_in_the_run_folder(command: Command) -> None:
+    words = ["debug=profile", "data=synthetic", "data.num_samples=80", "model=base"]
+    code, _, err = command(main, *words, "trainer.enable_progress_bar=false")
+    assert code == 0, err
+    [report] = Path("logs").glob("debug/*/fit-profile.txt")
+    assert "run_training_epoch" in report.read_text()

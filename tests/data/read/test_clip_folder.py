@@ -1,0 +1,159 @@
+"""A folder of clips and its list: splits by source, and one line for what is wrong."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seqfuse.data.read.cache import Decoder
+from seqfuse.data.read.clip_folder import ClipFolder
+from seqfuse.data.splits import Folds
+from seqfuse.runtime.clips import ClipPipeline
+from seqfuse.runtime.errors import InputError
+from tests import clips
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.folder(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    return Path(shutil.copytree(made, tmp_path / "own"))
+
+
+def source(root: Path, table: str | None = "clips.csv", **knobs) -> ClipFolder:
+    return ClipFolder("clips", Decoder(6, 16), table, root=str(root), **knobs)
+
+
+def rewrite(root: Path, change) -> None:
+    with (root / "clips.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows = [row for row in map(change, rows) if row]
+    with (root / "clips.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_the_list_says_what_is_what(made: Path) -> None:
+    folder = source(made)
+    assert folder.has_validation
+    train, val, test = (folder(split) for split in ("train", "val", "test"))
+    assert [len(one) for one in (train, val, test)] == [16, 4, 4]
+    assert not set(train.groups or ()) & set(test.groups or ())
+    assert test.ids[0] == "moves/moves05.mp4"
+    assert test.y == ["moves", "moves", "stays", "stays"]
+
+
+def test_without_splits_sources_stay_together(own: Path) -> None:
+    rewrite(own, lambda row: {k: row[k] for k in ("clip", "label", "source")})
+    folder = source(own)
+    assert not folder.has_validation
+    folds = Folds(folder, ClipPipeline(), num_folds=3)
+    folds.fit()
+    raw, train = folds.rows("train")
+    _, val = folds.rows("val")
+    assert raw.groups is not None
+    parts = [{raw.groups[i] for i in rows} for rows in (train, val)]
+    parts.append(set(folder("test").groups or ()))
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 6
+
+
+def test_a_folder_alone_is_cut_by_class(made: Path) -> None:
+    folder = source(made, table=None)
+    train, test = folder("train"), folder("test")
+    assert (len(train), len(test)) == (19, 5)
+    assert not set(train.ids) & set(test.ids)
+    assert train.groups is None
+
+
+def test_splits_of_the_fights_share_no_source(data_root: Path) -> None:
+    table = "surveillance_fight/clips.csv"
+    folder = ClipFolder("surveillance_fight/clips", Decoder(), table, root=str(data_root))
+    sources: dict[str, set] = {}
+    for entry in folder.entries:
+        sources.setdefault(str(entry.split), set()).add(entry.source)
+    assert {split: len(names) for split, names in sources.items()} == {
+        "train": 30,
+        "val": 5,
+        "test": 11,
+    }
+    assert len(set.union(*sources.values())) == 46
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: {**r, "source": "one"}, "source one stands in more than one split"),
+        (lambda r: {**r, "split": "dev"}, "split 'dev' must be one of: train, val, test"),
+        (lambda r: {**r, "clip": ""}, "line 2 has no clip"),
+        (lambda r: {**r, "clip": "x"}, "names x once more"),
+        (lambda r: {k: r[k] for k in ("clip", "split")}, "has no column 'label'"),
+        (lambda r: r if r["label"] == "moves" else {}, "there is a folder 'stays'"),
+        (
+            lambda r: {**r, "label": "jumps"} if r["clip"] == "stays03" else r,
+            "names the class 'jumps', but there is no such folder",
+        ),
+        (
+            lambda r: {**r, "clip": "y"} if r["clip"] == "stays03" else r,
+            "names stays/y, 1 of 24 clips, but there is no such file",
+        ),
+    ],
+)
+def test_a_bad_list(own: Path, change, message: str) -> None:
+    rewrite(own, change)
+    with pytest.raises(InputError, match=message):
+        source(own)("train")
+
+
+def test_a_list_is_a_table_like_others(own: Path) -> None:
+    path = own / "clips.csv"
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([head, "", rows[0], rows[0]]))
+    with pytest.raises(InputError, match="clips.csv, line 4 names .* once more"):
+        source(own)("train")
+    path.write_text("\n".join([f"{head}, label", f"{rows[0]},moves"]))
+    with pytest.raises(InputError, match="line 1: columns 2 and 5 have one name, 'label'"):
+        source(own)("train")
+
+
+def test_bad_folders(own: Path) -> None:
+    with pytest.raises(InputError, match="data.folder is empty"):
+        ClipFolder(None, Decoder())
+    with pytest.raises(InputError, match="nowhere is not there"):
+        ClipFolder("nowhere", Decoder(), root=str(own))("train")
+    (own / "clips" / "empty").mkdir()
+    with pytest.raises(InputError, match="empty has no clip"):
+        source(own, table=None)("train")
+    shutil.rmtree(own / "clips" / "empty")
+    with pytest.raises(InputError, match="class 'moves' has 12 clips, too few for data.test_fold"):
+        source(own, table=None, test_folds=13)("train")
+    with pytest.raises(InputError, match="has no folder in it"):
+        ClipFolder("clips/moves", Decoder(), root=str(own))("train")
+
+
+def test_a_label_that_training_never_saw(own: Path) -> None:
+    rewrite(own, lambda r: r if r["label"] == "stays" or r["split"] == "test" else {})
+    rewrite(own, lambda r: {**r, "label": r["label"]})
+    (own / "clips" / "jumps").mkdir()
+    shutil.copy(own / "clips" / "moves" / "moves00.mp4", own / "clips" / "jumps" / "a.mp4")
+    with (own / "clips.csv").open("a") as file:
+        file.write("a,jumps,s0,train\n")
+    folds = Folds(source(own), ClipPipeline())
+    folds.fit()
+    with pytest.raises(InputError, match="moves/moves05.mp4 has label 'moves', which training"):
+        folds.tensors("test")
+
+
+def test_bad_clips_are_skipped_on_demand(own: Path, capsys) -> None:
+    bad = own / "clips" / "moves" / "moves00.mp4"
+    bad.write_bytes(b"no video")
+    with pytest.raises(InputError, match="moves00.mp4 cannot be read"):
+        source(own)("train")
+    table = ClipFolder("clips", Decoder(6, 16, skip_bad=True), "clips.csv", root=str(own))
+    assert len(table("train")) == 15
+    assert "skipped     1 of 16 clips" in capsys.readouterr().out

@@ -1,0 +1,107 @@
+"""Tagged sentences: formats, comments, and what is said of each mistake."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqfuse.data.read.conll import Conll, sentences
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.labels import Labels
+
+CONLLU = (
+    "# sent_id = 1\n# text = I didn't\n1\tI\ti\tPRON\tPRP\t_\t2\tnsubj\t_\t_\n"
+    "2-3\tdidn't\t_\t_\t_\t_\t_\t_\t_\t_\n2\tdid\tdo\tAUX\tVBD\t_\t0\troot\t_\t_\n"
+    "3\tn't\tnot\tPART\tRB\t_\t2\tadvmod\t_\t_\n3.1\tgo\tgo\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
+)
+
+
+def read(path: Path, content: str) -> list:
+    path.write_text(content)
+    return list(sentences(path))
+
+
+def test_conllu(tmp_path: Path) -> None:
+    [one] = read(tmp_path / "a.conllu", CONLLU)
+    assert one.lines == [3, 5, 6]
+    assert one.words == ["I", "did", "n't"]
+    assert one.tags == ["PRON", "AUX", "PART"]
+
+
+def test_two_columns_and_comments(tmp_path: Path) -> None:
+    content = "# weblog-juan_2005-0001\nAl\tPROPN\n#\tSYM\n#tag\tX\n \t \n# sent_id\nHi\tINTJ"
+    one, two = read(tmp_path / "a.tsv", content)
+    assert one.words == ["Al", "#", "#tag"]
+    assert one.tags == ["PROPN", "SYM", "X"]
+    assert two == ([7], ["Hi"], ["INTJ"])
+
+
+def test_words_alone(tmp_path: Path) -> None:
+    [one] = read(tmp_path / "a.txt", "Al\nZaman\n\n\n")
+    assert one == ([1, 2], ["Al", "Zaman"], ["", ""])
+
+
+def test_hashtags_are_words(tmp_path: Path) -> None:
+    alone = read(tmp_path / "a.txt", "#red\nfire\n\n#cold\n\n# said\nsun\n")
+    assert [one.words for one in alone] == [["#red", "fire"], ["#cold"], ["sun"]]
+    [tagged] = read(tmp_path / "b.txt", "#NASA B-org\nflies  O\n")
+    assert tagged == ([1, 2], ["#NASA", "flies"], ["B-org", "O"])
+
+
+def test_unseen_tags_are_told_by_their_line(tmp_path: Path) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": ["O", "X"]}] * 2
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "a.conllu").write_text(CONLLU.replace("ADVMOD", "advmod"))
+    labels = Labels()
+    labels.fit_labels([["O", "PRON", "AUX"]])
+    for name, line in (("a.jsonl", 1), ("a.conllu", 6)):
+        items = Conll(name, name, root=str(tmp_path))("train")
+        with pytest.raises(InputError, match=f"^line {line} has label"):
+            labels.encode(items.y, items.lines)
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": ["O", "B-x"]}, {"tokens": ["c"]}]
+    found = read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert found == [([1, 1], ["a", "b"], ["O", "B-x"]), ([2], ["c"], [""])]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "Al\tNOUN\nZaman\n", "a.tsv, line 2: the word 'Zaman' has no tag"),
+        ("a.tsv", "Al\tO\nof\tI-loc\n", r"line 2: 'I-loc' begins inside .behind 'O'.: .*B-loc"),
+        ("a.tsv", "Al\tB-x\nof\tI-y\n", "line 2: 'I-y' begins inside .behind 'B-x'."),
+        ("a.tsv", "Al\tO\n\tO\n", "a.tsv, line 2 has no word in column 1"),
+        ("a.tsv", "# only\n\n", "a.tsv holds no sentence"),
+        ("a.conllu", "one" + "\t_" * 9, "a.conllu, line 1: 'one' is no number of a word"),
+        ("a.conllu", "1" + "\t_" * 8, "a.conllu, line 1 has 9 columns, the lines before 10"),
+        ("a.tsv", "Al\tO\n\nof\tO\tO\n", "a.tsv, line 3 has 3 columns, the lines before 2"),
+        ("a.txt", "Al O\nof the O\n", "a.txt, line 2 has 3 columns, the lines before 2"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": [null]}', "line 1: the word 'a' has no tag"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": 5}', "line 1: 'tags' must be a list"),
+        ("a.csv", "a,b", "a.csv: the ending must be one of: .conllu"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": []}', "line 1: the word 'a' has no tag"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}', "line 1: 1 tokens but 2 tags"),
+        ("a.jsonl", '{"words": ["a"]}', "line 1: no column 'tokens' .it has: words."),
+        ("a.jsonl", '{"tokens": "a b"}', "line 1: 'tokens' must be a list of words"),
+    ],
+)
+def test_mistakes(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        Conll(name, name, root=str(tmp_path))("train")
+    assert "\n" not in str(caught.value)
+
+
+def test_real_sizes(data_root: Path) -> None:
+    known = {
+        "ud_english_ewt/train.tsv.gz": (12_544, 204_577),
+        "ud_english_ewt/test.tsv.gz": (2_077, 25_094),
+        "wnut17/train.conll.gz": (3_394, 62_730),
+        "wnut17/dev.conll.gz": (1_009, 15_733),
+        "snips/test.jsonl.gz": (700, 6_327),
+    }
+    for name, (number, words) in known.items():
+        found = Conll(name, name, root=str(data_root))("test")
+        assert (len(found), sum(map(len, found.x))) == (number, words), name

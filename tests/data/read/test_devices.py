@@ -1,0 +1,143 @@
+"""Recordings of several devices: on one clock, split by person, one line per mistake."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqfuse.data.joined import Joined
+from seqfuse.data.people import People
+from seqfuse.data.read.devices import Devices
+from seqfuse.runtime.errors import InputError
+from tests.devices import both, phone, watch, write
+
+
+def devices(root: Path, **knobs) -> Devices:
+    given = {"file": "{source}.npz", "sources": ["phone", "watch"], "rate": [10.0, 20.0], **knobs}
+    people = People([7, 8], [6])
+    return Devices(people=people, labels="labels.txt", root=str(root), **given)
+
+
+def test_all_sources_span_the_time_they_share(tmp_path: Path) -> None:
+    found = devices(write(tmp_path))("test")
+    assert found.clock.tolist() == [36, 36, 37, 37]  # 3,700 and 3,800 ms, less 30 at the start
+    assert found.parts["watch"].lengths.tolist() == [72, 72, 74, 74]
+    assert found.steps["t_ms"][0][:3].tolist() == [701_030, 701_130, 701_230]
+    assert found.groups == ["7", "7", "8", "8"]
+    rows = phone()
+    inside = (rows["t_ms"] >= 701_030) & (rows["t_ms"] < 701_130)
+    np.testing.assert_allclose(
+        found.parts["phone"].x[0, 0], rows["x"][inside].mean(axis=0), rtol=1e-5
+    )
+    near = [np.abs(rows["t_ms"] - 701_080 - 100 * k).argmin() for k in range(36)]
+    assert found.y[0] == [("REST", "MOVE")[i] for i in rows["label"][near]]
+
+
+def test_nobody_is_on_two_sides(tmp_path: Path) -> None:
+    source = devices(write(tmp_path))
+    groups = {split: set(source(split).groups or []) for split in ("train", "val", "test")}
+    assert groups == {"train": set("12345"), "val": {"6"}, "test": {"7", "8"}}
+
+
+def test_a_missing_source_leaves_labels_and_clock_as_they_were(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    whole, without = devices(folder)("test"), devices(folder, missing=["phone"])("test")
+    assert list(without.parts) == ["watch"]
+    assert (without.y, without.clock.tolist()) == (whole.y, whole.clock.tolist())
+    assert list(devices(folder, missing=["phone"])("train").parts) == ["phone", "watch"]
+
+
+def test_channels_beside_each_other_need_one_rate(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    same = devices(folder, rate=[10.0])
+    series = Joined(same)("val")
+    assert series.x.shape[2] == 5
+    assert len(series.y[0]) == series.lengths[0] == len(series.steps["t_ms"][0])
+    with pytest.raises(InputError, match="'watch' has another rate"):
+        Joined(devices(folder))("val")
+
+
+def test_a_file_of_both_or_of_one(tmp_path: Path) -> None:
+    folder, path = write(tmp_path), tmp_path / "own.npz"
+    np.savez(path, **both())
+    found = [*devices(folder).file(path).blocks(5)]
+    assert [len(block.ids) for block in found] == [5, 5, 5, 1]
+    assert found[0].ids[:2].tolist() == ["1-1", "1-2"]
+    one = devices(folder, sources=["watch"], rate=[20.0]).file(folder / "watch.npz")
+    assert one.size == 16
+    left = devices(folder, missing=["phone"]).file(folder / "watch.npz")
+    block = next(left.blocks(16))
+    assert list(block.items.parts) == ["watch"]
+    assert block.items.clock[0] == 30  # by the phone's rate, over the watch's own time
+
+
+def broken(kind: str) -> dict[str, dict[str, np.ndarray]]:
+    one, two = phone(), watch()
+    rows = two["subject"] != 5
+    changes = {
+        "lacks": {"watch": {name: array[rows] for name, array in two.items()}},
+        "rows": {"watch": {**two, "t_ms": two["t_ms"][:-1]}},
+        "apart": {"watch": {**two, "t_ms": two["t_ms"] + 1_000_000}},
+        "backwards": {"phone": {**one, "t_ms": one["t_ms"] - 90 * (np.arange(len(one["x"])) == 7)}},
+        "scattered": {"phone": {**one, "subject": np.where(np.arange(len(one["x"])) < 3, 2, 1)}},
+        "infinite": {"watch": {**two, "x": np.where(two["x"] == two["x"][9], np.inf, two["x"])}},
+        "label": {"phone": {**one, "label": one["label"] + 1}},
+        "axes": {"phone": {**one, "x": one["x"][:, 0]}},
+        "unit": {"phone": {**one, "t_ms": one["t_ms"] * 1000}},
+        "no time": {
+            "phone": {**one, "t_ms": one["t_ms"] + np.array([0.0, np.nan] * 9999)[: len(one["x"])]}
+        },
+        "no x": {"phone": {name: array for name, array in one.items() if name != "x"}},
+    }
+    return changes[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("lacks", "watch.npz: 'watch' has no recording 5-1, which 'phone' has from row 520"),
+        ("rows", r"watch.npz: t_ms has shape \(2191,\), but x has 2192 rows"),
+        ("apart", "recording 1-1 has no step in common: t_ms 'phone' from 101000 to 104050"),
+        ("backwards", "phone.npz: t_ms runs backwards at row 7 .recording 1-1"),
+        ("scattered", "phone.npz: at row .* of x recording 1-"),
+        ("infinite", "watch.npz: x has an infinite value at row 9, channel 0"),
+        ("label", "phone.npz: row .* has label 2, but data.labels names 0 to 1"),
+        ("axes", r"phone.npz: x has shape \(.*,\) of float64, expected numbers .rows, channels"),
+        (
+            "unit",
+            r"phone.npz: t_ms of recording 1-1 goes from .* the longest gap before row .*milli",
+        ),
+        ("no time", "phone.npz: t_ms is nan at row 1"),
+        ("no x", r"phone.npz has no array 'x' \(it has: t_ms, label"),
+    ],
+)
+def test_files_that_do_not_fit(tmp_path: Path, kind: str, message: str) -> None:
+    folder = write(tmp_path, **broken(kind))
+    with pytest.raises(InputError, match=message):
+        devices(folder)("train")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        (
+            {"sources": ["foot"], "rate": [10.0]},
+            "foot.npz is not there: check data.root and data.file",
+        ),
+        ({"sources": ["phone", "phone"]}, "must name sources, each once"),
+        ({"rate": [10.0, 0.0]}, r"data.rate=\[10.0, 0.0\] must be numbers above 0: one for all"),
+        ({"rate": [1.0, 2.0, 3.0]}, "one for all sources, or one for each of 2"),
+        ({"file": "a.npz"}, "data.file=a.npz must have {source} in it"),
+        ({"missing": ["foot"]}, "data.missing names 'foot', which is not in data.sources"),
+        ({"missing": ["phone", "watch"]}, "leaves no source to look at"),
+    ],
+)
+def test_knobs_out_of_range(tmp_path: Path, knobs: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        devices(tmp_path, **knobs)("train")
+
+
+def test_a_file_without_a_source_says_how_to_do_without(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", **both(phone=phone()))
+    with pytest.raises(InputError, match=r"no array 'watch_x' .*type data.missing=\[watch\]"):
+        devices(tmp_path).file(tmp_path / "own.npz")

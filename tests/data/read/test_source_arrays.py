@@ -1,0 +1,154 @@
+"""The user's own sources: series of two rates and facts, from a file to predictions."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from einops import rearrange
+
+from seqfuse.data.read.source_arrays import SourceArrays
+from seqfuse.data.read.sources import Sources
+from seqfuse.data.series import Series, SeriesTensors
+from seqfuse.predict import main
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.sources import SourcesPipeline
+from seqfuse.train import train
+from tests.conftest import composed
+
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+
+
+def arrays(items: int = 60) -> dict[str, np.ndarray]:
+    """The class is the sign of a fact, and half of the items have shorter series."""
+    generator = np.random.default_rng(0)
+    slow, fast = generator.normal(size=(items, 10, 3)), generator.normal(size=(items, 25, 2))
+    slow[::2, 8:], fast[::2, 20:] = np.nan, np.nan
+    facts = generator.normal(size=(items, 4))
+    return {"slow_x": slow, "fast_x": fast, "facts_x": facts, "y": facts[:, 0] > 0}
+
+
+def without(name: str) -> dict[str, np.ndarray]:
+    return {key: array for key, array in arrays().items() if key != name}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "mine.npz", **arrays())
+    return tmp_path / "mine.npz"
+
+
+def test_from_a_file_to_predictions(path: Path, command: Callable, tmp_path: Path) -> None:
+    words = ("data=sources", f"data.train={path}", "trainer.max_epochs=3", *QUIET)
+    train(composed([*words, "model.cnn.channels=[8]", "model.lstm.hidden_size=8"]), tmp_path / "r")
+    ckpt = f"ckpt={tmp_path / 'r' / 'checkpoints' / 'best.ckpt'}"
+    assert (tmp_path / "r" / "figures" / "test_attention.png").is_file()
+    assert command(main, ckpt, "split=test", "output=t.csv", *QUIET)[0] == 0
+    found = pd.read_csv("t.csv")
+    assert len(found) == 12
+    measured = json.loads((tmp_path / "r" / "metrics.json").read_text())["test/accuracy"]
+    assert (found.prediction == found.label).mean() == pytest.approx(measured, abs=1e-6)
+    own = {key: array for key, array in arrays(9).items() if key != "y"}
+    np.savez("own.npz", **own, id=np.arange(100, 109))
+    assert command(main, ckpt, "input=own.npz", "output=p.csv", *QUIET)[0] == 0
+    assert pd.read_csv("p.csv").id.tolist() == [*range(100, 109)]
+    own["fast_x"] = own["fast_x"][..., :1]
+    np.savez("own.npz", **own)
+    code, _, err = command(main, ckpt, "input=own.npz", "output=q.csv", *QUIET)
+    assert code == 1
+    assert "own.npz: 'fast': the series have 1 channels, the training data 2" in err
+
+
+def test_splits_share_no_item_and_facts_have_one_step(path: Path) -> None:
+    source = SourceArrays(str(path))
+    train_, test = source("train"), source("test")
+    assert (len(train_), len(test)) == (48, 12)
+    assert set(test.parts["facts"].lengths.tolist()) == {1}
+    assert set(test.clock.tolist()) <= {8, 10}
+    assert list(SourceArrays(str(path), missing=["slow"])("test").parts) == ["fast", "facts"]
+
+
+def test_the_clock_is_the_first_source_of_training_in_any_file(path: Path) -> None:
+    given = dict(np.load(path))
+    first, *others = [name for name in given if name.endswith("_x")]
+    swapped = path.with_name("swapped.npz")
+    np.savez(swapped, **{name: given[name] for name in (*others, first)})
+    source = SourceArrays(str(path))
+    wanted = source("train").clock
+    clock = source.file(swapped).items.clock
+    np.testing.assert_array_equal(clock, SourceArrays(str(path)).file(path).items.clock)
+    assert list(source.file(swapped).items.parts) == [one[:-2] for one in (first, *others)]
+    without = SourceArrays(str(path), missing=[first[:-2]])
+    assert set(without("test").clock.tolist()) <= set(wanted.tolist())
+    np.testing.assert_array_equal(without.file(path).items.clock, clock)
+    np.savez(path.with_name("rest.npz"), **{name: given[name] for name in others})
+    with pytest.raises(InputError, match="its steps are the clock"):
+        without.file(path.with_name("rest.npz"))
+
+
+def test_missing_sources_must_be_known(path: Path) -> None:
+    with pytest.raises(InputError, match=r"data.missing=\[film\]: there is no such source"):
+        SourceArrays(str(path), missing=["film"])("test")
+    with pytest.raises(InputError, match="data.missing leaves no source of"):
+        SourceArrays(str(path), missing=["fast", "slow", "facts"])("test")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (without("y"), "mine.npz has no array 'y'"),
+        ({"y": np.zeros(3)}, "mine.npz has no array '<source>_x'"),
+        ({**arrays(), "fast_x": arrays()["fast_x"][:50]}, "60 items but 50 of 'fast'"),
+        ({**arrays(), "y": arrays()["y"][:7]}, "60 items but 7 of 'labels'"),
+        ({**arrays(), "facts_x": np.zeros(60)}, r"facts_x has shape \(60,\) of float64, expected"),
+        ({**arrays(), "slow_x": np.full((60, 2, 3), np.nan)}, "slow_x: row 0 has no value at all"),
+    ],
+)
+def test_files_that_do_not_fit(tmp_path: Path, given: dict, message: str) -> None:
+    np.savez(tmp_path / "mine.npz", **given)
+    with pytest.raises(InputError, match=message):
+        SourceArrays("mine.npz", root=str(tmp_path))("train")
+
+
+def test_a_source_that_is_not_in_the_file(path: Path) -> None:
+    source = SourceArrays(str(path), sources=["slow", "film"])
+    with pytest.raises(InputError, match=r"no array 'film_x' .*type data.missing=\[film\]"):
+        source("train")
+
+
+class Film(Series):
+    """Frames: the smallest source of another kind."""
+
+    def tensors(self, pipeline, index, labelled=True):
+        frames = rearrange(self.x, "n t (c h w) -> n t c h w", h=2, w=2)
+        return SeriesTensors(frames, self.lengths, np.zeros(len(self), dtype=np.int64), index)
+
+
+class FilmPipeline:
+    """Has nothing to learn."""
+
+    def fit(self, x, labels) -> None:
+        pass
+
+    def sizes(self) -> dict:
+        return {"channels": 3}
+
+    def state_dict(self) -> dict:
+        return {}
+
+
+def test_sources_of_any_kind_stand_beside_each_other() -> None:
+    film = Film(np.ones((3, 5, 12)), ["a"] * 3)
+    facts = Series(np.arange(6.0).reshape(3, 1, 2), ["a"] * 3)
+    items = Sources({"film": film, "facts": facts}, ["a", "b", "a"], film.lengths)
+    from seqfuse.runtime.series import SeriesPipeline
+
+    pipeline = SourcesPipeline(SeriesPipeline, {"film": FilmPipeline})
+    pipeline.fit(items.x, items.y)
+    assert pipeline.sizes()["source_channels"] == {"film": 3, "facts": 2}
+    batch = items.tensors(pipeline, np.arange(3)).__getitems__([0, 2])
+    shapes = {name: tuple(x.shape) for name, x in batch.x.items()}
+    assert shapes == {"clock": (2, 5, 0), "film": (2, 5, 3, 2, 2), "facts": (2, 1, 2)}
+    assert items.take(np.array([2])).fingerprint() != items.fingerprint()

@@ -1,0 +1,142 @@
+"""Tables of texts: what is read, and what is said of each mistake."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqfuse.data.loader import LengthShuffle
+from seqfuse.data.read.text import TextTable
+from seqfuse.data.splits import Folds
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.text import TextPipeline
+
+CSV = 'text,label\nWhere is my card?,card\n"No, wait,\nplease",wait\nHi there,greeting\n'
+
+
+def table(path: Path, content: str, **knobs: str) -> TextTable:
+    path.write_text(content)
+    return TextTable(path.name, path.name, root=str(path.parent), **knobs)
+
+
+def test_csv_with_quotes_and_line_breaks(tmp_path: Path) -> None:
+    found = table(tmp_path / "a.csv", CSV)("train")
+    assert found.x[1] == ["No", ",", "wait", ",", "please"]
+    assert found.y == ["card", "wait", "greeting"]
+    assert list(found.lines) == [2, 3, 5]
+    assert found.unit == "texts"
+
+
+def test_tab_separated_and_gzipped(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "a.tsv.gz", "wt") as file:
+        file.write("label\ttext\ncard\tWhere is it, now?\n")
+    found = TextTable("a.tsv.gz", "a.tsv.gz", root=str(tmp_path))("train")
+    assert found.x == [["Where", "is", "it", ",", "now", "?"]]
+
+
+def test_json_lines_of_words_or_of_text(tmp_path: Path) -> None:
+    rows = [{"w": ["Add", "R&B"], "intent": "add"}, {"w": "play it", "intent": "play"}]
+    content = "\n".join(map(json.dumps, rows)) + "\n\n"
+    found = table(tmp_path / "a.jsonl", content, text="w", label="intent")("test")
+    assert found.x == [["Add", "R&B"], ["play", "it"]]
+
+
+def test_words_that_other_readers_take_for_missing(tmp_path: Path) -> None:
+    found = table(tmp_path / "a.csv", "text,label\nnull,NA\nnan,null\n")("train")
+    assert found.x == [["null"], ["nan"]]
+    assert found.y == ["NA", "null"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\nhi,x\n  ,y\n", "a.csv, line 3: column 'text' is empty"),
+        ("a.csv", "text,label\nhi,\n", "a.csv, line 2: column 'label' is empty"),
+        ("a.csv", "words,label\nhi,x\n", "no column 'text' .it has: words, label.: set data.text"),
+        ("a.csv", "text,label\nhi, you,x\n", "line 2 has 3 columns, the header 2: put quotes"),
+        ("a.csv", "text,label,text\nhi,x,y\n", "a.csv, line 1: columns 1 and 3 have one name"),
+        ("a.csv", 'text,label\n"hi,x\n', "a.csv, line 2: unexpected end of data"),
+        ("a.csv", "", "a.csv is empty"),
+        ("a.csv", "text,label\n", "a.csv holds no text"),
+        ("a.txt", "hi", "a.txt: the ending must be one of: .csv, .csv.gz"),
+        ("a.jsonl", '{"text": "hi", "label": "x"}\n{"text"\n', "a.jsonl, line 2, column "),
+        ("a.jsonl", "[1]\n", "a.jsonl, line 1 is no object"),
+        ("a.jsonl", '{"text": []  , "label": "x"}\n', "line 1: column 'text' is empty"),
+    ],
+)
+def test_mistakes(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        table(tmp_path / name, content)("train")
+    assert "\n" not in str(caught.value)
+
+
+def test_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\nhé,x\n".encode("latin-1"))
+    with pytest.raises(InputError, match="a.csv, line 2, column 2 is not UTF-8"):
+        TextTable("a.csv", "a.csv", root=str(tmp_path))("train")
+
+
+def test_no_file() -> None:
+    with pytest.raises(InputError, match="data.train is empty: name your .csv"):
+        TextTable(None, "b.csv")
+
+
+def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\na,x\nb,y\n" * 1)
+    (tmp_path / "test.csv").write_text("text,label\na,x\nb,z\n")
+    source = TextTable("train.csv", "test.csv", root=str(tmp_path))
+    splits = Folds(source, TextPipeline(), num_folds=0)
+    splits.fit()
+    with pytest.raises(InputError, match="test.csv: line 3 has label 'z', which training never"):
+        splits.tensors("test")
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_a_row_whose_label_no_other_has_is_trained_on(tmp_path: Path, fold: int) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n" + "a,x\nb,y\n" * 4 + "c,rare\n")
+    splits = Folds(TextTable("a.csv", "a.csv", root=str(tmp_path)), TextPipeline(), 3, fold)
+    splits.fit()
+    assert splits.sizes()["class_counts"][splits.pipeline.classes.index("rare")] == 1
+    sizes = [len(splits.tensors(split)) for split in ("train", "val")]
+    assert sum(sizes) == 9
+    assert min(sizes) >= 2
+
+
+def test_half_a_character_and_ids_in_some_rows(tmp_path: Path) -> None:
+    half = '{"text": "bad \\ud83d fire \\ud83d\\ude00", "label": "x"}\n'
+    found = table(tmp_path / "a.jsonl", half)("train")
+    assert found.x == [["bad", "\ufffd", "fire", "\U0001f600"]]
+    assert found.fingerprint()
+    own = table(tmp_path / "b.jsonl", '{"text": "a", "id": 1}\n{"text": "b"}\n')
+    with pytest.raises(InputError, match="b.jsonl, line 2: no column 'id' .*in every row or"):
+        list(own.file(tmp_path / "b.jsonl").blocks(5))
+
+
+def test_a_validation_file_is_not_a_fold(tmp_path: Path) -> None:
+    for name, rows in (("train", 6), ("val", 2), ("test", 3)):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "a,x\nb,y\n" * rows)
+    source = TextTable("train.csv", "test.csv", "val.csv", root=str(tmp_path))
+    splits = Folds(source, TextPipeline())
+    splits.fit()
+    sizes = {split: len(splits.tensors(split)) for split in ("train", "val", "test")}
+    assert sizes == {"train": 12, "val": 4, "test": 6}
+    alone = Folds(source, TextPipeline(), num_folds=0)
+    alone.fit()
+    assert not alone.has_validation
+
+
+def test_batches_of_about_one_length() -> None:
+    lengths = torch.randint(1, 60, (1000,))
+    order = list(LengthShuffle(lengths, seed=0, batch_size=16))
+    assert sorted(order) == list(range(1000))
+    padded = sum(
+        int(lengths[order[i : i + 16]].max()) * len(order[i : i + 16]) for i in range(0, 1000, 16)
+    )
+    shuffled = sum(int(part.max()) * len(part) for part in lengths.split(16))
+    assert int(lengths.sum()) <= padded < 1.15 * int(lengths.sum()) < shuffled
+    again = LengthShuffle(lengths, seed=0, batch_size=16)
+    assert list(again) == order
+    again.set_epoch(1)
+    assert list(again) != order

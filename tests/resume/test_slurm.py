@@ -1,0 +1,197 @@
+"""A Slurm job that is put back into the queue goes on where it was."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqfuse.config import runs
+from seqfuse.resume import slurm
+from seqfuse.resume import state as resume
+from seqfuse.runtime.errors import Interrupted
+from seqfuse.tasks.base import Task
+from seqfuse.train import main, train
+from tests.conftest import TINY, Compose
+from tests.forks import Forks, forks
+from tests.resume.test_resume import table
+
+Command = Callable[..., tuple[int, str, str]]
+STEPS = 4 * 4
+# What srun sets.
+SRUN = {
+    "SLURM_JOB_ID": "77",
+    "SLURM_JOB_NAME": "train",
+    "SLURM_NTASKS": "1",
+    "SLURM_NTASKS_PER_NODE": "1",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+}
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Forks]:
+    with forks() as one:
+        yield one
+
+
+def fake_scontrol(folder: Path, line: str) -> str:
+    """A PATH on which `scontrol` is this line of sh."""
+    folder.mkdir()
+    (folder / "scontrol").write_text(f"#!/bin/sh\n{line}\n")
+    (folder / "scontrol").chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def saved(run: Path) -> dict:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_sigusr1_puts_the_job_back_and_the_same_command_goes_on(
+    forked: Forks, tmp_path: Path
+) -> None:
+    words = [*TINY, "trainer.max_epochs=4"]
+    here = tmp_path / "here"
+    path = fake_scontrol(tmp_path / "bin", f'echo "$@" >> {tmp_path}/asked')
+    env = {**SRUN, "PATH": path}
+    ended = forked.run(here, *words, env=env, step=5, signal="SIGUSR1")
+    assert ended.code == 128 + signal.SIGUSR1, ended
+    assert "stopped by SIGUSR1; go on with: seqfuse-train resume=logs/synthetic/" in ended.err
+    assert ended.err.endswith("Slurm job 77 is back in the queue and goes on by itself\n")
+    assert (tmp_path / "asked").read_text() == "requeue 77\n"
+    [run] = here.glob("logs/*/*")
+    assert saved(run)["global_step"] == 6
+    assert not list(run.glob("hpc_ckpt*")), "Lightning saves in the midst of a step"
+
+    again = {**env, "SLURM_RESTART_COUNT": "1"}
+    ended = forked.run(here, *words, env=again)
+    assert ended.code == 0, ended
+    assert [run] == list(here.glob("logs/*/*"))
+    ended = forked.run(tmp_path / "whole", *words)
+    [whole] = (tmp_path / "whole").glob("logs/*/*")
+    torch.testing.assert_close(saved(run)["state_dict"], saved(whole)["state_dict"], atol=0, rtol=0)
+    assert table(run) == table(whole)
+
+    ended = forked.run(here, *words, env=again)  # a script of several commands starts over
+    assert ended.code == 0
+    assert "is finished: it trained all 4 epochs" in ended.err
+    ended = forked.run(here, *words, "seed=1", env=again)  # its next command had not begun
+    assert ended.code == 0
+    assert len(list(here.glob("logs/*/*"))) == 2
+
+
+def test_what_scontrol_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("PATH", fake_scontrol(tmp_path / "bin", "echo 'not you' >&2; exit 1"))
+    assert slurm.requeue() == "`scontrol requeue 77` failed (not you)"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "No such file" in slurm.requeue()
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert "by its first process" in slurm.requeue()
+
+
+def test_only_the_same_command_of_a_restarted_job_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "logs" / "a"
+    run.mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["seqfuse-train", "seed=1"])
+    slurm.note(run)
+    assert not list(run.iterdir()), "this is no Slurm job"
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    slurm.note(run)
+    assert slurm.run_before(tmp_path) is None
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert slurm.run_before(tmp_path) == run
+    for name, value in (("SLURM_JOB_ID", "78"), ("argv", "seed=2")):
+        with monkeypatch.context() as other:
+            if name == "argv":
+                other.setattr(sys, "argv", ["seqfuse-train", value])
+            else:
+                other.setenv(name, value)
+            assert slurm.run_before(tmp_path) is None
+
+
+def test_what_hydra_needs_quotes_for_is_the_same_command(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TINY, "trainer.max_epochs=1", "precision=32", "name='mine'"]
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    assert "is finished: it trained all 1 epochs" in err
+
+
+class PutBack(SystemExit):
+    """What submitit's handler ends a process with."""
+
+
+@pytest.mark.slow
+def test_submitit_puts_the_job_back_itself(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its signal saves first; what it ignores, we ignore; the job goes on in its folder."""
+    run = tmp_path / "0"
+    for name, value in {**SRUN, "SUBMITIT_EXECUTOR": "slurm"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SLURM_NTASKS")
+
+    def put_back(*_: object) -> None:
+        raise PutBack(255)
+
+    before = signal.signal(signal.SIGUSR2, put_back)
+    original, steps = Task.training_step, []
+
+    def step(self, batch, batch_idx):
+        steps.append(1)
+        if len(steps) in (3, 6):
+            os.kill(os.getpid(), signal.SIGTERM if len(steps) == 3 else signal.SIGUSR2)
+        return original(self, batch, batch_idx)
+
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Task, "training_step", step)
+            with pytest.raises(PutBack):
+                train(tiny(), run)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert saved(run)["global_step"] == 6
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    train(tiny(), run)
+    assert saved(run)["global_step"] == 8
+    for name in ("SLURM_JOB_ID", "SUBMITIT_EXECUTOR"):
+        monkeypatch.delenv(name)
+    train(tiny(), tmp_path / "whole")
+    states = [saved(one)["state_dict"] for one in (run, tmp_path / "whole")]
+    torch.testing.assert_close(*states, atol=0, rtol=0)
+
+
+def test_a_trial_that_was_put_back_still_reports_to_its_search(
+    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = ("trial.storage=a.journal", "trial.study=mine", "trial.number=3")
+    recipe = runs.prepare(tiny(*trial, "seed=5"), tmp_path)
+    runs.write_config(runs.outside_search(recipe), tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
+    for name, value in {**SRUN, "SLURM_RESTART_COUNT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    kept = resume.in_folder(runs.prepare(tiny(*trial), tmp_path))
+    assert kept.seed == 5
+    assert kept.trial == recipe.trial
+    assert kept.trial.number == 3
+
+
+def test_interrupted_tells_what_else_happened() -> None:
+    assert str(Interrupted(signal.SIGTERM, "a")) == (
+        "stopped by SIGTERM; go on with: seqfuse-train resume=a"
+    )
+    assert str(Interrupted(signal.SIGUSR1, "a", "b")).endswith("resume=a; b")

@@ -1,0 +1,24 @@
+"""The command of an exported folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seqfuse.runtime import runner
+
+
+@pytest.mark.parametrize("output", ["in.csv", "./in.csv", "link.csv", "hard.csv"])
+def test_the_input_is_not_written_over(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "load", lambda int8: None)
+    Path("in.csv").write_text("a\n1\n")
+    Path("link.csv").symlink_to("in.csv")
+    os.link("in.csv", "hard.csv")
+    assert runner.main(["in.csv", output]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("run.py: ")
+    assert said.endswith("is the input: name another output\n")
+    assert Path("in.csv").read_text() == "a\n1\n"

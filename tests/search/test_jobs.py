@@ -1,0 +1,146 @@
+"""Tables of a sweep, from outcomes as jobs leave them."""
+
+import math
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqfuse.runtime import files
+from seqfuse.search import jobs, outcome, plots, summary
+from seqfuse.search.outcome import Outcome
+
+
+def leave(
+    sweep: Path, job: int, overrides: list[str], status: str = "completed", **metrics
+) -> None:
+    named = {name.replace("_", "/"): value for name, value in metrics.items()}
+    reason = "" if status == "completed" else "because"
+    facts = {"job": job, "overrides": overrides, "monitor": "val/loss", "mode": "min"}
+    Outcome(status, named, reason).write(sweep / str(job), **facts)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    values = {("8", 0): 0.5, ("8", 1): 0.7, ("16", 0): 0.2, ("16", 1): 0.3}
+    for job, ((size, seed), loss) in enumerate(values.items()):
+        words = ["data=synthetic", f"model.lstm.hidden_size={size}", f"seed={seed}"]
+        leave(tmp_path, job, words, best_val_loss=loss, test_loss=loss + 1, epoch=3.0)
+    leave(tmp_path, 10, ["data=synthetic", "model.lstm.hidden_size=32", "seed=0"], "diverged")
+    return tmp_path
+
+
+def test_jobs_come_in_order_with_what_was_varied(sweep: Path) -> None:
+    found = jobs.read(sweep)
+    table = found.table
+    assert table["job"].tolist() == [0, 1, 2, 3, 10]
+    assert found.settings == ["model.lstm.hidden_size", "seed"]
+    assert found.metrics[0] == "best/val/loss"
+    assert table["status"].tolist() == ["completed"] * 4 + ["diverged"]
+    assert math.isnan(table["best/val/loss"][4])
+
+
+def test_seeds_become_mean_spread_and_n(sweep: Path) -> None:
+    means = jobs.groups(jobs.read(sweep)).table
+    assert means["model.lstm.hidden_size"].tolist() == ["16", "8"], "the best comes first"
+    assert means["n"].tolist() == [2, 2], "one that diverged is no repeat"
+    assert means["best/val/loss"].tolist() == pytest.approx([0.25, 0.6])
+    spread = [statistics.stdev([0.2, 0.3]), statistics.stdev([0.5, 0.7])]
+    assert means["best/val/loss/std"].tolist() == pytest.approx(spread)
+
+
+def test_seeds_alone_make_one_row(tmp_path: Path) -> None:
+    for job, loss in enumerate((0.1, 0.2, 0.6)):
+        leave(tmp_path, job, [f"seed={job}"], best_val_loss=loss)
+    means = jobs.groups(jobs.read(tmp_path)).table
+    assert means["n"].tolist() == [3]
+    assert means["best/val/loss"].tolist() == pytest.approx([0.3])
+
+
+def test_what_a_sweeper_adds_is_not_a_setting(tmp_path: Path) -> None:
+    for job in range(2):
+        leave(tmp_path, job, [f"trial.number={job}", f"optimizer.lr=0.{job + 1}"], best_val_loss=1)
+    assert jobs.read(tmp_path).settings == ["optimizer.lr"]
+
+
+def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = summary.write(sweep)
+    assert lost == f"1 of 5 jobs did not complete: see {sweep / 'summary.md'}"
+    text = (sweep / "summary.md").read_text()
+    assert "# 5 jobs: 4 completed, 1 diverged" in text
+    assert "0.2500 ± 0.0707" in text
+    assert "| 10  | diverged | because |" in text
+    back = pd.read_csv(sweep / "summary.csv")
+    assert back["epoch"].dropna().tolist() == [3.0] * 4
+    for name in ("main_effects", "parallel_coordinates"):
+        assert (sweep / f"{name}.png").stat().st_size > 5000
+    assert "summary     " in capsys.readouterr().out
+
+
+def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["summary.csv", "summary.md", "main_effects.png", "parallel_coordinates.png"]
+    written = []
+    monkeypatch.setattr(files, "write_shared", lambda path, content: written.append(path.name))
+    summary.write(sweep)
+    assert written == names
+    assert not [name for name in names if (sweep / name).exists()], "written in another way"
+
+
+def test_a_job_that_failed_without_a_word_is_listed(sweep: Path) -> None:
+    Outcome("failed", {}).write(sweep / "11", job=11, overrides=[], mode="min")
+    summary.write(sweep)
+    listed = (sweep / "summary.md").read_text().split("## Not completed")[1]
+    assert "| 11  | failed " in listed
+    assert "completed" not in listed
+
+
+def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
+    leave(sweep, 11, ["data=synthetic", "model.lstm.hidden_size=64", "seed=0"], "killed")
+    assert summary.write(sweep, {0, 1}) == ""
+    text = (sweep / "summary.md").read_text()
+    assert "# 6 jobs: 4 completed, 1 diverged, 1 running or abandoned" in text
+    assert "another process began it" in text
+    assert summary.write(sweep, set()) == ""
+    assert summary.write(sweep, {0, 10, 11}).startswith("2 of 3 jobs did not complete")
+    assert "1 killed" in (sweep / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"job": 2, "stat', b"[]", b'{"job": 2}', b"\xff"])
+def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
+    (sweep / "2/outcome.json").write_bytes(content)
+    rows = jobs.read(sweep).rows
+    assert [row["job"] for row in rows] == [0, 1, 2, 3, 10]
+    assert rows[2]["status"] == "killed"
+    assert outcome.read(sweep / "2") is None
+    assert outcome.settings_of(sweep / "2") == {}
+    assert summary.write(sweep).startswith("2 of 5 jobs did not complete")
+    assert "its outcome.json cannot be read" in (sweep / "summary.md").read_text()
+
+
+def test_main_effects_are_means() -> None:
+    settings = {"model.lstm.hidden_size": ["8", "8", "16", "16"], "seed": ["0", "1", "0", "1"]}
+    value = np.array([0.5, 0.7, 0.2, 0.3])
+    figure = plots.main_effects(settings, value, "best/val/loss")
+    [panel] = figure.axes
+    dots, means = panel.lines
+    assert len(dots.get_xdata()) == 4
+    assert dict(zip(*means.get_data(), strict=True)) == pytest.approx({8: 0.6, 16: 0.25})
+
+
+def test_lines_run_through_every_setting_to_the_metric() -> None:
+    settings = {"model/cnn": ["none", "none", "wide", "wide"], "seed": ["0", "1", "0", "1"]}
+    value = np.array([0.5, 0.7, 0.2, 0.3])
+    figure = plots.parallel_coordinates(settings, value, "best/val/loss")
+    lines = [line.get_ydata() for line in figure.axes[0].lines[:4]]
+    assert [tuple(line[:2]) for line in lines] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [line[2] for line in lines] == pytest.approx([0.6, 1.0, 0.0, 0.2])
+
+
+def test_a_sweep_of_failures_has_a_summary_and_no_figure(tmp_path: Path) -> None:
+    for job in range(2):
+        leave(tmp_path, job, [f"seed={job}"], "out of memory")
+    assert "2 of 2 jobs" in summary.write(tmp_path)
+    assert not list(tmp_path.glob("*.png"))
+    assert "2 out of memory" in (tmp_path / "summary.md").read_text()

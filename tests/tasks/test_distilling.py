@@ -1,0 +1,247 @@
+"""Students and teachers, from the command line to the checkpoint."""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from seqfuse.config import build
+from seqfuse.runtime.errors import InputError
+from seqfuse.tasks import teachers
+from seqfuse.tasks.base import Task
+from seqfuse.tasks.distill import DistillTask
+from seqfuse.train import main, train
+from tests.conftest import TINY, composed
+from tests.made import Made, make
+
+TEACHER = list(TINY)
+SMALL = ("model.lstm.hidden_size=16", "model.cnn.channels=[8]", "model.lstm.num_layers=1")
+STUDENT = [*TEACHER, "task=distill", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    train(composed(TEACHER), folder)
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def content(run: Path) -> dict:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[DistillTask]:
+    """Students, as they are given their teachers."""
+    seen: list[DistillTask] = []
+    given = teachers.start
+
+    def start(task: Task, *rest) -> None:
+        given(task, *rest)
+        seen.append(task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(teachers, "start", start)
+    return seen
+
+
+def test_teachers_stay_as_they_are_and_out_of_the_checkpoint(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    seen = watch(monkeypatch)
+    metrics = train(composed([*STUDENT, f"teacher=[{teacher},{teacher}]"]), tmp_path)
+    said = f"teacher     {teacher}: 64,451 parameters"
+    assert capsys.readouterr().out.count(said) == 2
+    [task] = seen
+    before = torch.load(teacher, weights_only=True)["state_dict"]
+    for net in task.teachers:
+        assert not any(part.training for part in net.modules())
+        assert not any(p.requires_grad for p in net.parameters())
+        after = {f"net.{name}": one for name, one in net.state_dict().items()}
+        assert len(after) > 10
+        torch.testing.assert_close(after, {n: before[n] for n in after}, atol=0, rtol=0)
+    found = content(tmp_path)
+    assert {name for name in found["state_dict"] if "teach" in name} == set()
+    own = sum(p.numel() for p in task.net.parameters())
+    kept = [one.numel() for name, one in found["state_dict"].items() if name.startswith("net.")]
+    assert sum(kept) == own < 64_451 / 5
+    moments = found["optimizer_states"][0]["state"].values()
+    assert sum(one["exp_avg"].numel() for one in moments) == own
+    assert metrics["test/loss"] > 0
+
+
+def test_a_loaded_student_needs_no_teacher(teacher: Path, tmp_path: Path) -> None:
+    lost = tmp_path / "lost.ckpt"
+    lost.write_bytes(teacher.read_bytes())
+    train(composed([*STUDENT, f"teacher={lost}", "trainer.max_steps=1"]), tmp_path / "run")
+    lost.unlink()
+    task, _, config = build.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert isinstance(task, DistillTask)
+    assert config["teacher"] == str(lost)
+    assert task.teachers == ()
+
+
+def test_a_resumed_distillation_equals_an_uninterrupted_one(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*STUDENT, f"teacher={teacher}", "test=false", "trainer.max_epochs=3"]
+    whole = train(composed(words), tmp_path / "whole")
+    given = DistillTask.training_step
+
+    def step(self, batch, batch_idx):
+        if self.trainer.current_epoch == 2:
+            raise Killed
+        return given(self, batch, batch_idx)
+
+    monkeypatch.setattr(DistillTask, "training_step", step)
+    with pytest.raises(Killed):
+        train(composed(words), tmp_path / "part")
+    monkeypatch.undo()
+    last = tmp_path / "part" / "checkpoints" / "last.ckpt"
+    resumed = train(composed([*words, f"resume={last}"]), tmp_path / "part")
+    assert resumed["train/loss"] == whole["train/loss"]
+    states = [content(tmp_path / name)["state_dict"] for name in ("whole", "part")]
+    torch.testing.assert_close(*states, atol=0, rtol=0)
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+def start(made: Made, **changes: Any) -> None:
+    teachers.start(made.task, made.data, {**made.config, **changes})
+
+
+@pytest.fixture(scope="module")
+def student() -> Made:
+    return make(*STUDENT)
+
+
+def test_labels_and_teachers_share_the_loss(teacher: Path, student: Made) -> None:
+    start(student, teacher=str(teacher))
+    task: Any = student.task
+    batch, found = student.data.tensors("train").__getitems__([0, 1, 2, 3]), []
+    for share in (0.0, 0.25, 1.0):
+        task.teaching = share
+        found.append(task._step(batch, "train")["loss"].item())
+    hard, between, soft = found
+    assert hard == pytest.approx(task._step(batch, "val")["loss"].item())
+    assert between == pytest.approx(0.75 * hard + 0.25 * soft, rel=1e-5)
+    scores = [net(batch.x, batch.mask).prediction / 4 for net in (task.net, *task.teachers)]
+    logs = [one.log_softmax(dim=1) for one in scores]
+    divergence = (logs[1].exp() * (logs[1] - logs[0])).sum(dim=1).mean()
+    assert soft == pytest.approx(16 * divergence.item(), rel=1e-4)
+
+
+def test_a_student_of_one_batch_becomes_its_teacher(
+    teacher: Path, tmp_path: Path, command: Callable
+) -> None:
+    words = [*STUDENT, f"teacher={teacher}", "task.teaching=1.0", "model.lstm.dropout=0.0"]
+    more = ["data.batch_size=8", "trainer.overfit_batches=1", "optimizer.lr=0.02", "test=false"]
+    code, _, err = command(main, *words, *more, "callbacks=none", "trainer.max_epochs=25")
+    assert not code, err
+    [run] = tmp_path.glob("logs/*/*")
+    with (run / "metrics.csv").open() as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+def test_a_teacher_needs_a_distillation() -> None:
+    made = make(*TINY, "teacher=some.ckpt")
+    with pytest.raises(InputError, match="is for task=distill: type it, or leave out teacher"):
+        start(made)
+
+
+def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
+    cases = [
+        ({"teacher": "no.ckpt"}, "teacher=no.ckpt: there is no such file"),
+        ({"teacher": [str(teacher), str(teacher.parent)]}, "is a folder: name a file"),
+        ({"data": {"horizon": 4}}, "has data.horizon=None, this run 4"),
+        ({"task": {"quantiles": [0.5]}}, "forecasts task.quantiles=None, this run \\[0.5\\]"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(InputError, match=message):
+            start(student, **{"teacher": str(teacher), **changes})
+    pipeline = student.data.splits.pipeline
+    state = pipeline.state_dict()
+    cases = [
+        ({"classes": ["a", "b", "c"]}, "knows negative, positive; the classes here are a, b, c"),
+        ({"mean": [0.0]}, "was trained on 3 channels, the data here has 1"),
+        ({"mean": [0.0, 9.0, 0.0]}, "fitted to other rows: its 'mean' is not that of this run"),
+    ]
+    for changes, message in cases:
+        pipeline.load_state_dict({**state, **changes})
+        with pytest.raises(InputError, match=message):
+            start(student, teacher=str(teacher))
+    pipeline.load_state_dict({**state, "mean": [one * (1 + 1e-9) for one in state["mean"]]})
+    start(student, teacher=str(teacher))  # another machine may round
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["task=distill"], "task=distill has no teacher: type teacher=logs/"),
+        (["task=distill", "task.teaching=2.0"], "teaching=2.0 must be from 0 to 1"),
+    ],
+)
+def test_mistakes_are_one_line(command: Callable, words: list[str], message: str) -> None:
+    code, _, err = command(main, *TINY, *words)
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+TAGS = (
+    *("data=conll", "data.train=tags.tsv", "data.test=tags.tsv", "callbacks.figures=null"),
+    *("model.stem.word_size=8", "model.stem.piece_size=8", "model.lstm.hidden_size=8"),
+    *(word for word in TINY if word.startswith("trainer.")),
+)
+
+
+def test_tags_are_taught_by_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tags.tsv").write_text("fly\tVERB\nto\tADP\n\nrome\tPROPN\n\n" * 20)
+    one = ("trainer.limit_train_batches=1", "trainer.max_epochs=1", "test=false")
+    train(composed([*TAGS, *one, "model/head=chain"]), tmp_path / "teacher")
+    named = "teacher=teacher/checkpoints/last.ckpt"
+    for head in ("chain", "tags"):
+        made = make(*TAGS, "task=distill_tags", named, f"model/head={head}", "task.teaching=1.0")
+        start(made)
+        loss = made.task._step(made.data.tensors("train").__getitems__([0, 1, 2]), "train")["loss"]
+        assert loss.isfinite()
+        loss.backward()
+        assert all(p.grad is not None for p in made.task.net.head.parameters())
+    made = make(*TAGS, "task=distill", named)
+    with pytest.raises(InputError, match="task=distill is for labels of items, task=distill_tags"):
+        start(made)
+
+
+FORECAST = (
+    *("data=csv", "data.look_back=24", "data.horizon=8", "data.file=table.csv"),
+    *("model.segment_size=4", "model.lstm.hidden_size=8", "model.cnn.out_channels=8"),
+    *("trainer.max_epochs=1", "callbacks.figures=null", "trainer.limit_train_batches=1"),
+    *(word for word in TINY if word.startswith("trainer.") and "epochs" not in word),
+)
+
+
+@pytest.mark.slow
+def test_forecasts_are_taught(
+    tmp_path: Path, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=300, freq="h")})
+    frame.assign(value=generator.normal(size=300)).to_csv("table.csv", index=False)
+    train(composed([*FORECAST, "test=false"]), tmp_path / "teacher")
+    ckpt = "teacher/checkpoints/best.ckpt"
+    pupil = ("task=distill_forecasts", f"teacher={ckpt}")
+    code, out, err = command(main, *FORECAST, *pupil)
+    assert not code, err
+    assert "test/mse" in out
+    one = make(*FORECAST, *pupil, "task/loss=absolute")
+    with pytest.raises(InputError, match=re.escape("[8, 1, 7] numbers an item, the student [8, 1")):
+        start(one)
