@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from seqfuse.resume.last import LastCheckpoint
 
 from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.data.series import SeriesTensors
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.resume import slurm
+from seqfuse.resume.last import LastCheckpoint
 from seqfuse.runtime.errors import InputError, Interrupted
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
@@ -119,7 +119,7 @@ def test_one_rank_puts_the_job_back_for_a_signal_to_any(
     first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
-    monkeypatch.setattr(talk, "highest", lambda *_: signal.SIGUSR1)
+    monkeypatch.setattr(collectives, "highest", lambda *_: signal.SIGUSR1)
     monkeypatch.setattr(slurm, "requeue", lambda: "back in the queue")
     last: Any = LastCheckpoint("checkpoints")
     strategy = SimpleNamespace(root_device="cpu")

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.runtime.errors import Diverged
 
 SKIPS = 20
@@ -82,13 +82,13 @@ class RandomState(Callback):
         # As a tensor: a checkpoint is read without running code, and so without arrays.
         numpy = [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest]
         mine = {"states": states, "numpy": numpy, "python": random.getstate()}
-        first, *others = talk.gather(mine)
+        first, *others = collectives.gather(mine)
         return {**first, "ranks": others}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         saved = [state_dict, *state_dict.get("ranks", ())]
-        if talk.rank() < len(saved):  # else it was saved by fewer ranks
-            self._pending = saved[talk.rank()]
+        if collectives.rank() < len(saved):  # else it was saved by fewer ranks
+            self._pending = saved[collectives.rank()]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self._pending:

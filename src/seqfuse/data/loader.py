@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 
@@ -85,7 +85,7 @@ class Shares(Sampler[list[int]]):
         self.sampler = batches.sampler
         """Whose epoch Lightning sets."""
         # Known from here on: a process that loads is no rank itself.
-        self.rank, self.ranks = talk.rank(), talk.count()
+        self.rank, self.ranks = collectives.rank(), collectives.count()
 
     @property
     def skip(self) -> int:
@@ -98,7 +98,7 @@ class Shares(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches:
-            yield batch[talk.share_of(len(batch), self.rank, self.ranks)]
+            yield batch[collectives.share_of(len(batch), self.rank, self.ranks)]
 
     def __len__(self) -> int:
         return len(self.batches)

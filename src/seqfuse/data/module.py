@@ -18,7 +18,7 @@ from seqfuse.data.loader import (
     Shares,
     Sliceable,
 )
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 
@@ -205,7 +205,7 @@ class DataModule(LightningDataModule):
     ) -> Loader:
         items = self.tensors(split)
         batches = Batches(order, batch_size or int(self.batch_size), False)
-        shared = talk.count() > 1
+        shared = collectives.count() > 1
         return Loader(
             Sliceable(items) if shared else items,
             batch_sampler=Shares(batches) if shared else batches,

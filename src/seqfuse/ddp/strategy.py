@@ -30,7 +30,7 @@ class Ddp(DDPStrategy):
     """One process per device; each has its share of every batch, and gradients are averaged.
 
     Buffers are not sent around in each step: there are none but running batch statistics,
-    which are averaged before they are used (`seqfuse.ddp.talk`).
+    which are averaged before they are used (`seqfuse.nn.collectives`).
 
     Args:
         start_method: `popen` starts the command again for each device, unless torchrun or Slurm

@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqfuse.ddp import talk
 from seqfuse.figures.figures import ClassFigures, Figures, spread
 from seqfuse.figures.plots import COLOURS, SHADING, Example, confusion_matrix, reliability
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.metrics import auroc
 
@@ -89,7 +89,7 @@ class ClipScoreFigures(Figures):
         self._examples = {row: self._examples[row] for row in dict.fromkeys(kept)}
 
     def merge(self) -> None:
-        parts = talk.gather((self._truth, self._scores, self._examples))
+        parts = collectives.gather((self._truth, self._scores, self._examples))
         self._truth = [one for part in parts for one in part[0]]
         self._scores = [one for part in parts for one in part[1]]
         for part in parts:

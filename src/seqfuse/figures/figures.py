@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.ddp import talk
 from seqfuse.figures.plots import Example, attention, confusion_matrix, pixels, reliability, save
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.predictions.classes import first
 
@@ -131,7 +131,7 @@ class ClassFigures(Figures):
         return (label,)
 
     def merge(self) -> None:
-        parts = talk.gather((self._truth, self._probabilities, self._rows, self._examples))
+        parts = collectives.gather((self._truth, self._probabilities, self._rows, self._examples))
         self._truth = [one for part in parts for one in part[0]]
         self._probabilities = [one for part in parts for one in part[1]]
         self._rows = [one for part in parts for one in part[2]]

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.windows import Windows
-from seqfuse.ddp import talk
 from seqfuse.figures.figures import Figures, spread
 from seqfuse.figures.plots import Panel, forecasts
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 
 
@@ -28,7 +28,7 @@ class ForecastFigures(Figures):
         total = len(module.tensors(split))
         wanted = np.linspace(0, total - 1, min(self.max_panels, total)).round().astype(int)
         size = min(int(module.batch_size), total - self._seen)  # of all ranks together
-        first = self._seen + talk.share(size).start
+        first = self._seen + collectives.share(size).start
         for number, i in enumerate((wanted - first).tolist()):
             if 0 <= i < len(batch.y):
                 found = {name: outputs[name][i] for name in ("prediction", "weights")}
@@ -36,7 +36,9 @@ class ForecastFigures(Figures):
         self._seen += size
 
     def merge(self) -> None:
-        found = {number: one for part in talk.gather(self._panels) for number, one in part.items()}
+        found = {
+            number: one for part in collectives.gather(self._panels) for number, one in part.items()
+        }
         self._panels = dict(sorted(found.items()))
 
     def _panel(

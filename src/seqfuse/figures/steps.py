@@ -7,10 +7,10 @@ from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from seqfuse.ddp import talk
 from seqfuse.figures.figures import Figures, signals, spread
 from seqfuse.figures.plots import confusion_matrix
 from seqfuse.figures.step_plots import Strip, step_classes
+from seqfuse.nn import collectives
 from seqfuse.nn.chain import decode
 from seqfuse.nn.shapes import Batch
 from seqfuse.predictions.classes import first
@@ -48,7 +48,7 @@ class StepFigures(Figures):
         return set(index[places.round().astype(int)].tolist())
 
     def merge(self) -> None:
-        parts = talk.gather((self._pairs, self._strips))
+        parts = collectives.gather((self._pairs, self._strips))
         self._pairs = [one for pairs, _ in parts for one in pairs]
         strips = {row: one for _, found in parts for row, one in found.items()}
         self._strips = dict(sorted(strips.items()))

@@ -7,10 +7,10 @@ from lightning.pytorch import Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from seqfuse.ddp import talk
 from seqfuse.figures.figures import ClassFigures, Figures, spread
 from seqfuse.figures.plots import Example
 from seqfuse.figures.text_plots import Sentence, sentences, worst_pairs
+from seqfuse.nn import collectives
 from seqfuse.nn.chain import decode
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.labels import NO_LABEL
@@ -51,7 +51,7 @@ class TagFigures(Figures):
             self._examples.append(one)
 
     def merge(self) -> None:
-        parts = talk.gather(self._examples)
+        parts = collectives.gather(self._examples)
         self._examples = [one for part in parts for one in part][: self.max_panels]
 
     def draw(self, trainer: Trainer) -> dict[str, Figure]:

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from seqfuse.callbacks.saving import LAST
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.resume import slurm
 from seqfuse.runtime.errors import InputError, Interrupted
 
@@ -150,7 +150,7 @@ class LastCheckpoint(Checkpoint):
 
     def _stop(self, trainer: Trainer) -> None:
         # The signal may have come to another rank.
-        number = talk.highest(self.received or 0, trainer.strategy.root_device)
+        number = collectives.highest(self.received or 0, trainer.strategy.root_device)
         theirs = self._before.get(number)
         self._restore()
         if slurm.in_submitit() and number != signal.SIGINT and callable(theirs):

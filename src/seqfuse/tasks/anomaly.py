@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.read.recordings import Recording
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.likelihood import Told
@@ -155,7 +155,7 @@ class Errors:
 
     def _of_all_ranks(self) -> Told:
         """In the order of time."""
-        parts = [told for each in talk.gather(self._told) for told in each]
+        parts = [told for each in collectives.gather(self._told) for told in each]
         starts, errors, predictions = (np.concatenate(one) for one in zip(*parts, strict=True))
         order = np.argsort(starts, kind="stable")
         return Told(starts[order], errors[order], predictions[order])

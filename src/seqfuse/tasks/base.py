@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.metrics import Auroc, BatchMean, ScoreAuroc
@@ -97,11 +97,11 @@ class Task(LightningModule):
 
     def _pooled(self, loss: Tensor, y: Tensor) -> tuple[Tensor, int]:
         """The loss and the size of the whole batch, of which y is this rank's share."""
-        if talk.count() == 1:
+        if collectives.count() == 1:
             return loss, len(y)
         if hasattr(self.loss, "items"):
-            return talk.pooled(loss, self.loss.items(y), len(y))  # type: ignore[operator]
-        return talk.pooled(loss, loss.new_tensor(len(y)), len(y))
+            return collectives.pooled(loss, self.loss.items(y), len(y))  # type: ignore[operator]
+        return collectives.pooled(loss, loss.new_tensor(len(y)), len(y))
 
     def _idle(self, stage: str) -> Tensor:
         """The loss of a batch of which none is here: no gradient of this rank's, but its place."""
@@ -113,7 +113,7 @@ class Task(LightningModule):
 
     def _pooled_nothing(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
         """The same as `_pooled`, of an empty share: as many talks as there are for the others."""
-        return talk.pooled(nothing, torch.zeros_like(nothing), 0)
+        return collectives.pooled(nothing, torch.zeros_like(nothing), 0)
 
     def undefined(self, name: str) -> str | None:
         """Why a metric may have no value on a split that is in order; None: it must have one."""
@@ -136,7 +136,7 @@ class Task(LightningModule):
         return self._step(batch, "val")
 
     def on_validation_epoch_start(self) -> None:
-        talk.average_statistics(self.net)
+        collectives.average_statistics(self.net)
         if self.calibrator is not None:
             self.calibrator.clear()  # type: ignore[operator]
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.tasks.losses import check_quantiles
 
 
@@ -58,7 +58,7 @@ class Conformal(nn.Module):
 
     def fit(self) -> None:
         """Sets the margins from what was remembered, if anything was."""
-        scores = [one for ranks in talk.gather(self._scores) for one in ranks]
+        scores = [one for ranks in collectives.gather(self._scores) for one in ranks]
         self._scores = []
         if not scores:
             return

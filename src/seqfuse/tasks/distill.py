@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Scheduler, Task
 
@@ -62,8 +62,8 @@ class DistillTask(Task):
         prediction, weights = self.net(batch.x, batch.mask)
         hard, size = self._pooled(self.loss(prediction, batch.y), batch.y)
         match = self.match(prediction, self._outputs(batch), batch.y)
-        if talk.count() > 1:  # a mean over other items than the loss's
-            match, _ = talk.pooled(match, self.match.items(batch.y), size)  # type: ignore[operator]
+        if collectives.count() > 1:  # a mean over other items than the loss's
+            match, _ = collectives.pooled(match, self.match.items(batch.y), size)  # type: ignore[operator]
         loss = (1 - self.teaching) * hard + self.teaching * match
         self.losses["train_"].update(loss.detach(), size)
         return {"loss": loss, "prediction": prediction, "weights": weights}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.nn.chain import Scores
 from seqfuse.tasks.tag_metrics import EntityF1, check_bio
 
@@ -62,5 +62,5 @@ class EntityBias(nn.Module):
     def fit(self) -> None:
         """Chooses the bias; the smallest of equal ones."""
         counts = torch.stack([torch.stack([t.right, t.predicted + t.true]) for t in self.tries])
-        right, both = sum(talk.gather(counts)).unbind(dim=1)  # type: ignore[union-attr]
+        right, both = sum(collectives.gather(counts)).unbind(dim=1)  # type: ignore[union-attr]
         self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])

@@ -1,4 +1,4 @@
-"""What the ranks tell one another; alone, a process hears only itself."""
+"""Collectives of torch.distributed; without other processes each returns its own input."""
 
 from typing import Any, TypeVar
 

@@ -9,7 +9,7 @@ from torch.utils.data import BatchSampler, SequentialSampler
 
 from seqfuse.data.loader import ChunkShuffle, EpochShuffle, Loader, Shares, Sliceable
 from seqfuse.data.module import DataModule
-from seqfuse.ddp import talk
+from seqfuse.nn import collectives
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.losses import AbsoluteError, CrossEntropy, Pinball, SquaredError
 from tests.data.test_mapped import mapped, write
@@ -19,7 +19,7 @@ from tests.data.test_module import module
 @pytest.mark.parametrize("ranks", range(1, 6))
 @pytest.mark.parametrize("size", range(12))
 def test_shares_lie_side_by_side_and_are_alike(size: int, ranks: int) -> None:
-    parts = [list(range(size))[talk.share_of(size, r, ranks)] for r in range(ranks)]
+    parts = [list(range(size))[collectives.share_of(size, r, ranks)] for r in range(ranks)]
     assert [*chain(*parts)] == list(range(size))
     lengths = [len(part) for part in parts]
     assert max(lengths) - min(lengths) <= 1
@@ -34,10 +34,10 @@ def test_shares_put_together_are_the_batches_of_one(
     order, ranks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = BatchSampler(order, 8, drop_last=False)
-    monkeypatch.setattr(talk, "count", lambda: ranks)
+    monkeypatch.setattr(collectives, "count", lambda: ranks)
     shares = []
     for rank in range(ranks):
-        monkeypatch.setattr(talk, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
         shares.append(Shares(batches))
     for epoch in (0, 1):
         for one in shares:
@@ -50,8 +50,8 @@ def test_shares_put_together_are_the_batches_of_one(
 
 
 def test_a_rank_goes_on_in_the_middle_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk, "count", lambda: 2)
-    monkeypatch.setattr(talk, "rank", lambda: 1)
+    monkeypatch.setattr(collectives, "count", lambda: 2)
+    monkeypatch.setattr(collectives, "rank", lambda: 1)
     data = module(num_folds=0)
     whole = [batch.index.tolist() for batch in data.train_dataloader()]
     assert [len(batch) for batch in whole] == [4, 4, 4, 3]
@@ -63,8 +63,8 @@ def test_a_rank_goes_on_in_the_middle_of_an_epoch(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_empty_share_is_a_batch_of_none(workers: int, monkeypatch) -> None:
-    monkeypatch.setattr(talk, "count", lambda: 3)
-    monkeypatch.setattr(talk, "rank", lambda: 2)
+    monkeypatch.setattr(collectives, "count", lambda: 3)
+    monkeypatch.setattr(collectives, "rank", lambda: 2)
     data = module(num_folds=0, batch_size=7, num_workers=workers)
     batches = list(data.loader("train"))
     assert [len(batch.y) for batch in batches] == [2, 2, 2, 2, 0]
@@ -76,10 +76,10 @@ def test_what_is_read_from_disk_is_shared_too(tmp_path, monkeypatch) -> None:
     data = DataModule(splits, batch_size=50)
     data.setup("fit")
     whole = [batch.index for batch in data.train_dataloader()]
-    monkeypatch.setattr(talk, "count", lambda: 2)
+    monkeypatch.setattr(collectives, "count", lambda: 2)
     shares = []
     for rank in (0, 1):
-        monkeypatch.setattr(talk, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
         shares.append([batch.index for batch in data.train_dataloader()])
     for one, *parts in zip(whole, *shares, strict=True):
         assert torch.cat(parts).tolist() == one.tolist()
@@ -125,20 +125,20 @@ def test_gradients_of_shares_average_to_those_of_the_batch(
     expected, prediction.grad = prediction.grad, None
     parts = [slice(0, cut), slice(cut, None)]
     told: list[torch.Tensor] = []
-    monkeypatch.setattr(talk, "count", lambda: 2)
-    monkeypatch.setattr(talk.distributed, "all_reduce", told.append)
+    monkeypatch.setattr(collectives, "count", lambda: 2)
+    monkeypatch.setattr(collectives.distributed, "all_reduce", told.append)
 
     def shares() -> list[tuple[torch.Tensor, int]]:
         return [
-            talk.pooled(loss(prediction[part], y[part]), loss.items(y[part]), len(y[part]))
+            collectives.pooled(loss(prediction[part], y[part]), loss.items(y[part]), len(y[part]))
             if len(y[part])
-            else talk.pooled(prediction.sum() * 0.0, torch.tensor(0.0), 0)
+            else collectives.pooled(prediction.sum() * 0.0, torch.tensor(0.0), 0)
             for part in parts
         ]
 
     shares()
     total = torch.stack([*told]).sum(dim=0)
-    monkeypatch.setattr(talk.distributed, "all_reduce", lambda mine: mine.copy_(total))
+    monkeypatch.setattr(collectives.distributed, "all_reduce", lambda mine: mine.copy_(total))
     found = shares()
     for value, size in found:
         assert size == 7
@@ -148,12 +148,12 @@ def test_gradients_of_shares_average_to_those_of_the_batch(
 
 
 def test_shares_without_an_observed_target_weigh_nothing(monkeypatch) -> None:
-    monkeypatch.setattr(talk, "count", lambda: 2)
-    monkeypatch.setattr(talk.distributed, "all_reduce", lambda mine: mine)
+    monkeypatch.setattr(collectives, "count", lambda: 2)
+    monkeypatch.setattr(collectives.distributed, "all_reduce", lambda mine: mine)
     prediction = torch.randn(2, 3, 1, 1, requires_grad=True)
     y = torch.full((2, 3, 1), torch.nan)
     loss = AbsoluteError()
-    value, _ = talk.pooled(loss(prediction, y), loss.items(y), 2)
+    value, _ = collectives.pooled(loss(prediction, y), loss.items(y), 2)
     value.backward()
     assert value.item() == 0
     assert prediction.grad is not None
