@@ -1,0 +1,80 @@
+"""The core imports no annex, nn knows torch alone, and runtime numpy alone; folders stay small."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import seqfuse
+
+SRC = Path(seqfuse.__file__).parent
+CORE = ("", "config", "nn", "tasks", "data", "runtime")
+ALLOWED = {
+    "nn": {"torch", "einops", "jaxtyping"},
+    "runtime": {"numpy"},
+}
+KNOWN = {
+    "config/build.py: seqfuse.callbacks.saving",
+    "config/cli.py: seqfuse.ddp.start",
+    "config/cli.py: seqfuse.resume.slurm",
+    "config/cli.py: seqfuse.resume.state",
+    "config/cli.py: seqfuse.search.callback",
+    "config/cli.py: seqfuse.search.outcome",
+    "config/cli.py: seqfuse.search.share",
+    "config/runs.py: seqfuse.callbacks.throughput",
+    "config/settings.py: seqfuse.ddp.checks",
+    "data/read/cache.py: seqfuse.callbacks.progress",
+    "train.py: seqfuse.resume.slurm",
+    "train.py: seqfuse.resume.state",
+}
+"""What the core still imports of annexes."""
+SIZE = 13
+"""Files of a folder, at most."""
+LARGE = {"data", "data/read", "nn", "runtime", "search", "tasks", "exporting"}
+"""Folders that still hold more."""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Modules that a file imports when it is imported itself."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for name in node.names:
+                inside = SRC.parent.joinpath(*f"{node.module}.{name.name}".split("."))
+                is_module = inside.with_suffix(".py").exists() or inside.is_dir()
+                yield f"{node.module}.{name.name}" if is_module else str(node.module)
+
+
+def files(room: str) -> list[Path]:
+    return sorted((SRC / room).glob("*.py") if room == "" else (SRC / room).rglob("*.py"))
+
+
+def test_core_imports_no_annex() -> None:
+    crossings = set()
+    for room in CORE:
+        for path in files(room):
+            for module in imports(path):
+                parts = module.split(".")
+                is_ours = parts[0] == "seqfuse" and len(parts) > 1
+                if is_ours and (SRC / parts[1]).is_dir() and parts[1] not in CORE:
+                    crossings.add(f"{path.relative_to(SRC).as_posix()}: {module}")
+    assert crossings == KNOWN
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_rooms_know_little(room: str) -> None:
+    allowed = {*ALLOWED[room], *sys.stdlib_module_names}
+    for path in files(room):
+        for module in imports(path):
+            top, *rest = module.split(".")
+            ours = top == "seqfuse" and rest and rest[0] in (room, "runtime")
+            assert ours or top in allowed, f"{path.relative_to(SRC)} imports {module}"
+
+
+def test_folders_hold_about_a_dozen_files() -> None:
+    sizes = {path: len(list(path.glob("*.py"))) for path in SRC.rglob("*") if path.is_dir()}
+    large = {path.relative_to(SRC).as_posix() for path, size in sizes.items() if size > SIZE}
+    assert large == LARGE
