@@ -117,7 +117,7 @@ def _become(job: dict[str, Any]) -> None:
 
 def _watch(kill_at: int | None, moment: str, name: str) -> None:
     """Notes which rows each step saw, and lets the process be killed from a step on."""
-    from seqfuse.callbacks import saving
+    from seqfuse.config import saving
     from seqfuse.runtime import files
     from seqfuse.tasks.base import Task
 

@@ -16,16 +16,13 @@ ALLOWED = {
     "runtime": {"numpy"},
 }
 KNOWN = {
-    "config/build.py: seqfuse.callbacks.saving",
     "config/cli.py: seqfuse.ddp.start",
     "config/cli.py: seqfuse.resume.slurm",
     "config/cli.py: seqfuse.resume.state",
     "config/cli.py: seqfuse.search.callback",
     "config/cli.py: seqfuse.search.outcome",
     "config/cli.py: seqfuse.search.share",
-    "config/runs.py: seqfuse.callbacks.throughput",
     "config/settings.py: seqfuse.ddp.checks",
-    "data/read/cache.py: seqfuse.callbacks.progress",
     "train.py: seqfuse.resume.slurm",
     "train.py: seqfuse.resume.state",
 }

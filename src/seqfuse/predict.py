@@ -74,8 +74,8 @@ def predict(config: DictConfig, run: Path) -> int:
     from seqfuse.predictions.writer import Writer  # slow: pandas
 
     writer = Writer(config.output, config.overwrite)
-    from seqfuse.callbacks.progress import bar
     from seqfuse.config import build, runs  # slow: torch and lightning
+    from seqfuse.data.progress import bar
     from seqfuse.predictions import jobs, work
     from seqfuse.predictions.forward import Forward
 

@@ -1,11 +1,12 @@
 """One progress bar for the whole run."""
 
-import sys
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
+
+from seqfuse.data.progress import bar
 
 
 class RunBar(ProgressBar):
@@ -73,18 +74,3 @@ class RunBar(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def bar(
-    name: str, total: int | None, unit: str, shown: bool, done: int = 0, seconds: float = 0.5
-) -> tqdm:
-    """A bar that is drawn seldom; into a file or a pipe, twenty times as seldom."""
-    return tqdm(
-        total=total,
-        initial=done,
-        desc=name,
-        unit=unit,
-        mininterval=seconds * (1 if sys.stderr.isatty() else 20),
-        disable=not shown,
-        dynamic_ncols=True,
-    )

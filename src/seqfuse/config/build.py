@@ -14,9 +14,9 @@ from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.callbacks.saving import WholeFiles
 from seqfuse.config import checkpoint, untrusted
 from seqfuse.config.mistakes import refusal
+from seqfuse.config.saving import WholeFiles
 from seqfuse.config.settings import (
     check_task,
     check_trainer,

@@ -14,7 +14,6 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from seqfuse.callbacks.throughput import Throughput
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
 from seqfuse.runtime import files
@@ -169,6 +168,8 @@ def _say_how_it_ended(trainer: Trainer) -> None:
 
 
 def _say_how_fast(trainer: Trainer) -> None:
+    from seqfuse.callbacks.throughput import Throughput
+
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Throughput) and callback.seconds:
             say(f"speed       {callback.summary()}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.callbacks.progress import bar
+from seqfuse.data.progress import bar
 from seqfuse.data.read.decode import Frames, decode
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
