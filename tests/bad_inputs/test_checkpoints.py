@@ -145,7 +145,7 @@ NAME = "bad.ckpt"
     Row(E, [NAME, "pipeline"], given("text", DATA, "pipeline")),
     Row(E, "2 channels", given([1.0], DATA, "pipeline", "mean")),
     Row(E, NAME, given("text", DATA, "pipeline", "mean")),
-    Row(E, NAME, given(5, DATA, "pipeline", "classes")),
+    Row(E, [NAME, "classes"], given(5, DATA, "pipeline", "classes")),
     Row(E, "'down'", given(["up"], DATA, "pipeline", "classes")),
     Row(E, [NAME, "trainer"], given(None, "config", "trainer")),
     Row(E, [NAME, "model"], given(None, "config", "model")),
@@ -183,6 +183,11 @@ NAME = "bad.ckpt"
     Row("export ckpt=bad.ckpt output=out", [NAME, "config"], given(None, "config")),
     Row("export ckpt=bad.ckpt output=out", [NAME, "mean"], without(DATA, "pipeline", "mean")),
     Row("export ckpt=bad.ckpt output=out", "2 channels", given([1.0], DATA, "pipeline", "mean")),
+    Row(E, [NAME, "callbacks"], given(None, "config", "callbacks")),
+    Row(E, [NAME, "mean"], given(5, DATA, "pipeline", "mean")),
+    Row(E, [NAME, "mean"], given([1.0, None], DATA, "pipeline", "mean")),
+    Row(E, [NAME, "scale of a"], given({"a": [1.0]}, DATA, "pipeline", "scales")),
+    Row(E, NAME, bad(lambda c: c["state_dict"].update({5: torch.zeros(3)}))),
 )
 def test_checkpoints(judge: Judge, made: Callable[[str], Path], row: Row) -> None:
     shutil.copy(made("series") / "checkpoints" / "best.ckpt", GOOD)

@@ -26,7 +26,7 @@ from seqfuse.runtime.errors import InputError
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
 SECTIONS = {
-    "config": ("data", "model", "task", "optimizer", "scheduler", "trainer"),
+    "config": ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks"),
     "recipe": ("data", "paths"),
     "DataModule": ("pipeline",),
 }
@@ -77,18 +77,9 @@ def _foreign(text: str) -> str:
 
 
 def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:
-    """Checks that the weights of the net, and what the data are scaled by, are finite numbers.
-
-    Raises:
-        InputError: one is not; names it.
-    """
-    try:
-        _check_weights(content["state_dict"], path)
-        _check_scales(content["DataModule"].get("pipeline"), path)
-    except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: its pipeline is not as seqfuse writes it ({error})") from None
+    """Checks that the weights of the net, and what the data are scaled by, are finite numbers."""
+    _check_weights(content["state_dict"], path)
+    _check_scales(content["DataModule"].get("pipeline"), path)
 
 
 def _check_weights(weights: Mapping[str, Any], path: str | Path) -> None:
@@ -97,23 +88,35 @@ def _check_weights(weights: Mapping[str, Any], path: str | Path) -> None:
             kind = one.dtype if isinstance(one, torch.Tensor) else type(one).__name__
             raise InputError(f"{path}: {name} is {kind}, not real numbers: train it again")
         # A threshold or a correction that no validation has set is NaN, and said to be so.
-        if name.startswith("net.") and not torch.isfinite(one).all():
+        if str(name).startswith("net.") and not torch.isfinite(one).all():
             raise InputError(f"{path}: {name} is not finite: take an earlier checkpoint of the run")
 
 
 def _check_scales(state: Any, path: str | Path) -> None:
     """Means must be finite, deviations also above 0; of each source or recording."""
-    for key, one in state.items() if isinstance(state, dict) else ():
-        if key == "scales" and isinstance(one, dict):
-            for name, pair in one.items():
-                mean, deviation = pair
-                _check_scales({f"mean of {name}": mean, f"deviation of {name}": deviation}, path)
-        elif isinstance(one, dict):
-            _check_scales(one, path)
-        elif key == "classes" and not all(isinstance(name, str) for name in one):
-            raise InputError(f"{path}: a name of a class is no text: train it again")
-        elif str(key).partition(" ")[0] in ("mean", "deviation"):
-            least = 0.0 if key.startswith("deviation") else -math.inf
-            for value in one:
-                if not isinstance(value, (int, float)) or not least < value < math.inf:
-                    raise InputError(f"{path}: the {key} of its data is {value}: train it again")
+    for key, value in state.items() if isinstance(state, dict) else ():
+        if key == "scales" and isinstance(value, dict):
+            for name, pair in value.items():
+                if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                    raise InputError(f"{path}: the scale of {name} is no pair: train it again")
+                for kind, numbers in zip(("mean", "deviation"), pair, strict=True):
+                    _check_scale(f"{kind} of {name}", numbers, path)
+        elif isinstance(value, dict):
+            _check_scales(value, path)
+        elif key == "classes" and not _all_are(str, value):
+            raise InputError(f"{path}: classes of its data are no list of texts: train it again")
+        elif key in ("mean", "deviation"):
+            _check_scale(key, value, path)
+
+
+def _check_scale(key: str, numbers: Any, path: str | Path) -> None:
+    if not _all_are((int, float), numbers):
+        raise InputError(f"{path}: the {key} of its data is no list of numbers: train it again")
+    least = 0.0 if key.startswith("deviation") else -math.inf
+    for number in numbers:
+        if not least < number < math.inf:
+            raise InputError(f"{path}: the {key} of its data is {number}: train it again")
+
+
+def _all_are(kind: type | tuple[type, ...], values: Any) -> bool:
+    return isinstance(values, (list, tuple)) and all(isinstance(value, kind) for value in values)

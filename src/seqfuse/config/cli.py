@@ -294,7 +294,7 @@ def offer_recipe() -> None:
             node["trainer"] = {key: config["trainer"][key] for key in ("precision", "num_threads")}
             untrusted.check_resolved(node["trainer"])
             node["callbacks"] = {"figures": config["callbacks"].get("figures")}
-        except (KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
             raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
         untrusted.check_references(node)
         node["data"] = untrusted.without_downloads(node["data"])

@@ -116,5 +116,5 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             return {name: file[name] for name in names}
     except (EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is truncated ({error}): fetch it again") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is no .npz that holds {', '.join(names)}: {error}") from None
+    except (OSError, ValueError, TypeError, KeyError):
+        raise InputError(f"{path} is no .npz that holds {', '.join(names)} as numbers") from None
