@@ -43,7 +43,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
     from seqfuse.config import build, checkpoint, runs, sizes, weights  # slow: torch, lightning
-    from seqfuse.tasks import teachers  # slow: torch, lightning
+    from seqfuse.tasks import distill  # slow: torch, lightning
     from seqfuse.tuning.tune import tune
 
     mistakes.check_sections(recipe)
@@ -60,7 +60,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     config = build.resolve(filled)
     task = build.build_task(config)
     weights.start(task, data, config)
-    teachers.start(task, data, config)
+    distill.start(task, data, config)
     task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:
         task.compile_net()

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from seqfuse.data.augment import Crop, Jitter
-from seqfuse.data.pairs import Changed, Overlapping
 from seqfuse.runtime.errors import InputError
+from seqfuse.tasks.contrastive import Changed, Overlapping
 
 MASK = torch.arange(9) < torch.tensor([9, 5, 2]).unsqueeze(1)
 X = (torch.arange(1.0, 28).reshape(3, 9, 1)) * MASK.unsqueeze(2)

@@ -20,7 +20,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.series import SeriesPipeline
 from seqfuse.runtime.sources import SourcesPipeline
 from seqfuse.runtime.text import TextPipeline
-from seqfuse.tasks.entity_bias import EntityBias
+from seqfuse.tasks.calibration import EntityBias
 from tests.conftest import composed
 
 TABLE = ("data=csv", "data.file=x", "data.look_back=24", "data.horizon=7", "model.segment_size=6")

@@ -16,7 +16,7 @@ from seqfuse.data.read.recordings import Recording, runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.scaling import RecordingPipeline
 from seqfuse.tasks import measures
-from seqfuse.tasks.scores import Likelihood, Scored, merge
+from seqfuse.tasks.measures import Likelihood, Scored, merge
 from seqfuse.train import train
 from tests.conftest import composed
 

@@ -13,7 +13,7 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.predict import main
 from seqfuse.runtime.scaling import RecordingPipeline
 from seqfuse.tasks.anomaly import Errors, Threshold
-from seqfuse.tasks.scores import Likelihood, Scorer, Subspace
+from seqfuse.tasks.measures import Likelihood, Scorer, Subspace
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.predictions.test_anomalies import AIMS, KNOBS, QUIET, table

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.contrast import NtXent, ScaleContrast
+from seqfuse.tasks.contrastive import NtXent, ScaleContrast
 
 
 def everything(steps: int, batch: int = 3) -> torch.Tensor:

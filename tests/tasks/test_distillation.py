@@ -8,7 +8,7 @@ import torch
 from scipy.stats import entropy
 
 from seqfuse.runtime.labels import NO_LABEL
-from seqfuse.tasks.distillation import SameOutputs, SoftTargets
+from seqfuse.tasks.distill import SameOutputs, SoftTargets
 
 T = 3.0
 

@@ -13,7 +13,7 @@ import torch
 
 from seqfuse.config import build
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks import teachers
+from seqfuse.tasks import distill
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.distill import DistillTask
 from seqfuse.train import main, train
@@ -39,13 +39,13 @@ def content(run: Path) -> dict:
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[DistillTask]:
     """Students, as they are given their teachers."""
     seen: list[DistillTask] = []
-    given = teachers.start
+    given = distill.start
 
     def start(task: Task, *rest) -> None:
         given(task, *rest)
         seen.append(task)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(teachers, "start", start)
+    monkeypatch.setattr(distill, "start", start)
     return seen
 
 
@@ -113,7 +113,7 @@ class Killed(Exception):
 
 
 def start(made: Made, **changes: Any) -> None:
-    teachers.start(made.task, made.data, {**made.config, **changes})
+    distill.start(made.task, made.data, {**made.config, **changes})
 
 
 @pytest.fixture(scope="module")

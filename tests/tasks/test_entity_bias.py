@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.entity_bias import EntityBias
-from seqfuse.tasks.tag_metrics import EntityF1
+from seqfuse.tasks.calibration import EntityBias
+from seqfuse.tasks.metrics import EntityF1
 
 CLASSES = ["B-a", "I-a", "O"]
 

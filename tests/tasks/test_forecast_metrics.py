@@ -6,10 +6,10 @@ import torch
 from sklearn.metrics import mean_pinball_loss
 
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.conformal import Conformal
-from seqfuse.tasks.forecast_metrics import Coverage, Crps, NaiveError, PointError, ScaledError
+from seqfuse.tasks.calibration import Conformal
 from seqfuse.tasks.losses import AbsoluteError, Pinball, SquaredError
-from seqfuse.tasks.optim import Constant
+from seqfuse.tasks.metrics import Coverage, Crps, NaiveError, PointError, ScaledError
+from seqfuse.tasks.schedules import Constant
 
 LEVELS = [0.1, 0.5, 0.9]
 # One window, two steps, one target; the second step of a second window is missing.

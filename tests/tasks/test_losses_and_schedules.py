@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.losses import CrossEntropy
 from seqfuse.tasks.metrics import BalancedAccuracy, BatchMean, CalibrationError
-from seqfuse.tasks.optim import Constant, Cosine, OneCycle, Plateau
+from seqfuse.tasks.schedules import Constant, Cosine, OneCycle, Plateau
 
 
 def sgd(lr: float = 1.0) -> torch.optim.SGD:

@@ -6,7 +6,7 @@ from seqeval.metrics import f1_score as spans_f1
 from sklearn.metrics import accuracy_score, f1_score
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.tag_metrics import EntityF1, TokenAccuracy, TokenMacroF1
+from seqfuse.tasks.metrics import EntityF1, TokenAccuracy, TokenMacroF1
 
 CLASSES = ["B-a", "B-b", "I-a", "I-b", "O"]
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seqfuse.tasks import tails
-from seqfuse.tasks.tails import tail_quantile, threshold
+from seqfuse.tasks.calibration import PEAKS, tail_quantile, threshold
 
 ERRORS: dict[str, Any] = {
     "normal": stats.norm(10),
@@ -41,8 +40,8 @@ def scores(size: int, seed: int = 0) -> np.ndarray:
 
 
 def test_neighbouring_steps_with_one_score_count_as_one() -> None:
-    found = threshold(np.repeat(scores(160), 4), scores(0), 4 * tails.PEAKS, 0.999)
-    assert found == pytest.approx(threshold(scores(160), scores(0), tails.PEAKS, 0.999), rel=1e-9)
+    found = threshold(np.repeat(scores(160), 4), scores(0), 4 * PEAKS, 0.999)
+    assert found == pytest.approx(threshold(scores(160), scores(0), PEAKS, 0.999), rel=1e-9)
 
 
 def test_training_steps_count_where_few_are_held_out() -> None:

@@ -47,9 +47,8 @@ CALLBACKS = (
 TASKS = tuple(
     f"seqfuse.tasks.{name}"
     for name in (
-        *("base", "anomaly", "clips", "contrastive", "distill", "losses", "contrast"),
-        *("distillation", "metrics", "forecast_metrics", "tag_metrics", "conformal"),
-        *("entity_bias", "measures", "scores"),
+        *("base", "anomaly", "calibration", "clips", "contrastive", "distill", "losses"),
+        *("measures", "metrics"),
     )
 )
 METRICS = ("torchmetrics.classification", "torchmetrics.regression")
@@ -61,14 +60,14 @@ SLOTS: dict[Keys, Slot] = {
         (
             *TASKS,
             *METRICS,
-            *("seqfuse.runtime.likelihood", "seqfuse.runtime.subspace", "seqfuse.data.pairs"),
+            *("seqfuse.runtime.likelihood", "seqfuse.runtime.subspace"),
             *("seqfuse.data.augment", "torch.nn.modules.loss"),
         ),
     ),
     ("data", "module"): Slot("lightning.pytorch.LightningDataModule", DATA),
     ("data",): Slot("", DATA),
     ("optimizer",): Slot("torch.optim.Optimizer", ("torch.optim",)),
-    ("scheduler",): Slot("", ("seqfuse.tasks.optim",)),
+    ("scheduler",): Slot("", ("seqfuse.tasks.schedules",)),
     ("callbacks", "figures"): Slot("lightning.pytorch.Callback", FIGURES),
     ("callbacks", "*"): Slot(
         "lightning.pytorch.Callback",

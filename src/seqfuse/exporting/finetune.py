@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.optim import Constant
+from seqfuse.tasks.schedules import Constant
 
 LEVELS = 127
 """Whole numbers on each side of 0."""

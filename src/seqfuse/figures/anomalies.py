@@ -11,7 +11,7 @@ from torch import Tensor
 from seqfuse.figures.figures import Figures
 from seqfuse.figures.plots import COLOURS
 from seqfuse.nn.shapes import Batch
-from seqfuse.tasks.scores import Scored
+from seqfuse.tasks.measures import Scored
 
 MAX_POINTS = 2000
 

@@ -16,10 +16,9 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.likelihood import Told
 from seqfuse.tasks.base import Scheduler, Task
+from seqfuse.tasks.calibration import threshold
 from seqfuse.tasks.losses import middle
-from seqfuse.tasks.measures import VusPr
-from seqfuse.tasks.scores import Scored, Scorer
-from seqfuse.tasks.tails import threshold
+from seqfuse.tasks.measures import Scored, Scorer, VusPr
 
 
 class AnomalyTask(Task):
@@ -166,9 +165,10 @@ class Threshold(nn.Module):
 
     The validation part of each recording is scored as a test part is, as if the training part
     ended before it: net, components and scale have not seen it. Its scores set the threshold
-    (see `seqfuse.tasks.tails`); labels do not count. Few scores tell little of a rare event: the
-    quantile is then extrapolated. Where validation parts are shorter than twenty times what a
-    score looks at, training parts make up the difference, by components fitted without them.
+    (see `seqfuse.tasks.calibration`); labels do not count. Few scores tell little of a rare
+    event: the quantile is then extrapolated. Where validation parts are shorter than twenty times
+    what a score looks at, training parts make up the difference, by components fitted without
+    them.
 
     Args:
         scorer: makes scores of windows.

@@ -1,6 +1,7 @@
 """How good anomaly scores are: each measure takes what was scored and a threshold."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -10,8 +11,25 @@ from scipy.ndimage import maximum_filter1d
 from seqfuse.data.read.recordings import Recording
 from seqfuse.runtime import nab
 from seqfuse.runtime.components import Components
-from seqfuse.runtime.likelihood import scaled
-from seqfuse.tasks.scores import Floats, Scored, merge
+from seqfuse.runtime.likelihood import Likelihood, merge, scaled
+from seqfuse.runtime.subspace import Subspace
+
+__all__ = ["Floats", "Likelihood", "Scored", "Scorer", "Subspace", "merge"]
+Floats = NDArray[np.float64]
+Scorer = Likelihood | Subspace
+
+
+class Scored(NamedTuple):
+    """A recording and what was said of it."""
+
+    recording: Recording
+    scores: Floats
+    """(t) from 0 to 1; the higher, the stranger."""
+
+    @property
+    def tested(self) -> slice:
+        """The steps that were not trained on."""
+        return slice(self.recording.num_train, None)
 
 
 class F1:

@@ -16,7 +16,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.figures.plots import pixels, save
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.tasks import teachers
+from seqfuse.tasks import distill
 from seqfuse.tuning import batch_size, learning_rate
 
 
@@ -108,7 +108,7 @@ def _batch_size(recipe: DictConfig, data: DataModule) -> int:
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
     """Trains a new task for some steps at a constant schedule; leaves nothing behind."""
     config = build.resolve(sizes.fill(recipe, data.sizes(), data.splits.num_steps))
-    config["scheduler"] = {"_target_": "seqfuse.tasks.optim.Constant"}
+    config["scheduler"] = {"_target_": "seqfuse.tasks.schedules.Constant"}
     config["callbacks"] = config["logger"] = {}
     config["trainer"] |= {
         "max_epochs": -1,
@@ -121,7 +121,7 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
     task, trainer = build.build_task(config), build.build_trainer(config)
     with contextlib.redirect_stdout(io.StringIO()):  # the run itself will say it
         weights.start(task, data, config)
-        teachers.start(task, data, config)
+        distill.start(task, data, config)
     trainer.callbacks.extend(watching)  # type: ignore[attr-defined]
     try:
         trainer.fit(task, datamodule=data)

@@ -1,0 +1,204 @@
+"""Calibration on held-out data: conformal intervals, a bias towards entities, score thresholds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seqfuse.nn import collectives
+from seqfuse.nn.chain import Scores
+from seqfuse.tasks.losses import check_quantiles
+from seqfuse.tasks.metrics import EntityF1, check_bio
+
+
+class Conformal(nn.Module):
+    """Split-conformal bands (Romano et al. 2019) around each pair of quantiles.
+
+    For every step of the horizon and every target a band is widened, or narrowed, by the
+    same amount in scaled units: the one that would have made it hold its share of the
+    calibration windows. Windows overlap and the world moves on, so the promise holds only
+    roughly; coverage on the test split is reported beside it.
+
+    Args:
+        quantiles: of the prediction, in order, around 0.5.
+        horizon: steps of the prediction.
+        num_targets: channels of the prediction.
+    """
+
+    margins: Tensor
+
+    def __init__(self, quantiles: Sequence[float], horizon: int, num_targets: int):
+        super().__init__()
+        check_quantiles(quantiles)
+        self.levels = [1 - 2 * q for q in quantiles if q < 0.5]
+        self.register_buffer("margins", torch.zeros(len(self.levels), horizon, num_targets))
+        self._scores: list[Tensor] = []
+
+    def forward(self, prediction: Float[Tensor, "b h k p"]) -> Float[Tensor, "b h k p"]:
+        """Moves the ends of each band; the median stays, and wider bands hold narrower ones."""
+        if not self.levels:
+            return prediction
+        low, centre, high = self._ends(prediction)
+        margins = self.margins.permute(1, 2, 0).to(prediction)
+        # From the narrowest band outwards, step by step: ONNX has no running minimum.
+        lows, highs = [centre], [centre]
+        for i in range(len(self.levels) - 1, -1, -1):
+            lows.append(torch.minimum(lows[-1], (low - margins)[..., i : i + 1]))
+            highs.append(torch.maximum(highs[-1], (high + margins)[..., i : i + 1]))
+        return torch.cat([*lows[:0:-1], *highs], dim=-1)
+
+    def update(self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]) -> None:
+        """Remembers how far each target was outside (above 0) or inside (below 0) each band."""
+        low, _, high = self._ends(prediction.detach())
+        target = y.unsqueeze(-1)
+        self._scores.append(torch.maximum(low - target, target - high).cpu())
+
+    def clear(self) -> None:
+        """Forgets what was remembered."""
+        self._scores = []
+
+    def fit(self) -> None:
+        """Sets the margins from what was remembered, if anything was."""
+        scores = [one for ranks in collectives.gather(self._scores) for one in ranks]
+        self._scores = []
+        if not scores:
+            return
+        all_scores = torch.cat(scores)
+        margins = [_margin(all_scores[..., i], level) for i, level in enumerate(self.levels)]
+        self.margins.copy_(torch.stack(margins))
+
+    def _ends(self, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Lower ends, median, and upper ends from the outermost band inwards."""
+        n = len(self.levels)
+        return prediction[..., :n], prediction[..., n : n + 1], prediction[..., n + 1 :].flip(-1)
+
+
+def _margin(scores: Float[Tensor, "n h k"], level: float) -> Float[Tensor, "h k"]:
+    """The score of rank (n + 1)·level, rounded up, among the n that are there."""
+    count = (~scores.isnan()).sum(dim=0)
+    rank = ((count + 1) * level).ceil().long().clamp(min=1).minimum(count.clamp(min=1))
+    ordered = scores.sort(dim=0).values  # NaN comes last
+    return ordered.gather(0, rank.unsqueeze(0) - 1).squeeze(0).nan_to_num(0.0)
+
+
+OUTSIDE = "O"
+
+
+class EntityBias(nn.Module):
+    """Takes from the score of `O` what gives the best entity F1 on the validation split.
+
+    Rare entities are named too seldom by a net that is trained to be right about most words.
+    The bias is one number, chosen on the validation split that early stopping looks at, too:
+    what is measured there is measured after it was chosen, and so a little too good.
+
+    Args:
+        classes: names of the tags, `O` among them.
+        biases: to choose from; 0 changes nothing.
+
+    Raises:
+        InputError: the tags are not BIO.
+    """
+
+    bias: Tensor
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        biases: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
+    ):
+        super().__init__()
+        check_bio(classes)
+        self.outside = list(classes).index(OUTSIDE) if OUTSIDE in classes else 0
+        self.biases = list(biases)
+        self.tries = [EntityF1(classes) for _ in self.biases]
+        self.register_buffer("bias", torch.tensor(0.0))
+
+    def forward(self, prediction: Scores) -> Scores:
+        """The scores with the bias taken from those of `O`."""
+        return self._less(prediction, self.bias.to(prediction))
+
+    def _less(self, prediction: Tensor, bias: Tensor | float) -> Tensor:
+        at = torch.arange(prediction.shape[-1], device=prediction.device) == self.outside
+        return prediction - bias * at
+
+    def clear(self) -> None:
+        """Forgets what was counted."""
+        for one in self.tries:
+            one.reset()
+
+    def update(self, prediction: Scores, y: Tensor) -> None:
+        """Counts what each bias would have found."""
+        for bias, one in zip(self.biases, self.tries, strict=True):
+            one.update(self._less(prediction.detach(), bias).cpu(), y.cpu())
+
+    def fit(self) -> None:
+        """Chooses the bias; the smallest of equal ones."""
+        counts = torch.stack([torch.stack([t.right, t.predicted + t.true]) for t in self.tries])
+        right, both = sum(collectives.gather(counts)).unbind(dim=1)  # type: ignore[union-attr]
+        self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])
+
+
+Floats = NDArray[np.float64]
+PEAKS = 5
+"""Peaks that fit end to end into a window, of an average over such windows: one of two to three
+standard deviations lasts about a fifth of it (Aldous 1989)."""
+ENOUGH = 100
+"""Independent scores that a threshold rests on, at least; the tail holds ten of them."""
+TAIL, FEWEST, MOST = 0.1, 5, 20
+"""The tail is the highest tenth, or from so many to so many independent values."""
+
+
+def threshold(held_out: Floats, training: Floats, span: int, quantile: float) -> float:
+    """The score from 0 to 1 that a fraction of 1 - `quantile` of new normal steps reaches.
+
+    Neighbouring steps have much the same score: `span` of them count as five independent ones.
+    Where the held-out ones are worth less than a hundred, training steps make up the difference:
+    so few may all be calm by chance.
+
+    Args:
+        held_out: (n) scores of normal steps that nothing was fitted to; NaN is left out.
+        training: (m) scores of normal steps of the training part.
+        span: steps that a score looks at.
+        quantile: fraction of new normal scores below the threshold.
+
+    Returns:
+        NaN if there is no score.
+    """
+    scores, spare = held_out[~np.isnan(held_out)], training[~np.isnan(training)]
+    if not len(scores) + len(spare):
+        return float("nan")
+    weight = PEAKS / span
+    lent = min(max(ENOUGH - weight * len(scores), 0.0), weight * len(spare))
+    weights = np.full(len(scores), weight), np.full(len(spare), lent / max(len(spare), 1))
+    every = np.minimum(np.concatenate([scores, spare]), 1 - 1e-12)
+    # A score is x / (x + 1) of an error x, and it is errors that have exponential tails.
+    found = tail_quantile(every / (1 - every), np.concatenate(weights), quantile)
+    return found / (found + 1)
+
+
+def tail_quantile(values: Floats, weights: Floats, quantile: float) -> float:
+    """A quantile that may lie beyond all values: peaks over a threshold.
+
+    Excesses of the k highest values over the next one are taken to be exponential (Pickands 1975,
+    Davison and Smith 1990; of anomaly scores Siffer et al. 2017). As only k of them tell their
+    mean, a new one follows a generalised Pareto distribution of shape 1 / k: the fewer there are,
+    the further out the quantile. Of very many values it is one of them.
+
+    Args:
+        values: (n) at least one.
+        weights: (n) how many independent values each stands for.
+        quantile: above 0 and below 1.
+    """
+    order = np.argsort(values)
+    ordered, weights = values[order], weights[order]
+    heaped, rate = np.cumsum(weights), 1 - quantile
+    size = heaped[-1]
+    k = max(min(max(TAIL * size, FEWEST), MOST, size / 2), rate * size)
+    first = min(int(np.searchsorted(heaped, size - k)), len(values) - 1)
+    excesses, rest = ordered[first + 1 :] - ordered[first], weights[first + 1 :]
+    mean = np.average(excesses, weights=rest) if rest.any() else 0.0
+    expected = (k + 1) / (size + 1)  # of new values, how many exceed this one
+    return float(ordered[first] + k * mean * ((expected / rate) ** (1 / k) - 1))
