@@ -29,7 +29,7 @@ KNOWN = {
 """What the core still imports of annexes."""
 SIZE = 13
 """Files of a folder, at most."""
-LARGE = {"data", "data/read", "nn", "runtime", "search", "exporting"}
+LARGE = {"data", "data/read", "runtime", "search", "exporting"}
 """Folders that still hold more."""
 
 

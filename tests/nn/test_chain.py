@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqfuse.nn.attention import EachStep, Steps
-from seqfuse.nn.chain import decode, log_likelihood, marginals
+from seqfuse.nn.crf import decode, log_likelihood, marginals
 from seqfuse.nn.heads import ChainHead, TagHead
 from seqfuse.tasks.losses import TagLoss
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqfuse.nn.frames import Augment, FrameStem, motion
+from seqfuse.nn.stems import Augment, FrameStem, motion
 
 
 def clips(b: int = 3, t: int = 5, size: int = 16) -> torch.Tensor:

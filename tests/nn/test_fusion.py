@@ -8,13 +8,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from seqfuse.nn.align import align
 from seqfuse.nn.attention import Additive, EachStep
 from seqfuse.nn.cnn import Cnn
 from seqfuse.nn.fusion import EarlyFusion, LateFusion
 from seqfuse.nn.heads import ClassHead, TagHead
 from seqfuse.nn.lstm import Lstm
-from seqfuse.nn.masking import zero
+from seqfuse.nn.masking import align, zero
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import CLOCK
 from seqfuse.nn.stems import LinearStem

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seqfuse.nn.attention import Mean, ScaledSum
 from seqfuse.nn.cnn import DenseCnn
-from seqfuse.nn.tokens import CharacterStem, NgramStem
+from seqfuse.nn.stems import CharacterStem, NgramStem
 
 STEMS = {"ngrams": NgramStem, "characters": CharacterStem}
 LENGTHS = (5, 3, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqfuse.nn import chain as torch_chain
+from seqfuse.nn import crf as torch_chain
 from seqfuse.runtime import chain
 
 

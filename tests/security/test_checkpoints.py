@@ -241,7 +241,7 @@ ROWS = {"_target_": "seqfuse.data.read.rows.ArrayRows", "path": "evil.npy", "wan
         ("scheduler", {"_target_": "torch.optim.Adam"}),
         ("model.cnn", SEARCH),
         ("model.cnn", ROWS),
-        ("model.cnn", {"_target_": "seqfuse.nn.checks.fraction"}),
+        ("model.cnn", {"_target_": "seqfuse.nn.shapes.fraction"}),
         ("model.cnn.deep.deeper", APPENDING),
         ("model.init", {"_target_": "seqfuse.runtime.files.write"}),
         ("task", TRACE),

@@ -94,7 +94,7 @@ SLOTS: dict[Keys, Slot] = {
     ),
 }
 """By the keys that lead to a node; the first that fits counts. Parts of a model are `PARTS`."""
-FUNCTIONS = ("seqfuse.nn.init.reference",)
+FUNCTIONS = ("seqfuse.nn.net.reference",)
 READ = (
     *("root", "file", "path", "train", "val", "test", "folder", "table", "list", "names"),
     "labels",

@@ -9,7 +9,7 @@ from seqfuse.config import checkpoint
 from seqfuse.data.module import DataModule
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile
-from seqfuse.nn.tokens import set_vectors
+from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task

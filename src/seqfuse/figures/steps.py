@@ -11,7 +11,7 @@ from seqfuse.figures.figures import Figures, signals, spread
 from seqfuse.figures.plots import confusion_matrix
 from seqfuse.figures.step_plots import Strip, step_classes
 from seqfuse.nn import collectives
-from seqfuse.nn.chain import decode
+from seqfuse.nn.crf import decode
 from seqfuse.nn.shapes import Batch
 from seqfuse.predictions.classes import first
 from seqfuse.runtime.labels import NO_LABEL

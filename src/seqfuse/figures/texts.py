@@ -11,7 +11,7 @@ from seqfuse.figures.figures import ClassFigures, Figures, spread
 from seqfuse.figures.plots import Example
 from seqfuse.figures.text_plots import Sentence, sentences, worst_pairs
 from seqfuse.nn import collectives
-from seqfuse.nn.chain import decode
+from seqfuse.nn.crf import decode
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.labels import NO_LABEL
 

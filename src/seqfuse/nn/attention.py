@@ -9,8 +9,8 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqfuse.nn.checks import fraction, positive
 from seqfuse.nn.masking import lengths, zero
+from seqfuse.nn.shapes import fraction, positive
 
 ReadOut = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
 

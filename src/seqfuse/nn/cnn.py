@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn.checks import choice, fraction, positive
 from seqfuse.nn.masking import NORMS, NoNorm
+from seqfuse.nn.shapes import choice, fraction, positive
 
 
 class Cnn(nn.Module):

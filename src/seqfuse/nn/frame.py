@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn.checks import choice, positive
 from seqfuse.nn.masking import lengths, zero
+from seqfuse.nn.shapes import choice, positive
 
 
 class Entered(NamedTuple):

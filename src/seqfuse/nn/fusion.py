@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
-from seqfuse.nn.align import align
-from seqfuse.nn.checks import choice, fraction
-from seqfuse.nn.masking import zero
+from seqfuse.nn.masking import align, zero
+from seqfuse.nn.shapes import choice, fraction
 
 Values = Mapping[str, Num[Tensor, "b _ *_"]]
 Masks = Mapping[str, Bool[Tensor, "b _"]]

@@ -7,7 +7,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqfuse.nn.checks import fraction, positive
+from seqfuse.nn.shapes import fraction, positive
 
 
 class ClassHead(nn.Module):

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqfuse.nn.checks import fraction, positive
 from seqfuse.nn.masking import reverse, zero
+from seqfuse.nn.shapes import fraction, positive
 
 
 class Lstm(nn.Module):

@@ -124,3 +124,20 @@ class Pass(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return x, mask
+
+
+def reference(net: nn.Module, linear_bias: float = 0.01) -> None:
+    """Xavier-uniform linear layers, orthogonal LSTM weights with bias 0.
+
+    Sources: Glorot & Bengio 2010; Saxe et al. 2014. Convolutions keep torch's own.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.constant_(module.bias, linear_bias)
+        elif isinstance(module, nn.LSTM):
+            for name, parameter in module.named_parameters():
+                if name.startswith("weight"):
+                    nn.init.orthogonal_(parameter)
+                else:
+                    nn.init.zeros_(parameter)

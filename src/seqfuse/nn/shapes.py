@@ -1,4 +1,4 @@
-"""Axis letters, and the two records that travel between the parts.
+"""Axis letters, the records that travel between the parts, and the ranges these check.
 
 | letter | axis |
 |---|---|
@@ -12,6 +12,7 @@
 | n | series in a data set |
 """
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -43,3 +44,24 @@ class Output(NamedTuple):
     """(b k) unnormalised class scores, or whatever the head makes."""
     weights: Tensor
     """(b q t') attention weights; each row sums to 1 over real steps."""
+
+
+def positive(**knobs: int) -> None:
+    """Raises ValueError unless every knob is a whole number of at least 1."""
+    for name, value in knobs.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+
+
+def fraction(**knobs: float) -> None:
+    """Raises ValueError unless every knob is in [0, 1)."""
+    for name, value in knobs.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name}={value!r} must be at least 0 and below 1")
+
+
+def choice(options: Collection[str], **knobs: str) -> None:
+    """Raises ValueError unless every knob is one of the options."""
+    for name, value in knobs.items():
+        if value not in options:
+            raise ValueError(f"{name}={value!r} must be one of: {', '.join(options)}")

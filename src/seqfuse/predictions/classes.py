@@ -12,7 +12,7 @@ from torch import Tensor
 from seqfuse.data.blocks import ENDINGS, Blocks, SeriesFile
 from seqfuse.data.module import DataModule
 from seqfuse.data.read.arrays import Arrays
-from seqfuse.nn.chain import decode, marginals
+from seqfuse.nn.crf import decode, marginals
 from seqfuse.predictions.batches import READ, Part
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqfuse.nn import collectives
-from seqfuse.nn.chain import Scores
+from seqfuse.nn.crf import Scores
 from seqfuse.tasks.losses import check_quantiles
 from seqfuse.tasks.metrics import EntityF1, check_bio
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqfuse.nn.frames import motion
 from seqfuse.nn.shapes import Batch
+from seqfuse.nn.stems import motion
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.losses import middle
 

@@ -14,8 +14,7 @@ from torchmetrics import Metric
 
 from seqfuse.data import augment
 from seqfuse.data.augment import Change, Mask, Values
-from seqfuse.nn.checks import fraction
-from seqfuse.nn.shapes import Batch
+from seqfuse.nn.shapes import Batch, fraction
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Scheduler, Task
 from seqfuse.tasks.losses import mean_over

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
-from seqfuse.nn import chain, collectives
+from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import NO_LABEL
@@ -65,7 +65,7 @@ class SoftTargets(nn.Module):
         scores = scores.float() / self.temperature
         if scores.dim() < 4:
             return scores.log_softmax(dim=-1)
-        return chain.marginals(scores, labelled).clamp(min=TINY).log()
+        return crf.marginals(scores, labelled).clamp(min=TINY).log()
 
 
 class SameOutputs(nn.Module):

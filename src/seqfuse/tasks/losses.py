@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn import chain
-from seqfuse.nn.checks import fraction
+from seqfuse.nn import crf
+from seqfuse.nn.shapes import fraction
 from seqfuse.runtime.labels import NO_LABEL
 
 
@@ -54,15 +54,15 @@ class CrossEntropy(nn.Module):
 
 
 class TagLoss(nn.Module):
-    """The negative log-likelihood of tags, of steps by themselves or of a chain (`nn.chain`).
+    """The negative log-likelihood of tags, of steps by themselves or of a chain (`nn.crf`).
 
     The mean over labelled steps. Labels of a sequence come without holes: what has none is
     behind them.
     """
 
-    def forward(self, prediction: chain.Scores, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+    def forward(self, prediction: crf.Scores, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
         labelled = y != NO_LABEL
-        return -chain.log_likelihood(prediction, y, labelled).sum() / self.items(y).clamp(min=1)
+        return -crf.log_likelihood(prediction, y, labelled).sum() / self.items(y).clamp(min=1)
 
     def items(self, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
         """The number of labelled steps."""

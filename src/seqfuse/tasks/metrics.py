@@ -15,8 +15,8 @@ from torchmetrics.classification import (
 )
 from torchmetrics.utilities.data import dim_zero_cat
 
-from seqfuse.nn.chain import decode
-from seqfuse.nn.frames import motion
+from seqfuse.nn.crf import decode
+from seqfuse.nn.stems import motion
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles, middle

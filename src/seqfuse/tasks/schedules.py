@@ -4,7 +4,7 @@ from typing import Any
 
 from torch.optim import Optimizer, lr_scheduler
 
-from seqfuse.nn.checks import fraction
+from seqfuse.nn.shapes import fraction
 from seqfuse.runtime.errors import InputError
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from seqfuse.data.read.vectors import read
-from seqfuse.nn.stems import LinearStem
-from seqfuse.nn.tokens import NgramStem, set_vectors
+from seqfuse.nn.stems import LinearStem, NgramStem, set_vectors
 from seqfuse.runtime.errors import InputError
 
 WORDS = {"play": 2, "jazz": 3, "0000": 4}
