@@ -16,7 +16,7 @@ from seqfuse.config import build, cli, sizes
 from seqfuse.exporting import measure
 from seqfuse.exporting.graph import Graph, export
 from seqfuse.exporting.quantise import write_int8
-from seqfuse.runtime.bundle import open_session
+from seqfuse.runtime.engine import open_session
 from tests.benchmarks import common
 
 STEPS, CHANNELS = 50, 3

@@ -1,27 +1,27 @@
-"""Exported folders that are made up: facts, and a graph of zeros."""
+"""Jobs over an engine of zeros."""
 
 from typing import Any
 
 import numpy as np
 
+from seqfuse.runtime.engine import Feeds
 from seqfuse.runtime.pipelines import pack
 
 
-class Bundle:
-    """Answers zeros; of windows one step for each of the horizon."""
+class Zeros:
+    """Answers zeros (b, *shape), and keeps what it was fed."""
 
-    def __init__(self, pipeline: Any, **facts: Any):
-        self.facts = {
-            "pipeline": pack(pipeline),
-            "stride": 1,
-            "layout": "btc",
-            "time_format": None,
-            **facts,
-        }
-        self.fed: list[dict[str, np.ndarray]] = []
+    def __init__(self, *shape: int):
+        self.shape = shape
+        self.fed: list[Feeds] = []
 
-    def __call__(self, feeds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, np.ndarray]:
         self.fed.append(feeds)
-        batch, steps = next(one for key, one in feeds.items() if key.endswith("mask")).shape
-        shape = self.facts["shape"]
-        return np.zeros((batch, *shape), dtype=np.float32), np.zeros((batch, 1, steps))
+        batch, steps = next(mask for name, mask in feeds.items() if name.endswith("mask")).shape
+        return np.zeros((batch, *self.shape), dtype=np.float32), np.zeros((batch, 1, steps))
+
+
+def metadata(pipeline: Any, **more: Any) -> dict[str, Any]:
+    """What a data module with this pipeline says of itself."""
+    known = {"pipeline": pack(pipeline), "stride": 1, "layout": "btc", "time_format": None}
+    return {**known, **more}

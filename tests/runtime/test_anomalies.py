@@ -8,7 +8,7 @@ import pytest
 from seqfuse.runtime.anomalies import Detector
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.scaling import RecordingPipeline
-from tests.runtime.fakes import Bundle
+from tests.runtime.fakes import Zeros, metadata
 
 X = np.random.default_rng(0).normal(size=(80, 2))
 
@@ -19,10 +19,10 @@ def detector(**facts: object) -> Detector:
     scorer = {"kind": "Likelihood", "recent": 2, "history": 0, "whole": True, "level": False}
     known = {
         **{"look_back": 8, "horizon": 2, "overlap": 0, "window_stride": 1, "validation": 0.2},
-        **{"scorer": scorer, "threshold": 0.5, "train": {"share": 0.5}, "shape": (2, 2, 1)},
+        **{"scorer": scorer, "threshold": 0.5, "train": {"share": 0.5}},
         **{"time": ["when"], "group": None, "gaps": None, "delimiter": ","},
     }
-    return Detector(Bundle(pipeline, **known | facts))  # type: ignore[arg-type]
+    return Detector(metadata(pipeline, **known | facts), Zeros(2, 2, 1))
 
 
 @pytest.mark.parametrize(

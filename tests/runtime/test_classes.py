@@ -6,14 +6,14 @@ import numpy as np
 
 from seqfuse.runtime.classes import Tagger
 from seqfuse.runtime.text import TextPipeline
-from tests.runtime.fakes import Bundle
+from tests.runtime.fakes import Zeros, metadata
 
 
 def test_a_long_sentence_is_cut_as_in_training(tmp_path: Path) -> None:
     pipeline = TextPipeline(max_length=2, buckets=10).fit([["a", "b"]], [["x", "y"]])
     (tmp_path / "in.conll").write_text("fly\nto\nRome\n\nyes\n")
-    bundle = Bundle(pipeline, shape=(2, 2), text="text")
-    [rows] = Tagger(bundle).table(tmp_path / "in.conll")  # type: ignore[arg-type]
+    tagger = Tagger(metadata(pipeline, text="text"), Zeros(2, 2))
+    [rows] = tagger.table(tmp_path / "in.conll")
     assert rows["token"] == ["fly", "to", "yes"]
     assert rows["prediction"].tolist() == ["x"] * 3
     np.testing.assert_array_equal(rows["row"], [0, 0, 1])

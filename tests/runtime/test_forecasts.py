@@ -6,7 +6,7 @@ import pytest
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.forecasts import Forecaster
 from seqfuse.runtime.scaling import TablePipeline
-from tests.runtime.fakes import Bundle
+from tests.runtime.fakes import Zeros, metadata
 
 X = np.random.default_rng(0).normal(size=(12, 3)) + 5
 """Five rows more than are looked at: 4 of a look-back, and 3 of a horizon."""
@@ -16,7 +16,7 @@ def forecaster() -> Forecaster:
     pipeline = TablePipeline()
     pipeline.fit(X, ["sales", "rain", "offer"], 1)
     facts = {"look_back": 4, "horizon": 3, "num_known": 1, "quantiles": [0.5], "returns": False}
-    return Forecaster(Bundle(pipeline, **facts, shape=(3, 1, 1)))  # type: ignore[arg-type]
+    return Forecaster(metadata(pipeline, **facts), Zeros(3, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ def test_the_input_is_not_written_over(
     output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "load", lambda int8: None)
+    monkeypatch.setattr(runner, "load", lambda folder, int8: None)
     Path("in.csv").write_text("a\n1\n")
     Path("link.csv").symlink_to("in.csv")
     os.link("in.csv", "hard.csv")
-    assert runner.main(["in.csv", output]) == 1
+    assert runner.main(["in.csv", output], tmp_path) == 1
     said = capsys.readouterr().err
     assert said.startswith("run.py: ")
     assert said.endswith("is the input: name another output\n")

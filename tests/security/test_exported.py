@@ -9,7 +9,7 @@ import pytest
 
 from seqfuse import export
 from seqfuse.runtime import runner
-from seqfuse.runtime.bundle import FACTS, seal
+from seqfuse.runtime.bundle import METADATA, seal
 from seqfuse.runtime.errors import InputError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -22,8 +22,8 @@ def test_no_file_elsewhere_is_read(
     words = [f"ckpt={classifier}", "output=shipped", "split=none", "repeats=1", "trainer=cpu"]
     assert command(export.main, *words)[0] == 0
     folder = shutil.copytree(tmp_path / "shipped", tmp_path / "theirs")
-    facts = json.loads((folder / FACTS).read_text())
+    facts = json.loads((folder / METADATA).read_text())
     facts["files"][name] = "0" * 64
-    (folder / FACTS).write_text(json.dumps({**facts, "seal": seal(facts)}))
+    (folder / METADATA).write_text(json.dumps({**facts, "seal": seal(facts)}))
     with pytest.raises(InputError, match="does not lie in its folder"):
         runner.load(folder)

@@ -11,14 +11,48 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.exporting import script
+from seqfuse import runtime
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.settings import check_output
-from seqfuse.runtime import files
-from seqfuse.runtime.bundle import EXAMPLE, FACTS, digest, seal
+from seqfuse.runtime import files, runner
+from seqfuse.runtime.bundle import EXAMPLE, METADATA, digest, seal
 
 RUN = "run.py"
 CARD = "card.md"
+PACKAGE = "seqfuse_runtime"
+SCRIPT = f'''"""{runner.__doc__}"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder stays as it is
+sys.path.insert(0, str(HERE))
+try:
+    from {PACKAGE} import runner
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    raise SystemExit(f"run.py: {{error}}: type pip install numpy onnxruntime") from None
+finally:
+    sys.path.remove(str(HERE))
+    sys.dont_write_bytecode = bytecode
+
+
+def load(folder=HERE, int8=False, threads=0):
+    """The job of this folder, or of another one; `int8` takes the graph with weights in 8 bits."""
+    return runner.load(folder, int8, threads)
+
+
+def main(words):
+    """The command; returns its exit code."""
+    return runner.main(words, HERE)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+'''
 
 
 @contextmanager
@@ -54,14 +88,20 @@ def write_example(folder: Path, graph: Graph, feeds: Feeds) -> None:
 
 
 def write_run(folder: Path) -> None:
-    """The one file that predicts."""
-    files.write(folder / RUN, script.join())
+    """`run.py`, and the package that it runs on: a copy of `seqfuse.runtime` by another name."""
+    (folder / PACKAGE).mkdir()
+    for path in sorted(Path(runtime.__file__).parent.glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        files.write(folder / PACKAGE / path.name, source.replace(runtime.__name__, PACKAGE))
+    files.write(folder / RUN, SCRIPT)
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """`pipeline.json`, with the hashes of all other files but the card, and its own."""
-    others = sorted(path for path in folder.iterdir() if path.name not in (FACTS, CARD))
-    full = {**facts, "files": {path.name: digest(path.read_bytes()) for path in others}}
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    others = sorted(path for path in paths if path.name not in (METADATA, CARD))
+    hashes = {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in others}
+    full = {**facts, "files": hashes}
     full = json.loads(json.dumps(full))  # as it will be read
     text = json.dumps({**full, "seal": seal(full)}, indent=1, ensure_ascii=False)
-    files.write(folder / FACTS, text + "\n")
+    files.write(folder / METADATA, text + "\n")

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.samples import Samples
-from seqfuse.runtime.bundle import difference, open_session
+from seqfuse.runtime.engine import difference, open_session
 from seqfuse.runtime.errors import InputError
 
 TOLERANCE = 1e-5

@@ -11,7 +11,8 @@ from seqfuse.exporting import card, facts, folder, measure, parity
 from seqfuse.exporting.graph import Feeds, Graph, export
 from seqfuse.exporting.quantise import write_int8
 from seqfuse.exporting.samples import Samples, sources_of
-from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8, open_session
+from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8
+from seqfuse.runtime.engine import open_session
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task

@@ -1,13 +1,13 @@
 """Anomalies in recordings, from an exported folder: a score and a flag for each step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.bundle import Bundle
+from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.items import Columns, in_blocks
 from seqfuse.runtime.likelihood import Likelihood, Scores, Told
@@ -33,18 +33,19 @@ class Detector:
     """Scores of recordings, whose leading part is taken to be normal and gives the scale.
 
     Args:
-        bundle: the exported folder.
+        metadata: what a fitted data module says of itself.
+        engine: predicts.
         batch_size: windows at a time.
     """
 
-    def __init__(self, bundle: Bundle, batch_size: int = 256):
-        self.bundle, self.facts, self.batch_size = bundle, bundle.facts, batch_size
-        self.columns: list[str] = self.facts["pipeline"]["state"]["columns"]
-        self.threshold: float = self.facts["threshold"]
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int = 256):
+        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
+        self.columns: list[str] = self.metadata["pipeline"]["state"]["columns"]
+        self.threshold: float = self.metadata["threshold"]
         """The least score of an anomaly."""
-        knobs = dict(self.facts["scorer"])
+        knobs = dict(self.metadata["scorer"])
         self.scorer = SCORERS[knobs.pop("kind", "Likelihood")](**knobs)
-        self.look_back, self.horizon = self.facts["look_back"], self.facts["horizon"]
+        self.look_back, self.horizon = self.metadata["look_back"], self.metadata["horizon"]
 
     def predict(
         self, x: Any, num_train: int | None = None, name: str = "the recording"
@@ -78,7 +79,7 @@ class Detector:
 
     def _normal(self, steps: int, given: int | None, name: str) -> int:
         """How many leading steps are taken to be normal."""
-        rule = self.facts["train"]
+        rule = self.metadata["train"]
         if given is None and not rule:
             raise InputError(
                 f"{name}: the folder does not know how many leading steps are normal: say it in "
@@ -90,26 +91,28 @@ class Detector:
         return min(found, rule.get("most", found))
 
     def _scores(self, name: str, values: NDArray[np.float32], num_train: int) -> Scores:
-        overlap, horizon = self.facts["overlap"], self.horizon
+        overlap, horizon = self.metadata["overlap"], self.horizon
         least = max(0, self.look_back - overlap)
-        cut = int(num_train * (1 - self.facts["validation"]))
+        cut = int(num_train * (1 - self.metadata["validation"]))
         if cut < 1 or least + horizon > min(num_train, len(values)):
             raise InputError(
                 f"{name}: its leading part, taken to be normal, has {num_train} rows of "
                 f"{len(values)}, too few for a window: add earlier rows"
             )
         last = len(values) - horizon
-        starts = np.unique(np.array([*range(least, last + 1, self.facts["window_stride"]), last]))
+        starts = np.unique(
+            np.array([*range(least, last + 1, self.metadata["window_stride"]), last])
+        )
         told = self._told(name, values, cut, starts)
         return self.scorer.of_windows(values, num_train, told, name)
 
     def _told(
         self, name: str, values: NDArray[np.float32], cut: int, starts: NDArray[np.int64]
     ) -> Told:
-        pipeline = unpack(self.facts["pipeline"])
+        pipeline = unpack(self.metadata["pipeline"])
         pipeline.fit(name, values[:cut], self.columns)
         scaled, code = pipeline.transform(name, values), pipeline.code(name)
-        begins = starts - self.look_back + self.facts["overlap"]
+        begins = starts - self.look_back + self.metadata["overlap"]
         errors, predictions = [], []
         for rows in in_blocks(len(starts), self.batch_size):
             x = scaled[begins[rows][:, None] + np.arange(self.look_back)]
@@ -117,7 +120,7 @@ class Detector:
             codes = np.broadcast_to(code, (*x.shape[:2], len(code)))
             x = np.concatenate([x, codes], axis=2)
             feeds = {"x": x, "mask": np.ones(x.shape[:2], dtype=bool)}
-            prediction, _ = self.bundle(feeds)
+            prediction, _ = self.engine(feeds)
             middle = prediction[..., prediction.shape[-1] // 2]
             errors.append(np.abs(middle - y).mean(axis=-1))
             predictions.append(middle[:, : self.horizon if self.scorer.reads_predictions else 0])
@@ -129,11 +132,11 @@ class Detector:
         Raises:
             InputError: whatever is wrong with the file; names row and column.
         """
-        cells = read_cells(Path(path), self.facts["delimiter"])
-        stamps = stamps_of(cells, self.facts["time"], self.facts["time_format"])
+        cells = read_cells(Path(path), self.metadata["delimiter"])
+        stamps = stamps_of(cells, self.metadata["time"], self.metadata["time_format"])
         values = np.stack([numbers_of(cells, name) for name in self.columns], axis=1)
         whole = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
-        group = self.facts["group"]
+        group = self.metadata["group"]
         names = groups_of(cells, group) if group else np.repeat(whole, len(stamps))
         for name in sorted(set(names.tolist())):
             yield self._rows(name, cells, stamps, values, np.flatnonzero(names == name))
@@ -147,7 +150,7 @@ class Detector:
         rows: NDArray[np.int64],
     ) -> Columns:
         """The rows of one recording."""
-        gaps, where = self.facts["gaps"], f"{cells.origin} ({name})"
+        gaps, where = self.metadata["gaps"], f"{cells.origin} ({name})"
         stamps, values = stamps[rows], values[rows]
         places = np.arange(len(stamps))
         if gaps:

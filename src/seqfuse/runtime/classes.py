@@ -1,6 +1,6 @@
 """Classes of items, or of each of their steps, from an exported folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.array_items import ID
-from seqfuse.runtime.bundle import Bundle
 from seqfuse.runtime.chain import best_tags, softmax, tag_probabilities
 from seqfuse.runtime.encode import Inputs, encode, feeds_of
+from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.items import Columns, Items, in_blocks, items_of
 from seqfuse.runtime.pipelines import unpack
@@ -31,16 +31,17 @@ class Classifier:
     """Classes of series, texts, clips or of several sources.
 
     Args:
-        bundle: the exported folder.
+        metadata: what a fitted data module says of itself.
+        engine: predicts.
         batch_size: items at a time.
     """
 
-    def __init__(self, bundle: Bundle, batch_size: int = 64):
-        self.bundle, self.batch_size = bundle, batch_size
-        self.pipeline = unpack(bundle.facts["pipeline"])
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int = 64):
+        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
+        self.pipeline = unpack(metadata["pipeline"])
         self.classes: list[str] = getattr(self.pipeline, "classes", [])
         """Names, in the order of the columns of `predict_proba`."""
-        self.layout: str = bundle.facts["layout"]
+        self.layout: str = metadata["layout"]
         """Axes of series, as in training: `btc` is (series, time, channels)."""
 
     def predict(self, x: Any) -> Any:
@@ -63,7 +64,7 @@ class Classifier:
 
     def attention(self, x: Any) -> list[NDArray[Any]]:
         """Where the net looked: (q t) for each item, repeated where it pooled."""
-        stride, found = self.bundle.facts["stride"], []
+        stride, found = self.metadata["stride"], []
         for one in self._run(x):
             wide = np.repeat(one.weights, stride, axis=2)
             found += [w[:, :n] for w, n in zip(wide, one.mask.sum(axis=1), strict=True)]
@@ -75,7 +76,7 @@ class Classifier:
         Raises:
             InputError: whatever is wrong with the file; names it.
         """
-        items = items_of(Path(path), self.pipeline, self.bundle.facts)
+        items = items_of(Path(path), self.pipeline, self.metadata)
         try:
             inputs = encode(self.pipeline, items.x)
         except InputError as error:
@@ -97,7 +98,7 @@ class Classifier:
         for rows in in_blocks(len(first.lengths), self.batch_size):
             feeds = feeds_of(inputs, rows)
             mask = next(one for name, one in feeds.items() if name.endswith("mask"))
-            yield Found(rows, *self.bundle(feeds), mask, feeds)
+            yield Found(rows, *self.engine(feeds), mask, feeds)
 
 
 class Tagger(Classifier):

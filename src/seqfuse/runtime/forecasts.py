@@ -1,6 +1,6 @@
 """Forecasts from an exported folder: a look-back in, the user's units out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.ahead import Ahead, Piece, check_known, returns_of
 from seqfuse.runtime.array_items import load_arrays
-from seqfuse.runtime.bundle import Bundle
+from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.items import Columns
 from seqfuse.runtime.pipelines import unpack
@@ -21,22 +21,23 @@ class Forecaster:
     """Forecasts of tables, from the last row of each series.
 
     Args:
-        bundle: the exported folder.
+        metadata: what a fitted data module says of itself.
+        engine: predicts.
     """
 
     fills = True
     """Whether the last value goes on where one is missing; else it counts as the mean."""
 
-    def __init__(self, bundle: Bundle):
-        self.bundle, self.facts = bundle, bundle.facts
-        self.pipeline = unpack(bundle.facts["pipeline"])
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine):
+        self.metadata, self.engine = metadata, engine
+        self.pipeline = unpack(metadata["pipeline"])
         self.columns: list[str] = self.pipeline.columns
         """Of an array: targets first, then covariates, those known ahead last."""
         self.targets = self.columns[: self.pipeline.num_targets]
-        self.quantiles: list[float] = self.facts["quantiles"]
-        self.look_back, self.horizon = self.facts["look_back"], self.facts["horizon"]
-        self.steps = self.look_back + (self.horizon if self.facts["num_known"] else 0)
-        self.ahead = Ahead(self.facts, self.pipeline)
+        self.quantiles: list[float] = self.metadata["quantiles"]
+        self.look_back, self.horizon = self.metadata["look_back"], self.metadata["horizon"]
+        self.steps = self.look_back + (self.horizon if self.metadata["num_known"] else 0)
+        self.ahead = Ahead(self.metadata, self.pipeline)
 
     def predict(self, x: Any) -> Any:
         """Forecasts of arrays, or of a table.
@@ -79,7 +80,7 @@ class Forecaster:
             )
         window = window.astype(np.float64)
         self._check(window)
-        return returns_of(window, self.facts, "x")[-self.steps :]
+        return returns_of(window, self.metadata, "x")[-self.steps :]
 
     def _check(self, window: NDArray[np.float64]) -> None:
         """Raises InputError where a value is infinite, or missing where it must not be."""
@@ -91,7 +92,7 @@ class Forecaster:
                 f"x: none of the last {self.look_back} rows up to row {end - 1} has a value in "
                 f"{', '.join(self.targets[:12])}"
             )
-        first = len(self.columns) - self.facts["num_known"]
+        first = len(self.columns) - self.metadata["num_known"]
         ahead, known = window[end:, first:], self.columns[first:]
         check_finite(ahead, known, "x", end)
         check_known(ahead, known, "x")
@@ -102,18 +103,18 @@ class Forecaster:
         if self.fills:
             scaled = np.stack([carried_on(one) for one in scaled])
         x = np.nan_to_num(scaled).astype(np.float32)
-        if self.facts["num_known"]:
-            x[:, self.look_back :, : -self.facts["num_known"]] = 0
+        if self.metadata["num_known"]:
+            x[:, self.look_back :, : -self.metadata["num_known"]] = 0
         mask = np.broadcast_to(np.arange(x.shape[1]) < self.look_back, x.shape[:2])
-        prediction, _ = self.bundle({"x": x, "mask": np.ascontiguousarray(mask)})
+        prediction, _ = self.engine({"x": x, "mask": np.ascontiguousarray(mask)})
         return self.pipeline.undo(prediction, outputs=True)
 
     def _frame(self, pieces: list[Piece]) -> Columns:
         found = self._forecast(np.stack([one.values[-self.steps :] for one in pieces]))
         steps = np.arange(self.horizon)
         rows: Columns = {}
-        if self.facts["group"]:
-            rows[self.facts["group"]] = np.repeat([one.name for one in pieces], len(steps))
+        if self.metadata["group"]:
+            rows[self.metadata["group"]] = np.repeat([one.name for one in pieces], len(steps))
         rows["from"] = np.repeat(np.array([one.seen for one in pieces]), len(steps))
         rows["time"] = np.concatenate([one.times for one in pieces])
         return {**rows, "step": np.tile(steps + 1, len(pieces)), **self._outputs(found)}

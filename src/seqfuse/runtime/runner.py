@@ -11,49 +11,39 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqfuse.runtime.anomalies import Detector
-from seqfuse.runtime.bundle import FACTS, Bundle
-from seqfuse.runtime.classes import Classifier, ClipScorer, Tagger
+from seqfuse.runtime import jobs
+from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8, METADATA, check_example, read_metadata
+from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.forecasts import Forecaster, RowForecaster
 from seqfuse.runtime.items import write_rows
 from seqfuse.runtime.shown import say
 
-MODELS: dict[str, Any] = {
-    "classes": Classifier,
-    "tags": Tagger,
-    "clip_scores": ClipScorer,
-    "forecasts": Forecaster,
-    "row_forecasts": RowForecaster,
-    "anomalies": Detector,
-}
-"""What predicts, by job."""
 USAGE = "usage: python run.py <input> <output.csv or .jsonl> [--int8], or: python run.py --check"
 
 
-def load(folder: str | Path | None = None, int8: bool = False, threads: int = 0) -> Any:
-    """What predicts with an exported folder.
+def load(folder: str | Path, int8: bool = False, threads: int = 0) -> Any:
+    """The job of an exported folder.
 
     Args:
-        folder: that `seqfuse-export` wrote; without one, that of this file.
+        folder: that `seqfuse-export` wrote.
         int8: takes the graph with weights in 8 bits.
         threads: of onnxruntime; 0 leaves their number to it.
-
-    Raises:
-        InputError: a file is missing, truncated or changed.
     """
-    bundle = Bundle(Path(__file__).parent if folder is None else folder, int8, threads)
-    job, path = bundle.facts["job"], bundle.folder / FACTS
-    if job not in MODELS:
-        raise InputError(f"{path}: '{job}' is no job that this run.py knows: export it again")
+    folder, name = Path(folder), GRAPH_INT8 if int8 else GRAPH
+    metadata = read_metadata(folder)
+    if name not in metadata["files"]:
+        raise InputError(f"{folder} has no {name}: export it with int8=true")
+    engine = OnnxEngine(folder / name, threads)
     try:
-        return MODELS[job](bundle)
+        return jobs.make(metadata, engine)
+    except InputError as error:
+        raise InputError(f"{folder / METADATA}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{path}: its 'pipeline' is none that was exported") from None
+        raise InputError(f"{folder / METADATA}: its 'pipeline' is none that was exported") from None
 
 
-def main(words: Sequence[str]) -> int:
-    """The command; returns its exit code."""
+def main(words: Sequence[str], folder: Path) -> int:
+    """The command of the exported folder; returns its exit code."""
     options = {word for word in words if word.startswith("--")}
     names = [word for word in words if word not in options]
     wanted = 0 if "--check" in options else 2
@@ -62,9 +52,10 @@ def main(words: Sequence[str]) -> int:
         say(USAGE, file=sys.stderr)
         return 2
     try:
-        model = load(int8="--int8" in options)
+        model = load(folder, int8="--int8" in options)
         if not names:
-            say(f"the largest difference from the example is {model.bundle.check():.2g}")
+            worst = check_example(model.engine, folder, model.metadata["tolerance"])
+            say(f"the largest difference from the example is {worst:.2g}")
             return 0
         _check_output(*map(Path, names))
         count = write_rows(Path(names[1]), model.table(names[0]))
@@ -79,7 +70,3 @@ def _check_output(given: Path, output: Path) -> None:
     """Raises InputError where predictions would replace what they are made from."""
     if output.exists() and given.exists() and output.samefile(given):
         raise InputError(f"{output} is the input: name another output")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

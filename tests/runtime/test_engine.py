@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seqfuse.runtime.bundle import open_session
+from seqfuse.runtime.engine import open_session
 from seqfuse.runtime.errors import InputError
 
 

@@ -1,0 +1,109 @@
+"""What predicts: feeds in, prediction and attention weights out."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+
+Feeds = Mapping[str, NDArray[Any]]
+"""`x` and `mask` of a batch; of several sources `<source>_x` and `<source>_mask` of each, after
+`clock_mask`. A source that is missing has neither."""
+OUTPUTS = ("prediction", "weights")
+TYPES = {
+    "tensor(float)": "float32",
+    "tensor(bool)": "bool",
+    "tensor(int32)": "int32",
+    "tensor(uint8)": "uint8",
+}
+
+
+class Engine(Protocol):
+    """A trained net with its calibration."""
+
+    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Calibrated prediction and attention weights (b q t') of a batch, in float32."""
+        ...
+
+
+def open_session(path: Path, threads: int = 0) -> Any:
+    """A session of ONNX Runtime on the CPU; 0 threads leave their number to it.
+
+    Raises:
+        InputError: it cannot be opened, or onnxruntime is not there.
+    """
+    try:
+        onnxruntime = import_module("onnxruntime")  # all that is needed beside numpy, and only here
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        fix = "type pip install onnxruntime"
+        raise InputError(f"onnxruntime cannot be imported ({reason}): {fix}") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 4
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own kinds have no common base
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} cannot be opened by onnxruntime ({reason})") from None
+
+
+class OnnxEngine:
+    """The graph of an exported folder, run by ONNX Runtime on the CPU.
+
+    Args:
+        threads: 0 leaves their number to it.
+    """
+
+    def __init__(self, path: Path, threads: int = 0):
+        self.session = open_session(path, threads)
+        self.inputs = {given.name: given for given in self.session.get_inputs()}
+
+    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], NDArray[Any]]:
+        feeds = self._filled(feeds)
+        for name, wanted in self.inputs.items():
+            self._check(name, wanted, feeds)
+        prediction, weights = self.session.run(
+            list(OUTPUTS), {name: feeds[name] for name in self.inputs}
+        )
+        return prediction, weights
+
+    def _filled(self, feeds: Feeds) -> Feeds:
+        """Feeds with one step, masked, for each source that is missing."""
+        sources = {name.removesuffix("_x") for name in self.inputs if name.endswith("_x")}
+        missing = [name for name in sources if f"{name}_mask" not in feeds]
+        if not missing or "clock_mask" not in feeds:
+            return feeds
+        filled, items = dict(feeds), len(feeds["clock_mask"])
+        for name in missing:
+            wanted = self.inputs[f"{name}_x"]
+            shape = (items, 1, *wanted.shape[2:])
+            filled[f"{name}_x"] = np.zeros(shape, dtype=TYPES[wanted.type])
+            filled[f"{name}_mask"] = np.zeros((items, 1), dtype=bool)
+        return filled
+
+    @staticmethod
+    def _check(name: str, wanted: Any, feeds: Feeds) -> None:
+        if name not in feeds:
+            raise InputError(f"there is no input '{name}' (there are: {', '.join(feeds)})")
+        given, kind = feeds[name], TYPES.get(wanted.type, wanted.type)
+        fixed = [size for size in wanted.shape if isinstance(size, int)]
+        rank = len(wanted.shape)
+        same = given.ndim == rank and list(given.shape[rank - len(fixed) :]) == fixed
+        if not same or given.dtype != kind:
+            shape = ", ".join(str(size) for size in wanted.shape)
+            raise InputError(
+                f"input '{name}' is {given.dtype} of shape {given.shape}, expected {kind} of "
+                f"shape ({shape})"
+            )
+
+
+def difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference, relative to values above 1; infinite for another shape or NaN."""
+    if found.shape != wanted.shape:
+        return np.inf
+    gap = np.abs(found.astype(np.float64) - wanted) / np.maximum(np.abs(wanted), 1.0)
+    return float(np.nan_to_num(gap, nan=np.inf).max(initial=0.0))
