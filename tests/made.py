@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from seqfuse.config import build, sizes
+from seqfuse.config import build
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Task
 from tests.conftest import composed
@@ -21,5 +21,5 @@ def make(*words: str) -> Made:
     recipe = composed(words)
     data = build.build_data(build.resolve(recipe))
     data.setup("fit")
-    config = build.resolve(sizes.fill(recipe, data.sizes()))
+    config = build.resolve(build.fill(recipe, data.sizes()))
     return Made(build.build_task(config).eval(), data, config)

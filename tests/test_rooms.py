@@ -22,7 +22,7 @@ KNOWN = {
     "config/cli.py: seqfuse.search.callback",
     "config/cli.py: seqfuse.search.outcome",
     "config/cli.py: seqfuse.search.share",
-    "config/settings.py: seqfuse.ddp.checks",
+    "config/mistakes.py: seqfuse.ddp.checks",
     "train.py: seqfuse.resume.slurm",
     "train.py: seqfuse.resume.state",
 }

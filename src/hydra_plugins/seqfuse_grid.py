@@ -45,7 +45,7 @@ class GridSweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Composes one job for each choice of options: the others have the same keys."""
-        from seqfuse.config.settings import check_finders
+        from seqfuse.config.mistakes import check_finders
         from seqfuse.search.outcome import settings
 
         assert self.hydra_context is not None

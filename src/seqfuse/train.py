@@ -42,7 +42,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     """
     from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
-    from seqfuse.config import build, checkpoint, runs, sizes, weights  # slow: torch, lightning
+    from seqfuse.config import build, checkpoint, runs  # slow: torch, lightning
     from seqfuse.tasks import distill  # slow: torch, lightning
     from seqfuse.tuning.tune import tune
 
@@ -56,10 +56,10 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     data.setup("fit")
     data.check_ranks(trainer.world_size)
     recipe, found = tune(recipe, data, trainer)
-    filled = sizes.fill(recipe, data.sizes(), data.splits.num_steps)
+    filled = build.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(filled)
     task = build.build_task(config)
-    weights.start(task, data, config)
+    build.start_weights(task, data, config)
     distill.start(task, data, config)
     task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
     if config["trainer"]["compile"]:

@@ -27,7 +27,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.callbacks.idle import skip_idle_hooks
-from seqfuse.config import build, cli, runs, sizes
+from seqfuse.config import build, cli, runs
 from seqfuse.data.module import DataModule
 from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Task
@@ -111,7 +111,7 @@ def prepared(words: list[str], run: Path, threads: int | None) -> tuple[Task, Da
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    recipe = sizes.fill(recipe, data.sizes(), data.splits.num_steps)
+    recipe = build.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(recipe)
     task = build.build_task(config)
     task.record = {"config": config, "recipe": build.unresolved(recipe)}

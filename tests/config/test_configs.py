@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import build, cli, sizes
+from seqfuse.config import build, cli
 from seqfuse.config.untrusted import check_targets
 from seqfuse.search.callback import Summaries
 from seqfuse.train import train
@@ -114,7 +114,7 @@ def recipe_with(option: str) -> DictConfig:
 @pytest.mark.parametrize("option", GROUPS)
 def test_every_option_composes_and_binds(option: str) -> None:
     recipe = recipe_with(option).copy()
-    for size, value in sizes.ANY_SIZES.items():
+    for size, value in build.ANY_SIZES.items():
         if size in recipe.data:
             recipe.data[size] = value
     found = list(nodes(build.resolve(recipe)))

@@ -65,11 +65,9 @@ def test_what_is_lost(before: float, after: float, more: bool, lost: float) -> N
     ],
 )
 def test_the_metric_that_decides(words: list[str], wanted: tuple[str, bool]) -> None:
-    from seqfuse.config import sizes
-
     recipe = composed(words)
-    auto = {n: value for n, value in sizes.ANY_SIZES.items() if recipe.data.get(n) == "auto"}
-    config = build.resolve(sizes.fill(recipe, auto))
+    auto = {n: value for n, value in build.ANY_SIZES.items() if recipe.data.get(n) == "auto"}
+    config = build.resolve(build.fill(recipe, auto))
     config["optimizer"].pop("fused", None)
     with torch.device("meta"):
         task = build.build_task(config)

@@ -11,7 +11,7 @@ import torch
 
 import seqfuse
 from seqfuse import predict
-from seqfuse.config import build, weights
+from seqfuse.config import build
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_named(
 def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) -> None:
     made = make(*WIDE, *(word.format(ckpt=pretrained) for word in words))
     with pytest.raises(InputError, match=re.escape(message)):
-        weights.start(*made)
+        build.start_weights(*made)
 
 
 @pytest.mark.parametrize(

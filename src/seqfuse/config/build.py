@@ -12,24 +12,28 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import Tensor, nn
 
 from seqfuse.config import checkpoint, untrusted
-from seqfuse.config.mistakes import refusal
-from seqfuse.config.saving import WholeFiles
-from seqfuse.config.settings import (
+from seqfuse.config.mistakes import (
     check_task,
     check_trainer,
     ends,
     keep_workspace,
     precision,
+    refusal,
     validates,
 )
-from seqfuse.config.sizes import any_sizes, fill
+from seqfuse.config.saving import WholeFiles
 from seqfuse.data.module import DataModule
+from seqfuse.data.read import vectors
+from seqfuse.data.read.files import TableFile
 from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
+from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
 
 Config = dict[str, Any]
@@ -39,6 +43,21 @@ MOMENTS = {
     "checkpoint": "save_on_train_epoch_end",
     "early_stopping": "check_on_train_epoch_end",
 }
+ANY_SIZES = {
+    "channels": 1,
+    "sources": ["any"],
+    "source_channels": {"any": 1},
+    "num_classes": 2,
+    "classes": ["B-a", "O"],  # of any job: names, and tags
+    "class_counts": [1, 1],
+    "vocab_size": 2,
+    "num_pieces": 2,
+    "batch_size": 1,
+    "num_targets": 1,
+    "num_known": 0,
+    "naive_errors": [1.0],
+}
+FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 
 
 def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
@@ -89,6 +108,52 @@ def rehearse(recipe: DictConfig) -> None:
     if not all(math.isfinite(group["lr"]) for group in optimizer.param_groups):
         raise InputError(f"optimizer.lr={config['optimizer'].get('lr')} must be a finite number")
     task.scheduler(optimizer, 1000 if ends(config["trainer"]) else 0)
+
+
+def any_sizes(recipe: DictConfig) -> dict[str, Any]:
+    """Some value for each size at `auto`; as many classes as there are weights of them."""
+    auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
+    weights = (recipe.task.get("loss") or {}).get("class_weights")
+    if isinstance(weights, ListConfig) and "class_counts" in auto:
+        auto["class_counts"] = [1] * len(weights)
+    return auto
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = [*value, *value.values()] if isinstance(value, dict) else value
+    return [text for one in inner for text in _texts(one)] if isinstance(inner, list) else []
+
+
+def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:
+    """A copy of the recipe with sizes where it says `auto`; holds declared ones against the data.
+
+    Raises:
+        InputError: a declared size is not the data's.
+    """
+    recipe = recipe.copy()
+    for size, value in sizes.items():
+        if size not in recipe.data:
+            continue
+        for text in _texts(value):
+            if "${" in text:  # which a config would look up, or call
+                raise InputError(f"the data has the name {text!r}: rename it, without '${{' in it")
+        declared = recipe.data[size]
+        if declared not in ("auto", value):
+            message = f"data.{size}={declared}, but the data has {value}"
+            if size == "channels":
+                message += (
+                    f": read as (series, {steps} steps, {value} channels); if the axes are the "
+                    f"other way round, data.layout reads ({value} steps, {steps} channels)"
+                )
+            raise InputError(message)
+        recipe.data[size] = value
+    for key, size in FOLLOW.items():
+        known = OmegaConf.select(recipe, key) is not None
+        if known and size in sizes and OmegaConf.select(recipe, key) != sizes[size]:
+            raise InputError(f"{key} follows data.{size}: leave it out")
+    return recipe
 
 
 def build_data(config: Config) -> DataModule:
@@ -177,6 +242,88 @@ def build_trainer(config: Config) -> Trainer:
             logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
             default_root_dir=config["paths"]["run"],
         )
+
+
+def start_weights(task: Task, data: DataModule, config: dict[str, Any]) -> None:
+    """First weights that come from files: `data.vectors`, then `init_from`; `freeze` keeps them.
+
+    Raises:
+        InputError: a file is broken, or what it holds does not fit the net.
+    """
+    if config["data"].get("vectors"):
+        _take_vectors(task, data, config)
+    path, freeze = config.get("init_from"), config.get("freeze", False)
+    if freeze and not path:
+        raise InputError(
+            "freeze=true keeps an encoder that was trained before: type init_from=<checkpoint>, too"
+        )
+    if path and not config.get("resume"):  # a run that goes on has its own by now
+        _take_encoder(str(path), task.net, data.splits.pipeline.state_dict(), freeze)
+    if freeze:
+        task.net.freeze()  # type: ignore[operator]
+
+
+def _take_vectors(task: Task, data: DataModule, config: dict[str, Any]) -> None:
+    path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
+    words = data.splits.pipeline.words
+    ids, found = vectors.read(path, words)
+    try:
+        set_vectors(task.net.stem, torch.from_numpy(ids), torch.from_numpy(found))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"data.vectors={path}: {error}") from None
+    say(f"vectors     {path}: {len(ids):,} of {len(words):,} words")
+
+
+def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool) -> None:
+    """Loads all of the encoder, weights and batch statistics, that fits by name and shape.
+
+    Args:
+        path: of the checkpoint.
+        net: to load into.
+        inputs: state of the pipeline that the net reads from.
+        whole: whether all of it must fit.
+    """
+    content = checkpoint.read(path, "init_from")
+    checkpoint.check_numbers(content, f"init_from={path}")
+    theirs, before = content["state_dict"], content[DataModule.__qualname__]["pipeline"]
+    _check_scaling(path, before, inputs, whole)
+    if before.get("words") != inputs.get("words"):  # their numbers mean others
+        theirs = {name: one for name, one in theirs.items() if not name.startswith("net.stem.")}
+    ours = {name: one for name, one in net.state_dict().items() if not name.startswith("head.")}
+    fitting = {name: theirs.get(f"net.{name}") for name in ours}
+    taken = {n: one for n, one in fitting.items() if one is not None and one.shape == ours[n].shape}
+    left = [_misfit(name, ours[name], fitting[name]) for name in ours if name not in taken]
+    if not any(one.dim() > 1 for one in taken.values()):  # a bias may fit by chance
+        raise InputError(
+            f"init_from={path}: no weight of it fits this encoder ({'; '.join(left[:2])}): type "
+            "the data.* and model.* that it was trained with"
+        )
+    if left and whole:
+        fix = "the same model.*"
+        if all(name.split()[0].startswith("attention.") for name in left):
+            fix = "model/attention=mean"
+        raise InputError(
+            f"freeze=true needs the whole encoder, but init_from={path} does not have "
+            f"{'; '.join(left[:2])}: type {fix}, or leave out freeze"
+        )
+    net.load_state_dict(taken, strict=False)
+    missing = f"; not {', '.join(left)}" if left else ""
+    say(f"init_from   {path}: {len(taken)} of {len(ours)} tensors{missing}")
+
+
+def _check_scaling(path: str, before: dict[str, Any], now: dict[str, Any], whole: bool) -> None:
+    """Says, or where all must fit raises InputError, that values were scaled otherwise."""
+    for knob in ("scaling", "missing"):
+        if knob in before and knob in now and before[knob] != now[knob]:
+            said = f"init_from={path} was trained with data.{knob}={before[knob]}, not {now[knob]}"
+            if whole:
+                raise InputError(f"{said}: type that, or leave out freeze")
+            say(f"init_from   {said}")
+
+
+def _misfit(name: str, ours: Tensor, theirs: Tensor | None) -> str:
+    there = "" if theirs is None else f", there {list(theirs.shape)}"
+    return f"{name} {list(ours.shape)}{there}"
 
 
 def load(

@@ -12,8 +12,14 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from seqfuse.config.mistakes import check_value, groups, no_such_key, no_such_option
-from seqfuse.config.settings import check_finders, check_monitor
+from seqfuse.config.mistakes import (
+    check_finders,
+    check_monitor,
+    check_value,
+    groups,
+    no_such_key,
+    no_such_option,
+)
 from seqfuse.runtime.errors import InputError
 from seqfuse.search.goal import Dimension, Goal
 

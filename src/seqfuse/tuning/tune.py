@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.config import build, sizes, weights
-from seqfuse.config.settings import FINDS
+from seqfuse.config import build
+from seqfuse.config.mistakes import FINDS
 from seqfuse.data.module import DataModule
 from seqfuse.figures.plots import pixels, save
 from seqfuse.runtime.errors import InputError
@@ -107,7 +107,7 @@ def _batch_size(recipe: DictConfig, data: DataModule) -> int:
 
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
     """Trains a new task for some steps at a constant schedule; leaves nothing behind."""
-    config = build.resolve(sizes.fill(recipe, data.sizes(), data.splits.num_steps))
+    config = build.resolve(build.fill(recipe, data.sizes(), data.splits.num_steps))
     config["scheduler"] = {"_target_": "seqfuse.tasks.schedules.Constant"}
     config["callbacks"] = config["logger"] = {}
     config["trainer"] |= {
@@ -120,7 +120,7 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
     }
     task, trainer = build.build_task(config), build.build_trainer(config)
     with contextlib.redirect_stdout(io.StringIO()):  # the run itself will say it
-        weights.start(task, data, config)
+        build.start_weights(task, data, config)
         distill.start(task, data, config)
     trainer.callbacks.extend(watching)  # type: ignore[attr-defined]
     try:
