@@ -551,7 +551,7 @@ def _check_words(recipe: Any) -> None:
             "or model=steps, or another task"
         )
     ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
-    if "vocab_size" in recipe.data and ours and ".tokens." not in stem:
+    if "vocab_size" in recipe.data and ours and not stem.endswith((".NgramStem", ".CharacterStem")):
         raise InputError("the data are words: type model=text for classes, model=tags for tags")
 
 
