@@ -117,7 +117,7 @@ def _become(job: dict[str, Any]) -> None:
 
 def _watch(kill_at: int | None, moment: str, name: str) -> None:
     """Notes which rows each step saw, and lets the process be killed from a step on."""
-    from seqfuse.config import saving
+    from seqfuse.config import checkpoint
     from seqfuse.runtime import files
     from seqfuse.tasks.base import Task
 
@@ -149,11 +149,11 @@ def _watch(kill_at: int | None, moment: str, name: str) -> None:
 
     def replace_and_die(source, target):
         replace(source, target)
-        kill("replace", Path(target).name == saving.PREVIOUS)
-        kill("saved", Path(target).name == saving.LAST)
+        kill("replace", Path(target).name == checkpoint.PREVIOUS)
+        kill("saved", Path(target).name == checkpoint.LAST)
 
     Task.training_step, Task.validation_step = training_step, validation_step  # type: ignore
-    files.write_beside, saving.os.replace = write_beside, replace_and_die  # type: ignore
+    files.write_beside, checkpoint.os.replace = write_beside, replace_and_die  # type: ignore
 
 
 if __name__ == "__main__":

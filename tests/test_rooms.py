@@ -23,13 +23,11 @@ KNOWN = {
     "config/cli.py: seqfuse.search.outcome",
     "config/cli.py: seqfuse.search.share",
     "config/mistakes.py: seqfuse.ddp.checks",
-    "train.py: seqfuse.resume.slurm",
-    "train.py: seqfuse.resume.state",
 }
 """What the core still imports of annexes."""
 SIZE = 13
 """Files of a folder, at most."""
-LARGE = {"data", "data/read", "runtime", "search", "exporting"}
+LARGE = {"data", "data/read", "runtime", "search"}
 """Folders that still hold more."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse.config import cli
+from seqfuse.config import cli, runs
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
@@ -35,26 +35,18 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
 
     Returns:
         the metrics, by `<split>/<name>`.
-
-    Raises:
-        InputError: the checkpoint or the data is not what it should be.
     """
     from seqfuse.callbacks import best
-    from seqfuse.config import build, runs  # slow: torch and lightning
+    from seqfuse.config import build  # slow: torch and lightning
 
     split = config.split
     if not config.ckpt:
         raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split} must be one of: train, val, test")
-    config = runs.prepare(config, run)
-    task, data, trained = build.load(config.ckpt, config.trust, config)
-    plain = build.resolve(config)
-    runs.seed(plain)
-    trainer = build.build_trainer({**trained, **plain})
+    task, data, _, _, trainer = build.load_for(config, run, evaluated=split)
     if not trainer.limit_test_batches:
         raise InputError("trainer.limit_test_batches=0 leaves nothing to measure")
-    data.evaluated = split
     trainer.test(task, datamodule=data, verbose=False)
     metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in best.metrics(trainer).items()}
     reasons = runs.undefined(metrics, task)

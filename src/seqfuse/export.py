@@ -40,10 +40,6 @@ def export(config: DictConfig, run: Path) -> Any:
 
     Returns:
         what was measured.
-
-    Raises:
-        InputError: the checkpoint or the output is not what it should be, the graph is not what
-            torch is, or int8 loses too much.
     """
     _check(config)
     from seqfuse.config import build, runs  # slow: torch and lightning
@@ -51,13 +47,10 @@ def export(config: DictConfig, run: Path) -> Any:
     from seqfuse.exporting.finetune import finetune
     from seqfuse.exporting.work import Export, TooMuchLost, check_job
 
-    config = runs.prepare(config, run)
-    task, data, trained = build.load(config.ckpt, config.trust, config)
+    config = config.copy()
+    config.trainer.precision = "32-true"
+    task, data, trained, plain, trainer = build.load_for(config, run, evaluated=config.split)
     check_job(config, task)
-    plain = build.resolve(config)
-    plain["trainer"]["precision"] = "32-true"
-    runs.seed(plain)
-    trainer = build.build_trainer({**trained, **plain})
     output = Path(config.output)
     with folder.whole(output) as part:
         try:

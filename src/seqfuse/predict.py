@@ -66,9 +66,6 @@ def predict(config: DictConfig, run: Path) -> int:
 
     Returns:
         the number of rows.
-
-    Raises:
-        InputError: the checkpoint, the input or the output is not what it should be.
     """
     _check(config)
     from seqfuse.predictions.writer import Writer  # slow: pandas
@@ -79,11 +76,8 @@ def predict(config: DictConfig, run: Path) -> int:
     from seqfuse.predictions import jobs, work
     from seqfuse.predictions.forward import Forward
 
-    config = runs.prepare(config, run)
-    task, data, trained = build.load(config.ckpt, config.trust, config)
-    plain = build.resolve(config)
-    runs.seed(plain)
-    forward = Forward(task, build.build_trainer({**trained, **plain}), config.batch_size)
+    task, data, _, plain, trainer = build.load_for(config, run)
+    forward = Forward(task, trainer, config.batch_size)
     job = jobs.choose(data, forward, plain)
     split, given = config.split, config.input
     total, frames = job.split(split) if split else work.of_input(job, given, writer.path)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seqfuse.config import cli, folders, mistakes
-from seqfuse.resume import slurm
-from seqfuse.resume import state as resume
+from seqfuse.config import cli, mistakes, runs
 from seqfuse.runtime.errors import InputError
 
 
 def main() -> None:
     """The command; `seqfuse-train --help` explains it."""
-    cli.run(train, "train", __doc__ or "", resume.find_run)
+    from seqfuse.resume import state
+
+    cli.run(train, "train", __doc__ or "", state.find_run)
 
 
 def train(recipe: DictConfig, run: Path) -> dict[str, float]:
@@ -36,55 +36,44 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
 
     Returns:
         the metrics, by the names they have in the dashboard.
-
-    Raises:
-        InputError: a mistake in the config or the data; its message is one line.
     """
     from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
-    from seqfuse.config import build, checkpoint, runs  # slow: torch, lightning
-    from seqfuse.tasks import distill  # slow: torch, lightning
+    from seqfuse.config import build, checkpoint  # slow: torch, lightning
+    from seqfuse.resume import slurm, state
     from seqfuse.tuning.tune import tune
 
     mistakes.check_sections(recipe)
-    recipe = resume.in_folder(runs.prepare(recipe, run))
-    build.rehearse(recipe)
-    config = build.resolve(recipe)
+    recipe = state.in_folder(runs.prepare(recipe, run))
+    config = build.rehearse(recipe)
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
-    recipe = runs.outside_search(recipe)
     data.setup("fit")
     data.check_ranks(trainer.world_size)
-    recipe, found = tune(recipe, data, trainer)
-    filled = build.fill(recipe, data.sizes(), data.splits.num_steps)
-    config = build.resolve(filled)
-    task = build.build_task(config)
-    build.start_weights(task, data, config)
-    distill.start(task, data, config)
-    task.record = {"config": config, "recipe": build.unresolved(filled), "found": found}
-    if config["trainer"]["compile"]:
-        task.compile_net()
-    stopped_at = resume.checkpoint_of(config, task.state_dict())
-    runs.write_config(recipe, run)
+    recipe, found = tune(runs.outside_search(recipe), data, trainer)
+    task = build.first_task(recipe, data, found)
+    stopped_at = state.checkpoint_of(task.record["config"], task.state_dict())
     slurm.note(run)
     skip_idle_hooks(trainer, task)
-    runs.announce(task, data, trainer)
-    with folders.needed(run):
+    if trainer.is_global_zero:
+        runs.write_config(recipe, run)
+        runs.announce(task, data, trainer)
+    with runs.needed(run):
         trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
     metrics = best.metrics(trainer)
-    if config["test"]:
-        if path := runs.best_checkpoint(trainer):
-            # Not by `ckpt_path`: a callback that averages weights would put back the others.
-            task.load_state_dict(checkpoint.read(path)["state_dict"])
-        try:
+    try:
+        if config["test"]:
+            if path := runs.best_checkpoint(trainer):
+                # Not by `ckpt_path`: a callback that averages weights would put back the others.
+                task.load_state_dict(checkpoint.read(path)["state_dict"])
             trainer.test(task, datamodule=data, verbose=False)
-            reasons = runs.undefined(runs.measured(best.metrics(trainer)), task)
-        except InputError as error:
-            raise runs.kept(error, trainer) from None
-        metrics |= best.metrics(trainer)
-    else:
-        reasons = runs.undefined(runs.measured(metrics), task)
-    runs.report(runs.measured(metrics), reasons, trainer, run)
+            metrics |= best.metrics(trainer)
+        measured = runs.measured(metrics)
+        reasons = runs.undefined(measured, task)
+    except InputError as error:
+        raise runs.kept(error, trainer) from None
+    if trainer.is_global_zero:
+        runs.report(measured, reasons, trainer, run)
     return metrics
 
 

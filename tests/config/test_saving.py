@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqfuse.config.saving import WholeFiles
+from seqfuse.config.checkpoint import WholeFiles
 from seqfuse.runtime.errors import InputError
 
 

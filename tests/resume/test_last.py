@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqfuse.config.saving import WholeFiles
+from seqfuse.config.checkpoint import WholeFiles
 from seqfuse.data.series import SeriesTensors
 from seqfuse.nn import collectives
 from seqfuse.resume import slurm

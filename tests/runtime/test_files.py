@@ -57,7 +57,7 @@ def test_nothing_else_in_the_package_writes_files() -> None:
         "runtime/files.py": 2,
         "predictions/writer.py": 1,
         "ddp/launcher.py": 1,
-        "config/folders.py": 1,
+        "config/runs.py": 1,
         "search/plots.py": 1,
         "figures/plots.py": 1,
     }

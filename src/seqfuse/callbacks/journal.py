@@ -14,7 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore
 from torch.utils.tensorboard import SummaryWriter
 
 from seqfuse.callbacks.dashboard import writers
-from seqfuse.config import folders
+from seqfuse.config import runs
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
@@ -70,7 +70,7 @@ class Journal(Callback):
 def _look(trainer: Trainer) -> None:
     """Raises InputError if the run folder has been deleted."""
     if trainer.is_global_zero:
-        folders.check_there(Path(trainer.default_root_dir))
+        runs.check_there(Path(trainer.default_root_dir))
 
 
 def _tables(trainer: Trainer) -> list["_Appending"]:

@@ -6,16 +6,16 @@ A *recipe* is a composed config with its interpolations; a *config* is plain con
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
-from seqfuse.config import checkpoint, untrusted
+from seqfuse.config import checkpoint, runs, untrusted
 from seqfuse.config.mistakes import (
     check_task,
     check_trainer,
@@ -25,7 +25,6 @@ from seqfuse.config.mistakes import (
     refusal,
     validates,
 )
-from seqfuse.config.saving import WholeFiles
 from seqfuse.data.module import DataModule
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile
@@ -39,6 +38,7 @@ from seqfuse.tasks.base import Task
 Config = dict[str, Any]
 OURS = ("monitor", "mode", "quantiles")
 """Knobs of a task that others read."""
+BUILT = ("data", "model", "task", "optimizer", "scheduler")
 MOMENTS = {
     "checkpoint": "save_on_train_epoch_end",
     "early_stopping": "check_on_train_epoch_end",
@@ -61,18 +61,18 @@ FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classe
 
 
 def make(node: Mapping[str, Any], key: str, **wired: Any) -> Any:
-    """Instantiates a node; `wired` are arguments that come from other parts.
-
-    Raises:
-        InputError: it is no node, or the target refuses its arguments; names the key.
-    """
+    """Instantiates a node; `wired` are arguments that come from other parts."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise InputError(f"{key}={node}: a part is a section whose _target_ names a class")
     untrusted.check_resolved(node, key)
     try:
-        return instantiate(dict(node), _convert_="all", **wired)
-    except InstantiationException as error:
-        cause = error.__cause__
+        if not wired:
+            return instantiate(dict(node), _convert_="all")
+        return instantiate(dict(node), _convert_="all", _partial_=True)(**wired)
+    except InputError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, InputError):
             raise cause from None
         raise refusal(key, str(cause or error)) from error
@@ -88,26 +88,27 @@ def unresolved(recipe: DictConfig) -> Config:
     return OmegaConf.to_container(recipe, resolve=False)  # type: ignore[return-value]
 
 
-def rehearse(recipe: DictConfig) -> None:
-    """Builds net, task and optimizer without memory: ranges are checked before data is read.
+def rehearse(recipe: DictConfig) -> Config:
+    """Checks every range before data is read: builds net, task and optimizer without memory.
 
-    Raises:
-        InputError: a knob is out of range.
+    Returns:
+        the config, with sizes that the data decides still at `auto`.
     """
     check_task(recipe)
-    config = resolve(fill(recipe, any_sizes(recipe)))
-    config["optimizer"].pop("fused", None)  # not for tensors without memory
+    trial = resolve(fill(recipe, any_sizes(recipe)))
+    trial["optimizer"].pop("fused", None)  # not for tensors without memory
     with torch.device("meta"):
-        task = build_task(config)
+        task = build_task(trial)
     try:
         optimizer = task.optimizer(task.net.parameters())
     except IndexError:
-        raise InputError(f"optimizer: a list is too short: {config['optimizer']}") from None
+        raise InputError(f"optimizer: a list is too short: {trial['optimizer']}") from None
     except (TypeError, ValueError) as error:
         raise refusal("optimizer", str(error)) from None
     if not all(math.isfinite(group["lr"]) for group in optimizer.param_groups):
-        raise InputError(f"optimizer.lr={config['optimizer'].get('lr')} must be a finite number")
-    task.scheduler(optimizer, 1000 if ends(config["trainer"]) else 0)
+        raise InputError(f"optimizer.lr={trial['optimizer'].get('lr')} must be a finite number")
+    task.scheduler(optimizer, 1000 if ends(trial["trainer"]) else 0)
+    return resolve(recipe)
 
 
 def any_sizes(recipe: DictConfig) -> dict[str, Any]:
@@ -156,11 +157,10 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
     return recipe
 
 
-def build_data(config: Config) -> DataModule:
-    """The data module, with nothing read yet."""
-    data = make(config["data"]["module"], "data")
-    data.shuffles = not config.get("trainer", {}).get("overfit_batches")
-    return data
+def build_data(config: Config, evaluated: str = "test") -> DataModule:
+    """The data module, with nothing read yet; testing looks at the split `evaluated`."""
+    shuffle = not config.get("trainer", {}).get("overfit_batches")
+    return make(config["data"]["module"], "data", shuffle=shuffle, evaluated=evaluated)
 
 
 def build_net(model: Config) -> Net:
@@ -213,8 +213,26 @@ def build_task(config: Config) -> Task:
     )
 
 
-def build_trainer(config: Config) -> Trainer:
-    """The trainer, with its callbacks and loggers; writes into `paths.run`."""
+def first_task(recipe: DictConfig, data: DataModule, found: Mapping[str, Any]) -> Task:
+    """The task of a run that begins: sized by the data, with its first weights.
+
+    Args:
+        recipe: of the run.
+        data: set up.
+        found: values of options that were searched for, by key.
+    """
+    filled = fill(recipe, data.sizes(), data.splits.num_steps)
+    config = resolve(filled)
+    task = build_task(config)
+    start_weights(task, data, config)
+    task.record = {"config": config, "recipe": unresolved(filled), "found": dict(found)}
+    if config["trainer"]["compile"]:
+        task.compile_net()
+    return task
+
+
+def build_trainer(config: Config, *watching: Callback) -> Trainer:
+    """The trainer, with its callbacks, further ones and loggers; writes into `paths.run`."""
     node = {k: v for k, v in config["trainer"].items() if k not in ("compile", "num_threads")}
     node["precision"] = precision(node)
     check_trainer(config, node)
@@ -237,19 +255,20 @@ def build_trainer(config: Config) -> Trainer:
         return make(
             node,
             "trainer",
-            plugins=WholeFiles(),
-            callbacks=[make(v, f"callbacks.{k}") for k, v in callbacks.items()],
+            plugins=checkpoint.WholeFiles(),
+            callbacks=[*(make(v, f"callbacks.{k}") for k, v in callbacks.items()), *watching],
             logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
             default_root_dir=config["paths"]["run"],
         )
 
 
-def start_weights(task: Task, data: DataModule, config: dict[str, Any]) -> None:
-    """First weights that come from files: `data.vectors`, then `init_from`; `freeze` keeps them.
+def start_weights(task: Task, data: DataModule, config: Config) -> None:
+    """First weights that come from files: `data.vectors`, then `init_from`; teachers, too.
 
-    Raises:
-        InputError: a file is broken, or what it holds does not fit the net.
+    `freeze` keeps what came from `init_from` as it is.
     """
+    from seqfuse.tasks import distill  # which loads checkpoints, and so imports this module
+
     if config["data"].get("vectors"):
         _take_vectors(task, data, config)
     path, freeze = config.get("init_from"), config.get("freeze", False)
@@ -261,9 +280,10 @@ def start_weights(task: Task, data: DataModule, config: dict[str, Any]) -> None:
         _take_encoder(str(path), task.net, data.splits.pipeline.state_dict(), freeze)
     if freeze:
         task.net.freeze()  # type: ignore[operator]
+    distill.start(task, data, config)
 
 
-def _take_vectors(task: Task, data: DataModule, config: dict[str, Any]) -> None:
+def _take_vectors(task: Task, data: DataModule, config: Config) -> None:
     path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
     words = data.splits.pipeline.words
     ids, found = vectors.read(path, words)
@@ -331,6 +351,7 @@ def load(
     trust: Sequence[str] = (),
     recipe: DictConfig | None = None,
     key: str = "ckpt",
+    evaluated: str = "test",
 ) -> tuple[Task, DataModule, Config]:
     """Rebuilds task and data module from a checkpoint; no data is read.
 
@@ -338,10 +359,11 @@ def load(
         path: of the checkpoint.
         trust: top-level packages of the user's own that its config may name.
         recipe: stands in for the checkpoint's data section.
-        key: that names the checkpoint in the config, for messages.
+        key: of the config, that names the checkpoint, for messages.
+        evaluated: the split that testing looks at.
 
-    Raises:
-        InputError: the checkpoint cannot be read or trusted.
+    Returns:
+        both, and the config of the checkpoint.
     """
     content = checkpoint.read(path, key)
     checkpoint.check_numbers(content, path)
@@ -351,7 +373,7 @@ def load(
     try:
         config = {**config, "data": untrusted.without_downloads(config["data"])}
         untrusted.check_targets({key: config[key] for key in built}, trust)
-        task, data = build_task(config), build_data(config)
+        task, data = build_task(config), build_data(config, evaluated)
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[DataModule.__qualname__])
     except InputError as error:
@@ -375,4 +397,22 @@ def _with_recipe(config: Config, recipe: Config) -> Config:
     return {**config, "data": recipe["data"], "callbacks": recipe.get("callbacks")}
 
 
-BUILT = ("data", "model", "task", "optimizer", "scheduler")
+class Loaded(NamedTuple):
+    """A checkpoint at a command's work."""
+
+    task: Task
+    data: DataModule
+    trained: Config
+    """Config of the checkpoint."""
+    config: Config
+    """Config of the command."""
+    trainer: Trainer
+
+
+def load_for(recipe: DictConfig, run: Path, evaluated: str = "test") -> Loaded:
+    """What a command works with that takes a checkpoint; seeds, and reads no data."""
+    recipe = runs.prepare(recipe, run)
+    task, data, trained = load(recipe.ckpt, recipe.trust, recipe, evaluated=evaluated)
+    config = resolve(recipe)
+    runs.seed(config)
+    return Loaded(task, data, trained, config, build_trainer({**trained, **config}))

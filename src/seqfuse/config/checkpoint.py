@@ -1,4 +1,4 @@
-"""What a checkpoint holds, and how one is read safely.
+"""What a checkpoint holds; how one is written whole, and read safely.
 
 Beside Lightning's own content (weights, optimizer, loops, callbacks, the data module's
 state) a checkpoint holds:
@@ -12,7 +12,9 @@ It is read with `weights_only=True`, so reading runs no code; what `config` name
 `_target_` is code, and is checked before anything is built (see `seqfuse.config.untrusted`).
 """
 
+import io
 import math
+import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -20,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from seqfuse.config import untrusted
+from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
@@ -31,6 +35,9 @@ SECTIONS = {
     "DataModule": ("pipeline",),
 }
 """What stands in them."""
+PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "bad_batches_path"}
+"""In the states of Lightning's callbacks."""
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
@@ -120,3 +127,74 @@ def _check_scale(key: str, numbers: Any, path: str | Path) -> None:
 
 def _all_are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, (list, tuple)) and all(isinstance(value, kind) for value in values)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, and keeps the `last.ckpt` before as `previous.ckpt`.
+
+    Lightning writes into the system's temporary folder and moves the file from there, which
+    is a copy, and no single step, where that is another disk.
+    """
+
+    def __init__(self) -> None:
+        self._whole: set[Path] = set()
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Raises InputError if there is no room, or no right to write."""
+        path = Path(path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = files.write_beside(path, content.getvalue())
+            if path.name == LAST:
+                self._keep(path)
+            os.replace(beside, path)
+        except OSError as error:
+            raise InputError(
+                f"cannot write {path} ({error.strerror or error}): what was saved before is "
+                f"still there; make room, then type seqfuse-train resume={path.parents[1]}"
+            ) from None
+        self._whole.add(path)
+
+    def _keep(self, last: Path) -> None:
+        """Only what this run has read or written is worth keeping: anything else may be broken."""
+        previous = last.with_name(PREVIOUS)
+        if last in self._whole and last.is_file():
+            os.replace(last, previous)
+            self._whole.add(previous)
+        elif previous not in self._whole:
+            previous.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Without paths of callbacks that lie outside of the run: they read and delete by them."""
+        content = super().load_checkpoint(path, *args, **kwargs)
+        self._whole.add(Path(path))
+        home = Path(path).resolve().parents[1]
+        for state in (content.get("callbacks") or {}).values():
+            if isinstance(state, dict):
+                _keep_near(state, home)
+        return content
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Removes a file that lies where this run keeps checkpoints, and nothing else."""
+        path = Path(path)
+        places = {one.resolve().parent for one in self._whole}
+        if path.suffix == ".ckpt" and path.is_file() and path.resolve().parent in places:
+            path.unlink()
+
+
+def _keep_near(state: dict[str, Any], home: Path) -> None:
+    """Takes paths that do not lie below a folder out of the state of a callback."""
+    for key in PATHS & set(state):
+        if not _is_near(state[key], home):
+            state[key] = ""
+    models = state.get("best_k_models")
+    if isinstance(models, dict):
+        state["best_k_models"] = {one: v for one, v in models.items() if _is_near(one, home)}
+
+
+def _is_near(path: Any, home: Path) -> bool:
+    return isinstance(path, str) and Path(path).resolve().is_relative_to(home)

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import folders, untrusted
+from seqfuse.config import runs, untrusted
 from seqfuse.config.mistakes import (
     CONF,
     MISTAKES,
@@ -212,7 +212,7 @@ def _own(folder: Path, config: DictConfig, config_name: str) -> AbstractContextM
     child = start.is_child() or start.foreign_rank()  # the first of several processes has it
     if config_name not in KEEPING or child:
         return nullcontext()
-    return folders.claimed(folder, bool(OmegaConf.select(config, "resume")) or slurm.restarted())
+    return runs.claimed(folder, bool(OmegaConf.select(config, "resume")) or slurm.restarted())
 
 
 def _begin(command: Command, config: DictConfig, folder: Path) -> Any:

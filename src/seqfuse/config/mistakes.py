@@ -57,6 +57,7 @@ FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
 """In this order, for the learning rate depends on the batch size."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 LIMITS = tuple(f"limit_{split}_batches" for split in ("train", "val", "test"))
+WORD_STEMS = (".CharacterStem", ".NgramStem")
 MONITORS = ("task", "scheduler", "callbacks.early_stopping", "callbacks.checkpoint")
 """Parts that go by a metric."""
 
@@ -551,7 +552,7 @@ def _check_words(recipe: Any) -> None:
             "or model=steps, or another task"
         )
     ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
-    if "vocab_size" in recipe.data and ours and not stem.endswith((".NgramStem", ".CharacterStem")):
+    if "vocab_size" in recipe.data and ours and not stem.endswith(WORD_STEMS):
         raise InputError("the data are words: type model=text for classes, model=tags for tags")
 
 

@@ -1,27 +1,46 @@
-"""What a run shows and leaves in its folder."""
+"""A run's folder, which is of one run: locked at work and not begun twice; what a run says.
 
+Nothing here imports torch before a run begins.
+"""
+
+import errno
 import logging
 import math
+import os
 import shlex
 import shutil
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
-import torch
 import yaml
-from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import build
-from seqfuse.data.module import DataModule
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Diverged, InputError
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.base import Task
 
-DEFAULT_THREADS = torch.get_num_threads()
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from seqfuse.data.module import DataModule
+    from seqfuse.tasks.base import Task
+
+LOCK = ".lock"
+BEGUN = ("config.yaml", "metrics.json", "outcome.json")
+"""Files of a run, of an evaluation or of a job of a sweep: one of them is there from the start."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+"""Errors of a file system without locks."""
 # Each is about a choice that is made here on purpose.
 EXPECTED = (
     ".*does not have many workers.*",
@@ -34,14 +53,105 @@ EXPECTED = (
 )
 
 
-def prepare(recipe: DictConfig, run: Path) -> DictConfig:
-    """Makes paths absolute and quietens the libraries.
+@contextmanager
+def claimed(folder: Path, again: bool = False) -> Iterator[None]:
+    """Keeps other processes out of a folder, which is made.
 
-    Returns:
-        the recipe with its run folder.
+    Args:
+        folder: of the run.
+        again: whether the run may have begun before.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = _locked(folder)
+    try:
+        if not again:
+            refuse_begun(folder)
+        yield
+    finally:
+        with suppress(OSError):  # the folder was deleted
+            (folder / LOCK).unlink()
+        file.close()
+
+
+def refuse_begun(folder: Path) -> None:
+    """Refuses a folder that holds a run, an evaluation or a job of a sweep."""
+    for name in BEGUN:
+        if (folder / name).exists():
+            raise InputError(
+                f"{folder} holds a run already ({name}): name another folder (hydra.run.dir, "
+                f"hydra.sweep.dir), or go on with a run: seqfuse-train resume={folder}"
+            )
+
+
+def check_there(folder: Path) -> None:
+    """Checks that the folder of a run at work has not been deleted."""
+    if not folder.is_dir():
+        raise InputError(
+            f"{os.path.relpath(folder)} was deleted while the run was at work: all that it had "
+            "saved is lost, begin it anew"
+        )
+
+
+@contextmanager
+def needed(folder: Path) -> Iterator[None]:
+    """Whatever cannot be read or written: says that the run folder was deleted, where it was."""
+    report, existed = threading.excepthook, folder.is_dir()  # other machines may have none
+
+    def quiet(failure: threading.ExceptHookArgs) -> None:
+        if not isinstance(failure.exc_value, OSError):
+            report(failure)
+
+    # TensorBoard writes in a thread, whose error is raised here when it is asked for more.
+    threading.excepthook = quiet
+    try:
+        yield
+    except (OSError, InputError):
+        if existed:
+            check_there(folder)
+        raise
+    finally:
+        threading.excepthook = report
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """The lock file of a folder, locked until it is closed or the process ends, however it does.
+
+    A record lock: processes that load data, forked from this one, do not keep it when it is
+    killed.
+    """
+    while True:
+        file = (folder / LOCK).open("ab")
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return file
+            file.close()
+            if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                raise
+            raise InputError(
+                f"another process is at work in {folder}: wait for its end, or name another "
+                "folder (hydra.run.dir)"
+            ) from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
+                return file
+        file.close()  # it was that of a run that has just ended
+
+
+def _lock(file: IO[bytes]) -> None:
+    if fcntl is not None:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+
+
+def prepare(recipe: DictConfig, run: Path) -> DictConfig:
+    """Quietens the libraries; returns the recipe with absolute paths and its run folder."""
+    for name in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.ERROR)
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
     recipe = recipe.copy()
@@ -50,44 +160,52 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
     return recipe
 
 
-def seed(config: build.Config) -> None:
-    """Seeds every generator and sets the number of threads.
+def seed(config: dict[str, Any]) -> None:
+    """Seeds every generator and sets the number of threads."""
+    import torch
+    from lightning.pytorch import seed_everything
 
-    Raises:
-        InputError: the seed is out of range.
-    """
     try:
         seed_everything(config["seed"], workers=True, verbose=False)
     except ValueError as error:
         raise InputError(f"seed={config['seed']}: {error}") from None
+    default = _default_threads()
     threads = config["trainer"].get("num_threads")
-    threads = DEFAULT_THREADS if threads is None else threads
+    threads = default if threads is None else threads
     if not isinstance(threads, int) or threads < 1:
         raise InputError(f"trainer.num_threads={threads} must be null or at least 1")
     torch.set_num_threads(threads)
 
 
+@cache
+def _default_threads() -> int:
+    """Torch's choice, before a job of this process has made another."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def outside_search(recipe: DictConfig) -> DictConfig:
     """The recipe without its trial: what is kept of it reports to no search when it runs again."""
     recipe = recipe.copy()
-    if recipe.get("trial"):  # configs written before there were searches have none
+    if recipe.get("trial"):
         recipe.trial = dict.fromkeys(recipe.trial)
     return recipe
 
 
-@rank_zero_only
 def write_config(recipe: DictConfig, run: Path) -> None:
     """Writes the `config.yaml` that `--config-dir <run> --config-name config` runs again."""
     run.mkdir(parents=True, exist_ok=True)
-    content = {"defaults": [{"hydra": "default"}, "_self_"], **build.unresolved(recipe)}
-    content["paths"] = {**content["paths"], "run": None}
-    content["resume"] = None
+    sections: Any = OmegaConf.to_container(recipe, resolve=False)
+    content = {"defaults": [{"hydra": "default"}, "_self_"], **sections, "resume": None}
+    content["paths"]["run"] = None
     files.write(run / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-@rank_zero_only
-def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
-    """Prints what is about to be trained on what."""
+def announce(task: "Task", data: "DataModule", trainer: "Trainer") -> None:
+    """Says what is about to be trained on what."""
+    import torch
+
     sizes = [(p.numel(), p.requires_grad) for p in task.net.parameters()]
     total, trained = sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
     frozen = "" if trained == total else f", {trained:,} of them trained"
@@ -105,7 +223,7 @@ def announce(task: Task, data: DataModule, trainer: Trainer) -> None:
         say("note        data.test is data.train: test numbers say little")
 
 
-def kept(error: InputError, trainer: Trainer) -> InputError:
+def kept(error: InputError, trainer: "Trainer") -> InputError:
     """A mistake in the test split, and where the training is that came before it."""
     path = best_checkpoint(trainer)
     after = f" (the trained net is kept: seqfuse-evaluate ckpt={short(Path(path))})" if path else ""
@@ -113,23 +231,22 @@ def kept(error: InputError, trainer: Trainer) -> InputError:
     return kind(f"{error}{after}")
 
 
-def best_checkpoint(trainer: Trainer) -> str | None:
+def best_checkpoint(trainer: "Trainer") -> str | None:
     """The checkpoint that did best in validation; None without checkpoints."""
-    return getattr(trainer.checkpoint_callback, "best_model_path", None) or None
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    kept = trainer.checkpoint_callback
+    return kept.best_model_path or None if isinstance(kept, ModelCheckpoint) else None
 
 
 def measured(metrics: dict[str, float]) -> dict[str, float]:
-    """Those of the test split; of the validation split where there was no test."""
+    """Metrics of the test split; of the validation split where there was no test."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
     return {name: value for name, value in metrics.items() if name.startswith(stage)}
 
 
-def undefined(metrics: dict[str, float], task: Task) -> dict[str, str]:
-    """Why metrics without a value have none, by name.
-
-    Raises:
-        Diverged: the loss is no finite number, or a metric is none and ought to be one.
-    """
+def undefined(metrics: dict[str, float], task: "Task") -> dict[str, str]:
+    """Why metrics without a value have none, by name; Diverged where one ought to have one."""
     reasons = {}
     for name, value in metrics.items():
         split, _, short = name.partition("/")
@@ -145,43 +262,31 @@ def undefined(metrics: dict[str, float], task: Task) -> dict[str, str]:
     return reasons
 
 
-@rank_zero_only
-def report(metrics: dict[str, float], reasons: dict[str, str], trainer: Trainer, run: Path) -> None:
+def report(
+    metrics: dict[str, float], reasons: dict[str, str], trainer: "Trainer", run: Path
+) -> None:
     """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
+    from seqfuse.callbacks.throughput import Throughput
+
     print_metrics(metrics, reasons)
-    folder = short(run)
-    _say_how_it_ended(trainer)
-    _say_how_fast(trainer)
-    say(f"run         {folder}")
-    if best := best_checkpoint(trainer):
-        say(f"checkpoint  {short(Path(best))}")
-    say(f"dashboard   {_tensorboard()} --logdir {shlex.quote(str(folder))}")
-
-
-def _say_how_it_ended(trainer: Trainer) -> None:
     stopping = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
         say(
             f"stopped     after epoch {stopping.stopped_epoch + 1} of {trainer.max_epochs}: "
             f"{stopping.monitor} was no better for {stopping.patience} epochs"
         )
-
-
-def _say_how_fast(trainer: Trainer) -> None:
-    from seqfuse.callbacks.throughput import Throughput
-
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Throughput) and callback.seconds:
             say(f"speed       {callback.summary()}")
+    say(f"run         {short(run)}")
+    if best := best_checkpoint(trainer):
+        say(f"checkpoint  {short(Path(best))}")
+    board = Path(sys.executable).with_name("tensorboard")
+    on_path = shutil.which("tensorboard") is not None or not board.exists()
+    program = board.name if on_path else short(board)  # where no environment is activated
+    say(f"dashboard   {program} --logdir {shlex.quote(str(short(run)))}")
 
 
-def _tensorboard() -> str:
-    """What starts it: by its path, where the environment is not activated."""
-    own = Path(sys.executable).with_name("tensorboard")
-    return str(short(own)) if shutil.which("tensorboard") is None and own.exists() else own.name
-
-
-@rank_zero_only
 def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:
     """One `name value` per line; the reason where there is no value."""
     width = max(map(len, metrics), default=0)
@@ -192,6 +297,5 @@ def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:
 
 def short(path: Path) -> Path:
     """The path from here, where it lies below."""
-    here = Path.cwd()
     path = path.absolute()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

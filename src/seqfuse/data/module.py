@@ -72,6 +72,8 @@ class DataModule(LightningDataModule):
         num_workers: processes that load; 0 loads in the training process.
         seed: of the order in which batches come.
         augment: changes of training batches, by name, in order (see `seqfuse.data.augment`).
+        shuffle: whether training batches come in a new order each epoch.
+        evaluated: the split that testing looks at: `train`, `val` or `test`.
 
     Raises:
         InputError: a knob is out of range.
@@ -84,6 +86,8 @@ class DataModule(LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         augment: Mapping[str, Any] | None = None,
+        shuffle: bool = True,
+        evaluated: str = "test",
     ):
         super().__init__()
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
@@ -97,8 +101,8 @@ class DataModule(LightningDataModule):
         self.mixed = False
         """Whether validation and test are read in a random order, the same each time."""
         self.augment = {name: change for name, change in (augment or {}).items() if change}
-        self.shuffles = True
-        self.evaluated = "test"
+        self.shuffle = shuffle
+        self.evaluated = evaluated
         self._fitted = False
 
     def setup(self, stage: str) -> None:
@@ -145,7 +149,7 @@ class DataModule(LightningDataModule):
         return min(every, limit) if isinstance(limit, int) else int(every * limit)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        if not self.shuffles:
+        if not self.shuffle:
             return self.loader("train")
         loader = self._loader("train", self._shuffled(self.tensors("train")))
         loader.num_batches = self.num_batches

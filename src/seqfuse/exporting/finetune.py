@@ -71,8 +71,7 @@ def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict
 
     task.optimizer, task.scheduler = gentle, Constant()
     settings = {**config["trainer"], "max_epochs": knobs["epochs"]}
-    trainer = build.build_trainer({**trained, **config, "trainer": settings})
-    trainer.callbacks.append(Rounded())  # type: ignore[attr-defined]
+    trainer = build.build_trainer({**trained, **config, "trainer": settings}, Rounded())
     data.setup("fit")
     trainer.fit(task.train(), datamodule=data)
     task.eval()

@@ -103,7 +103,6 @@ class Export:
         sessions = self._sessions(part)
         metrics = {}
         if self.measures:
-            self.data.evaluated = self.config["split"]
             for who, one in {"torch": None, **sessions}.items():
                 metrics[who] = measure.metrics(self.task, self.data, self.trainer, one)
         self.task.eval()

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from seqfuse.config.saving import LAST
+from seqfuse.config.checkpoint import LAST
 from seqfuse.nn import collectives
 from seqfuse.resume import slurm
 from seqfuse.runtime.errors import InputError, Interrupted

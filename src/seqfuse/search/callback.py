@@ -10,8 +10,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from seqfuse.config import untrusted
-from seqfuse.config.folders import LOCK, refuse_begun
 from seqfuse.config.mistakes import strange_folders, typed
+from seqfuse.config.runs import LOCK, refuse_begun
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.search import share

@@ -16,7 +16,6 @@ from seqfuse.data.module import DataModule
 from seqfuse.figures.plots import pixels, save
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.tasks import distill
 from seqfuse.tuning import batch_size, learning_rate
 
 
@@ -118,11 +117,9 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
         "enable_progress_bar": False,
         "check_val_every_n_epoch": 10**9,
     }
-    task, trainer = build.build_task(config), build.build_trainer(config)
+    task, trainer = build.build_task(config), build.build_trainer(config, *watching)
     with contextlib.redirect_stdout(io.StringIO()):  # the run itself will say it
         build.start_weights(task, data, config)
-        distill.start(task, data, config)
-    trainer.callbacks.extend(watching)  # type: ignore[attr-defined]
     try:
         trainer.fit(task, datamodule=data)
     except SystemExit:  # Lightning's answer to Ctrl-C

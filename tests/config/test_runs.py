@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from seqfuse import evaluate
-from seqfuse.config import folders
+from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import main
@@ -23,8 +23,8 @@ Command = Callable[..., tuple[int, str, str]]
 HOLDS = """
 import sys, time
 from pathlib import Path
-from seqfuse import folders
-with folders.claimed(Path(sys.argv[1])):
+from seqfuse.config import runs
+with runs.claimed(Path(sys.argv[1])):
     import os
     if not os.fork():  # as what loads data
         time.sleep(60)
@@ -47,32 +47,32 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
             assert first.stdout is not None
             assert first.stdout.readline() == b"has it\n"
             with pytest.raises(InputError, match=f"another process is at work in {run}"):
-                folders.claimed(run, again=True).__enter__()
+                runs.claimed(run, again=True).__enter__()
             os.kill(first.pid, signal.SIGKILL)
             os.waitpid(first.pid, 0)
             began = time.monotonic()
-            with folders.claimed(run):  # whatever its child does
+            with runs.claimed(run):  # whatever its child does
                 assert time.monotonic() - began < 5
-                assert os.listdir(run) == [folders.LOCK]
+                assert os.listdir(run) == [runs.LOCK]
         finally:
             os.killpg(first.pid, signal.SIGKILL)
     assert not os.listdir(run)
 
 
-@pytest.mark.parametrize("name", folders.BEGUN)
+@pytest.mark.parametrize("name", runs.BEGUN)
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"holds a run already .{name}.: name another folder"):
-        folders.claimed(tmp_path).__enter__()
-    with folders.claimed(tmp_path, again=True):
+        runs.claimed(tmp_path).__enter__()
+    with runs.claimed(tmp_path, again=True):
         pass
     assert os.listdir(tmp_path) == [name]
 
 
 def test_a_folder_that_is_deleted_meanwhile_is_no_trouble(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with folders.claimed(run):
-        (run / folders.LOCK).unlink()
+    with runs.claimed(run):
+        (run / runs.LOCK).unlink()
         run.rmdir()
     assert not run.exists()
 
