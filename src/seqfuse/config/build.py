@@ -4,6 +4,7 @@ A *recipe* is a composed config with its interpolations; a *config* is plain con
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ from seqfuse.config.mistakes import (
     check_task,
     check_trainer,
     ends,
-    keep_workspace,
     precision,
     refusal,
     validates,
@@ -39,6 +39,8 @@ Config = dict[str, Any]
 OURS = ("monitor", "mode", "quantiles")
 """Knobs of a task that others read."""
 BUILT = ("data", "model", "task", "optimizer", "scheduler")
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+"""Environment variable of the user's own, which Lightning would write over."""
 MOMENTS = {
     "checkpoint": "save_on_train_epoch_end",
     "early_stopping": "check_on_train_epoch_end",
@@ -251,15 +253,18 @@ def build_trainer(config: Config, *watching: Callback) -> Trainer:
         if name in callbacks:
             callbacks[name][moment] = not validates(config)
     node["enable_checkpointing"] = bool({"checkpoint", "last_checkpoint"} & set(callbacks))
-    with keep_workspace():
-        return make(
-            node,
-            "trainer",
-            plugins=checkpoint.WholeFiles(),
-            callbacks=[*(make(v, f"callbacks.{k}") for k, v in callbacks.items()), *watching],
-            logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
-            default_root_dir=config["paths"]["run"],
-        )
+    workspace = os.environ.get(WORKSPACE)
+    trainer = make(
+        node,
+        "trainer",
+        plugins=checkpoint.WholeFiles(),
+        callbacks=[*(make(v, f"callbacks.{k}") for k, v in callbacks.items()), *watching],
+        logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
+        default_root_dir=config["paths"]["run"],
+    )
+    if workspace is not None:
+        os.environ[WORKSPACE] = workspace
+    return trainer
 
 
 def start_weights(task: Task, data: DataModule, config: Config) -> None:

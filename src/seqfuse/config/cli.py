@@ -1,4 +1,4 @@
-"""What the commands share: composing, and one clear line for a user's mistake.
+"""Commands: composed from the command line, with one clear line for a user's mistake.
 
 Nothing here imports torch, so `--help`, `--cfg job` and mistakes answer at once.
 """
@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -19,34 +19,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import runs, untrusted
-from seqfuse.config.mistakes import (
-    CONF,
-    MISTAKES,
-    TYPED,
-    check_flags,
-    check_left_out,
-    check_types,
-    defaults,
-    explain,
-    groups,
-    own_folders,
-    remember,
-    strange_folders,
-    typed,
-)
-from seqfuse.ddp import start
-from seqfuse.resume import slurm
-from seqfuse.resume import state as resume
+from seqfuse.config import mistakes, runs, untrusted
+from seqfuse.config.mistakes import CONF, MISTAKES, TYPED, explain
 from seqfuse.runtime.errors import InputError, Interrupted, Stopped
 from seqfuse.runtime.shown import say
-from seqfuse.search import share
-from seqfuse.search.callback import Summaries
-from seqfuse.search.outcome import KILLED, Outcome, keep_trace, of_error
 
+Command = Callable[[DictConfig, Path], Any]
 ONE_AT_A_TIME = ("predict", "export")
 """Commands whose output is one file or folder."""
-Command = Callable[[DictConfig, Path], Any]
 KEEPING = ("train", "evaluate")
 """Commands, by their config, that leave something in the run folder."""
 
@@ -63,24 +43,33 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
     A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with one
     and 130, SIGTERM with one and 143.
     """
+    from seqfuse.ddp import start
+
     # A child of Lightning has it from its parent, who set it below.
     debugging = os.environ.get("HYDRA_FULL_ERROR") == "1" and not start.is_child()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own many lines
-    sys.excepthook = _show  # of errors that are no mistakes of the user's
+    # Of errors that are no mistakes of the user's.
+    sys.excepthook = lambda *error: say(
+        "".join(traceback.format_exception(*error)).rstrip(), file=sys.stderr
+    )
 
     def job(config: DictConfig) -> Any:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _one_of_many(command, config, config_name)
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            return _checked(command, config, config_name)
+            with _claimed(folder, config, config_name):
+                return _begin(command, config, folder)
         except (*MISTAKES, Interrupted) as error:
             if debugging and not isinstance(error, Interrupted):
                 raise
-            fail(explain(error, config_name), getattr(error, "exit_code", 1))
+            ours = isinstance(error, (InputError, Interrupted))
+            fail(explain(error, config_name), error.exit_code if ours else 1)
 
     try:
         if {"--help", "-h"} & set(sys.argv):
-            return say(f"{usage}\nGroups (group=option):\n\n{_group_table()}")
+            table = (f"  {group}: {', '.join(names)}" for group, names in mistakes.groups().items())
+            return say(f"{usage}\nGroups (group=option):\n\n" + "\n".join(table))
         with _safe_path(), _stoppable():
             start.prepare()
             prepare()
@@ -113,19 +102,31 @@ def _safe_path() -> Iterator[None]:
             os.environ.update({} if value is None else {name: value})
 
 
-def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    say("".join(traceback.format_exception(kind, error, trace)).rstrip(), file=sys.stderr)
-
-
 def _prepare_words() -> None:
     """Checks the folders that the command line names, and writes it as Hydra wants it."""
-    check_flags(sys.argv[1:])
-    remember(sys.argv[1:])
-    for folder in own_folders():
+    words = sys.argv[1:]
+    mistakes.check_flags(words)
+    mistakes.remember(words)
+    for folder in mistakes.own_folders():
         untrusted.check_folder(folder)
-    words = sorted([*sys.argv[1:], *_multirun()], key=_is_no_multirun)
-    check_left_out(words)
+    # `sweep=` means -m, which Hydra must know before it composes, as mistakes read otherwise.
+    sweeps = any(word.startswith("sweep=") and word != "sweep=null" for word in words)
+    other = ("-m", "--multirun", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+    if sweeps and not set(other) & set(words):
+        words.append("-m")
+    # -m comes first: between overrides, argparse would take it for their end.
+    words.sort(key=lambda word: word not in ("-m", "--multirun"))
+    mistakes.check_left_out(words)
     sys.argv[1:] = [_quoted(word) for word in words]
+
+
+def _quoted(word: str) -> str:
+    """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
+    group, equals, options = word.partition("=")
+    if not equals or group not in mistakes.groups():
+        return word
+    names = [f"'{name}'" if name.isdigit() else name for name in options.split(",")]
+    return f"{group}={','.join(names)}"
 
 
 @contextmanager
@@ -160,34 +161,10 @@ def _stopped(error: BaseException) -> Stopped | None:
     return Stopped() if isinstance(cause, KeyboardInterrupt) else None
 
 
-def _group_table() -> str:
-    """One line per group: its options."""
-    return "\n".join(f"  {name}: {', '.join(found)}" for name, found in groups().items())
-
-
-def _is_no_multirun(word: str) -> bool:
-    """-m comes first: between overrides, argparse would take it for their end."""
-    return word not in ("-m", "--multirun")
-
-
-def _quoted(word: str) -> str:
-    """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
-    group, equals, options = word.partition("=")
-    if not equals or group not in groups():
-        return word
-    names = [f"'{name}'" if name.isdigit() else name for name in options.split(",")]
-    return f"{group}={','.join(names)}"
-
-
-def _multirun() -> list[str]:
-    """`sweep=` means -m, which Hydra must know before it composes, as mistakes read otherwise."""
-    sweeps = any(word.startswith("sweep=") and word != "sweep=null" for word in sys.argv[1:])
-    other = ("-m", "--multirun", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
-    return ["-m"] if sweeps and not set(other) & set(sys.argv) else []
-
-
 def _start(main: Callable[[], None]) -> None:
     """Lets Hydra run one job, or many and then their summary."""
+    from seqfuse.search.callback import Summaries
+
     try:
         main()
     except RuntimeError as error:
@@ -201,14 +178,11 @@ def _start(main: Callable[[], None]) -> None:
         fail(incomplete)
 
 
-def _checked(command: Command, config: DictConfig, config_name: str) -> Any:
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    with _own(folder, config, config_name):
-        return _begin(command, config, folder)
-
-
-def _own(folder: Path, config: DictConfig, config_name: str) -> AbstractContextManager[None]:
+def _claimed(folder: Path, config: DictConfig, config_name: str) -> AbstractContextManager[None]:
     """The folder for this run alone, where the command leaves something there."""
+    from seqfuse.ddp import start
+    from seqfuse.resume import slurm
+
     child = start.is_child() or start.foreign_rank()  # the first of several processes has it
     if config_name not in KEEPING or child:
         return nullcontext()
@@ -216,67 +190,60 @@ def _own(folder: Path, config: DictConfig, config_name: str) -> AbstractContextM
 
 
 def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
-    check_types(config)
-    _check_strangers(config, folder)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    """Checks the composed config and calls the command."""
+    from seqfuse.ddp import start
+    from seqfuse.resume import state
+
+    settings = HydraConfig.get()
+    mistakes.check_types(config)
+    # What comes from a checkpoint, or from a folder of YAMLs, is held against the rules for it.
+    named = mistakes.typed(settings)
+    if "ckpt" in config and config.ckpt:  # its data section is the checkpoint's
+        reads = not config.get("input") and config.get("split") != "none"
+        untrusted.check_paths(config, named, reads, "the checkpoint")
+    for source in mistakes.strange_folders(settings):
+        urls = untrusted.addresses(CONF / "data")
+        untrusted.check_composed(config, named, folder, urls, source)
+    if settings.mode == RunMode.MULTIRUN:
         start.refuse_job(config.trainer)
-    _prepare_torch(config)
+    if OmegaConf.select(config, "trainer.deterministic"):
+        # CUDA reads it when it starts; without it some sums come out in another order each time.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         return command(config, folder)
     except (KeyboardInterrupt, SystemExit) as error:
         stopped = _stopped(error)
-        if stopped is None or start.is_child() or not resume.can_go_on(folder):
+        if stopped is None or start.is_child() or not state.can_go_on(folder):
             raise
         raise Interrupted(stopped.number, os.path.relpath(folder)) from None
 
 
-def _check_strangers(config: DictConfig, folder: Path) -> None:
-    """Holds what comes from a checkpoint, or from a folder of YAMLs, against the rules for it."""
-    named = typed(HydraConfig.get())
-    if "ckpt" in config and config.ckpt:  # its data section is the checkpoint's
-        reads = not config.get("input") and config.get("split") != "none"
-        untrusted.check_paths(config, named, reads, "the checkpoint")
-    for source in strange_folders(HydraConfig.get()):
-        urls = untrusted.addresses(CONF / "data")
-        untrusted.check_composed(config, named, folder, urls, source)
-
-
 def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict[str, Any]:
     """A job of a sweep: keeps how it ended, and does not end the others."""
+    from seqfuse.search import outcome, share
+
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     share.take(settings.launcher, settings.job.num)
-    facts = {
+    job = {
         "job": settings.job.num,
         "overrides": list(settings.overrides.task),
         "monitor": OmegaConf.select(config, "task.monitor"),
         "mode": OmegaConf.select(config, "task.mode"),
     }
-    with _own(folder, config, config_name):
-        return _outcome_of(command, config, config_name, folder, facts)
-
-
-def _outcome_of(
-    command: Command, config: DictConfig, config_name: str, folder: Path, facts: dict[str, Any]
-) -> dict[str, Any]:
-    KILLED.write(folder, **facts)  # stays if nothing below comes to an end
-    try:
-        outcome = Outcome("completed", _begin(command, config, folder) or {})
-    except Interrupted as error:
-        KILLED._replace(reason=str(error)).write(folder, **facts)
-        fail(str(error), error.exit_code)  # not an `Exception`, so that Hydra ends the sweep
-    except Exception as error:
-        outcome = of_error(error, explain(error, config_name))
-        keep_trace(error, folder)
-        say(f"seqfuse: job {facts['job']} {outcome.status}: {outcome.reason}", file=sys.stderr)
-    outcome.write(folder, **facts)
-    return outcome._asdict()
-
-
-def _prepare_torch(config: DictConfig) -> None:
-    """CUDA reads this when it starts; without it some sums come out in another order each time."""
-    if OmegaConf.select(config, "trainer.deterministic"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with _claimed(folder, config, config_name):
+        outcome.KILLED.write(folder, **job)  # stays if nothing below comes to an end
+        try:
+            ended = outcome.Outcome("completed", _begin(command, config, folder) or {})
+        except Interrupted as error:
+            outcome.KILLED._replace(reason=str(error)).write(folder, **job)
+            fail(str(error), error.exit_code)  # not an `Exception`, so that Hydra ends the sweep
+        except Exception as error:
+            ended = outcome.of_error(error, explain(error, config_name))
+            outcome.keep_trace(error, folder)
+            say(f"seqfuse: job {job['job']} {ended.status}: {ended.reason}", file=sys.stderr)
+        ended.write(folder, **job)
+    return ended._asdict()
 
 
 def offer_recipe() -> None:
@@ -298,13 +265,14 @@ def offer_recipe() -> None:
             raise InputError(f"{given[-1]} is no usable checkpoint: it lacks {error}") from None
         untrusted.check_references(node)
         node["data"] = untrusted.without_downloads(node["data"])
-    store = ConfigStore.instance()
-    store.store("recipe", node, group="checkpoint", package="_global_")
-    defaults.cache_clear()  # they are those of this checkpoint now
+    ConfigStore.instance().store("recipe", node, group="checkpoint", package="_global_")
+    mistakes.defaults.cache_clear()  # they are those of this checkpoint now
 
 
-def fail(message: str, code: int = 1) -> None:
+def fail(message: str, code: int = 1) -> NoReturn:
     """Prints one line and exits."""
+    from seqfuse.ddp import start
+
     if start.speaks():
         say(f"seqfuse: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(code)

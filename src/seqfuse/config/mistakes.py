@@ -1,4 +1,7 @@
-"""One clear line for each mistake on the command line. Nothing here imports torch."""
+"""Mistakes on the command line and in the config, each in one line that says what to type.
+
+Monitors are checked before a search, too, so torch is imported only where a device is asked for.
+"""
 
 import difflib
 import os
@@ -6,7 +9,7 @@ import re
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +25,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqfuse.ddp.checks import check_devices, on_gpu
 from seqfuse.runtime.errors import InputError, Interrupted, Pruned
 
 HERE = Path(__file__).parents[1]
@@ -33,7 +35,7 @@ PATHS = (
     *(f"data.{name}" for name in ("file", "train", "val", "test", "folder", "vectors")),
     *("init_from", "resume", "ckpt", "input", "output"),
 )
-"""What names a file or a folder; null by default."""
+"""Keys that name a file or a folder; null by default."""
 SECTIONS = ("data", "model", "task", "optimizer", "scheduler", "trainer", "paths")
 """What the config of seqfuse-train has."""
 PARTS = (
@@ -43,6 +45,12 @@ PARTS = (
 """Sections whose entries a run can do without."""
 TYPED = "SEQFUSE_TYPED"
 """Environment variable with the keys that were typed."""
+FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p"),
+    *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
+    *("--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
+)
+"""Of Hydra's that a command takes; it would take their beginnings, too."""
 MISTAKES = (
     InputError,
     HydraException,
@@ -51,8 +59,6 @@ MISTAKES = (
     yaml.YAMLError,
     BrokenExecutor,
 )
-
-Config = dict[str, Any]
 FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
 """In this order, for the learning rate depends on the batch size."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -69,8 +75,13 @@ def explain(error: Exception, config_name: str = "train") -> str:
         return text
     if isinstance(error, BrokenExecutor):
         return "a worker was killed, most likely for its memory: take fewer (hydra.launcher.n_jobs)"
+    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
+        return (
+            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
+            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
+        )
     if not isinstance(error, MISTAKES):
-        return _unexpected(error)
+        return f"{type(error).__name__}: {error}".removesuffix(": ")  # its text can be empty
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         where = error.filename or "a file"
         return (
@@ -79,21 +90,27 @@ def explain(error: Exception, config_name: str = "train") -> str:
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
     if isinstance(error, InstantiationException):
-        return _of_part(error)
+        if isinstance(error.__cause__, InputError):
+            return str(error.__cause__)
+        key = re.search(r"full_key: (\S+)", text)
+        return str(refusal(key[1] if key else "the config", str(error.__cause__ or error)))
     return _of_composing(error, text, config_name)
 
 
 def _of_composing(error: Exception, text: str, config_name: str) -> str:
     """One line for a config that cannot be composed."""
-    if found := re.search(r"Could not (?:find|load) '(.+?)'", text):
-        group, _, option = found[1].rpartition("/")
+    if match := re.search(r"Could not (?:find|load) '(.+?)'", text):
+        group, _, option = match[1].rpartition("/")
         return no_such_option(group, option, re.findall(r"^\t(\S+)$", text, re.MULTILINE))
-    if found := re.search(r"Could not (?:override|append|delete).*? '(.+?)'", text):
-        return _unknown_key(found[1].split("=")[0], config_name)
-    if found := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
-        return _unknown_key(found[2], config_name)
+    if match := re.search(r"Could not (?:override|append|delete).*? '(.+?)'", text):
+        return _unknown_key(match[1].split("=")[0], config_name)
+    if match := re.search(r"Key '(.+?)' is not in struct\s+full_key: (\S+)", text):
+        return _unknown_key(match[2], config_name)
     if isinstance(error, OmegaConfBaseException):
-        return _in_config(error)
+        reason = text.partition("\n")[0]
+        if match := re.search(r"Interpolation key '(.+?)' not found", reason):
+            reason = f"${{{match[1]}}} stands there, and the config has no key {match[1]}"
+        return f"{error.full_key}: {reason}" if error.full_key else reason
     if "does not support sweep type" in text:
         return "interval(...) is for a search, such as sweep=optuna: name values, or a range(...)"
     if "must be a DictConfig" in text:
@@ -104,34 +121,20 @@ def _of_composing(error: Exception, text: str, config_name: str) -> str:
 
 def refusal(key: str, text: str) -> InputError:
     """The mistake behind what a class said of its arguments."""
-    if found := re.search(
+    if match := re.search(
         r"(?:(\w+)(?:\.__init__)?\(\) )?got an unexpected keyword .*'(\w+)'", text
     ):
-        return InputError(f"{key}.{found[2]}: {found[1] or 'it'} takes no such value: leave it out")
-    if found := re.search(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*?: (.+)", text):
-        return InputError(f"{key}: {found[1]} needs {found[2]}, too")
-    return InputError(f"{key}: {_reason(text)}")
-
-
-def _reason(text: str) -> str:
-    """The first line, and the second where the first only leads up to it."""
+        return InputError(f"{key}.{match[2]}: {match[1] or 'it'} takes no such value: leave it out")
+    if match := re.search(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*?: (.+)", text):
+        return InputError(f"{key}: {match[1]} needs {match[2]}, too")
     first, *rest = [line for line in text.strip().splitlines() if line.strip()]
     reason = f"{first} {rest[0]}" if first.endswith(":") and rest else first
     hint = " (is its folder on PYTHONPATH?)" if "ModuleNotFoundError" in reason else ""
-    return reason + hint
-
-
-def _of_part(error: InstantiationException) -> str:
-    """One line for a part that Hydra could not build."""
-    cause = error.__cause__
-    if isinstance(cause, InputError):
-        return str(cause)
-    found = re.search(r"full_key: (\S+)", str(error))
-    return str(refusal(found[1] if found else "the config", str(cause or error)))
+    return InputError(f"{key}: {reason}{hint}")
 
 
 def _read_from() -> str:
-    """What was read as a config."""
+    """The place a config was read from, for messages."""
     folders = own_folders()
     return f"the config in {os.path.relpath(folders[0])}" if folders else "the config"
 
@@ -149,67 +152,39 @@ def _unreadable(word: str) -> str:
     )
 
 
-def _in_config(error: OmegaConfBaseException) -> str:
-    """One line for a value of the config that cannot be read."""
-    reason = str(error).partition("\n")[0]
-    if found := re.search(r"Interpolation key '(.+?)' not found", reason):
-        reason = f"${{{found[1]}}} stands there, and the config has no key {found[1]}"
-    return f"{error.full_key}: {reason}" if error.full_key else reason
-
-
-def _unexpected(error: Exception) -> str:
-    """One line for an error that is no mistake of the user's."""
-    if type(error).__name__ == "UncompletedJobError":  # of submitit, which need not be there
-        return (
-            "a job was killed, most likely for its memory or its time: its log lies in .submitit "
-            "of the sweep's folder (hydra.launcher.mem_gb, hydra.launcher.timeout_min)"
-        )
-    # The text alone can be empty, or no more than a key.
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
-
-
 def groups() -> dict[str, list[str]]:
     """Options of every group, read from the folders (Hydra takes a second to list them)."""
-    found: dict[str, list[str]] = {}
+    options: dict[str, list[str]] = {}
     for root in (CONF, *own_folders()):
         for path in sorted(root.rglob("*.yaml")):
             group = path.parent.relative_to(root).as_posix()
             if group not in (".", "hydra") and not path.stem.startswith("_"):
-                found.setdefault(group, []).append(path.stem)
-    return found
+                options.setdefault(group, []).append(path.stem)
+    return options
 
 
 def own_folders() -> list[Path]:
     """Folders of YAMLs that the command line names beside our own."""
-    found = []
+    named = []
     for word, after in pairwise([*sys.argv[1:], ""]):
         flag, equals, value = word.partition("=") if word.startswith("-") else (word, "", "")
         folder = value if equals else after
         if flag in ("--config-dir", "-cd") and not Path(folder).is_dir():
             raise InputError(f"{flag} {folder}: there is no such folder")
         if flag in ("--config-dir", "-cd", "--config-path", "-cp"):
-            found.append(folder)
+            named.append(folder)
     for word in sys.argv[1:]:
         if word.lstrip("+").startswith("hydra.searchpath="):
             places = OverridesParser.create().parse_override(word).value()
-            found += [str(one) for one in (places if isinstance(places, list) else [places])]
-    places = [Path(one.removeprefix("file://")) for one in found if not one.startswith("pkg://")]
-    return [place.absolute() for place in places if place.is_dir()]
-
-
-FLAGS = (
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p"),
-    *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
-    *("--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
-)
-"""Of Hydra's that a command takes; it would take their beginnings, too."""
+            named += map(str, places if isinstance(places, list) else [places])
+    folders = [Path(name.removeprefix("file://")) for name in named if not name.startswith("pkg:")]
+    return [folder.absolute() for folder in folders if folder.is_dir()]
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Checks that flags are written out: what they name is looked at before Hydra starts.
+    """Checks that flags are written out, as what they name is looked at before Hydra starts.
 
-    Raises:
-        InputError: one is not, there is no such flag, or an option lies outside of its folder.
+    An option lies in the folder of its group.
     """
     for word in words:
         flag, _, value = word.partition("=")
@@ -222,14 +197,9 @@ def check_flags(words: Sequence[str]) -> None:
 
 
 def strange_folders(settings: Any) -> list[str]:
-    """Folders that a composed config was read from, beside our own.
-
-    Args:
-        settings: the `hydra` node of the config.
-    """
-    ours = (str(CONF), "")
-    sources = [one for one in settings.runtime.config_sources if one.schema == "file"]
-    return [one.path for one in sources if one.path not in ours]
+    """Folders that a config was read from beside our own, by its `hydra` node."""
+    sources = [source for source in settings.runtime.config_sources if source.schema == "file"]
+    return [source.path for source in sources if source.path not in (str(CONF), "")]
 
 
 def no_such_option(group: str, option: str, others: Sequence[str] = ()) -> str:
@@ -240,17 +210,18 @@ def no_such_option(group: str, option: str, others: Sequence[str] = ()) -> str:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
-    known = groups()
-    if key in known:
+    names = groups()
+    if key in names:
         return f"{key} was chosen when the run began: change single values, as in {key}.<name>="
     # One option each: a search or a sweep names several.
     words = [word for word in sys.argv[1:] if not re.search(r"[,(]", word)]
-    chosen = [word for word in words if word.split("=")[0] in known]
-    own = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in own_folders())}]"]
+    chosen = [word for word in words if word.split("=")[0] in names]
+    places = ",".join(f"file://{folder}" for folder in own_folders())
     within = GlobalHydra.instance().is_initialized()  # in a job of a sweep
     with nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
-        hydra = key.startswith("hydra.")
-        return no_such_key(key, compose(config_name, [*chosen, *own], return_hydra_config=hydra))
+        overrides = [*chosen, f"hydra.searchpath=[{places}]"]
+        whole = key.startswith("hydra.")
+        return no_such_key(key, compose(config_name, overrides, return_hydra_config=whole))
 
 
 def no_such_key(key: str, config: DictConfig) -> str:
@@ -260,8 +231,8 @@ def no_such_key(key: str, config: DictConfig) -> str:
         return f"{key}: add its entries one by one, as in +{key}.<name>=<value>"
     if key in keys:
         return f"{key}: {_read_from()} has no such key: it is broken, or of other code"
-    hydra = key.startswith("hydra")
-    near = _nearest(key, [one for one in keys if hydra or not one.startswith("hydra")])
+    whole = key.startswith("hydra")
+    near = _nearest(key, [name for name in keys if whole or not name.startswith("hydra")])
     return f"{key}: no such key{near}; --cfg job lists them all"
 
 
@@ -279,18 +250,14 @@ def _keys(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def check_sections(config: DictConfig) -> None:
-    """Raises InputError if the config of a run lacks a section that every run reads."""
+    """Checks that the config of a run has every section that a run reads."""
     for name in SECTIONS:
         if not OmegaConf.is_dict(config.get(name)):
             raise InputError(f"{_read_from()} has no section '{name}': it is broken")
 
 
 def check_left_out(words: Sequence[str]) -> None:
-    """Holds what a command line leaves out against what every run reads.
-
-    Raises:
-        InputError: `<group>=null`, or `~<key>` of such a key.
-    """
+    """Checks that `<group>=null` and `~<key>` leave out nothing that every run reads."""
     for word in words:
         key, _, option = word.partition("=")
         if option == "null" and key in groups():
@@ -311,22 +278,20 @@ def _can_be_null(key: str) -> bool:
 
 
 def typed(settings: Any) -> dict[str, Any]:
-    """Values typed on the command line of a job, by key; options of groups are left out.
+    """Values typed on the command line of a job, by key, but for options of groups.
 
     Args:
         settings: the `hydra` node of its config.
     """
-    choices = settings.runtime.choices
     words = [*settings.overrides.task, *settings.overrides.hydra]
-    given = OverridesParser.create().parse_overrides(list(map(str, words)))
     # Parameters of a sweep are in each job's command line, whoever wrote them down.
-    known = set(os.environ.get(TYPED, "").split())
+    keys = set(os.environ.get(TYPED, "").split())
     return {
-        one.key_or_group: one.value()
-        for one in given
-        if one.key_or_group not in choices
-        and not one.is_delete()
-        and (one.key_or_group in known or one.key_or_group.startswith("trial."))
+        override.key_or_group: override.value()
+        for override in OverridesParser.create().parse_overrides(list(map(str, words)))
+        if override.key_or_group not in settings.runtime.choices
+        and not override.is_delete()
+        and (override.key_or_group in keys or override.key_or_group.startswith("trial."))
     }
 
 
@@ -337,25 +302,20 @@ def remember(words: Sequence[str]) -> None:
 
 
 def check_types(config: DictConfig) -> None:
-    """Holds every value given on the command line against the type of the YAML's default.
-
-    Raises:
-        InputError: a word where a number belongs, and the like.
-    """
+    """Holds every value given on the command line against the type of the YAML's default."""
     choices = (settings := HydraConfig.get()).runtime.choices
     given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
-    last = {o.key_or_group: o for o in given if o.key_or_group not in choices}
-    values = list(last.values())
+    values = list({o.key_or_group: o for o in given if o.key_or_group not in choices}.values())
     if not values:
         return
     check_finders(config, [o.key_or_group for o in values if not o.is_delete()])
-    groups = [str(o.input_line) for o in given if o.key_or_group in choices]
+    options = [str(o.input_line) for o in given if o.key_or_group in choices]
     places = tuple(source.path for source in settings.runtime.config_sources)
-    found = defaults(places, str(settings.job.config_name), tuple(groups))
+    yamls = defaults(places, str(settings.job.config_name), tuple(options))
     for override in values:
         key = override.key_or_group
         try:
-            default = OmegaConf.select(found, key)
+            default = OmegaConf.select(yamls, key)
             value = OmegaConf.select(config, key)
         except OmegaConfBaseException:
             continue
@@ -369,12 +329,9 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
 
     Args:
         key: of the config.
-        value: what the user gave.
-        default: what stands in the YAML.
+        value: from the user.
+        default: from the YAML.
         text: the value as it was typed.
-
-    Raises:
-        InputError: the types differ.
     """
     if OmegaConf.is_dict(default) and value is None and not _can_be_null(key):
         raise InputError(f"{key}: a run needs this part, and it was left out")
@@ -384,7 +341,10 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
         raise InputError(f"{key}={text}: expected the name of a file or folder")
     # One number, or one per layer or class.
     if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
-        raise InputError(f"{key}={text}: expected {_kind(default)} such as {_plain(default)}")
+        kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+        default = _plain(default)
+        kind = kinds.get(type(default), "a list" if isinstance(default, list) else "null")
+        raise InputError(f"{key}={text}: expected {kind} such as {default}")
 
 
 @cache
@@ -401,24 +361,21 @@ def _fits(value: Any, default: Any, lists: bool = False) -> bool:
     if isinstance(default, dict):
         return value is None  # switches a part off
     if isinstance(value, list):
-        return lists and not isinstance(default, list) and all(_fits(one, default) for one in value)
+        return lists and not isinstance(default, list) and all(_fits(v, default) for v in value)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and (isinstance(default, str) or (isinstance(default, float) and number))
-
-
-def _kind(default: Any) -> str:
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    return kinds.get(type(_plain(default)), "a list" if OmegaConf.is_list(default) else "null")
+    return number and isinstance(default, (str, float))
 
 
 def _plain(value: Any) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
-def precision(trainer: Config) -> str:
+def precision(trainer: Mapping[str, Any]) -> str:
     """What `auto` means on this machine."""
+    from seqfuse.ddp.checks import on_gpu
+
     wanted = str(trainer["precision"])
-    return wanted if wanted != "auto" else "16-mixed" if on_gpu(trainer) else "32-true"
+    return wanted if wanted != "auto" else "16-mixed" if on_gpu(dict(trainer)) else "32-true"
 
 
 def validates(config: Mapping[str, Any]) -> bool:
@@ -426,18 +383,16 @@ def validates(config: Mapping[str, Any]) -> bool:
     return config["data"].get("num_folds", 1) > 0 and config["trainer"]["limit_val_batches"] != 0
 
 
-def ends(trainer: Config) -> bool:
+def ends(trainer: Mapping[str, Any]) -> bool:
     """Whether the number of steps of a run is known before it begins."""
     return trainer["max_epochs"] != -1 or trainer["max_steps"] != -1
 
 
-def check_trainer(config: Config, node: Config) -> None:
-    """Checks what Lightning would notice late, or with a traceback.
-
-    Raises:
-        InputError: a knob is out of range, or a monitor is never logged.
-    """
+def check_trainer(config: Mapping[str, Any], node: dict[str, Any]) -> None:
+    """Checks of the trainer's section what Lightning would notice late, or with a traceback."""
     import torch
+
+    from seqfuse.ddp.checks import check_devices, on_gpu
 
     if node["accelerator"] not in ACCELERATORS:
         names = ", ".join(ACCELERATORS)
@@ -447,9 +402,9 @@ def check_trainer(config: Config, node: Config) -> None:
     if node["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise InputError("trainer.accelerator=gpu: torch finds no GPU here: type trainer=cpu")
     check_devices(node)
-    for knob in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
-        if node[knob] < 1:
-            raise InputError(f"trainer.{knob}={node[knob]} must be at least 1")
+    for key in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
+        if node[key] < 1:
+            raise InputError(f"trainer.{key}={node[key]} must be at least 1")
     _check_lengths(node)
     clip = node.get("gradient_clip_val")
     if clip is not None and clip <= 0:
@@ -461,27 +416,24 @@ def check_trainer(config: Config, node: Config) -> None:
         raise InputError(f"callbacks.early_stopping.patience={patience} must be at least 0")
 
 
-def _check_lengths(node: Config) -> None:
+def _check_lengths(node: Mapping[str, Any]) -> None:
     """Checks how long a run trains, and on how much of each split."""
-    for knob in ("max_epochs", "max_steps"):
-        if node[knob] is not None and node[knob] < 1 and node[knob] != -1:
-            raise InputError(
-                f"trainer.{knob}={node[knob]} must be at least 1, or -1 for no such end"
-            )
-    if node["num_sanity_val_steps"] < -1:
-        given = node["num_sanity_val_steps"]
-        raise InputError(f"trainer.num_sanity_val_steps={given} must be at least 0, or -1 for all")
+    for key in ("max_epochs", "max_steps"):
+        if node[key] is not None and node[key] < 1 and node[key] != -1:
+            raise InputError(f"trainer.{key}={node[key]} must be at least 1, or -1 for no such end")
+    if (steps := node["num_sanity_val_steps"]) < -1:
+        raise InputError(f"trainer.num_sanity_val_steps={steps} must be at least 0, or -1 for all")
     time = node["max_time"]
     if time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(time)):
         raise InputError(
             f"trainer.max_time={time} must be days:hours:minutes:seconds, such as 00:12:00:00"
         )
-    for knob in (*LIMITS, "overfit_batches"):
-        given = node[knob]
-        batches = isinstance(given, int) and given > 1
-        if not (batches or 0 <= given <= 1) or (knob == LIMITS[0] and given == 0):
+    for key in (*LIMITS, "overfit_batches"):
+        limit = node[key]
+        batches = isinstance(limit, int) and limit > 1
+        if not (batches or 0 <= limit <= 1) or (key == LIMITS[0] and limit == 0):
             raise InputError(
-                f"trainer.{knob}={given} must be a whole number of batches, or a fraction of "
+                f"trainer.{key}={limit} must be a whole number of batches, or a fraction of "
                 "them from 0 to 1, but for training above 0"
             )
 
@@ -497,9 +449,6 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
     """Checks that the monitor of a part of the config is logged when that part looks at it.
 
     The task's decides at validation, where there is any; an epoch's `train/loss` comes after that.
-
-    Raises:
-        InputError: it is not.
     """
     names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
     if not validates(config):
@@ -513,26 +462,35 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
 
 
 def check_task(recipe: Any) -> None:
-    """Checks what the task goes by.
-
-    Raises:
-        InputError: the best of its monitor would be its worst, or its labels are not read, or its
-            scorer reads what there is not.
-    """
-    task = recipe.task
-    scorer = str(task.get("scorer", {}).get("_target_"))
-    if scorer.endswith(".Subspace") and not recipe.data.get("reconstruct"):
+    """Checks that task, net and data are of one kind, and that the monitor's mode is its best."""
+    task, data = recipe.task, recipe.data
+    target, scorer, stem, head, loss = (
+        str(OmegaConf.select(recipe, f"{key}._target_"))
+        for key in ("task", "task.scorer", "model.stem", "model.head", "task.loss")
+    )
+    if scorer.endswith(".Subspace") and not data.get("reconstruct"):
         raise InputError(
             "task/scorer=subspace is for reconstructions: type data.reconstruct=true "
             "model=autoencoder and data.horizon as long as data.look_back, too"
         )
-    if not recipe.data.get("labelled", True) and "contrastive" not in str(task.get("_target_")):
+    if not data.get("labelled", True) and "contrastive" not in target:
         raise InputError(
             "data.labelled=false is for task=contrastive: leave it out, or type that, too"
         )
-    _check_words(recipe)
+    if loss.endswith(".TagLoss") and head.endswith(".ClassHead"):
+        raise InputError(
+            "the task is for a label per step, the net for one per item: type model=tags (words) "
+            "or model=steps, or another task"
+        )
+    ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
+    if "vocab_size" in data and ours and not stem.endswith(WORD_STEMS):
+        raise InputError("the data are words: type model=text for classes, model=tags for tags")
     monitor, mode = str(task.get("monitor")), task.get("mode")
-    wanted = _mode(monitor)
+    wanted = None
+    if monitor.endswith("loss"):
+        wanted = "min"
+    elif monitor.endswith(("accuracy", "f1", "auroc", "vus_pr")):
+        wanted = "max"
     if mode and wanted not in (None, mode):
         extreme = "lowest" if wanted == "min" else "highest"
         raise InputError(
@@ -540,49 +498,13 @@ def check_task(recipe: Any) -> None:
         )
 
 
-def _check_words(recipe: Any) -> None:
-    """Raises InputError where words meet a net for series, or labels of steps one for items."""
-    stem, head, loss = (
-        str(OmegaConf.select(recipe, f"{key}._target_"))
-        for key in ("model.stem", "model.head", "task.loss")
-    )
-    if loss.endswith(".TagLoss") and head.endswith(".ClassHead"):
-        raise InputError(
-            "the task is for a label per step, the net for one per item: type model=tags (words) "
-            "or model=steps, or another task"
-        )
-    ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
-    if "vocab_size" in recipe.data and ours and not stem.endswith(WORD_STEMS):
-        raise InputError("the data are words: type model=text for classes, model=tags for tags")
-
-
-def _mode(monitor: str) -> str | None:
-    """Which way a number gets better, where its name tells."""
-    if monitor.endswith("loss"):
-        return "min"
-    return "max" if monitor.endswith(("accuracy", "f1", "auroc", "vus_pr")) else None
-
-
 def check_finders(config: Mapping[str, Any], given: Container[str]) -> None:
-    """Checks that what is to be found is not given, or swept, too.
+    """Checks that no value that is to be found is given, or swept, too.
 
     Args:
         config: of a run.
         given: keys on its command line.
-
-    Raises:
-        InputError: it is.
     """
     for finder, key in FINDS.items():
         if config.get(finder) is True and key in given:
             raise InputError(f"{finder}=true chooses {key}: leave one of them out")
-
-
-@contextmanager
-def keep_workspace() -> Iterator[None]:
-    """Keeps the user's own CUBLAS_WORKSPACE_CONFIG, which Lightning would write over."""
-    name = "CUBLAS_WORKSPACE_CONFIG"
-    before = os.environ.get(name)
-    yield
-    if before is not None:
-        os.environ[name] = before

@@ -6,6 +6,8 @@ import signal
 class InputError(ValueError):
     """A mistake in what the user gave; its message is one line and names the fix."""
 
+    exit_code = 1
+
 
 class Diverged(InputError):
     """The loss is no number any more."""
@@ -17,8 +19,6 @@ class Pruned(Exception):
 
 class Finished(InputError):
     """There is nothing left to do for a run; no failure where nobody asked for more."""
-
-    exit_code = 1
 
 
 class Stopped(KeyboardInterrupt):
