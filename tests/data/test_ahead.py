@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from seqfuse.data.ahead import read_ahead, windows_ahead
-from seqfuse.data.read.table import Table
 from seqfuse.data.views import WindowTensors
 from seqfuse.data.windows import Windows
+from seqfuse.runtime.cells import as_cells
 from seqfuse.runtime.errors import InputError
-from tests.data.test_windows import counting, windows
+from seqfuse.runtime.tables import Table
+from tests.tables import counting, windows
 
 RAIN = {"targets": ["value"], "known": ["rain"]}
 
@@ -27,8 +27,9 @@ def trained(tmp_path: Path, reader: dict | None = None, **columns: Any) -> tuple
 def ahead(
     splits: Windows, frame: pd.DataFrame, every: int | None = None
 ) -> tuple[Table, WindowTensors]:
-    table = read_ahead(splits, frame, "new.csv")
-    return table, windows_ahead(splits, table, every)
+    cells = as_cells(frame)._replace(origin="new.csv")
+    table = splits.reader.ahead(cells, splits.pipeline, splits.horizon)
+    return table, splits.ahead(table, every)
 
 
 def rainy(tmp_path: Path, **reader: Any) -> tuple[Windows, Any]:
@@ -101,7 +102,7 @@ def test_each_series_has_its_own_end(tmp_path: Path) -> None:
     splits = windows(path, {"group": "name"}, split=[20, 10, 10], look_back=5)
     frame = pd.read_csv(path)
     table, found = ahead(splits, frame)
-    assert [name for name, *_ in table.groups] == ["a", "b"]
+    assert table.names == ["a", "b"]
     batch = found.__getitems__([0, 1])
     assert batch.x[..., 0].tolist() == [[*range(95, 100)], [*range(55, 60)]]
     with pytest.raises(InputError, match=r"new.csv \(a\): 3 rows up to the last target are too"):

@@ -1,7 +1,6 @@
 """Tables and the windows over them, on series that count 0, 1, 2…"""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,26 +8,11 @@ import pytest
 import torch
 
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.read.table import TableReader
 from seqfuse.data.windows import Windows
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.scaling import TablePipeline
-
-
-def counting(path: Path, n: int = 100, **columns: Any) -> Path:
-    """A table whose value is the number of its row."""
-    frame = {"date": pd.date_range("2020-01-01", periods=n, freq="h"), "value": np.arange(n)}
-    pd.DataFrame(frame | columns).to_csv(path, index=False)
-    return path
-
-
-def windows(path: Path, reader: dict | None = None, **knobs: Any) -> Windows:
-    sizes = {"look_back": 10, "horizon": 4, "split": [60, 20, 20]}
-    found = Windows(
-        TableReader(**(reader or {})), TablePipeline("none"), TableFile(str(path)), **sizes | knobs
-    )
-    found.fit()
-    return found
+from seqfuse.runtime.tables import TableReader
+from tests.tables import counting, windows
 
 
 def spans(splits: Windows, split: str) -> tuple[list, list]:

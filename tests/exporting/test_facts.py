@@ -8,8 +8,8 @@ import pytest
 
 from seqfuse.data.read.recordings import Nab, Skab
 from seqfuse.exporting.facts import _source
-from seqfuse.runtime.records import read_cells
-from seqfuse.runtime.stamps import numbers_of, stamps_of
+from seqfuse.runtime.cells import numbers_of, read_cells
+from seqfuse.runtime.stamps import stamps_of
 
 
 @pytest.mark.parametrize(

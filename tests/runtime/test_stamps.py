@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqfuse.runtime.cells import rows_in_memory
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.stamps import rows_in_memory, stamps_of
+from seqfuse.runtime.stamps import stamps_of
 
 
 def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:

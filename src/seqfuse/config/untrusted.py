@@ -37,7 +37,7 @@ FIGURES = tuple(
     f"seqfuse.figures.{name}"
     for name in ("anomalies", "clips", "figures", "forecasts", "steps", "texts")
 )
-PIPELINES = ("clips", "scaling", "series", "sources", "text")
+PIPELINES = ("clips", "scaling", "series", "sources", "tables", "text")
 DATA = ("seqfuse.data", *(f"seqfuse.runtime.{name}" for name in PIPELINES))
 CALLBACKS = (
     *("device_stats_monitor", "early_stopping", "gradient_accumulation_scheduler", "lr_monitor"),

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.data.read.table import Table
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.tables import Table
 
 PARTS = ("train", "val", "calibration", "test")
 Part = dict[str, tuple[int, int]]
@@ -23,7 +23,7 @@ def borders(table: Table, split: Sequence[Any]) -> list[Part]:
     Raises:
         InputError: more rows are wanted than there are.
     """
-    return [_border(table, split, first, end) for _, first, end in table.groups]
+    return [_border(table, split, *edge) for edge in itertools.pairwise(table.offsets.tolist())]
 
 
 def _border(table: Table, split: Sequence[Any], first: int, end: int) -> Part:

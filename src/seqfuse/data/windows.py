@@ -1,20 +1,21 @@
 """Windows over tables: a look-back and the horizon after it, as views on one series."""
 
+import itertools
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from seqfuse.data.borders import borders, check_split
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.read.table import Table, TableReader
 from seqfuse.data.views import WindowTensors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.scaling import TablePipeline
+from seqfuse.runtime.stamps import carried_on
+from seqfuse.runtime.tables import Table, TableReader
 
 
 class Windows:
@@ -76,7 +77,7 @@ class Windows:
                 f"{table.origin}: the rows to train on are too few for data.season={self.season}"
             )
         try:
-            self.pipeline.fit(table.values[rows], table.columns, table.num_targets)
+            self.pipeline.fit(table.values[rows], table.columns, table.num_targets, table.step)
         except InputError as error:
             raise InputError(f"{table.origin}: {error}") from None
         self.tensors("train")
@@ -84,7 +85,7 @@ class Windows:
     def table(self) -> Table:
         """All rows, as they were read."""
         if self._table is None:
-            self._table = self.reader.read(self.source.path(), self.pipeline.facts)
+            self._table = self.reader.read(self.source.path(), self.pipeline.step)
             known = self.pipeline.columns
             if known and (self._table.columns, self._table.num_targets) != (
                 known,
@@ -110,7 +111,7 @@ class Windows:
                 np.arange(
                     max(part[split][0], first + self.look_back), part[split][1] - self.horizon + 1
                 )
-                for part, (_, first, _) in zip(parts, table.groups, strict=True)
+                for part, first in zip(parts, table.offsets[:-1], strict=True)
             ]
             if not sum(map(len, starts)):
                 raise InputError(self._too_short(table, parts, split))
@@ -122,8 +123,16 @@ class Windows:
     def scaled(self, table: Table, end: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows before `end`, with NaN and with the last value going on; none after it."""
         values = self.pipeline.transform(table.values[:end])
-        filled = [pd.DataFrame(values[a:b]).ffill().fillna(0.0) for _, a, b in table.groups]
+        edges = itertools.pairwise(table.offsets)
+        filled = [np.nan_to_num(carried_on(values[a:b])) for a, b in edges if a < end]
         return torch.from_numpy(values), torch.from_numpy(np.concatenate(filled))
+
+    def ahead(self, table: Table, every: int | None) -> WindowTensors:
+        """Windows over a table that goes on: of each series the last, or every n-th."""
+        starts = table.ends(self.look_back, self.horizon, every)
+        values, filled = self.scaled(table, len(table.time))
+        sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
+        return WindowTensors(values, filled, starts, *sizes)
 
     def _too_short(self, table: Table, parts: list[dict[str, tuple[int, int]]], split: str) -> str:
         rows = max(part[split][1] - part[split][0] for part in parts)

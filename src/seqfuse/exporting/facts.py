@@ -58,21 +58,12 @@ def _windows(splits: Any) -> Facts:
 
 
 def _table(task: Task, splits: Windows, config: dict[str, Any]) -> Facts:
-    reader = splits.reader
-    stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
     return {
         "job": "forecasts",
         **_windows(splits),
         "quantiles": list(config["task"]["quantiles"]),
         "num_known": int(config["data"]["num_known"]),
-        "time": stamps,
-        "time_format": reader.time_format,
-        "group": reader.group,
-        "covariates": reader.covariates,
-        "known": reader.known,
-        "words": {name: list(words) for name, words in reader.words.items()},
-        "gaps": reader.gaps,
-        "returns": reader.returns,
+        "table": splits.reader.metadata,
     }
 
 
@@ -82,7 +73,7 @@ def _rows(task: Task, splits: Mapped, config: dict[str, Any]) -> Facts:
         **_windows(splits),
         "quantiles": list(config["task"]["quantiles"]),
         "num_known": 0,
-        "returns": False,
+        "table": {},
     }
 
 
@@ -110,10 +101,9 @@ def _source(source: Any) -> Facts:
     """How a file of recordings is read, and how much of each is taken to be normal."""
     if isinstance(source, LabelledTable):
         reader = source.reader
-        stamps = [reader.time] if isinstance(reader.time, str) else list(reader.time)
         rule = {"share": source.train}
         own = {"group": reader.group, "gaps": reader.gaps, "delimiter": ","}
-        return {"time": stamps, "time_format": reader.time_format, "train": rule, **own}
+        return {"time": reader.stamps, "time_format": reader.time_format, "train": rule, **own}
     time, delimiter, rule = SOURCES.get(type(source), ("time", ",", None))
     own = {"group": None, "gaps": None, "delimiter": delimiter}
     return {"time": [time], "time_format": None, "train": rule, **own}

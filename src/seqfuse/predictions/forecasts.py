@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from seqfuse.data.ahead import read_ahead, windows_ahead
 from seqfuse.data.module import DataModule
 from seqfuse.data.windows import Windows
 from seqfuse.nn.shapes import Batch
 from seqfuse.predictions.batches import READ, Part, in_parts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.work import Work, one_by_one
+from seqfuse.runtime.cells import TABLE_ENDINGS, Cells, as_cells
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.records import RECORD_ENDINGS
 
 
 class Forecasts:
@@ -35,7 +34,7 @@ class Forecasts:
         InputError: `every` is out of range, or an output column would have the name of another.
     """
 
-    endings: tuple[str, ...] = (*RECORD_ENDINGS, ".parquet")
+    endings: tuple[str, ...] = TABLE_ENDINGS
     knobs = ("every",)
 
     def __init__(self, data: DataModule, forward: Forward, every: int | None = None):
@@ -69,12 +68,15 @@ class Forecasts:
 
     def file(self, path: Path) -> Work:
         """Forecasts from a table, which is read whole."""
-        return self.frame(self.splits.reader.load(path), str(path))
+        return self._cells(self.splits.reader.cells(path))
 
-    def frame(self, frame: pd.DataFrame, origin: str) -> Work:
-        """The same from a table in memory; `origin` begins an error message."""
-        table = read_ahead(self.splits, frame, origin)
-        windows = windows_ahead(self.splits, table, self.every)
+    def frame(self, frame: pd.DataFrame) -> Work:
+        """The same from a table in memory."""
+        return self._cells(as_cells(frame))
+
+    def _cells(self, cells: Cells) -> Work:
+        table = self.splits.reader.ahead(cells, self.splits.pipeline, self.splits.horizon)
+        windows = self.splits.ahead(table, self.every)
         return self._work(table, windows, in_parts(windows), truth=False)
 
     def split(self, split: str) -> Work:
@@ -111,8 +113,7 @@ class Forecasts:
     def _places(self, table: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What each row of the output is about."""
         steps = np.arange(self.splits.horizon)
-        names, firsts, _ = zip(*table.groups, strict=True)
-        group = np.array(names)[np.searchsorted(firsts, rows, side="right") - 1]
+        group = np.array(table.names)[np.searchsorted(table.offsets, rows, side="right") - 1]
         values = [
             np.repeat(table.time[rows - 1], len(steps)),
             table.time[rows[:, None] + steps].ravel(),

@@ -117,7 +117,7 @@ class Forecaster:
         Raises:
             InputError: something is missing or wrong; names row (the header's being 1) and column.
         """
-        work = Forecasts(self.data, self.forward, every).frame(frame, "the table")
+        work = Forecasts(self.data, self.forward, every).frame(frame)
         return pd.concat(work.frames, ignore_index=True)
 
 

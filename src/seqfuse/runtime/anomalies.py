@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.cells import Cells, groups_of, numbers_of, read_cells
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.items import Columns, in_blocks
 from seqfuse.runtime.likelihood import Likelihood, Scores, Told
 from seqfuse.runtime.pipelines import unpack
-from seqfuse.runtime.records import Cells, read_cells
 from seqfuse.runtime.stamps import (
     as_numbers,
     carried_on,
     check_finite,
     clock_places,
-    groups_of,
-    numbers_of,
     on_clock,
     stamps_of,
     step_of,

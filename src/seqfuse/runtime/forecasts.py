@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.ahead import Ahead, Piece, check_known, returns_of
 from seqfuse.runtime.array_items import load_arrays
+from seqfuse.runtime.cells import Cells, as_cells, numbers_of, read_cells
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.items import Columns
 from seqfuse.runtime.pipelines import unpack
-from seqfuse.runtime.records import Cells, read_cells
-from seqfuse.runtime.stamps import as_cells, as_numbers, carried_on, check_finite, numbers_of
+from seqfuse.runtime.stamps import as_numbers, carried_on, check_finite
+from seqfuse.runtime.tables import Table, TableReader, log_returns
 
 
 class Forecaster:
@@ -37,7 +37,7 @@ class Forecaster:
         self.quantiles: list[float] = self.metadata["quantiles"]
         self.look_back, self.horizon = self.metadata["look_back"], self.metadata["horizon"]
         self.steps = self.look_back + (self.horizon if self.metadata["num_known"] else 0)
-        self.ahead = Ahead(self.metadata, self.pipeline)
+        self.reader = TableReader(**self.metadata["table"])
 
     def predict(self, x: Any) -> Any:
         """Forecasts of arrays, or of a table.
@@ -54,7 +54,7 @@ class Forecaster:
             InputError: whatever does not fit.
         """
         if not isinstance(x, (np.ndarray, list, tuple)):
-            return self._frame(self.ahead.pieces(as_cells(x)))
+            return self._frame(self._ahead(as_cells(x)))
         array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
         if not len(array):
             raise InputError("there is nothing to forecast: x is empty")
@@ -69,7 +69,10 @@ class Forecaster:
         Raises:
             InputError: whatever is wrong with the file; names row and column.
         """
-        yield self._frame(self.ahead.pieces(read_cells(Path(path))))
+        yield self._frame(self._ahead(self.reader.cells(Path(path))))
+
+    def _ahead(self, cells: Cells) -> Table:
+        return self.reader.ahead(cells, self.pipeline, self.horizon)
 
     def _end(self, window: NDArray[Any]) -> NDArray[np.float64]:
         """The last steps of a window, its targets as returns where they are prices."""
@@ -80,10 +83,14 @@ class Forecaster:
             )
         window = window.astype(np.float64)
         self._check(window)
-        return returns_of(window, self.metadata, "x")[-self.steps :]
+        k = len(self.targets)
+        if self.reader.returns:
+            if (window[:, :k] <= 0).any():
+                raise InputError("x: returns need prices above 0")
+            window[:, :k] = log_returns(window[:, :k], [0])
+        return window[-self.steps :]
 
     def _check(self, window: NDArray[np.float64]) -> None:
-        """Raises InputError where a value is infinite, or missing where it must not be."""
         end = len(window) - self.steps + self.look_back
         past, k = window[:end], len(self.targets)
         check_finite(past, self.columns, "x")
@@ -95,13 +102,18 @@ class Forecaster:
         first = len(self.columns) - self.metadata["num_known"]
         ahead, known = window[end:, first:], self.columns[first:]
         check_finite(ahead, known, "x", end)
-        check_known(ahead, known, "x")
+        for t, c in np.argwhere(np.isnan(ahead))[:1]:
+            raise InputError(
+                f"x: column '{known[c]}' is to be known ahead, but step {t + 1} of the "
+                f"{len(ahead)} behind the last target has no value: add its row"
+            )
 
     def _forecast(self, windows: NDArray[np.float64]) -> NDArray[Any]:
         """(b t c) raw to (b h k p) in the user's units."""
         scaled = self.pipeline.transform(windows)
-        if self.fills:
-            scaled = np.stack([carried_on(one) for one in scaled])
+        return self._predicted(np.stack([carried_on(x) for x in scaled]) if self.fills else scaled)
+
+    def _predicted(self, scaled: NDArray[np.float32]) -> NDArray[Any]:
         x = np.nan_to_num(scaled).astype(np.float32)
         if self.metadata["num_known"]:
             x[:, self.look_back :, : -self.metadata["num_known"]] = 0
@@ -109,15 +121,18 @@ class Forecaster:
         prediction, _ = self.engine({"x": x, "mask": np.ascontiguousarray(mask)})
         return self.pipeline.undo(prediction, outputs=True)
 
-    def _frame(self, pieces: list[Piece]) -> Columns:
-        found = self._forecast(np.stack([one.values[-self.steps :] for one in pieces]))
+    def _frame(self, table: Table) -> Columns:
+        rows = table.ends(self.look_back, self.horizon)[:, None]
+        scaled = self.pipeline.transform(table.values)
+        filled = np.concatenate([carried_on(one) for one in np.split(scaled, table.offsets[1:-1])])
+        x = filled[rows - self.look_back + np.arange(self.steps)]
         steps = np.arange(self.horizon)
-        rows: Columns = {}
-        if self.metadata["group"]:
-            rows[self.metadata["group"]] = np.repeat([one.name for one in pieces], len(steps))
-        rows["from"] = np.repeat(np.array([one.seen for one in pieces]), len(steps))
-        rows["time"] = np.concatenate([one.times for one in pieces])
-        return {**rows, "step": np.tile(steps + 1, len(pieces)), **self._outputs(found)}
+        head: Columns = {}
+        if self.reader.group:
+            head[self.reader.group] = np.repeat(np.array(table.names), self.horizon)
+        head["from"] = np.repeat(table.time[rows - 1], self.horizon)
+        head["time"] = table.time[rows + steps].ravel()
+        return {**head, "step": np.tile(steps + 1, len(rows)), **self._outputs(self._predicted(x))}
 
     def _outputs(self, found: NDArray[Any]) -> Columns:
         """Of each target the median, then its bands."""

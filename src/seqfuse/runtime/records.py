@@ -4,10 +4,9 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.lines import lines_of
@@ -16,23 +15,6 @@ from seqfuse.runtime.numbers import number
 RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
 Row = tuple[int, dict[str, Any]]
 """Line it begins at, and its columns."""
-
-
-class Cells(NamedTuple):
-    """A table by column, as it is written."""
-
-    columns: dict[str, Any]
-    """Sequences, all as long as each other."""
-    origin: str
-    """Begins an error message."""
-    numbers: Sequence[int] | NDArray[Any]
-    """Of the rows: of the line at which each begins, in a file of text."""
-    unit: str = "line"
-    """`line` or `row`."""
-
-    def row(self, i: int) -> str:
-        """What a row is called, such as `line 7`."""
-        return f"{self.unit} {self.numbers[i]}"
 
 
 def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any:
@@ -60,23 +42,6 @@ def rows_of(path: Path, delimiter: str = ",") -> Iterator[Row]:
         yield from _json_lines(path)
     else:
         yield from _separated(path, "\t" if ".tsv" in name[-7:] else delimiter)
-
-
-def read_cells(path: Path, delimiter: str = ",") -> Cells:
-    """The columns of a .csv (with this delimiter), .tsv or .jsonl, as they are written.
-
-    Raises:
-        InputError: it is missing, broken or empty.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    lines, rows = [], []
-    for line, row in rows_of(path, delimiter):
-        lines.append(line)
-        rows.append(row)
-    if not rows:
-        raise InputError(f"{path} has no rows")
-    return Cells({name: [row.get(name) for row in rows] for name in rows[0]}, str(path), lines)
 
 
 def _json_lines(path: Path) -> Iterator[Row]:

@@ -24,23 +24,25 @@ class TablePipeline:
         self.scaling = scaling
         self.columns: list[str] = []
         self.num_targets = 0
-        self.facts: dict[str, Any] = {}
-        """What else is needed to read such a table again: step, categories."""
+        self.step: int | None = None
+        """Seconds from row to row, where rows are not the clock."""
         self.mean: NDArray[np.float64] = np.zeros(0)
         self.deviation: NDArray[np.float64] = np.zeros(0)
 
-    def fit(self, values: NDArray[Any], columns: Sequence[str], num_targets: int) -> None:
-        """Learns from the training rows (n c), targets first; NaN is a missing value.
-
-        Raises:
-            InputError: a column has no value at all.
-        """
+    def fit(
+        self,
+        values: NDArray[Any],
+        columns: Sequence[str],
+        num_targets: int,
+        step: int | None = None,
+    ) -> None:
+        """Learns from the training rows (n c), targets first; NaN is a missing value."""
         empty = np.flatnonzero(np.isnan(values).all(axis=0))
         if len(empty):
             raise InputError(
                 f"column '{columns[empty[0]]}' has no value in the training rows: leave it out"
             )
-        self.columns, self.num_targets = list(columns), num_targets
+        self.columns, self.num_targets, self.step = list(columns), num_targets, step
         self.mean = np.asarray(np.nanmean(values, axis=0, dtype=np.float64))
         deviation = np.nanstd(values, axis=0, dtype=np.float64)
         self.deviation = np.where(deviation < 1e-8, 1.0, deviation)
@@ -65,7 +67,7 @@ class TablePipeline:
             "scaling": self.scaling,
             "columns": self.columns,
             "num_targets": self.num_targets,
-            "facts": self.facts,
+            "step": self.step,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
         }
@@ -73,7 +75,7 @@ class TablePipeline:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
-        self.num_targets, self.facts = state["num_targets"], dict(state["facts"])
+        self.num_targets, self.step = state["num_targets"], state["step"]
         self.mean = np.array(state["mean"], dtype=np.float64)
         self.deviation = np.array(state["deviation"], dtype=np.float64)
 

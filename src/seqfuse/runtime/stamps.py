@@ -1,4 +1,4 @@
-"""Tables by column: numbers, time stamps and their clock."""
+"""Time stamps of tables, and their clock."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.cells import Cells, is_empty, numbers_of
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.numbers import LARGEST, numbers_in, too_large
-from seqfuse.runtime.records import Cells, check_names
+from seqfuse.runtime.numbers import LARGEST, too_large
 
 CALENDAR_PERIODS = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
 PARTS_OF_TIME = {
@@ -34,29 +34,6 @@ Stamps = NDArray[Any]
 """datetime64[s]"""
 
 
-def as_cells(table: Any) -> Cells:
-    """A table in memory, such as a dict of columns, or a data frame."""
-    try:
-        columns = {str(name): list(table[name]) for name in table}
-        check_names([str(name) for name in table])
-    except (TypeError, KeyError, IndexError):
-        wanted = "an array, or a table such as a dict of columns"
-        raise InputError(f"x is {type(table).__name__}, expected {wanted}") from None
-    except InputError as error:
-        raise InputError(f"the table{error}") from None
-    sizes = {name: len(cells) for name, cells in columns.items()}
-    if len(set(sizes.values())) > 1:
-        said = ", ".join(f"{name}: {size}" for name, size in list(sizes.items())[:12])
-        raise InputError(f"the columns of the table have unequal numbers of rows ({said})")
-    return rows_in_memory(columns, "the table")
-
-
-def rows_in_memory(columns: dict[str, Any], origin: str) -> Cells:
-    """Columns without lines: rows are counted from 2, as if below a header."""
-    size = max(map(len, columns.values()), default=0)
-    return Cells(columns, origin, range(2, size + 2), "row")
-
-
 def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:
     """An array in memory; raises InputError unless it is numbers with so many axes."""
     try:
@@ -66,41 +43,6 @@ def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[A
     if values.dtype.kind not in "biuf" or values.ndim not in axes:
         raise InputError(f"{name} is {values.dtype} of shape {values.shape}, expected {wanted}")
     return values
-
-
-def column_of(cells: Cells, name: str) -> Any:
-    """A column; raises InputError where there is none."""
-    if name not in cells.columns:
-        there = ", ".join(list(cells.columns)[:12])
-        raise InputError(f"{cells.origin} has no column '{name}' (it has: {there})")
-    return cells.columns[name]
-
-
-def groups_of(cells: Cells, name: str) -> NDArray[Any]:
-    """(n) the series that each row belongs to; raises InputError where none is named."""
-    column = column_of(cells, name)
-    for i, cell in enumerate(column):
-        if is_empty(cell):
-            raise InputError(f"{_place_of(cells, name, i)} is empty: name its series")
-    return np.array([str(cell) for cell in column])
-
-
-def is_empty(cell: Any) -> bool:
-    """Whether nothing stands in a cell of text."""
-    return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())
-
-
-def numbers_of(cells: Cells, name: str, fix: str = "") -> NDArray[np.float64]:
-    """A column of numbers, NaN where it is empty.
-
-    Raises:
-        InputError: a cell is none; names its line. `fix` ends the message about a word.
-    """
-    return numbers_in(column_of(cells, name), partial(_place_of, cells, name), fix)
-
-
-def _place_of(cells: Cells, name: str, i: int) -> str:
-    return f"{cells.origin}: {cells.row(i)}, column '{name}'"
 
 
 def check_finite(values: NDArray[Any], columns: Sequence[str], where: str, first: int = 0) -> None:
@@ -139,7 +81,7 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     Raises:
         InputError: one is empty, none, or has an offset where others have none; names the row.
     """
-    columns = [column_of(cells, name) for name in names]
+    columns = [cells.column(name) for name in names]
     if not len(columns[0]):
         raise InputError(f"{cells.origin} has no rows")
     if len(names) > 1:
@@ -170,8 +112,8 @@ def _canonical(column: Any) -> Stamps | None:
 
 def _one_by_one(cells: Cells, name: str, form: str | None) -> Stamps:
     found, offsets = [], set()
-    for i, cell in enumerate(column_of(cells, name)):
-        where = partial(_place_of, cells, name, i)
+    for i, cell in enumerate(cells.column(name)):
+        where = partial(cells.place, name, i)
         if is_empty(cell):
             raise InputError(f"{where()} is empty: it has no stamp")
         try:
@@ -237,19 +179,18 @@ def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
     for name, values in parts.items():
         low, high = PARTS_OF_TIME[name]
         for i in np.flatnonzero(np.isnan(values))[:1]:
-            raise InputError(f"{_place_of(cells, name, int(i))} is empty: it has no stamp")
+            raise InputError(f"{cells.place(name, int(i))} is empty: it has no stamp")
         wrong = (values < low) | (values > high) | (values % 1 != 0)
         for i in np.flatnonzero(wrong)[:1]:
             raise InputError(
-                f"{_place_of(cells, name, int(i))}: {values[i]:g} is no {name}, from {low} to "
-                f"{high}"
+                f"{cells.place(name, int(i))}: {values[i]:g} is no {name}, from {low} to {high}"
             )
     whole = {name: values.astype(np.int64) for name, values in parts.items()}
     months = (whole["year"] - 1970) * 12 + whole["month"] - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]") + (whole["day"] - 1)
     for i in np.flatnonzero(days.astype("datetime64[M]").astype(np.int64) != months)[:1]:
         raise InputError(
-            f"{_place_of(cells, 'day', int(i))}: {whole['day'][i]} is no day of month "
+            f"{cells.place('day', int(i))}: {whole['day'][i]} is no day of month "
             f"{whole['month'][i]}"
         )
     seconds = sum(whole.get(name, 0) * size for name, size in SECONDS.items())

@@ -1,4 +1,4 @@
-"""Training and a shipped folder read the same table, or refuse the same line and column."""
+"""With pandas and without, a table is read alike, or the same line and column are refused."""
 
 import gzip
 import json
@@ -12,12 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqfuse.data.read.table import TableReader
-from seqfuse.runtime.ahead import Ahead
+from seqfuse.runtime.cells import Cells, as_cells, read_cells
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.records import Cells, read_cells
 from seqfuse.runtime.scaling import TablePipeline
-from seqfuse.runtime.stamps import clock_places, column_of, numbers_of, stamps_of
+from seqfuse.runtime.tables import Table, TableReader
 
 NAMES = ("a", "b")
 WORDS = "? NA N/A nan NULL None True FALSE 1_0 1e308 -1e39 inf 1e3 +.5 ٣ x 0x1A 1,5"
@@ -65,19 +63,22 @@ def files(draw: st.DrawFn) -> tuple[str, bytes]:
     return (f"{name}.gz", gzip.compress(content)) if draw(rare) else (name, content)
 
 
-def in_training(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    table = TableReader(targets=NAMES, gaps="ignore").read(path, {})
-    return table.time, table.values
+def with_pandas(path: Path) -> Table:
+    return TableReader(targets=NAMES, gaps="ignore").read(path)
 
 
-def shipped(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    cells = read_cells(path)
-    for name in ("date", *NAMES):
-        column_of(cells, name)
-    time = stamps_of(cells, ["date"])
-    values = np.stack([numbers_of(cells, name) for name in NAMES], axis=1)
-    clock_places(time, None, "ignore", cells.origin, cells.row)
-    return time, values
+def without(path: Path) -> Table:
+    return TableReader(targets=NAMES, gaps="ignore").parse(read_cells(path))
+
+
+def in_memory(frame: pd.DataFrame, **options: Any) -> Table:
+    return TableReader(**options).parse(as_cells(frame))
+
+
+def fitted(values: Any) -> TablePipeline:
+    pipeline = TablePipeline()
+    pipeline.fit(values, NAMES, 2)
+    return pipeline
 
 
 def outcome(reader: Any, path: Path) -> Any:
@@ -93,17 +94,17 @@ def outcome(reader: Any, path: Path) -> Any:
 def test_any_file_is_read_alike(tmp_path_factory: pytest.TempPathFactory, file: Any) -> None:
     path = tmp_path_factory.getbasetemp() / file[0]
     path.write_bytes(file[1])
-    ours, theirs = outcome(in_training, path), outcome(shipped, path)
+    ours, theirs = outcome(with_pandas, path), outcome(without, path)
     assert isinstance(ours, list) == isinstance(theirs, list), (ours, theirs)
     if isinstance(ours, list):
         assert ours == theirs
         return
-    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_array_equal(ours.time, theirs.time)
     # Where there are 17 digits and more, pandas rounds a little: far below what 32 bits show.
-    np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-13)
+    np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-13)
 
 
-BOTH = pytest.mark.parametrize("reader", [in_training, shipped])
+BOTH = pytest.mark.parametrize("reader", [with_pandas, without])
 
 
 @BOTH
@@ -143,16 +144,10 @@ def test_parquet_and_frames_with_two_columns_of_one_name_are_refused(tmp_path: P
     columns = [pa.array(["2024-01-01"]), pa.array([1.0]), pa.array([2.0])]
     pq.write_table(pa.table(columns, names=["date", "a", "a"]), tmp_path / "in.parquet")
     with pytest.raises(InputError, match="in.parquet: columns 2 and 3 have one name, 'a'"):
-        in_training(tmp_path / "in.parquet")
+        with_pandas(tmp_path / "in.parquet")
     frame = pd.DataFrame([["2024-01-01", 1, 2]], columns=["date", "a", "a"])
     with pytest.raises(InputError, match="the table: columns 2 and 3 have one name"):
-        TableReader().parse(frame, "the table", {})
-
-
-FACTS: dict[str, Any] = {
-    "look_back": 2, "horizon": 1, "num_known": 0, "time": ["date"], "time_format": None,
-    "group": None, "covariates": [], "known": [], "words": {}, "gaps": "fill", "returns": False,
-}  # fmt: skip
+        in_memory(frame)
 
 
 @pytest.mark.parametrize("form", [None, "%d.%m.%Y %H:%M"])
@@ -164,20 +159,17 @@ def test_dates_day_first_are_read_where_the_form_is_named(
     written = time.strftime(form or "%Y-%m-%d %H:%M")
     frame = pd.DataFrame({"date": written, "a": np.arange(rows), "b": 1.5})
     frame.to_csv(tmp_path / "in.csv", index=False)
-    table = TableReader(targets=NAMES, time_format=form).read(tmp_path / "in.csv", {})
+    reader = TableReader(targets=NAMES, time_format=form)
+    table = reader.read(tmp_path / "in.csv")
     np.testing.assert_array_equal(table.time, time.to_numpy().astype("datetime64[s]"))
-    pipeline = TablePipeline()
-    pipeline.fit(table.values, list(NAMES), 2)
-    [piece] = Ahead({**FACTS, "time_format": form}, pipeline).pieces(
-        read_cells(tmp_path / "in.csv")
-    )
-    assert piece.seen == table.time[-1]
+    ahead = reader.ahead(read_cells(tmp_path / "in.csv"), fitted(table.values), horizon=1)
+    assert ahead.time[:-1].tolist() == table.time.tolist()
 
 
 @pytest.mark.parametrize("cell", ["01.02.2024", "1/2/2024", "01-02-2024", "31.12.2024", "24-01-31"])
 def test_other_orders_than_year_first_are_refused(tmp_path: Path, cell: str) -> None:
     (tmp_path / "in.csv").write_text(f"date,a,b\n{cell},1,2\n")
-    for reader in (in_training, shipped):
+    for reader in (with_pandas, without):
         with pytest.raises(InputError, match=f"line 2, column 'date': '{cell}'.*data.time_format="):
             reader(tmp_path / "in.csv")
 
@@ -185,7 +177,7 @@ def test_other_orders_than_year_first_are_refused(tmp_path: Path, cell: str) -> 
 def test_a_form_is_kept_to_and_can_be_read() -> None:
     frame = pd.DataFrame({"date": ["31.12.2024", "2024-12-31"], "a": [1, 2]})
     with pytest.raises(InputError, match="row 3.*'2024-12-31' is not of the form data.time_format"):
-        TableReader(time_format="%d.%m.%Y").parse(frame, "the table", {})
+        in_memory(frame, time_format="%d.%m.%Y")
     for form, message in (("%Q", "cannot be read"), ("%d.%m.", "cannot be read|has no year")):
         with pytest.raises(InputError, match=f"data.time_format={form} ({message})"):
             TableReader(time_format=form)
@@ -196,20 +188,18 @@ def test_a_form_is_kept_to_and_can_be_read() -> None:
 def test_offsets_become_utc_where_all_rows_have_one(tmp_path: Path) -> None:
     cells = ["2024-03-31T01:30:00+01:00", "2024-03-31T03:30:00+02:00", "2024-03-31T02:30:00Z"]
     for form in (None, "%Y-%m-%dT%H:%M:%S%z"):
-        time = TableReader(time_format=form).parse(
-            pd.DataFrame({"date": cells, "a": 1.0}), "the table", {}
-        ).time  # fmt: skip
+        time = in_memory(pd.DataFrame({"date": cells, "a": 1.0}), time_format=form).time
         assert [str(one)[11:16] for one in time] == ["00:30", "01:30", "02:30"]
     frame = pd.DataFrame({"date": [*cells[:2], "2024-04-01 00:00"], "a": 1.0})
     with pytest.raises(InputError, match="row 4.*'2024-04-01 00:00' has no offset from UTC"):
-        TableReader().parse(frame, "the table", {})
+        in_memory(frame)
 
 
 def test_parts_of_time_are_whole_and_in_range() -> None:
     def read(**parts: Any) -> Any:
         frame = pd.DataFrame({"year": [2024], "month": [2], "day": [29], "a": 1.0, **parts})
         names = [name for name in frame if name != "a"]
-        return TableReader(time=names).parse(frame, "the table", {}).time[0]
+        return in_memory(frame, time=names).time[0]
 
     assert str(read(hour=[23])) == "2024-02-29T23:00:00"
     for parts, message in (
@@ -227,28 +217,56 @@ def test_no_more_rows_are_added_than_there_are(tmp_path: Path) -> None:
     rows = [f"{one},1,2" for one in dates]
     (tmp_path / "in.csv").write_text("\n".join(["date,a,b", *rows]))
     message = "missing of 5, most of them between line 4, 2024-01-03.*, and line 5, 2224-01-04"
+    reader = TableReader(gaps="fill")
     with pytest.raises(InputError, match=message):
-        TableReader(gaps="fill").read(tmp_path / "in.csv", {})
-    pipeline = TablePipeline()
-    pipeline.fit(np.ones((3, 2)), list(NAMES), 2)
+        reader.read(tmp_path / "in.csv")
     with pytest.raises(InputError, match=message):
-        Ahead(FACTS, pipeline).pieces(read_cells(tmp_path / "in.csv"))
+        reader.ahead(reader.cells(tmp_path / "in.csv"), fitted(np.ones((3, 2))), horizon=1)
 
 
 def test_objects_and_tables_say_the_same(tmp_path: Path) -> None:
     rows = [{"date": "2024-01-01", "a": 1, "b": None}, {"date": "2024-01-02", "a": True, "b": "?"}]
     (tmp_path / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    for reader in (in_training, shipped):
-        np.testing.assert_array_equal(reader(tmp_path / "in.jsonl")[1], [[1, np.nan], [1, np.nan]])
+    for reader in (with_pandas, without):
+        np.testing.assert_array_equal(
+            reader(tmp_path / "in.jsonl").values, [[1, np.nan], [1, np.nan]]
+        )
     assert isinstance(read_cells(tmp_path / "in.jsonl"), Cells)
 
 
 def test_the_line_of_an_empty_cell_is_the_true_one(tmp_path: Path) -> None:
     rows = ["date,a,b", "", *(f"2024-01-0{i},{i},{'' if i == 2 else i}" for i in (1, 2, 3))]
     (tmp_path / "in.csv").write_text("\n".join(rows))
-    pipeline = TablePipeline()
-    pipeline.fit(np.ones((3, 2)), list(NAMES), 2)
+    reader = TableReader()
     with pytest.raises(InputError, match="in.csv: line 4, column 'b' is empty"):
-        TableReader(gaps="refuse").read(tmp_path / "in.csv", {})
+        reader.read(tmp_path / "in.csv")
     with pytest.raises(InputError, match="in.csv: line 4, column 'b' is empty"):
-        Ahead({**FACTS, "gaps": "refuse"}, pipeline).pieces(read_cells(tmp_path / "in.csv"))
+        reader.ahead(reader.cells(tmp_path / "in.csv"), fitted(np.ones((3, 2))), horizon=1)
+
+
+def test_what_a_frame_leaves_out_is_missing() -> None:
+    stamps = pd.to_datetime(["2024-01-01", "2024-01-02"]).tz_localize("Europe/Berlin")
+    frame = pd.DataFrame({"date": stamps, "a": pd.array([1, None], dtype="Int64"), "b": [None, 2]})
+    table = in_memory(frame, gaps="fill")
+    np.testing.assert_array_equal(table.values, [[1, np.nan], [np.nan, 2]])
+    assert [str(one)[:16] for one in table.time] == ["2023-12-31T23:00", "2024-01-01T23:00"]
+
+
+def test_parquet_is_read_whatever_the_types(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "date": pd.date_range("2024-01-01", periods=3).date,
+            "a": pd.array([1, None, 3], dtype="Int64"),
+            "b": [True, False, True],
+            "wind": pd.Categorical(["N", None, "S"]),
+        },
+        index=[4, 5, 7],
+    )
+    frame.to_parquet(tmp_path / "in.parquet")
+    table = TableReader(covariates=["wind"], words={"wind": ["N", "S"]}, gaps="fill").read(
+        tmp_path / "in.parquet"
+    )
+    assert table.columns == ["a", "b", "wind=N", "wind=S"]
+    wanted = [[1, 1, 1, 0], [np.nan, 0, 1, 0], [3, 1, 0, 1]]
+    np.testing.assert_array_equal(table.values, wanted)
+    assert str(table.time[2]) == "2024-01-03T00:00:00"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.cells import Cells, numbers_of, read_cells
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.records import Cells, read_cells
-from seqfuse.runtime.stamps import Stamps, numbers_of, shown, stamps_of
+from seqfuse.runtime.stamps import Stamps, shown, stamps_of
 
 
 def find(root: Path, name: str, source: str) -> Path:

@@ -1,17 +1,16 @@
 """The user's own table with a column that says where it is anomalous."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.recordings import Recording, runs, stem
-from seqfuse.data.read.table import Table, TableReader
+from seqfuse.runtime.cells import TABLE_ENDINGS
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.records import RECORD_ENDINGS
+from seqfuse.runtime.stamps import carried_on
+from seqfuse.runtime.tables import Table, TableReader
 
 
 class LabelledTable:
@@ -31,7 +30,7 @@ class LabelledTable:
         InputError: a knob is out of range.
     """
 
-    endings = (*RECORD_ENDINGS, ".parquet")
+    endings = TABLE_ENDINGS
 
     def __init__(
         self,
@@ -48,9 +47,7 @@ class LabelledTable:
             raise InputError(f"data.train={train} must be above 0 and below 1")
         self.source = source
         self.label = label
-        self.reader = TableReader(
-            time, group, targets, covariates=[label], gaps=gaps, time_format=time_format
-        )
+        self.reader = TableReader(time, group, targets, gaps=gaps, time_format=time_format)
         self.train = train
 
     def __call__(self) -> list[Recording]:
@@ -59,8 +56,9 @@ class LabelledTable:
         Raises:
             InputError: whatever is wrong with the file, with its name, row and column.
         """
+        reader = TableReader(**{**self.reader.metadata, "covariates": [self.label]})
         try:
-            table = self.reader.read(self.source.path(), {})
+            table = reader.read(self.source.path())
         except InputError as error:
             raise InputError(str(error).replace("data.covariates", "data.label")) from None
         labels = np.nan_to_num(table.values[:, -1])
@@ -69,33 +67,26 @@ class LabelledTable:
                 f"{table.origin}: at {str(table.time[i]).replace('T', ' ')}, column "
                 f"'{self.label}': {labels[i]:g} must be 0 or 1"
             )
-        return [
-            self._recording(table, labels == 1, name, start, end)
-            for name, start, end in table.groups
-        ]
+        return self._recordings(table, labels == 1)
 
     def file(self, path: Path) -> list[Recording]:
-        """A table like it; a column of labels is left out.
+        """A table like it; a column of labels is left out."""
+        table = self.reader.parse(self.reader.cells(path).without(self.label))
+        return self._recordings(table, np.zeros(len(table.values), dtype=bool))
 
-        Raises:
-            InputError: as when called.
-        """
-        reader = copy.copy(self.reader)
-        reader.covariates = []
-        frame = reader.load(path).drop(columns=self.label, errors="ignore")
-        table = reader.parse(frame, str(path), {})
-        labels = np.zeros(len(table.values), dtype=bool)
-        return [self._recording(table, labels, *group) for group in table.groups]
+    def _recordings(self, table: Table, labels: np.ndarray) -> list[Recording]:
+        edges = zip(table.names or (), table.offsets, table.offsets[1:], strict=False)
+        return [self._recording(table, labels, *edge) for edge in edges]
 
     def _recording(
         self, table: Table, labels: np.ndarray, name: str, start: int, end: int
     ) -> Recording:
-        targets = pd.DataFrame(table.values[start:end, : table.num_targets])
+        targets = carried_on(table.values[start:end, : table.num_targets])
         return Recording(
             name=name or stem(Path(table.origin)),
             time=table.time[start:end],
-            values=np.asarray(targets.ffill().bfill(), dtype=np.float32),
-            columns=table.columns[: table.num_targets],
+            values=carried_on(targets[::-1])[::-1].astype(np.float32),
+            columns=list(table.columns[: table.num_targets]),
             labels=labels[start:end],
             windows=runs(labels[start:end]),
             num_train=int((end - start) * self.train),

@@ -9,9 +9,9 @@ import numpy as np
 
 from seqfuse.data.read.cells import find
 from seqfuse.data.read.recordings import Recording, runs, stem
+from seqfuse.runtime.cells import read_cells
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.numbers import as_float32
-from seqfuse.runtime.records import read_cells
 
 SOURCE = "the telemetry is at GitHub, khundman/telemanom, to be packed as one .npz per channel"
 ARRAYS = ("train_value", "train_command", "test_value", "test_command", "test_label")
