@@ -10,7 +10,7 @@ import pytest
 import seqfuse
 
 SRC = Path(seqfuse.__file__).parent
-CORE = ("", "config", "nn", "tasks", "data", "runtime")
+CORE = ("", "config", "nn", "tasks", "data", "runtime", "compat")
 ALLOWED = {
     "nn": {"torch", "einops", "jaxtyping"},
     "runtime": {"numpy"},

@@ -23,10 +23,10 @@ class GridSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        from seqfuse.compat.hydra import quick
         from seqfuse.ddp import start
         from seqfuse.search import share
         from seqfuse.search.callback import Summaries
-        from seqfuse.search.composer import quick
         from seqfuse.search.launching import Steady
 
         start.refuse_job(config.trainer)

@@ -74,8 +74,8 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        from seqfuse.compat.hydra import quick
         from seqfuse.ddp import start
-        from seqfuse.search.composer import quick
         from seqfuse.search.launching import Steady
 
         start.refuse_job(config.trainer)

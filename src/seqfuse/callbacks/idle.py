@@ -3,6 +3,8 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
+from seqfuse.compat.lightning import saves_between_epochs
+
 STEP_HOOKS = (
     "on_train_batch_start",
     "on_before_zero_grad",
@@ -29,7 +31,7 @@ def skip_idle_hooks(trainer: Trainer, task: LightningModule) -> None:
 def _waits(owner: object, hook: str) -> bool:
     """Whether Lightning's own callback has the hook and, set as it is, does nothing in it."""
     if isinstance(owner, ModelCheckpoint) and hook == "on_train_batch_end":
-        return owner._every_n_train_steps < 1 and owner._train_time_interval is None
+        return saves_between_epochs(owner)
     if isinstance(owner, LearningRateMonitor) and hook == "on_train_batch_start":
         return owner.logging_interval == "epoch"
     return False

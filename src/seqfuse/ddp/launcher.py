@@ -14,25 +14,25 @@ from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import ParallelStrategy
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
+from seqfuse.compat.lightning import SpawnLauncher
 from seqfuse.runtime.errors import InputError
 
 QUIET = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 PORT = "MASTER_PORT"
 
 
-class SpawnLauncher(_MultiProcessingLauncher):
-    """Lightning's, which besides brings back errors as they were, and what callbacks know.
+class Spawner(SpawnLauncher):
+    """Lightning's launcher, which brings back errors as they were, and what callbacks know.
 
     It waits for the ranks when a signal asks to stop: they save, and end by themselves.
     """
 
     def __init__(self, strategy: ParallelStrategy):
-        super().__init__(strategy, start_method="spawn")
+        super().__init__(strategy)
         self.error = Path()
         self.filters: list[Any] = []
 
@@ -77,44 +77,49 @@ class SpawnLauncher(_MultiProcessingLauncher):
                 signal.signal(number, handler)
 
     def _first_error(self, error: ProcessRaisedException | ProcessExitedException) -> BaseException:
-        if name := getattr(error, "signal_name", None):  # the others only lost their connection
-            return InputError(f"a process of this run was ended by {name} (out of memory?)")
+        exited = isinstance(error, ProcessExitedException)
+        if exited and error.signal_name:  # the others only lost their connection
+            return ended_by(error.signal_name)
         if self.error.is_file():
             return unpacked(self.error.read_bytes())
-        return SystemExit(error.exit_code) if isinstance(error, ProcessExitedException) else error
+        return SystemExit(error.exit_code) if exited else error
 
-    def _wrapping_function(self, process_idx: int, *args: Any, **kwargs: Any) -> None:
+    def run_rank(self, work: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         warnings.filters[:] = self.filters  # type: ignore[index]
         _quieten()
         try:
-            super()._wrapping_function(process_idx, *args, **kwargs)
+            work()
         except (Exception, KeyboardInterrupt) as error:
             self._keep(error)
             raise
 
     def _keep(self, error: BaseException) -> None:
         """Writes the error where this process was started, unless another rank has."""
-        own = self.error.with_name(f"error-{os.getpid()}")
+        draft = self.error.with_name(f"error-{os.getpid()}")
         with suppress(OSError):
-            own.write_bytes(packed(error))
-            os.link(own, self.error)  # whole, or not at all
+            draft.write_bytes(packed(error))
+            os.link(draft, self.error)  # whole, or not at all
 
     def get_extra_results(self, trainer: Trainer) -> dict[str, Any]:
-        states = {one.state_key: one.state_dict() for one in _told(trainer)}
+        states = {callback.state_key: callback.state_dict() for callback in _asked(trainer)}
         return {**super().get_extra_results(trainer), "callbacks": pickle.dumps(states)}
 
     def update_main_process_results(self, trainer: Trainer, extra: dict[str, Any]) -> None:
         super().update_main_process_results(trainer, extra)
         states = pickle.loads(extra["callbacks"])
-        for one in _told(trainer):
-            one.load_state_dict(states[one.state_key])
+        for callback in _asked(trainer):
+            callback.load_state_dict(states[callback.state_key])
 
 
-def _told(trainer: Trainer) -> list[Callback]:
+def _asked(trainer: Trainer) -> list[Callback]:
     """Callbacks that are asked afterwards what was best, and why training ended."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [one for one in callbacks if isinstance(one, (ModelCheckpoint, EarlyStopping))]
+    return [*trainer.checkpoint_callbacks, *trainer.early_stopping_callbacks]
+
+
+def ended_by(name: str) -> InputError:
+    """What is said where a signal ended a rank."""
+    return InputError(f"a process of this run was ended by {name} (out of memory?)")
 
 
 def _quieten() -> None:

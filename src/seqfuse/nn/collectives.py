@@ -4,8 +4,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 Value = TypeVar("Value")
 
 
@@ -74,7 +74,7 @@ def average_statistics(net: nn.Module) -> None:
     if count() == 1:
         return
     for part in net.modules():
-        if isinstance(part, _BatchNorm) and part.running_mean is not None:
+        if isinstance(part, BATCH_NORMS) and part.running_mean is not None:
             for buffer in (part.running_mean, part.running_var):
                 assert buffer is not None
                 distributed.all_reduce(buffer)

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from seqfuse.compat.lightning import begin_epoch_anew
 from seqfuse.config.checkpoint import LAST
 from seqfuse.nn import collectives
 from seqfuse.resume import slurm
@@ -127,10 +128,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # Where an epoch is about to start, the one before is told to be the last there was:
-        # Lightning would pass over the new one.
-        for epoch in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
-            epoch["ready"] = epoch["started"]
+        begin_epoch_anew(checkpoint)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)

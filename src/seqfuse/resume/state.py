@@ -185,11 +185,13 @@ def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
 
 def _check_whole(path: Path, content: dict[str, Any]) -> None:
     """Raises InputError if a checkpoint lacks what Lightning would begin anew without a word."""
+    from seqfuse.compat.lightning import epochs_done  # slow: lightning
+
     for key in (*STATES, "callbacks", "global_step"):
         if key not in content or (key in STATES and not content[key]):
             raise InputError(f"{path} holds no {key}, which going on needs: copy it again")
     try:
-        _epochs(content)
+        epochs_done(content)
         _stopped_early({"callbacks": {"early_stopping": True}}, content)
     except (LookupError, TypeError, AttributeError):
         raise InputError(f"{path} does not say how far it is: copy it again") from None
@@ -202,7 +204,9 @@ def _others(wanted: Path) -> Iterator[Path]:
 
 def _ended(config: dict[str, Any], content: dict[str, Any]) -> tuple[str, str] | None:
     """Why there is no step left to train, and what to type for more; None if there is one."""
-    epochs, most = _epochs(content), config["trainer"]["max_epochs"]
+    from seqfuse.compat.lightning import epochs_done  # slow: lightning
+
+    epochs, most = epochs_done(content), config["trainer"]["max_epochs"]
     if _stopped_early(config, content):
         return f"stopped early after {epochs} epochs", "callbacks.early_stopping=null"
     if 0 < (steps := config["trainer"]["max_steps"]) <= content["global_step"]:
@@ -210,14 +214,6 @@ def _ended(config: dict[str, Any], content: dict[str, Any]) -> tuple[str, str] |
     if most is not None and 0 < most <= epochs:
         return f"trained all {epochs} epochs", f"trainer.max_epochs={2 * epochs}"
     return None
-
-
-def _epochs(content: dict[str, Any]) -> int:
-    """Epochs that were trained to their end."""
-    fit = content["loops"]["fit_loop"]
-    epoch = fit["epoch_progress"]["current"]
-    last = fit["epoch_loop.batch_progress"]["is_last_batch"]
-    return epoch["processed"] + int(last and epoch["started"] > epoch["processed"])
 
 
 def _stopped_early(config: dict[str, Any], content: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from itertools import count, groupby
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
+from seqfuse.compat.submitit import is_submitit, waiting_for_all
 from seqfuse.config.mistakes import explain
 from seqfuse.runtime.shown import say
 from seqfuse.search.callback import Summaries
@@ -64,7 +65,7 @@ class Steady(Launcher):
         """What each job returned, None if it was lost; and why the first of those was."""
         lost: list[Exception] = []
         try:
-            with _waiting_for_all(self.inner, lost):
+            with waiting_for_all(lost) if is_submitit(self.inner) else nullcontext():
                 returns = self.inner.launch(jobs, first)
         except Exception as error:
             return [None] * len(jobs), error
@@ -79,27 +80,3 @@ def in_a_row(numbers: Iterable[int]) -> Iterator[list[int]]:
 
 def _returned(outcome: Outcome) -> JobReturn:
     return JobReturn(status=JobStatus.COMPLETED, _return_value=outcome._asdict())
-
-
-@contextmanager
-def _waiting_for_all(launcher: Launcher, lost: list[Exception]) -> Iterator[None]:
-    """submitit's launcher would leave at the first job that was killed, with others at work."""
-    if ".hydra_submitit_launcher." not in type(launcher).__module__:
-        yield
-        return
-    from submitit import Job
-
-    results = Job.results
-
-    def wait(self: Any) -> Any:
-        try:
-            return results(self)
-        except Exception as error:
-            lost.append(error)
-            return [None]
-
-    Job.results = wait
-    try:
-        yield
-    finally:
-        Job.results = results

@@ -39,6 +39,7 @@ class BatchMean(Metric):
         super().__init__()
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("items", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.register_load_state_dict_post_hook(_add_nothing)
 
     def update(self, value: Tensor, items: int) -> None:
         self.total.add_(value, alpha=items)
@@ -47,9 +48,10 @@ class BatchMean(Metric):
     def compute(self) -> Tensor:
         return self.total / self.items
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._update_count = 1  # else torchmetrics takes a restored state for an empty one
+
+def _add_nothing(mean: BatchMean, _: Any) -> None:
+    """Lets torchmetrics know that a restored state is no empty one."""
+    mean.update(torch.zeros(()), 0)
 
 
 class BalancedAccuracy(MulticlassRecall):

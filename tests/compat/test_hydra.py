@@ -8,8 +8,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from seqfuse.compat.hydra import Composer
 from seqfuse.config import cli
-from seqfuse.search.composer import Composer
 
 JOBS = [
     ["seed=1"],

@@ -1,0 +1,1 @@
+"""What is used of other libraries' private parts, a file for each library."""

@@ -1,0 +1,71 @@
+"""Private parts of Lightning that a run cannot do without (checked: 2.6.6)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+from lightning.pytorch.strategies.launchers import (
+    _MultiProcessingLauncher,
+    _SubprocessScriptLauncher,
+)
+
+
+class SpawnLauncher(_MultiProcessingLauncher):
+    """Lightning's launcher of spawned ranks; a subclass may wrap what a rank does."""
+
+    def __init__(self, strategy: ParallelStrategy):
+        super().__init__(strategy, start_method="spawn")
+
+    def run_rank(self, work: Callable[[], None]) -> None:
+        """Does the work of a rank, in its process."""
+        work()
+
+    def _wrapping_function(self, process_idx: int, *args: Any, **kwargs: Any) -> None:
+        self.run_rank(partial(super()._wrapping_function, process_idx, *args, **kwargs))
+
+
+class LaunchedDdp(DDPStrategy):
+    """Lightning's DDP; a subclass may choose who launches spawned ranks."""
+
+    def spawner(self) -> SpawnLauncher:
+        """Launches ranks where `start_method` is `spawn`."""
+        return SpawnLauncher(self)
+
+    def _configure_launcher(self) -> None:
+        if self._start_method == "spawn":
+            self._launcher = self.spawner()
+        else:
+            super()._configure_launcher()
+
+    @property
+    def children(self) -> list[Any]:
+        """Processes that this one started by the command of its own."""
+        launcher = self.launcher
+        return launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+
+
+def on_sigterm(trainer: Trainer, handler: Callable[..., None]) -> None:
+    """Replaces Lightning's handler, which broadcasts, perhaps in the middle of a broadcast."""
+    trainer._signal_connector._sigterm_notifier_fn = handler  # type: ignore[method-assign]
+
+
+def saves_between_epochs(callback: ModelCheckpoint) -> bool:
+    """Whether it has nothing to do after a step."""
+    return callback._every_n_train_steps < 1 and callback._train_time_interval is None
+
+
+def begin_epoch_anew(checkpoint: dict[str, Any]) -> None:
+    """Lets an epoch that is about to start count as none: a resumed fit would pass over it."""
+    for epoch in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+        epoch["ready"] = epoch["started"]
+
+
+def epochs_done(checkpoint: dict[str, Any]) -> int:
+    """Epochs that were trained to their end."""
+    fit = checkpoint["loops"]["fit_loop"]
+    epoch = fit["epoch_progress"]["current"]
+    last = fit["epoch_loop.batch_progress"]["is_last_batch"]
+    return epoch["processed"] + int(last and epoch["started"] > epoch["processed"])
