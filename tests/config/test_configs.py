@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.config import build, cli
 from seqfuse.config.untrusted import check_targets
-from seqfuse.search.callback import Summaries
+from seqfuse.search.sweep import Summaries
 from seqfuse.train import train
 from tests.conftest import TINY, composed
 

@@ -128,7 +128,7 @@ def test_what_is_drawn_becomes_overrides_that_hydra_reads() -> None:
 
 def test_what_must_be_the_same_for_a_study() -> None:
     fixed = ("data=synthetic", "sweep=optuna", "trainer.num_threads=1", "paths.logs=x")
-    facts = goal("optimizer.lr=tag(log,interval(1e-4,1e-2))", "seed=1,2", fixed=fixed).facts()
+    facts = goal("optimizer.lr=tag(log,interval(1e-4,1e-2))", "seed=1,2", fixed=fixed).identity()
     assert facts == {
         "the metric": "val/loss (min)",
         "the space of optimizer.lr": "0.0001 to 0.01, log",

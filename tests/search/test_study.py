@@ -16,9 +16,9 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.search import alive
-from seqfuse.search.goal import Dimension, Goal
+from seqfuse.search import study
 from seqfuse.search.outcome import Outcome
+from seqfuse.search.space import Dimension, Goal
 from seqfuse.search.study import Search, Trial
 
 SPACE = [
@@ -210,13 +210,13 @@ def test_a_silent_process_elsewhere_counts_as_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = search(tmp_path, 1)
-    monkeypatch.setattr(alive, "_machine", lambda: "elsewhere/1")
+    monkeypatch.setattr(study, "_machine", lambda: "elsewhere/1")
     other = search(tmp_path, 1)
     other._worker.start()
     other.ask(1, random)
     monkeypatch.undo()
     assert finish(found, tmp_path) == []
-    monkeypatch.setattr(alive, "SILENCE", -1.0)
+    monkeypatch.setattr(study, "SILENCE", -1.0)
     assert finish(search(tmp_path, 1), tmp_path) == [1]
     other._worker.stop()
     [trial] = other._open.values()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from seqfuse.search import share
+from seqfuse.search import devices
 from seqfuse.train import main, train
 from tests.benchmarks.sweep import measure
 from tests.conftest import TINY, Compose
@@ -221,7 +221,7 @@ def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedPr
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_give_the_same_numbers(tmp_path: Path, launcher: str) -> None:
     """Jobs in other processes: the same weights, each with its share of the cores."""
-    each = max(1, share.cores() // 2) if launcher == "joblib" else 1
+    each = max(1, devices.cores() // 2) if launcher == "joblib" else 1
     for name, threads in ((launcher, "null"), ("basic", each)):  # null: the share of the cores
         (tmp_path / name).mkdir()
         words = ["seed=0,1,2", f"trainer.num_threads={threads}", f"launcher={name}"]

@@ -37,7 +37,7 @@ class Pruning(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.storage is not None and trainer.is_global_zero:
-            from seqfuse.search.running import Running  # slow: optuna
+            from seqfuse.search.study import Running  # slow: optuna
 
             assert self.study is not None
             assert self.number is not None

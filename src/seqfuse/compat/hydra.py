@@ -8,14 +8,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_d
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-
-
-def quick(context: HydraContext) -> HydraContext:
-    """The context with a loader that composes each choice of options once."""
-    return HydraContext(Composer(context.config_loader), context.callbacks)
 
 
 class Composer(ConfigLoaderImpl):

@@ -163,7 +163,7 @@ def _stopped(error: BaseException) -> Stopped | None:
 
 def _start(main: Callable[[], None]) -> None:
     """Lets Hydra run one job, or many and then their summary."""
-    from seqfuse.search.callback import Summaries
+    from seqfuse.search.sweep import Summaries
 
     try:
         main()
@@ -220,11 +220,11 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
 
 def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict[str, Any]:
     """A job of a sweep: keeps how it ended, and does not end the others."""
-    from seqfuse.search import outcome, share
+    from seqfuse.search import devices, outcome
 
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    share.take(settings.launcher, settings.job.num)
+    devices.take(settings.launcher, settings.job.num)
     job = {
         "job": settings.job.num,
         "overrides": list(settings.overrides.task),

@@ -28,10 +28,10 @@ class Outcome(NamedTuple):
     metrics: dict[str, float]
     reason: str = ""
 
-    def write(self, folder: Path, **facts: Any) -> None:
-        """Keeps the outcome in the job's folder, beside `facts` about the job."""
+    def write(self, folder: Path, **metadata: Any) -> None:
+        """Keeps the outcome in the job's folder, beside metadata of the job."""
         folder.mkdir(parents=True, exist_ok=True)
-        content = {**facts, **self._asdict()}
+        content = {**metadata, **self._asdict()}
         files.write(folder / FILE, json.dumps(content, indent=2) + "\n")
 
 
@@ -44,8 +44,7 @@ def load(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / FILE).read_text())
     except (OSError, ValueError):
         return {}
-    whole = isinstance(content, dict) and set(Outcome._fields) <= set(content)
-    return content if whole else {}
+    return content if isinstance(content, dict) and {*Outcome._fields} <= {*content} else {}
 
 
 def read(folder: Path) -> Outcome | None:
@@ -56,15 +55,10 @@ def read(folder: Path) -> Outcome | None:
 
 def of_error(error: Exception, reason: str) -> Outcome:
     """The outcome of a job that ended with an error."""
-    return Outcome(_status(error), {}, " ".join(reason.split()))
-
-
-def _status(error: Exception) -> str:
-    if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, Pruned):
-        return "pruned"
-    return "out of memory" if _is_out_of_memory(error) else "failed"
+    status = "out of memory" if _is_out_of_memory(error) else "failed"
+    status = "diverged" if isinstance(error, Diverged) else status
+    status = "pruned" if isinstance(error, Pruned) else status
+    return Outcome(status, {}, " ".join(reason.split()))
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

@@ -1,8 +1,9 @@
-"""What a search may try: Hydra's grammar of overrides, as Optuna's distributions."""
+"""What a search tries and goes by: Hydra's overrides as distributions of Optuna."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Transformer
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import (
@@ -11,6 +12,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import Trial
 
 from seqfuse.config.mistakes import (
     check_finders,
@@ -21,79 +23,139 @@ from seqfuse.config.mistakes import (
     no_such_option,
 )
 from seqfuse.runtime.errors import InputError
-from seqfuse.search.goal import Dimension, Goal
 
+HARMLESS = (
+    *("sweep=", "launcher=", "logger", "callbacks.progress_bar", "paths."),
+    *("trainer.enable_progress_bar=", "trainer.num_threads="),
+)
+"""Overrides that may differ between the processes of one study."""
 Compose = Callable[[Sequence[str]], DictConfig]
 
 
+class Dimension(NamedTuple):
+    """A key of the config, or a group whose options are tried, and what Optuna draws it from."""
+
+    key: str
+    distribution: BaseDistribution
+
+    def __str__(self) -> str:
+        drawn: Any = self.distribution
+        if isinstance(drawn, CategoricalDistribution):
+            return ", ".join(map(_text, drawn.choices))
+        stepped = "" if drawn.step in (None, 1) else f" by {drawn.step}"
+        return f"{drawn.low} to {drawn.high}{stepped}{', log' if drawn.log else ''}"
+
+    def draw(self, trial: Trial) -> Any:
+        """A value, from the sampler of the trial's study."""
+        drawn: Any = self.distribution
+        if isinstance(drawn, CategoricalDistribution):
+            return trial.suggest_categorical(self.key, drawn.choices)
+        is_int = isinstance(drawn, IntDistribution)
+        suggest: Any = trial.suggest_int if is_int else trial.suggest_float
+        return suggest(self.key, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
+
+    def override(self, value: Any) -> str:
+        """The word of a command line that sets the key to a drawn value."""
+        return f"{self.key}={_text(value)}"
+
+
+class Goal(NamedTuple):
+    """What a study is about; another goal is another study.
+
+    Args:
+        space: the keys and what each may be.
+        fixed: overrides that all trials share.
+        monitor: the metric whose best validation counts.
+        mode: "min" or "max".
+    """
+
+    space: list[Dimension]
+    fixed: list[str]
+    monitor: str
+    mode: str
+
+    def identity(self) -> dict[str, str]:
+        """What must be the same for all trials of a study, as text."""
+        fixed = [word.partition("=") for word in self.fixed if not word.startswith(HARMLESS)]
+        return {
+            "the metric": f"{self.monitor} ({self.mode})",
+            **{f"the space of {dimension.key}": str(dimension) for dimension in self.space},
+            **{key: value for key, _, value in fixed},
+        }
+
+    def difference(self, before: dict[str, str]) -> str:
+        """How a study of that identity differs, as a clause; empty if it does not."""
+        now = self.identity()
+        for key in [*now, *before]:
+            was, is_ = before.get(key, "not given"), now.get(key, "not given")
+            if was != is_:
+                return f"{key} was {was}, now {is_}"
+        return ""
+
+
 def goal(
-    swept: Iterable[Override], fixed: Iterable[Override], config: DictConfig, compose: Compose
+    swept: Sequence[Override], fixed: Sequence[Override], config: DictConfig, compose: Compose
 ) -> Goal:
     """Checks a space and its metric before anything is run.
 
     Args:
         swept: overrides that name several values.
-        fixed: those that name one.
+        fixed: those that name a single one.
         config: composed from the fixed ones.
         compose: overrides to config.
-
-    Raises:
-        InputError: an unknown key or option, a value of the wrong type, an interval or range
-            with nothing in it, a metric that no job logs, a key that each job is to find itself.
     """
-    swept, fixed = list(swept), list(fixed)
-    words = [str(one.input_line) for one in fixed]
+    words = [str(override.input_line) for override in fixed]
     if not swept:
         raise InputError(
             "there is nothing to search: give a key several values, as in "
             "optimizer.lr='tag(log,interval(1e-4,1e-2))'"
         )
-    check_finders(config, [one.key_or_group for one in (*swept, *fixed)])
+    check_finders(config, [override.key_or_group for override in (*swept, *fixed)])
     check_monitor("task", config)
     mode = str(config.task.get("mode"))
     if mode not in ("min", "max"):
         raise InputError(f"task.mode={mode}: type task.mode=min or task.mode=max")
-    options = [one for one in swept if one.key_or_group in groups()]
-    values = [one for one in swept if one.key_or_group not in groups()]
-    space = [_options(one) for one in options]
-    configs = [config, *_variants(space, words, compose)]
-    space += [_values(one, _default(one, configs)) for one in values]
+    space, configs = [], [config]
+    for override in swept:
+        if override.key_or_group in groups():
+            dimension, names = _options(override)
+            space.append(dimension)
+            # A key of the space may belong to one option alone.
+            configs += [compose([*words, dimension.override(name)]) for name in names]
+    values = [override for override in swept if override.key_or_group not in groups()]
+    space += [_values(override, _default(override, configs)) for override in values]
     return Goal(space, words, config.task.monitor, mode)
 
 
-def _options(override: Override) -> Dimension:
-    """Of a group."""
-    group, known = override.key_or_group, groups()[override.key_or_group]
+def _options(override: Override) -> tuple[Dimension, list[str]]:
+    """Of a group, and the names of the options."""
+    group, options = override.key_or_group, groups()[override.key_or_group]
     if not override.is_choice_sweep():
-        raise InputError(f"{override.input_line}: name options, as in {group}={','.join(known)}")
+        example = f"{group}={','.join(options)}"
+        raise InputError(f"{override.input_line}: name options, as in {example}")
     names = [str(name) for name in override.sweep_string_iterator()]
     for name in names:
-        if name.strip("'\"") not in known:
+        if name.strip("'\"") not in options:
             raise InputError(no_such_option(group, name))
-    return Dimension(override.get_key_element(), CategoricalDistribution(names))
-
-
-def _variants(space: Iterable[Dimension], fixed: list[str], compose: Compose) -> list[DictConfig]:
-    """A config with each option: a key of the space may belong to one of them alone."""
-    drawn: list[Any] = [(one, one.distribution) for one in space]
-    return [compose([*fixed, one.override(name)]) for one, all_ in drawn for name in all_.choices]
+    return Dimension(override.get_key_element(), CategoricalDistribution(names)), names
 
 
 def _default(override: Override, configs: Sequence[DictConfig]) -> Any:
-    missing = object()
-    key = override.key_or_group
-    found = (OmegaConf.select(config, key, default=missing) for config in configs)
-    value = next((one for one in found if one is not missing), missing)
-    if value is missing and not (override.is_add() or override.is_force_add()):
+    missing, key = object(), override.key_or_group
+    for config in configs:
+        if (value := OmegaConf.select(config, key, default=missing)) is not missing:
+            return value
+    if not (override.is_add() or override.is_force_add()):
         raise InputError(no_such_key(key, configs[0]))
-    return None if value is missing else value
+    return None
 
 
 def _values(override: Override, default: Any) -> Dimension:
     """Of a key; whether numbers are whole is what the key's own value says."""
     key, value, line = override.get_key_element(), override.value(), str(override.input_line)
-    tags = getattr(value, "tags", set())
-    if "log" in tags and (getattr(value, "start", None) or 0) <= 0:
+    ranged = isinstance(value, IntervalSweep | RangeSweep)
+    tags = getattr(value, "tags", set())  # of Hydra's sweeps; plain values have none
+    if "log" in tags and not (ranged and (value.start or 0) > 0):
         raise InputError(f"{line}: log is for intervals and ranges that begin above 0")
     if tags - {"log"}:
         raise InputError(f"{line}: unknown tag {', '.join(sorted(tags - {'log'}))}: only log is")
@@ -109,11 +171,11 @@ def _values(override: Override, default: Any) -> Dimension:
 
 def _interval(sweep: IntervalSweep, default: Any, line: str) -> BaseDistribution:
     """Both ends included."""
-    assert sweep.start is not None
-    assert sweep.end is not None
-    if not sweep.start <= sweep.end:
-        raise InputError(f"{line} is empty: the smaller end comes first")
     low, high, log = sweep.start, sweep.end, "log" in sweep.tags
+    assert low is not None
+    assert high is not None
+    if not low <= high:
+        raise InputError(f"{line} is empty: the smaller end comes first")
     whole = float(low).is_integer() and float(high).is_integer()
     if (isinstance(default, int) and whole) or (isinstance(low, int) and isinstance(high, int)):
         low, high = int(low), int(high)
@@ -140,18 +202,17 @@ def _range(sweep: RangeSweep, default: Any, line: str) -> BaseDistribution:
 
 
 def _choice(override: Override, default: Any) -> BaseDistribution:
-    for word in override.sweep_string_iterator():
-        value = _parsed(word)
+    words = list(override.sweep_string_iterator())
+    parser = OverridesParser.create()
+    for word in words:
+        value: Any = parser.parse_override(f"key={word}").value()
         check_value(override.key_or_group, value, default, word)
     encoded = override.sweep_iterator(transformer=Transformer.encode)
     # What Optuna cannot keep, such as a list, is kept as its text.
-    plain = (int, float, bool)
-    words = override.sweep_string_iterator()
     pairs = zip(encoded, words, strict=True)
-    return CategoricalDistribution([one if isinstance(one, plain) else word for one, word in pairs])
+    choices = [v if isinstance(v, int | float | bool) else word for v, word in pairs]
+    return CategoricalDistribution(choices)
 
 
-def _parsed(word: str) -> Any:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create().parse_override(f"key={word}").value()
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else Transformer.str(value)

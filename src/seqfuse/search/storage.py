@@ -10,11 +10,7 @@ from pathlib import Path
 
 from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import (
-    JournalFileBackend,
-    JournalFileOpenLock,
-    JournalRedisBackend,
-)
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalRedisBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from seqfuse.runtime.errors import InputError
@@ -29,12 +25,9 @@ def open_storage(address: str) -> BaseStorage:
 
     Args:
         address: path of a journal, or `sqlite:///file`, `postgresql://...`, `redis://...`.
-
-    Raises:
-        InputError: it is locked, damaged, something else, or cannot be reached.
     """
     with trouble(address):
-        if _is_file(address):
+        if "://" not in address:
             return _journal(Path(address))
         try:
             if address.startswith("redis"):
@@ -46,25 +39,38 @@ def open_storage(address: str) -> BaseStorage:
 
 @contextmanager
 def trouble(address: str) -> Iterator[None]:
-    """What goes wrong with the storage becomes one line.
-
-    Raises:
-        InputError: the storage failed.
-    """
+    """What goes wrong with the storage becomes one line."""
     try:
         yield
     except (OptunaError, SQLAlchemyError, OSError, json.JSONDecodeError) as error:
         raise _refusal(address, error) from None
 
 
+def _refusal(address: str, error: Exception) -> InputError:
+    shown = re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", address)
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    else:
+        texts = [str(cause).strip().splitlines()[:1] for cause in (error, error.__cause__) if cause]
+        reason = ": ".join(text[0] for text in texts if text) or type(error).__name__
+    reason = reason.replace(address, shown)
+    return InputError(f"hydra.sweeper.storage={shown} cannot be used: {reason}")
+
+
 @contextmanager
 def alone(address: str) -> Iterator[None]:
     """One process at a time, where the storage is a file; a server's database has no lock."""
     path = address.removeprefix("sqlite:///")
-    if not _is_file(path):
+    if "://" in path:
         yield
         return
-    lock = JournalFileOpenLock(f"{path}.ask")
+    with _locked(f"{path}.ask"):
+        yield
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    lock = JournalFileOpenLock(path)
     lock.acquire()
     try:
         yield
@@ -72,42 +78,20 @@ def alone(address: str) -> Iterator[None]:
         lock.release()
 
 
-def _is_file(address: str) -> bool:
-    return "://" not in address
-
-
-def _refusal(address: str, error: Exception) -> InputError:
-    shown = re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", address)
-    if isinstance(error, OSError) and error.strerror:
-        return InputError(f"hydra.sweeper.storage={shown} cannot be used: {error.strerror}")
-    lines = [str(one).strip().splitlines()[:1] for one in (error, error.__cause__) if one]
-    reason = ": ".join(line[0] for line in lines if line) or type(error).__name__
-    reason = reason.replace(address, shown)
-    return InputError(f"hydra.sweeper.storage={shown} cannot be used: {reason}")
-
-
 def _journal(path: Path) -> JournalStorage:
-    lock = JournalFileOpenLock(str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     _wait_for(Path(f"{path}.lock"), path)
     if path.exists() and not _is_whole(path):
-        lock.acquire()  # so nobody is writing
-        try:
+        with _locked(str(path)):  # so nobody is writing
             _drop_unfinished(path)
-        finally:
-            lock.release()
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock))
+        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
     except (LookupError, TypeError, ValueError, AssertionError, AttributeError) as error:
         raise _damaged(path, f"its records contradict each other ({error!r})") from None
 
 
 def _wait_for(lock: Path, path: Path) -> None:
-    """Waits while the same lock stands: a living process takes a new one for each record.
-
-    Raises:
-        InputError: it stands too long.
-    """
+    """Waits while the same lock stands: a living process takes a new one for each record."""
     end, first = time.monotonic() + PATIENCE, _identity(lock)
     while first is not None and _identity(lock) == first:
         if time.monotonic() > end:
@@ -120,34 +104,27 @@ def _wait_for(lock: Path, path: Path) -> None:
 
 def _identity(lock: Path) -> tuple[int, int] | None:
     try:
-        found = os.lstat(lock)
+        status = os.lstat(lock)
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the last record was written to its end; checks them all.
-
-    Raises:
-        InputError: the file is no journal, or has a record that cannot be read.
-    """
+    """Whether the last record was written to its end; checks them all."""
     *lines, rest = path.read_bytes().split(b"\n")
     if rest and not lines:
         raise _damaged(path, "it is no journal of Optuna's")
     if lines and b'"study_name"' not in lines[0]:
         raise _damaged(path, "line 1 begins no study")
     for number, line in enumerate(lines, start=1):
-        if not _is_record(line):
+        try:
+            is_record = "op_code" in json.loads(line)
+        except (ValueError, TypeError):
+            is_record = False
+        if not is_record:
             raise _damaged(path, f"line {number} is no record")
     return not rest
-
-
-def _is_record(line: bytes) -> bool:
-    try:
-        return "op_code" in json.loads(line)
-    except (ValueError, TypeError):
-        return False
 
 
 def _damaged(path: Path, reason: str) -> InputError:

@@ -1,6 +1,11 @@
-"""One study of Optuna's: its trials are claimed, drawn and told how they ended."""
+"""A study of Optuna's: its trials are claimed, drawn, watched and told how they ended."""
 
 import math
+import os
+import socket
+import threading
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,18 +15,21 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.search.alive import Worker, is_gone
-from seqfuse.search.goal import Goal
 from seqfuse.search.outcome import Outcome
+from seqfuse.search.space import Goal
 from seqfuse.search.storage import alone, open_storage, trouble
 
 ABANDONED, SURPLUS = "abandoned", "surplus"
 """Trials that do not count: their search ended first, or another had taken the last place."""
 ANEW = "begin anew with another hydra.sweeper.study"
+BEAT, SILENCE = 60.0, 600.0
+"""Seconds between two signs of life, and without any until a process counts as gone."""
+WORKER = "worker "
 
 
 class Trial(NamedTuple):
@@ -39,8 +47,6 @@ class Trial(NamedTuple):
 class Search:
     """A study that this process, and maybe others, work at.
 
-    Any call raises an InputError if the storage fails.
-
     Args:
         address: of the storage.
         name: of the study; the same name goes on.
@@ -48,30 +54,21 @@ class Search:
         pruner: of Optuna's.
         num_trials: in all.
         seed: of what is drawn.
-
-    Raises:
-        InputError: the storage cannot be used, or the study has another goal.
     """
 
     def __init__(
-        self,
-        address: str,
-        name: str,
-        goal: Goal,
-        pruner: BasePruner,
-        num_trials: int,
-        seed: int,
+        self, address: str, name: str, goal: Goal, pruner: BasePruner, num_trials: int, seed: int
     ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.address, self.name, self.goal = address, name, goal
         self.num_trials, self.seed = num_trials, seed
         self._open: dict[int, optuna.Trial] = {}
         with trouble(address):
-            storage = open_storage(address)
+            self.storage = open_storage(address)
             with alone(address):
                 self.study = optuna.create_study(
                     study_name=name,
-                    storage=storage,
+                    storage=self.storage,
                     direction="minimize" if goal.mode == "min" else "maximize",
                     sampler=RandomSampler(),
                     pruner=pruner,
@@ -85,36 +82,32 @@ class Search:
         if before is None and self.trials():
             raise InputError(f"study '{self.name}' holds trials that are not ours: {ANEW}")
         if before is None:
-            self.study.set_user_attr("goal", self.goal.facts())
+            self.study.set_user_attr("goal", self.goal.identity())
         elif difference := self.goal.difference(before):
             raise InputError(
                 f"study '{self.name}' in {self.address} began otherwise: {difference}: {ANEW}"
             )
 
     def trials(self) -> list[FrozenTrial]:
-        """All there are, those of other processes included."""
+        """All trials, those of other processes included."""
         return self.study.get_trials(deepcopy=False)
 
     def counted(self) -> list[FrozenTrial]:
         """Those that count among `num_trials`, running ones included."""
-        claimed = [one for one in self.trials() if one.state != TrialState.WAITING]
-        return [one for one in claimed if one.user_attrs.get("status") not in (ABANDONED, SURPLUS)]
+        claimed = [trial for trial in self.trials() if trial.state != TrialState.WAITING]
+        return [t for t in claimed if t.user_attrs.get("status") not in (ABANDONED, SURPLUS)]
 
     def best(self) -> FrozenTrial | None:
         """The completed trial with the best value."""
-        done = [one for one in self.trials() if one.state == TrialState.COMPLETE]
+        completed = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         sign = 1 if self.goal.mode == "min" else -1
-        return min(done, key=lambda one: sign * one.values[0], default=None)
+        return min(completed, key=lambda trial: sign * trial.values[0], default=None)
 
     def check_folder(self, folder: Path) -> None:
-        """Checks that the sweep's folder holds runs of this study alone.
-
-        Raises:
-            InputError: a run could be overwritten.
-        """
-        found = {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
+        """Checks that the sweep's folder holds runs of this study alone: none is overwritten."""
+        numbers = {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
         with trouble(self.address):
-            strange = found - {one.number for one in self.trials()}
+            strange = numbers - {trial.number for trial in self.trials()}
         if strange:
             raise InputError(
                 f"{folder / str(min(strange))} is no run of study '{self.name}' in "
@@ -126,7 +119,7 @@ class Search:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Trials that were not told of do not count: whoever goes on runs others instead."""
+        """Trials without an end do not count: whoever goes on runs others instead."""
         self._worker.stop()
         with trouble(self.address):
             for number in list(self._open):
@@ -146,12 +139,12 @@ class Search:
             return [Trial(number, self._draw(number, sampler)) for number in claimed]
 
     def _give_up_lost(self) -> None:
-        for one in self.trials():
-            if one.state == TrialState.RUNNING and one.number not in self._open:
-                began = one.datetime_start.timestamp() if one.datetime_start else 0.0
-                if is_gone(self.study, one.user_attrs.get("worker"), began):
-                    self._open[one.number] = optuna.Trial(self.study, one._trial_id)
-                    self._fail(one.number, ABANDONED, "its search ended")
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING and trial.number not in self._open:
+                began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+                if is_gone(self.study, trial.user_attrs.get("worker"), began):
+                    self._open[trial.number] = handle(self.study, self.storage, trial.number)
+                    self._fail(trial.number, ABANDONED, "its search ended")
 
     def _claim(self, size: int) -> list[int]:
         """Numbers of new trials; drawing can take seconds, so it comes when others may ask."""
@@ -161,7 +154,7 @@ class Search:
             self._open[trial.number] = trial
             trial.set_user_attr("worker", self._worker.name)
         # Without a lock, another process can have claimed in between.
-        places = [one.number for one in self.counted()][: self.num_trials]
+        places = [trial.number for trial in self.counted()][: self.num_trials]
         for number in sorted(set(self._open) - set(places)):
             self._fail(number, SURPLUS, "enough trials")
         return sorted(self._open)
@@ -170,9 +163,8 @@ class Search:
         # Seeded by the number, too: or a search that goes on would draw what it drew before.
         state = np.random.SeedSequence([self.seed, number]).generate_state(1)
         self.study.sampler = sampler(int(state[0]))
-        trial = optuna.Trial(self.study, self._open[number]._trial_id)
-        self._open[number] = trial
-        return [one.override(one.draw(trial)) for one in self.goal.space]
+        trial = self._open[number] = handle(self.study, self.storage, number)
+        return [dimension.override(dimension.draw(trial)) for dimension in self.goal.space]
 
     def tell(self, trial: Trial, outcome: Outcome, folder: Path) -> None:
         """Records how a trial ended, and prints one line of it."""
@@ -184,7 +176,7 @@ class Search:
             status, state = ("diverged" if name in outcome.metrics else "failed"), None
             reason = f"{name} is {value}" if name in outcome.metrics else f"it has no {name}"
         with trouble(self.address):
-            shown = self._end(
+            is_ours = self._end(
                 trial.number,
                 state or TrialState.FAIL,
                 value if state == TrialState.COMPLETE else None,
@@ -192,28 +184,129 @@ class Search:
                 reason=reason,
                 folder=str(folder),
             )
-            self._say(trial.number, status if shown else "given up by another process", value)
+            self._say(trial.number, status if is_ours else "given up by another process", value)
 
     def _fail(self, number: int, status: str, reason: str) -> None:
         self._end(number, TrialState.FAIL, status=status, reason=reason)
 
     def _end(
-        self, number: int, state: TrialState, value: float | None = None, **facts: str
+        self, number: int, state: TrialState, value: float | None = None, **attributes: str
     ) -> bool:
         """Closes a trial; False if another process has."""
         trial = self._open.pop(number)
         try:
-            for key, fact in facts.items():
-                trial.set_user_attr(key, fact)
+            for key, text in attributes.items():
+                trial.set_user_attr(key, text)
             self.study.tell(trial, value, state)
         except UpdateFinishedTrialError:
             return False
         return True
 
     def _say(self, number: int, status: str, value: float) -> None:
-        done = sum(one.state.is_finished() for one in self.counted())
+        done = sum(trial.state.is_finished() for trial in self.counted())
         best = self.best()
         shown = f"{self.goal.monitor} {value:.6g}" if math.isfinite(value) else ""
         so_far = f"best {best.values[0]:.6g} (trial {best.number})" if best else "no best yet"
         count = f"{done} of {self.num_trials} done"
         say(f"trial {number:<4} {status:<13} {shown:<24} {so_far}, {count}")
+
+
+def handle(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Trial:
+    """A trial to draw from, to report to or to end; which process began it does not matter."""
+    study_id = storage.get_study_id_from_name(study.study_name)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    return optuna.Trial(study, trial_id)
+
+
+class Running:
+    """A trial, seen from the job that runs it, which may be another process.
+
+    Args:
+        address: of the storage.
+        study: its name.
+        number: of the trial.
+        pruner: decides from what all trials reported.
+    """
+
+    def __init__(self, address: str, study: str, number: int, pruner: BasePruner):
+        self.address = address
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = open_storage(address)
+        with trouble(address):
+            try:
+                # Nothing is drawn here, so any sampler does.
+                loaded = optuna.load_study(
+                    study_name=study, storage=storage, sampler=RandomSampler(), pruner=pruner
+                )
+                self.trial = handle(loaded, storage, number)
+            except LookupError:
+                raise InputError(
+                    f"there is no trial {number} of study '{study}' in {address}: leave out trial.*"
+                ) from None
+
+    def is_behind(self, value: float, step: int) -> bool:
+        """Reports the metric after `step` epochs; whether the pruner would rather give up."""
+        with trouble(self.address):
+            self.trial.report(value, step)
+            return self.trial.should_prune()
+
+
+class Worker:
+    """This process, as the others that share its study see it: by signs of life in the study."""
+
+    def __init__(self, study: optuna.Study, address: str):
+        self.study, self.address = study, address
+        self.name = f"{_machine()}|{os.getpid()}|{uuid.uuid4().hex[:8]}"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def start(self) -> None:
+        """Begins to leave signs of life."""
+        self._sign()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends."""
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT):
+            try:
+                self._sign()
+            except InputError:
+                continue  # the next call of the search's own says what is wrong
+
+    def _sign(self) -> None:
+        with trouble(self.address):
+            self.study.set_user_attr(f"{WORKER}{self.name}", time.time())
+
+
+def is_gone(study: optuna.Study, worker: str | None, began: float) -> bool:
+    """Whether the process that began a trial has ended without finishing it.
+
+    Args:
+        study: with the signs of life.
+        worker: name of the process; None if it had no time to leave it.
+        began: when, in seconds since 1970.
+    """
+    machine, pid = (worker.split("|") if worker else ["", ""])[:2]
+    if os.name == "posix" and machine == _machine() and not _is_running(int(pid)):
+        return True
+    return time.time() - study.user_attrs.get(f"{WORKER}{worker}", began) > SILENCE
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _machine() -> str:
+    """Names this machine; containers of one name count their processes apart."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{namespace.stat().st_ino if namespace.exists() else 0}"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from seqfuse.runtime import files
-from seqfuse.search import jobs, outcome, plots, summary
+from seqfuse.search import outcome, summary
 from seqfuse.search.outcome import Outcome
 
 
@@ -33,7 +33,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def test_jobs_come_in_order_with_what_was_varied(sweep: Path) -> None:
-    found = jobs.read(sweep)
+    found = summary.read(sweep)
     table = found.table
     assert table["job"].tolist() == [0, 1, 2, 3, 10]
     assert found.settings == ["model.lstm.hidden_size", "seed"]
@@ -43,7 +43,7 @@ def test_jobs_come_in_order_with_what_was_varied(sweep: Path) -> None:
 
 
 def test_seeds_become_mean_spread_and_n(sweep: Path) -> None:
-    means = jobs.groups(jobs.read(sweep)).table
+    means = summary.groups(summary.read(sweep)).table
     assert means["model.lstm.hidden_size"].tolist() == ["16", "8"], "the best comes first"
     assert means["n"].tolist() == [2, 2], "one that diverged is no repeat"
     assert means["best/val/loss"].tolist() == pytest.approx([0.25, 0.6])
@@ -54,7 +54,7 @@ def test_seeds_become_mean_spread_and_n(sweep: Path) -> None:
 def test_seeds_alone_make_one_row(tmp_path: Path) -> None:
     for job, loss in enumerate((0.1, 0.2, 0.6)):
         leave(tmp_path, job, [f"seed={job}"], best_val_loss=loss)
-    means = jobs.groups(jobs.read(tmp_path)).table
+    means = summary.groups(summary.read(tmp_path)).table
     assert means["n"].tolist() == [3]
     assert means["best/val/loss"].tolist() == pytest.approx([0.3])
 
@@ -62,7 +62,7 @@ def test_seeds_alone_make_one_row(tmp_path: Path) -> None:
 def test_what_a_sweeper_adds_is_not_a_setting(tmp_path: Path) -> None:
     for job in range(2):
         leave(tmp_path, job, [f"trial.number={job}", f"optimizer.lr=0.{job + 1}"], best_val_loss=1)
-    assert jobs.read(tmp_path).settings == ["optimizer.lr"]
+    assert summary.read(tmp_path).settings == ["optimizer.lr"]
 
 
 def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"job": 2, "stat', b"[]", b'{"job": 2}', b"\xff"])
 def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
     (sweep / "2/outcome.json").write_bytes(content)
-    rows = jobs.read(sweep).rows
+    rows = summary.read(sweep).rows
     assert [row["job"] for row in rows] == [0, 1, 2, 3, 10]
     assert rows[2]["status"] == "killed"
     assert outcome.read(sweep / "2") is None
@@ -122,7 +122,7 @@ def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
 def test_main_effects_are_means() -> None:
     settings = {"model.lstm.hidden_size": ["8", "8", "16", "16"], "seed": ["0", "1", "0", "1"]}
     value = np.array([0.5, 0.7, 0.2, 0.3])
-    figure = plots.main_effects(settings, value, "best/val/loss")
+    figure = summary.main_effects(settings, value, "best/val/loss")
     [panel] = figure.axes
     dots, means = panel.lines
     assert len(dots.get_xdata()) == 4
@@ -132,7 +132,7 @@ def test_main_effects_are_means() -> None:
 def test_lines_run_through_every_setting_to_the_metric() -> None:
     settings = {"model/cnn": ["none", "none", "wide", "wide"], "seed": ["0", "1", "0", "1"]}
     value = np.array([0.5, 0.7, 0.2, 0.3])
-    figure = plots.parallel_coordinates(settings, value, "best/val/loss")
+    figure = summary.parallel_coordinates(settings, value, "best/val/loss")
     lines = [line.get_ydata() for line in figure.axes[0].lines[:4]]
     assert [tuple(line[:2]) for line in lines] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [line[2] for line in lines] == pytest.approx([0.6, 1.0, 0.0, 0.2])

@@ -9,8 +9,8 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from seqfuse.search.launching import Steady, in_a_row
 from seqfuse.search.outcome import KILLED, Outcome
+from seqfuse.search.sweep import Steady, in_a_row
 
 JOBS = [["ok"], ["deadly"], ["ok"], ["deadly"], ["ok"], ["ok"]]
 

@@ -1,4 +1,4 @@
-"""What a job of a sweep may take of the machine. Nothing here imports torch."""
+"""Cores and GPUs of this machine, and which of them a job of a sweep takes. Imports no torch."""
 
 import multiprocessing
 import os
@@ -34,8 +34,8 @@ def at_a_time(launcher: Mapping[str, Any]) -> int | None:
     """
     if not _is_local(launcher):
         return None
-    each = launcher.get("cpus_per_task") or 1
-    return max(1, min(cores() // int(each), len(_visible()) or cores()))
+    per_job = int(launcher.get("cpus_per_task") or 1)
+    return max(1, min(cores() // per_job, len(_visible()) or cores()))
 
 
 def keep_gpus() -> None:
@@ -53,9 +53,8 @@ def take(launcher: Mapping[str, Any], job: int) -> None:
         launcher: its node of the config.
         job: number of the job in its sweep; those side by side are in a row.
     """
-    each = launcher.get("cpus_per_task")
-    if each is not None:
-        os.environ.setdefault(THREADS, str(each))
+    if (per_job := launcher.get("cpus_per_task")) is not None:
+        os.environ.setdefault(THREADS, str(per_job))
     worker = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
     if worker and len(gpus := _visible()) > 1:
         os.environ[VISIBLE] = gpus[(int(worker[1]) - 1) % len(gpus)]
@@ -77,5 +76,4 @@ def _visible() -> list[str]:
 def _gpus() -> str:
     """Numbers of the GPUs of this machine, as the driver lists them."""
     folder = "/proc/driver/nvidia/gpus"
-    found = os.listdir(folder) if os.path.isdir(folder) else []
-    return ",".join(map(str, range(len(found))))
+    return ",".join(map(str, range(len(os.listdir(folder))))) if os.path.isdir(folder) else ""
