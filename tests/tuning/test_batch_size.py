@@ -13,7 +13,7 @@ ROOMY: Callable[[float], bool] = lambda more: True  # noqa: E731
 
 
 @pytest.mark.parametrize(
-    ("rate", "most", "tried", "chosen", "why"),
+    ("rate", "maximum", "tried", "chosen", "why"),
     [
         (lambda size: size, 64, [8, 16, 32, 64], 64, "more would leave an epoch fewer than 10"),
         (lambda size: size, 6, [6], 6, "more would leave an epoch fewer than 10"),
@@ -23,9 +23,9 @@ ROOMY: Callable[[float], bool] = lambda more: True  # noqa: E731
     ],
 )
 def test_where_it_ends(
-    rate: Callable[[int], float], most: int, tried: list[int], chosen: int, why: str
+    rate: Callable[[int], float], maximum: int, tried: list[int], chosen: int, why: str
 ) -> None:
-    rates, reason = search(rate, most, ROOMY)
+    rates, reason = search(rate, maximum, ROOMY)
     assert list(rates) == tried
     assert choose(rates) == chosen
     assert reason.startswith(why)

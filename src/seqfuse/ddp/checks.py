@@ -11,13 +11,9 @@ from seqfuse.runtime.errors import InputError
 
 
 def check_devices(trainer: dict[str, Any]) -> None:
-    """Checks number and strategy of devices, which Lightning would do with a traceback.
+    """Checks number and strategy of devices in the trainer's section of a config.
 
-    Args:
-        trainer: the trainer's section of a config.
-
-    Raises:
-        InputError: names what to type instead.
+    Lightning would do so with a traceback.
     """
     given, strategy = trainer["devices"], trainer.get("strategy")
     if strategy is not None and not isinstance(strategy, dict):
@@ -25,19 +21,21 @@ def check_devices(trainer: dict[str, Any]) -> None:
     wanted = count(trainer)
     if wanted < 1:
         raise InputError(f"trainer.devices={given} must be auto or at least 1")
-    if on_gpu(trainer) and wanted > (there := _gpus()):
-        raise InputError(f"trainer.devices={given}, torch finds {there}: type {there} or less")
-    outside, ranks = start.started_outside(), wanted * trainer.get("num_nodes", 1)
+    if on_gpu(trainer) and wanted > (gpus := _gpus()):
+        raise InputError(f"trainer.devices={given}, torch finds {gpus}: type {gpus} or less")
+    nodes = trainer.get("num_nodes", 1)
+    outside, ranks = start.started_outside(), wanted * nodes
     if strategy is None:
         if ranks > 1 or ("RANK" in os.environ and (outside or 1) > 1):
             shown = f"trainer.devices={given}" if ranks > 1 else f"{outside} processes"
             raise InputError(f"{shown}: type trainer=ddp, or in a sweep trainer=ddp_spawn")
         return
+    if outside is None:
+        return
     launched = strategy.get("start_method") == "popen"
-    if outside is not None and not launched and outside > 1:
+    if not launched and outside > 1:
         raise InputError(f"{outside} processes were started already: type trainer=ddp")
-    if outside is not None and launched and outside != ranks:
-        nodes = trainer.get("num_nodes", 1)
+    if launched and outside != ranks:
         raise InputError(
             f"{outside} processes were started, for trainer.devices={wanted} and "
             f"trainer.num_nodes={nodes}: type trainer.devices={max(outside // nodes, 1)}"

@@ -15,6 +15,10 @@ CHILD = "hydra.job.name=train_ddp_process_"
 """What Lightning adds to the command of the processes that it starts."""
 FOREIGN = ("RANK", "SLURM_PROCID")
 LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
+IN_SWEEP = (
+    "trainer=ddp starts the command again for each device, and so the whole sweep: "
+    "type trainer=ddp_spawn"
+)
 
 
 def prepare() -> None:
@@ -22,9 +26,6 @@ def prepare() -> None:
 
     A rank that torchrun or Slurm started leaves nothing behind: the run folder, named by the
     time, is that of rank 0.
-
-    Raises:
-        InputError: `trainer=ddp` in a sweep.
     """
     refuse_in_sweeps(sys.argv[1:])
     named = any(word.startswith("hydra.run.dir=") for word in sys.argv)
@@ -35,9 +36,9 @@ def prepare() -> None:
 
 
 def refuse_in_sweeps(words: Sequence[str]) -> None:
-    """Raises InputError where each rank would start the whole sweep once more."""
+    """Refuses `trainer=ddp` in a sweep: each rank would start the whole sweep once more."""
     if sweeping(words) and any(re.match(r"trainer=.*\bddp\b", word) for word in words):
-        raise _in_sweep()
+        raise InputError(IN_SWEEP)
 
 
 def sweeping(words: Sequence[str]) -> list[str]:
@@ -50,14 +51,7 @@ def sweeping(words: Sequence[str]) -> list[str]:
 def refuse_job(trainer: Mapping[str, Any]) -> None:
     """The same for a job of a sweep, where something else than the command line said so."""
     if (trainer.get("strategy") or {}).get("start_method") == "popen":
-        raise _in_sweep()
-
-
-def _in_sweep() -> InputError:
-    return InputError(
-        "trainer=ddp starts the command again for each device, and so the whole sweep: "
-        "type trainer=ddp_spawn"
-    )
+        raise InputError(IN_SWEEP)
 
 
 def is_child() -> bool:

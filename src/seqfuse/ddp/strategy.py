@@ -1,18 +1,29 @@
 """Data-parallel training that equals that of one process, and ends as one."""
 
+import logging
+import os
+import pickle
 import signal
 import subprocess
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import ParallelStrategy
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from seqfuse.compat.lightning import LaunchedDdp, on_sigterm
+from seqfuse.compat.lightning import LaunchedDdp, SpawnLauncher, on_sigterm
 from seqfuse.compat.torch import NO_BUFFERS, is_first
-from seqfuse.ddp.launcher import Spawner, ended_by
-from seqfuse.runtime.errors import Diverged, Interrupted, Pruned
+from seqfuse.runtime.errors import Diverged, InputError, Interrupted, Pruned
 
 AGREED = (Diverged, Interrupted, Pruned)
 """What all ranks raise in the same step."""
@@ -42,7 +53,7 @@ class Ddp(LaunchedDdp):
         super().__init__(cluster_environment=environment, start_method=start_method, **NO_BUFFERS)
         self.num_threads = num_threads
 
-    def spawner(self) -> Spawner:
+    def spawner(self) -> "Spawner":
         return Spawner(self)
 
     def setup_environment(self) -> None:
@@ -54,7 +65,7 @@ class Ddp(LaunchedDdp):
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        on_sigterm(trainer, _end)
+        on_sigterm(trainer, _exit)
 
     def on_exception(self, exception: BaseException) -> None:
         """Ends the other ranks; of several errors the first is reported, by whom it met."""
@@ -88,5 +99,124 @@ class Ddp(LaunchedDdp):
         return codes
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
+
+
+class Spawner(SpawnLauncher):
+    """Lightning's launcher, which brings back errors as they were, and what callbacks know.
+
+    It waits for the ranks when a signal asks to stop: they save, and end by themselves.
+    """
+
+    def __init__(self, strategy: ParallelStrategy):
+        super().__init__(strategy)
+        self.error = Path()
+        self.filters: list[Any] = []
+
+    def launch(
+        self, function: Callable, *args: Any, trainer: Trainer | None = None, **kwargs: Any
+    ) -> Any:
+        port = os.environ.get("MASTER_PORT")
+        self.filters = list(warnings.filters)
+        _quieten()
+        with tempfile.TemporaryDirectory() as folder, self._signals():
+            self.error = Path(folder, "error")
+            try:
+                return super().launch(function, *args, trainer=trainer, **kwargs)
+            except (ProcessRaisedException, ProcessExitedException) as error:
+                raise self._first_error(error) from None
+            finally:
+                os.environ.pop("MASTER_PORT", None)
+                os.environ.update({} if port is None else {"MASTER_PORT": port})
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Passes on what would end this process. (A terminal sends Ctrl-C to all.)"""
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            self.kill(number)  # type: ignore[arg-type]
+
+        handlers: dict[int, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: pass_on}
+        before: dict[int, Any] = {}
+        requeue = getattr(signal, "SIGUSR1", signal.SIGTERM)  # of a Slurm job; not on Windows
+        if signal.getsignal(requeue) == signal.SIG_DFL:
+            handlers[requeue] = pass_on
+        try:
+            with suppress(ValueError):  # not in the main thread, so no signal comes here
+                for number, handler in handlers.items():
+                    before[number] = signal.signal(number, handler)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _first_error(self, error: ProcessRaisedException | ProcessExitedException) -> BaseException:
+        exited = isinstance(error, ProcessExitedException)
+        if exited and error.signal_name:  # the others only lost their connection
+            return ended_by(error.signal_name)
+        if self.error.is_file():
+            return unpacked(self.error.read_bytes())
+        return SystemExit(error.exit_code) if exited else error
+
+    def run_rank(self, work: Callable[[], None]) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        warnings.filters[:] = self.filters  # type: ignore[index]
+        _quieten()
+        try:
+            work()
+        except (Exception, KeyboardInterrupt) as error:
+            self._keep(error)
+            raise
+
+    def _keep(self, error: BaseException) -> None:
+        """Writes the error where this process was started, unless another rank has."""
+        draft = self.error.with_name(f"error-{os.getpid()}")
+        with suppress(OSError):
+            draft.write_bytes(packed(error))
+            os.link(draft, self.error)  # whole, or not at all
+
+    def get_extra_results(self, trainer: Trainer) -> dict[str, Any]:
+        states = {callback.state_key: callback.state_dict() for callback in _asked(trainer)}
+        return {**super().get_extra_results(trainer), "callbacks": pickle.dumps(states)}
+
+    def update_main_process_results(self, trainer: Trainer, extra: dict[str, Any]) -> None:
+        super().update_main_process_results(trainer, extra)
+        states = pickle.loads(extra["callbacks"])
+        for callback in _asked(trainer):
+            callback.load_state_dict(states[callback.state_key])
+
+
+def _asked(trainer: Trainer) -> list[Callback]:
+    """Callbacks that are asked afterwards what was best, and why training ended."""
+    return [*trainer.checkpoint_callbacks, *trainer.early_stopping_callbacks]
+
+
+def ended_by(name: str) -> InputError:
+    """What is said where a signal ended a rank."""
+    return InputError(f"a process of this run was ended by {name} (out of memory?)")
+
+
+def _quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def packed(error: BaseException) -> bytes:
+    """The error with its traceback as a note; what it says, if it cannot travel."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        content = pickle.dumps((type(error), error.__reduce__()[1], error.__dict__))
+        unpacked(content)
+    except Exception:  # whatever its content stumbles over
+        notes = {"__notes__": error.__notes__}
+        content = pickle.dumps((RuntimeError, (f"{type(error).__name__}: {error}",), notes))
+    return content
+
+
+def unpacked(content: bytes) -> BaseException:
+    """The error, whatever its constructor takes."""
+    kind, args, rest = pickle.loads(content)
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(rest)
+    return error

@@ -15,11 +15,11 @@ from seqfuse.search.outcome import of_error
 
 SMALLEST = 8
 GAIN = 1.1
-"""What a larger batch must at least gain in samples per second."""
+"""Factor in samples per second that a larger batch must gain."""
 ROOM = 0.5
-"""Share of the free memory that the next size may take."""
+"""Fraction of the free memory that the next size may take."""
 SECONDS = 3.0
-"""That a size is timed at most, once it has had enough steps."""
+"""Maximum time for a size, once it has had enough steps."""
 
 
 class Clock(Callback):
@@ -49,25 +49,22 @@ def bound(items: int) -> int:
 
 
 def search(
-    rate: Callable[[int], float], most: int, has_room: Callable[[float], bool] | None = None
+    rate: Callable[[int], float], maximum: int, has_room: Callable[[float], bool] | None = None
 ) -> tuple[dict[int, float], str]:
     """Tries sizes, each twice the one before.
 
     Args:
         rate: samples per second at a size.
-        most: the largest size to try.
+        maximum: the largest size to try.
         has_room: whether there is room for so much more memory (MiB).
 
     Returns:
         the rates by size, and why there are no more.
-
-    Raises:
-        InputError: not even the smallest size fits.
     """
     has_room = has_room or _has_room
     rates: dict[int, float] = {}
-    size = min(SMALLEST, most)
-    while size <= most:
+    size = min(SMALLEST, maximum)
+    while size <= maximum:
         before = peak() or 0.0
         try:
             rates[size] = rate(size)
@@ -77,7 +74,8 @@ def search(
             if not rates:
                 raise InputError(f"find_batch_size=true: no room for batches of {size}") from None
             return rates, f"{size} does not fit into the memory"
-        if _levels_off(rates):
+        # Two doublings gained nothing: one may have been slow by chance.
+        if list(rates).index(choose(rates)) < len(rates) - 2:
             return rates, f"{choose(rates)} is about as fast as any"
         if not has_room(2 * ((peak() or 0.0) - before)):
             return rates, f"{2 * size} may not fit into the memory"
@@ -86,21 +84,12 @@ def search(
 
 
 def choose(rates: dict[int, float]) -> int:
-    """The last size that was faster, by a tenth, than the one taken before it."""
-    return _gains(rates)[-1]
-
-
-def _gains(rates: dict[int, float]) -> list[int]:
-    taken: list[int] = []
-    for size, rate in rates.items():
-        if not taken or rate >= GAIN * rates[taken[-1]]:
-            taken.append(size)
-    return taken
-
-
-def _levels_off(rates: dict[int, float]) -> bool:
-    """Whether two doublings gained nothing: one may have been slow by chance."""
-    return list(rates).index(choose(rates)) < len(rates) - 2
+    """The last size that was faster, by a tenth, than the one chosen before it."""
+    chosen, *larger = rates
+    for size in larger:
+        if rates[size] >= GAIN * rates[chosen]:
+            chosen = size
+    return chosen
 
 
 def _has_room(more: float) -> bool:

@@ -23,32 +23,29 @@ def tune(recipe: DictConfig, data: DataModule, trainer: Trainer) -> tuple[DictCo
     """Finds what the recipe asks to be found.
 
     The search trains copies: weights, random state and the order of the data are then those
-    of a run that was given the found values.
+    of a run that was given the values.
 
     Args:
         recipe: of the run.
-        data: set up; gets the batch size that was found.
+        data: set up; gets the batch size.
         trainer: of the run; gets the curve to log.
 
     Returns:
-        the recipe with the found values in place of the wish to find them, so that its
-        `config.yaml` repeats the run; and these values by their keys.
-
-    Raises:
-        InputError: nothing can be found.
+        the recipe with values in place of the wish to find them, so that its `config.yaml`
+        repeats the run; and these values by their keys.
     """
     wanted = [key for key in FINDS if recipe.get(key)]
-    recipe, found = recipe.copy(), {}
+    recipe, values = recipe.copy(), {}
     for key in wanted:
         _check(recipe, trainer, key)
         with isolate_rng():
             value = _lr(recipe, data, trainer) if key == "find_lr" else _batch_size(recipe, data)
         before = OmegaConf.select(recipe, FINDS[key])
         say(f"found       {FINDS[key]}={value:g} instead of {before}")
-        found[FINDS[key]] = value
+        values[FINDS[key]] = value
         OmegaConf.update(recipe, FINDS[key], value)
         recipe[key] = False
-    return recipe, found
+    return recipe, values
 
 
 def _check(recipe: DictConfig, trainer: Trainer, key: str) -> None:
@@ -69,14 +66,14 @@ def _lr(recipe: DictConfig, data: DataModule, trainer: Trainer) -> float:
     ramp = learning_rate.Ramp()
     probe(recipe, data, learning_rate.STEPS, ramp)
     curve = ramp.curve()
-    found = learning_rate.suggest(curve)
-    path = _keep(learning_rate.draw(curve, found), trainer)
-    if found is None:
+    suggestion = learning_rate.suggest(curve)
+    path = _keep(learning_rate.draw(curve, suggestion), trainer)
+    if suggestion is None:
         raise InputError(
             f"find_lr=true found none: in {len(curve.rates)} steps the loss fell by no more than "
             f"it differs between batches (see {path}): give optimizer.lr"
         )
-    return found
+    return suggestion
 
 
 def _keep(figure: Figure, trainer: Trainer) -> Path:

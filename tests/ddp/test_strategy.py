@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqfuse.config import build
-from seqfuse.ddp.launcher import packed, unpacked
+from seqfuse.ddp.strategy import packed, unpacked
 from seqfuse.runtime.errors import Diverged, InputError, Interrupted
 from tests.conftest import Compose
 
