@@ -226,7 +226,7 @@ SEARCH = {
     "seed": 0,
 }
 APPENDING = {"_target_": "seqfuse.callbacks.journal._Appending", "log_dir": "evil"}
-TRACE = {"_target_": "seqfuse.figures.trace.Trace", "folder": "evil"}
+TRACE = {"_target_": "seqfuse.callbacks.trace.Trace", "folder": "evil"}
 WRITER = {"_target_": "seqfuse.predictions.writer.Writer", "output": "evil.csv"}
 ROWS = {"_target_": "seqfuse.data.read.rows.ArrayRows", "path": "evil.npy", "wanted": None}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqfuse.figures.trace import Trace
+from seqfuse.callbacks.trace import Trace
 from seqfuse.train import train
 from tests.conftest import Compose
 
