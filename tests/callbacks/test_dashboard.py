@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seqfuse.figures.plots import Example, attention, confusion_matrix, reliability
 from seqfuse.search.outcome import Outcome
 from seqfuse.train import train
 from tests.conftest import DRAWN, Compose, composed
@@ -56,32 +52,6 @@ def test_one_number_per_step_and_none_after_it(events: EventAccumulator) -> None
     assert [event.step for event in norms] == list(range(8))
     assert all(event.value > 0 for event in norms)
     assert len(events.Scalars("val/loss")) == 2
-
-
-def test_confusion_matrix_counts() -> None:
-    figure = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), ["a", "b", "c"])
-    axes = figure.axes[0]
-    np.testing.assert_allclose(axes.images[0].get_array(), [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
-    assert sorted(text.get_text() for text in axes.texts) == ["1"] * 4
-    assert axes.get_title() == "accuracy 0.750"
-
-
-def test_reliability_names_the_calibration_error_of_torchmetrics() -> None:
-    probabilities = torch.rand(200, 4).softmax(dim=1) ** 2
-    probabilities /= probabilities.sum(dim=1, keepdim=True)
-    truth = torch.randint(4, (200,))
-    figure = reliability(truth.numpy(), probabilities.numpy())
-    expected = multiclass_calibration_error(probabilities, truth, num_classes=4, n_bins=10)
-    assert figure.axes[0].get_title() == f"expected calibration error {expected:.3f}"
-
-
-def test_attention_has_a_panel_per_example() -> None:
-    signal = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
-    weights = np.full(12, 1 / 12, dtype=np.float32)
-    figure = attention([Example(signal, weights, str(i)) for i in range(4)])
-    visible = [axes for axes in figure.axes if axes.get_visible() and axes.images]
-    assert [axes.get_title() for axes in visible] == ["0", "1", "2", "3"]
-    assert len(visible[0].lines) == 3
 
 
 def test_in_a_sweep_the_tab_has_what_was_given(tiny: Compose, tmp_path: Path) -> None:

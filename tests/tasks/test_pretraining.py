@@ -169,7 +169,7 @@ def test_series_need_no_labels(tmp_path: Path, command: Callable) -> None:
     np.savez("mine.npz", x=np.random.default_rng(0).normal(size=(40, 9, 3)).astype(np.float32))
     words = ["data=arrays", "data.train=mine.npz", "data.batch_size=8", *SMALL]
     words = [*words, *(word for word in TINY if word.startswith("trainer.")), "logger=none"]
-    figures = "callbacks.figures={_target_:seqfuse.figures.figures.ClassFigures}"
+    figures = "callbacks.figures={_target_:seqfuse.figures.classification.ClassFigures}"
     code, _, err = command(main, *words, "task=contrastive", "data.labelled=false", figures)
     assert not code, err
     for more, message in (

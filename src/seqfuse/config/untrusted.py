@@ -33,10 +33,6 @@ class Slot(NamedTuple):
     """Where it, and whatever stands below it, must have been defined."""
 
 
-FIGURES = tuple(
-    f"seqfuse.figures.{name}"
-    for name in ("anomalies", "clips", "figures", "forecasts", "steps", "texts")
-)
 PIPELINES = ("clips", "scaling", "series", "sources", "tables", "text")
 DATA = ("seqfuse.data", *(f"seqfuse.runtime.{name}" for name in PIPELINES))
 CALLBACKS = (
@@ -68,11 +64,11 @@ SLOTS: dict[Keys, Slot] = {
     ("data",): Slot("", DATA),
     ("optimizer",): Slot("torch.optim.Optimizer", ("torch.optim",)),
     ("scheduler",): Slot("", ("seqfuse.tasks.schedules",)),
-    ("callbacks", "figures"): Slot("lightning.pytorch.Callback", FIGURES),
+    ("callbacks", "figures"): Slot("lightning.pytorch.Callback", ("seqfuse.figures",)),
     ("callbacks", "*"): Slot(
         "lightning.pytorch.Callback",
         (
-            *("seqfuse.callbacks", "seqfuse.figures.trace", "seqfuse.resume.last"),
+            *("seqfuse.callbacks", "seqfuse.resume.last"),
             *(f"lightning.pytorch.callbacks.{name}" for name in CALLBACKS),
             "optuna.pruners",
         ),

@@ -1,93 +1,65 @@
-"""Draws recordings with their scores, the threshold and the labelled windows."""
+"""Recordings with their anomaly scores, the threshold and the labelled windows."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from lightning.pytorch import Trainer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from numpy.typing import NDArray
 
-from seqfuse.figures.figures import Figures
-from seqfuse.figures.plots import COLOURS
-from seqfuse.nn.shapes import Batch
+from seqfuse.figures import drawing
+from seqfuse.figures.collect import Figures, Result
 from seqfuse.tasks.measures import Scored
 
 MAX_POINTS = 2000
 
 
 class AnomalyFigures(Figures):
-    """Recordings from all over the test data; drawn after testing."""
+    """Recordings from all over the test data, as the task has scored them."""
 
-    def clear(self) -> None:
-        """Nothing is collected: the task keeps what it scored."""
-
-    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
-        """Nothing."""
-
-    def merge(self) -> None:
-        """Nothing: every rank has all scores."""
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Too early: the task scores at this moment."""
-
-    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self.keep(trainer, trainer.datamodule.evaluated)  # type: ignore[attr-defined]
-
-    def draw(self, trainer: Trainer) -> dict[str, Figure]:
-        task: Any = trainer.lightning_module
-        scored = [one for one in getattr(task, "scored", []) if one.recording.windows]
+    def draw(self, result: Result) -> dict[str, Figure]:
+        scored = [each for each in result.task.scored if each.recording.windows]
         if not scored:
             return {}
-        chosen = np.linspace(0, len(scored) - 1, min(self.max_panels, len(scored)))
-        return {"anomalies": anomalies([scored[round(i)] for i in chosen], task.threshold)}
+        places = np.linspace(0, len(scored) - 1, min(self.max_panels, len(scored)))
+        chosen = [scored[i] for i in places.round().astype(int)]
+        return {"anomalies": anomalies(chosen, result.task.threshold)}
 
 
-def anomalies(scored: list[Scored], threshold: float) -> Figure:
+def anomalies(scored: Sequence[Scored], threshold: float) -> Figure:
     """For each recording its first channel, and below it the score."""
     columns = min(len(scored), 2)
     rows = -(-len(scored) // columns)
     figure = Figure(figsize=(6 * columns, 2.2 * rows + 0.5), layout="constrained")
-    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for part, one in zip(parts, scored, strict=False):
-        upper, lower = part.subplots(2, sharex=True, height_ratios=(2, 1))
-        _series(upper, one)
-        _scores(lower, one, threshold)
-    handles = [*upper.get_legend_handles_labels()[0], *lower.get_legend_handles_labels()[0]]
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8
-    )
+    blocks = figure.subfigures(rows, columns, squeeze=False).ravel()[: len(scored)]
+    for block, each in zip(blocks, scored, strict=True):
+        upper, lower = block.subplots(2, sharex=True, height_ratios=(2, 1))
+        _recording(upper, each)
+        _line(lower, each.scores, drawing.COLOURS[2], "score")
+        lower.axhline(threshold, color="#d35400", linewidth=1, linestyle="--", label="threshold")
+        lower.set(xlim=(0, len(each.scores)), ylim=(0, 1.02))
+        for axes in (upper, lower):
+            axes.tick_params(labelsize=7)
+    handles = [handle for axes in (upper, lower) for handle in axes.get_legend_handles_labels()[0]]
+    drawing.legend(figure, handles)
     return figure
 
 
-def _series(axes: Axes, one: Scored) -> None:
-    _line(axes, one.recording.values[:, 0], COLOURS[0], one.recording.columns[0])
-    for i, (start, end) in enumerate(one.recording.windows):
+def _recording(axes: Axes, scored: Scored) -> None:
+    recording = scored.recording
+    _line(axes, recording.values[:, 0], drawing.COLOURS[0], recording.columns[0])
+    for i, (start, end) in enumerate(recording.windows):
         label = "labelled" if not i else None
         axes.axvspan(start, end + 1, color="#e74c3c", alpha=0.25, lw=0, label=label)
-    axes.axvspan(0, one.recording.num_train, color="grey", alpha=0.15, lw=0, label="trained on")
-    axes.set_title(f"{one.recording.name}: {one.recording.columns[0]}", fontsize=9)
-    axes.tick_params(labelsize=7)
+    axes.axvspan(0, recording.num_train, color="grey", alpha=0.15, lw=0, label="trained on")
+    axes.set_title(f"{recording.name}: {recording.columns[0]}", fontsize=9)
 
 
-def _scores(axes: Axes, one: Scored, threshold: float) -> None:
-    _line(axes, one.scores, COLOURS[2], "score")
-    axes.axhline(threshold, color="#d35400", linewidth=1, linestyle="--", label="threshold")
-    axes.set_ylim(0, 1.02)
-    axes.set_xlim(0, len(one.scores))
-    axes.tick_params(labelsize=7)
-
-
-def _line(axes: Axes, values: np.ndarray, colour: str, label: str) -> None:
-    """At most so many points; of each stretch its least and its greatest, so no peak is lost."""
+def _line(axes: Axes, values: NDArray, colour: str, label: str) -> None:
+    """At most so many points: the minimum and maximum of each stretch, so no peak is lost."""
     size = max(1, -(-2 * len(values) // MAX_POINTS))
     heads = np.arange(0, len(values), size)
     low, high = np.minimum.reduceat(values, heads), np.maximum.reduceat(values, heads)
-    middle = np.minimum(heads + size / 2, len(values) - 1)
-    axes.plot(
-        np.repeat(middle, 2),
-        np.column_stack([low, high]).ravel(),
-        color=colour,
-        linewidth=0.8,
-        label=label,
-    )
+    middle = np.repeat(np.minimum(heads + size / 2, len(values) - 1), 2)
+    points = np.column_stack([low, high]).ravel()
+    axes.plot(middle, points, color=colour, linewidth=0.8, label=label)

@@ -1,126 +1,94 @@
-"""Draws clips with the attention each frame got, and which recordings the errors are in."""
+"""Clips: frames with the attention each got, scores of anomalies, and errors by source."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from torch import Tensor
 
-from seqfuse.figures.figures import ClassFigures, Figures, spread
-from seqfuse.figures.plots import COLOURS, SHADING, Example, confusion_matrix, reliability
-from seqfuse.nn import collectives
-from seqfuse.nn.shapes import Batch
+from seqfuse.figures import drawing
+from seqfuse.figures.classification import ClassFigures, Example
+from seqfuse.figures.collect import Figures, Item, Result
+from seqfuse.figures.drawing import Array
 from seqfuse.tasks.metrics import auroc
 
-PER_KIND = 2  # clips of each class and each answer
-MOST_FRAMES = 16  # that are drawn of a clip
-MOST_SOURCES = 40
+PER_KIND = 2
+"""Clips of each class and each answer."""
+MAX_FRAMES = 16
+"""Frames of a clip that are drawn."""
+MAX_SOURCES = 40
 
 
 class ClipFigures(ClassFigures):
     """Confusion matrix, reliability diagram, clips frame by frame, and errors by source."""
 
-    def slot(self, label: int, guess: int) -> tuple[int, ...]:
+    def choose(self, items: Sequence[Item]) -> list[Item]:
         """Clips that were called right, and such that were not."""
-        slots = [(label, guess, i) for i in range(PER_KIND)]
-        return next((slot for slot in slots if slot not in self._examples), slots[0])
+        kinds: dict[tuple[int, int], list[Item]] = defaultdict(list)
+        for item in items:
+            kinds[int(item.truth), int(item.answer.argmax())].append(item)
+        chosen = [item for kind in sorted(kinds) for item in kinds[kind][:PER_KIND]]
+        return chosen[: self.max_panels]
 
-    def signal(self, trainer: Trainer, batch: Batch, i: int, steps: int) -> Any:
-        return batch.x[i, :steps].float().cpu().numpy()
-
-    def draw(self, trainer: Trainer) -> dict[str, Figure]:
-        if not self._truth:
-            return {}
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        classes = data.splits.pipeline.classes
-        raw = data.splits.rows(data.evaluated if trainer.testing else "val")[0]
-        truth = np.concatenate([y.numpy() for y in self._truth])
-        probabilities = np.concatenate([p.numpy() for p in self._probabilities])
-        rows = np.concatenate([row.numpy() for row in self._rows])
-        guesses = probabilities.argmax(axis=1)
-        figures = {
-            "confusion_matrix": confusion_matrix(truth, guesses, classes),
-            "reliability": reliability(truth, probabilities, unit="clips"),
-            "attention": frames(self._named(raw, classes)),
-        }
-        if raw.groups is not None:
-            sources = np.array(raw.groups)[rows]
-            figures["errors_by_source"] = errors_by_source(sources, truth == guesses)
+    def draw(self, result: Result) -> dict[str, Figure]:
+        figures, groups = super().draw(result), result.raw.groups
+        if groups is not None:
+            index, truth, probabilities = result.numbers
+            right = truth == probabilities.argmax(axis=1)
+            figures["errors_by_source"] = errors_by_source(np.array(groups)[index], right)
         return figures
 
-    def _named(self, raw: Any, classes: Sequence[str]) -> list[Example]:
-        named = []
-        for slot, (signal, weights, guess, row) in sorted(self._examples.items()):
-            title = f"{raw.ids[row]}: {classes[guess]}" + ("" if guess == slot[0] else " (wrong)")
-            named.append(Example(signal, weights, title))
-        return named
+    def attention(self, result: Result) -> Figure | None:
+        classes, titles = result.splits.pipeline.classes, []
+        for item in result.items:
+            guess = int(item.answer.argmax())
+            titles.append(classes[guess] + ("" if guess == item.truth else " (wrong)"))
+        return frames(_named(result, titles))
 
 
 class ClipScoreFigures(Figures):
     """Anomaly scores of normal and other clips, and those that score highest and lowest."""
 
-    def clear(self) -> None:
-        self._truth: list[Tensor] = []
-        self._scores: list[Tensor] = []
-        self._examples: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}
+    def numbers(self, index: Array, truth: Array, answer: Array) -> tuple[Array, ...]:
+        return truth, answer
 
-    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
-        scores = outputs["prediction"].detach().float().cpu()
-        self._truth.append(batch.y.cpu())
-        self._scores.append(scores)
-        for i, row in enumerate(batch.index.tolist()):
-            steps = int(batch.mask[i].sum())
-            signal = batch.x[i, :steps].float().cpu().numpy()
-            weights = spread(outputs["weights"][i], steps, trainer)
-            self._examples[row] = (float(scores[i]), signal, weights)
-        self._prune()
+    def choose(self, items: Sequence[Item]) -> list[Item]:
+        order = sorted(items, key=lambda item: -item.answer)
+        low = self.max_panels // 2
+        high = self.max_panels - low
+        return order[:high] + order[max(len(order) - low, high) :]
 
-    def _prune(self) -> None:
-        """Keeps the highest and the lowest scores."""
-        order = sorted(self._examples, key=lambda row: -self._examples[row][0])
-        half = self.max_panels // 2
-        kept = order[: self.max_panels - half] + order[max(len(order) - half, half) :]
-        self._examples = {row: self._examples[row] for row in dict.fromkeys(kept)}
-
-    def merge(self) -> None:
-        parts = collectives.gather((self._truth, self._scores, self._examples))
-        self._truth = [one for part in parts for one in part[0]]
-        self._scores = [one for part in parts for one in part[1]]
-        for part in parts:
-            self._examples |= part[2]
-        self._prune()
-
-    def draw(self, trainer: Trainer) -> dict[str, Figure]:
-        if not self._truth:
-            return {}
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        raw = data.splits.rows(data.evaluated if trainer.testing else "val")[0]
-        truth, scores = torch.cat(self._truth), torch.cat(self._scores)
-        area = float(auroc(scores, truth > 0))
-        shown = [
-            Example(signal, weights, f"{raw.ids[row]}: score {score:.2f}")
-            for row, (score, signal, weights) in self._examples.items()
-        ]
-        names = data.splits.pipeline.classes
+    def draw(self, result: Result) -> dict[str, Figure]:
+        truth, scores = result.numbers
+        area = float(auroc(torch.from_numpy(scores), torch.from_numpy(truth > 0)))
+        titles = [f"score {item.answer:.2f}" for item in result.items]
+        classes = result.splits.pipeline.classes
         return {
-            "scores": histogram(scores.numpy(), truth.numpy(), names, f"AUROC {area:.3f}"),
-            "attention": frames(shown),
+            "scores": histogram(scores, truth, classes, f"AUROC {area:.3f}"),
+            "attention": frames(_named(result, titles)),
         }
 
 
-def histogram(scores: NDArray, truth: NDArray, names: Sequence[str], title: str) -> Figure:
+def _named(result: Result, titles: Sequence[str]) -> list[Example]:
+    """Clips with their names and what the net said of them."""
+    return [
+        Example(*item.x.values(), item.weights, f"{result.raw.ids[item.index]}: {title}")  # type: ignore[call-arg]
+        for item, title in zip(result.items, titles, strict=True)
+    ]
+
+
+def histogram(scores: Array, truth: Array, names: Sequence[str], title: str) -> Figure:
     """How many clips of each class have which score."""
     figure = Figure(figsize=(5.6, 3.2), layout="constrained")
     axes = figure.subplots()
     shown = np.maximum(scores, 1e-6)  # on a logarithmic axis: some errors are huge
     edges = np.geomspace(shown.min() * 0.99, shown.max() * 1.01, 21)
-    for k, (name, colour) in enumerate(zip(names, (COLOURS[0], "#c0392b"), strict=False)):
+    colours = (drawing.COLOURS[0], drawing.WRONG)
+    for k, (name, colour) in enumerate(zip(names, colours, strict=False)):
         axes.hist(shown[truth == k], edges, color=colour, alpha=0.6, label=name)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="anomaly score (mean squared error)", ylabel="clips", title=title)
@@ -130,33 +98,25 @@ def histogram(scores: NDArray, truth: NDArray, names: Sequence[str], title: str)
 
 
 def frames(examples: Sequence[Example]) -> Figure:
-    """A clip per row, frame by frame, and below each frame the attention it got.
-
-    Weights are multiplied by the number of frames, so that 1 is attention that looks at every
-    frame alike.
-    """
-    figure = Figure(figsize=(12, 1.15 * len(examples) + 0.4), layout="constrained")
-    panels = figure.subplots(len(examples), 1, squeeze=False).ravel()
-    top = max(2.0, *(float(one.weights.max()) * len(one.weights) for one in examples))
+    """A clip per row, frame by frame, and below each frame the attention it got."""
+    figure, panels = drawing.grid(len(examples), 1, size=(12, 1.15), margin=(0, 0.4))
+    top = drawing.brightest([example.weights for example in examples])
     for panel, example in zip(panels, examples, strict=True):
         _clip(panel, example, top)
-    bar = figure.colorbar(panels[0].images[-1], ax=panels.tolist(), aspect=40, pad=0.01)
-    bar.set_label("attention (1 = every frame alike)", fontsize=9)
-    bar.ax.tick_params(labelsize=7)
+    drawing.shading_bar(figure, panels, top, "frame", pad=0.01)
     return figure
 
 
 def _clip(panel: Axes, example: Example, top: float) -> None:
     """Frames side by side; each is one unit wide."""
     total = len(example.signal)
-    shown = np.linspace(0, total - 1, min(total, MOST_FRAMES)).round().astype(int)
+    shown = np.linspace(0, total - 1, min(total, MAX_FRAMES)).round().astype(int)
     pictures = example.signal[shown].transpose(2, 0, 3, 1)  # height, frames, width, colours
     height, count, width, colours = pictures.shape
     strip = pictures.reshape(height, count * width, colours).clip(0, 255).astype(np.uint8)
     panel.imshow(strip, extent=(0, count, 0, 1), aspect="auto")
-    shade = (example.weights * total)[shown][None]
-    panel.imshow(shade, extent=(0, count, -0.18, 0), aspect="auto", cmap=SHADING, vmin=0, vmax=top)
-    panel.set(xlim=(0, MOST_FRAMES), ylim=(-0.18, 1))
+    drawing.shade(panel, example.weights[shown], (0, count, -0.18, 0), top)
+    panel.set(xlim=(0, MAX_FRAMES), ylim=(-0.18, 1))
     panel.set_axis_off()
     panel.set_title(example.title, fontsize=9, loc="left", pad=3)
 
@@ -166,15 +126,17 @@ def errors_by_source(sources: NDArray[np.str_], right: NDArray[np.bool_]) -> Fig
     names, which = np.unique(sources, return_inverse=True)
     count = np.bincount(which)
     wrong = np.bincount(which, ~right, len(names)).astype(int)
-    order = np.lexsort((count, wrong))[-MOST_SOURCES:]
+    order = np.lexsort((count, wrong))[-MAX_SOURCES:]
+    count, wrong = count[order], wrong[order]
     figure = Figure(figsize=(5.2, 0.24 * len(order) + 1.2), layout="constrained")
     axes = figure.subplots()
-    place = np.arange(len(order))
-    axes.barh(place, (count - wrong)[order], color=COLOURS[1], label="right")
-    axes.barh(place, wrong[order], left=(count - wrong)[order], color="#c0392b", label="wrong")
-    axes.set_yticks(place, names[order], fontsize=7)
+    bars = [
+        axes.barh(names[order], count - wrong, color=drawing.RIGHT, label="right"),
+        axes.barh(names[order], wrong, left=count - wrong, color=drawing.WRONG, label="wrong"),
+    ]
+    axes.tick_params(axis="y", labelsize=7)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="clips", ylabel="source recording")
-    figure.suptitle(f"{wrong.sum()} of {len(right)} clips wrong", fontsize=10)
-    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    figure.suptitle(f"{np.sum(~right)} of {len(right)} clips wrong", fontsize=10)
+    figure.legend(handles=bars, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return figure

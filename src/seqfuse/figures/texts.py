@@ -1,73 +1,163 @@
-"""Draws texts: which words the net looked at, and which tags it got wrong."""
+"""Texts: words shaded by attention, with tags below them, and the worst pairs of classes."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from lightning.pytorch import Trainer
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from matplotlib.patches import Rectangle
+from sklearn.metrics import confusion_matrix as count_pairs
 
-from seqfuse.figures.figures import ClassFigures, Figures, spread
-from seqfuse.figures.plots import Example
-from seqfuse.figures.text_plots import Sentence, sentences, worst_pairs
-from seqfuse.nn import collectives
-from seqfuse.nn.crf import decode
-from seqfuse.nn.shapes import Batch
+from seqfuse.figures import drawing
+from seqfuse.figures.classification import ClassFigures, title
+from seqfuse.figures.collect import Figures, Item, Result
+from seqfuse.figures.drawing import Array
+from seqfuse.runtime.chain import best_tags
 from seqfuse.runtime.labels import NO_LABEL
+
+WIDTH = 110
+"""Characters of a line."""
+MAX_WORDS = 120
+"""Words of a text that are drawn."""
+
+
+class Sentence(NamedTuple):
+    """A text and where the net looked."""
+
+    words: Sequence[str]
+    weights: Array
+    """(t) attention per word, relative to its mean."""
+    title: str
+    truth: Sequence[str] = ()
+    """(t) tags, where each word has one."""
+    predicted: Sequence[str] = ()
+
+    def mistake(self, i: int) -> list[str]:
+        """The predicted tag of a word, if it is wrong."""
+        wrong = self.truth and self.truth[i] not in ("", self.predicted[i])
+        return [self.predicted[i]] if wrong else []
 
 
 class TextFigures(ClassFigures):
     """As for series, with attention over words, and the worst pairs of classes."""
 
-    def signal(self, trainer: Trainer, batch: Batch, i: int, steps: int) -> Any:
-        return words(trainer, int(batch.index[i]))[:steps]
+    def draw(self, result: Result) -> dict[str, Figure]:
+        _, truth, probabilities = result.numbers
+        classes = result.splits.pipeline.classes
+        pairs = worst_pairs(truth, probabilities.argmax(axis=1), classes)
+        return super().draw(result) | {"worst_pairs": pairs}
 
-    def examples(self, examples: list[Example]) -> Figure:
-        return sentences([Sentence(*one) for one in examples])  # type: ignore[arg-type]
-
-    def confusion(self, truth: np.ndarray, found: np.ndarray, classes: list[str]) -> dict:
-        pairs = {"worst_pairs": worst_pairs(truth, found, classes)}
-        return super().confusion(truth, found, classes) | pairs
+    def attention(self, result: Result) -> Figure | None:
+        return sentences(
+            [
+                Sentence(_words(item, result), item.weights, title(item, result))
+                for item in result.items
+            ]
+        )
 
 
 class TagFigures(Figures):
-    """Sentences with the attention on each word, its tag and what the net said instead."""
+    """Sentences with the attention on each word, its tag and what the net predicted instead."""
 
-    def clear(self) -> None:
-        self._examples: list[tuple] = []
+    per_step = True
 
-    def collect(self, trainer: Trainer, outputs: dict[str, Tensor], batch: Batch) -> None:
-        missing = self.max_panels - len(self._examples)
-        if missing < 1:
-            return
-        mask = batch.y[:missing] != NO_LABEL
-        found = decode(outputs["prediction"][:missing].detach().float(), mask).cpu()
-        for i, real in enumerate(mask.cpu()):
-            steps, truth = int(real.sum()), batch.y[i].cpu()[real].tolist()
-            # What each word gave to all of them.
-            weights = spread(outputs["weights"][i][:steps], steps, trainer)
-            row = int(batch.index[i])
-            one = (row, words(trainer, row)[:steps], weights, truth, found[i][real].tolist())
-            self._examples.append(one)
+    def answer(self, prediction: Array, mask: Array) -> Array:
+        return best_tags(prediction, mask)
 
-    def merge(self) -> None:
-        parts = collectives.gather(self._examples)
-        self._examples = [one for part in parts for one in part][: self.max_panels]
-
-    def draw(self, trainer: Trainer) -> dict[str, Figure]:
-        if not self._examples:
-            return {}
-        classes = trainer.datamodule.splits.pipeline.classes  # type: ignore[attr-defined]
-        names = np.array(classes, dtype=object)
+    def draw(self, result: Result) -> dict[str, Figure]:
+        names = np.array(result.splits.pipeline.classes, dtype=object)
         rows = [
-            Sentence(text, weights, f"row {row}", names[truth].tolist(), names[found].tolist())
-            for row, text, weights, truth, found in self._examples
+            Sentence(
+                _words(item, result),
+                item.weights,
+                f"row {item.index}",
+                np.where(item.truth == NO_LABEL, "", names[item.truth]).tolist(),
+                names[item.answer].tolist(),
+            )
+            for item in result.items
         ]
-        return {"sentences": sentences(rows)}
+        return {"sentences": sentences(rows)} if rows else {}
 
 
-def words(trainer: Trainer, row: int) -> Any:
-    """The words of a row, as they were read."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    raw, _ = data.splits.rows(data.evaluated if trainer.testing else "val")
-    return raw.x[row]
+def _words(item: Item, result: Result) -> Sequence[str]:
+    """As they were read."""
+    return result.raw.x[item.index][: len(item.weights)]
+
+
+def sentences(examples: Sequence[Sentence]) -> Figure:
+    """Texts below each other; a word is shaded by its attention, 1 being every word alike.
+
+    Below a word stands its tag; where the net was wrong, in red the tag that it predicted.
+    """
+    height = 3 if examples[0].truth else 1.4
+    placed = [_place(example) for example in examples]
+    rows = sum(1.6 + height * (cells[-1][0] + 1) for cells in placed)
+    figure = Figure(figsize=(0.085 * WIDTH, max(0.17 * rows + 0.6, 2.2)), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, WIDTH), ylim=(max(rows, 9.0), 0))
+    if examples[0].truth:
+        axes.set_title("green: true tag; red: predicted instead", fontsize=8, loc="left")
+    axes.axis("off")
+    top = drawing.brightest([example.weights for example in examples])
+    y = 0.0
+    for example, cells in zip(examples, placed, strict=True):
+        size = len(example.words)
+        part = f", the first {MAX_WORDS} of {size:,} words" if size > MAX_WORDS else ""
+        axes.text(0, y + 0.9, example.title + part, fontsize=8, weight="bold", va="center")
+        for i, (line, x, width) in enumerate(cells):
+            _word(axes, example, i, (x, y + 1.6 + height * line), width, top)
+        y += 1.6 + height * (cells[-1][0] + 1)
+    drawing.shading_bar(figure, axes, top, "word", aspect=20, shrink=0.8)
+    return figure
+
+
+def _place(example: Sentence) -> list[tuple[int, int, int]]:
+    """Line, first character and width of each word."""
+    cells, line, x = [], 0, 0
+    for i, word in enumerate(example.words[:MAX_WORDS]):
+        width = max(map(len, [word[:40], *example.truth[i : i + 1], *example.mistake(i)]))
+        if x + width > WIDTH and x:
+            line, x = line + 1, 0
+        cells.append((line, x, width))
+        x += width + 1
+    return cells
+
+
+def _word(
+    axes: Axes, example: Sentence, i: int, corner: tuple[float, float], width: int, top: float
+) -> None:
+    x, y = corner
+    shade = drawing.SHADING(min(float(example.weights[i]) / top, 1.0))
+    axes.add_patch(Rectangle((x - 0.2, y), width + 0.4, 0.95, facecolor=shade, edgecolor="none"))
+    style: dict[str, Any] = {"family": "monospace", "va": "center"}
+    axes.text(x, y + 0.5, example.words[i][:40], fontsize=7, **style)
+    tags = [tag for tag in example.truth[i : i + 1] if tag != "O"]
+    for text, below, colour in (
+        *((tag, 1.4, drawing.RIGHT) for tag in tags),
+        *((tag, 2.2, drawing.WRONG) for tag in example.mistake(i)),
+    ):
+        axes.text(x, y + below, text, color=colour, fontsize=6, **style)
+
+
+def worst_pairs(
+    truth: Array, predicted: Array, classes: Sequence[str], max_pairs: int = 20
+) -> Figure:
+    """The pairs of classes that were taken for each other most often."""
+    counts = count_pairs(truth, predicted, labels=range(len(classes)))
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:max_pairs]
+    pairs = [(i, j) for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)]
+    pairs = [pair for pair in pairs if counts[pair]]
+    figure = Figure(figsize=(8, 0.28 * max(len(pairs), 3) + 1), layout="constrained")
+    axes = figure.subplots()
+    names = [f"{classes[i]}, called {classes[j]}" for i, j in pairs]
+    bars = axes.barh(range(len(pairs)), [counts[pair] for pair in pairs], color="#5499c7")
+    labels = [f" {counts[pair]} ({fractions[pair]:.0%} of the class)" for pair in pairs]
+    axes.bar_label(bars, labels, fontsize=7)
+    axes.set_yticks(range(len(pairs)), names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlabel="items", title=f"accuracy {np.mean(truth == predicted):.3f}, the worst pairs")
+    axes.margins(x=0.25)
+    return figure

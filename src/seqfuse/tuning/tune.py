@@ -13,7 +13,7 @@ from seqfuse.callbacks.dashboard import writers
 from seqfuse.config import build
 from seqfuse.config.mistakes import FINDS
 from seqfuse.data.module import DataModule
-from seqfuse.figures.plots import pixels, save
+from seqfuse.figures.drawing import pixels, save
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tuning import batch_size, learning_rate

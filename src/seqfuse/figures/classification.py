@@ -1,0 +1,139 @@
+"""Classes of items: what was taken for what, how sure the net was, and where it looked."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay
+from sklearn.metrics import confusion_matrix as count_pairs
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from seqfuse.figures import drawing
+from seqfuse.figures.collect import Figures, Item, Result
+from seqfuse.figures.drawing import Array
+from seqfuse.runtime.chain import softmax
+
+MAX_TICKS = 30
+
+
+class Example(NamedTuple):
+    """An item and where the net looked."""
+
+    signal: Array
+    """(t ...) as the net got it, without padding."""
+    weights: Array
+    """(t) attention relative to its mean; of another rate, if there are several sources."""
+    title: str
+
+
+class ClassFigures(Figures):
+    """Confusion matrix, reliability diagram, and attention over one item of each class."""
+
+    def answer(self, prediction: Array, mask: Array) -> Array:
+        return softmax(prediction)
+
+    def numbers(self, index: Array, truth: Array, answer: Array) -> tuple[Array, ...]:
+        return index, truth, answer
+
+    def choose(self, items: Sequence[Item]) -> list[Item]:
+        firsts = {int(item.truth): item for item in reversed(items)}
+        return [firsts[label] for label in sorted(firsts)][: self.max_panels]
+
+    def draw(self, result: Result) -> dict[str, Figure]:
+        _, truth, probabilities = result.numbers
+        guesses, classes = probabilities.argmax(axis=1), result.splits.pipeline.classes
+        figures = {
+            "confusion_matrix": confusion_matrix(truth, guesses, classes),
+            "reliability": reliability(truth, probabilities, result.splits.unit),
+        }
+        looked = self.attention(result)
+        return figures | ({"attention": looked} if looked else {})
+
+    def attention(self, result: Result) -> Figure | None:
+        """Items and where the net looked; None if no item has a signal."""
+        examples = [
+            Example(max(signals.values(), key=len), item.weights, title(item, result))
+            for item in result.items
+            if (signals := item.signals())
+        ]
+        return attention(examples) if examples else None
+
+
+def title(item: Item, result: Result) -> str:
+    """The class, the row, and what the net called it if that is another."""
+    classes, guess = result.splits.pipeline.classes, int(item.answer.argmax())
+    wrong = "" if guess == item.truth else f", called {classes[guess]}"
+    return f"{classes[int(item.truth)]} (row {item.index}){wrong}"
+
+
+def confusion_matrix(truth: Array, predicted: Array, classes: Sequence[str]) -> Figure:
+    """Fraction of each true class (rows) that was called each class (columns), and counts."""
+    k = len(classes)
+    counts = count_pairs(truth, predicted, labels=range(k))
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(max(3.5, 0.55 * k + 1.5), 12)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    few = k <= MAX_TICKS
+    turn = 45 if max(map(len, classes)) > 3 else 0
+    display: Any = ConfusionMatrixDisplay(fractions, display_labels=classes)
+    display.plot(
+        ax=axes,
+        cmap="Blues",
+        include_values=few,
+        colorbar=False,
+        im_kw={"vmin": 0, "vmax": 1},
+        text_kw={"fontsize": 8},
+    )
+    if few:
+        for text, count in zip(display.text_.ravel(), counts.ravel(), strict=True):
+            text.set_text(str(count) if count else "")
+        axes.set_xticks(range(k), classes, rotation=turn, ha="right" if turn else "center")
+    else:
+        axes.set(xticks=[], yticks=[])
+    figure.colorbar(display.im_, ax=axes, label="fraction of the true class")
+    axes.set(xlabel="predicted", ylabel="true", title=f"accuracy {np.mean(truth == predicted):.3f}")
+    return figure
+
+
+def reliability(
+    truth: Array, probabilities: Array, unit: str = "items", num_bins: int = 10
+) -> Figure:
+    """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin."""
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    error = multiclass_calibration_error(
+        *(torch.from_numpy(np.asarray(each)) for each in (probabilities, truth)),
+        num_classes=probabilities.shape[1],
+        n_bins=num_bins,
+    )
+    figure = Figure(figsize=(4.6, 5), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    CalibrationDisplay.from_predictions(
+        hit, confidence, n_bins=num_bins, ax=upper, name="bin", color=drawing.COLOURS[0]
+    )
+    upper.set(xlabel="", ylabel="accuracy", title=f"expected calibration error {error:.3f}")
+    lower.hist(confidence, np.linspace(0, 1, num_bins + 1), color="#aab7b8", edgecolor="w")
+    lower.set(xlabel="confidence", ylabel=unit, xlim=(0, 1))
+    return figure
+
+
+def attention(examples: Sequence[Example]) -> Figure:
+    """One panel per example: the signal, and attention as shading behind it."""
+    figure, panels = drawing.grid(len(examples), 3, size=(2.4, 1.5), margin=(0.8, 0.8))
+    top = drawing.brightest([example.weights for example in examples])
+    channels = examples[0].signal.shape[1]
+    for panel, example in zip(panels, examples, strict=True):
+        drawing.signal(panel, example.signal, example.weights, top)
+        panel.set_title(example.title, fontsize=9)
+    drawing.shading_bar(figure, panels, top, "step")
+    for c, line in enumerate(panels[0].lines):
+        line.set_label(f"channel {c}")
+    drawing.legend(figure, panels[0].lines)
+    figure.supxlabel("time step", fontsize=9)
+    shown = len(panels[0].lines)
+    part = f" (first {shown} of {channels} channels)" if shown < channels else ""
+    figure.supylabel(f"scaled value{part}", fontsize=9)
+    return figure

@@ -1,0 +1,107 @@
+"""What all figures share: colours, signals shaded by attention, legends, images."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from seqfuse.runtime import files
+
+Array = NDArray[Any]
+Extent = tuple[float, float, float, float]
+COLOURS = ("#1b4f72", "#0b7a5b", "#6c3483")
+RIGHT, WRONG = COLOURS[1], "#c0392b"
+SHADING = LinearSegmentedColormap.from_list("shading", ["#ffffff", "#fdd0a2", "#fd9a4e"])
+MAX_CHANNELS = 3
+
+
+def grid(
+    count: int, columns: int, size: tuple[float, float], margin: tuple[float, float]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels row by row, each of a size in inches."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    inches = (size[0] * columns + margin[0], size[1] * rows + margin[1])
+    figure = Figure(figsize=inches, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[count:]:
+        panel.set_visible(False)
+    return figure, list(panels[:count])
+
+
+def brightest(weights: Sequence[Array], at_least: float = 2.0) -> float:
+    """The relative attention at the top of a scale that several panels share."""
+    return max(at_least, *(float(each.max()) for each in weights))
+
+
+def shade(axes: Axes, weights: Array, extent: Extent, top: float) -> None:
+    """Relative attention (t) as shading: 1 where the net looks as at every other step."""
+    style: Any = {"aspect": "auto", "cmap": SHADING, "vmin": 0, "vmax": top, "zorder": -1}
+    axes.imshow(weights[None], extent=extent, **style)
+
+
+def shading_bar(figure: Figure, axes: Any, top: float, unit: str, **style: Any) -> None:
+    """The scale of the shading."""
+    style = {"aspect": 40, "pad": 0.02, **style}
+    bar = figure.colorbar(ScalarMappable(Normalize(0, top), SHADING), ax=axes, **style)
+    bar.set_label(f"attention (1 = every {unit} alike)", fontsize=9)
+    bar.ax.tick_params(labelsize=7)
+
+
+def signal(axes: Axes, values: Array, weights: Array, top: float) -> None:
+    """The first channels of a signal (t' c), with attention (t) behind it.
+
+    Both span the same time, each at its own rate; the unit is a step of attention.
+    """
+    steps, shown = len(weights), values[:, :MAX_CHANNELS]
+    low, high = float(shown.min()), float(shown.max())
+    margin = 0.08 * (high - low or 1)
+    shade(axes, weights, (0, steps, low - margin, high + margin), top)
+    time = (np.arange(len(values)) + 0.5) * steps / len(values)
+    for channel, colour in zip(shown.T, COLOURS, strict=False):
+        axes.plot(time, channel, color=colour, linewidth=0.9)
+    axes.set_xlim(0, steps)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(labelsize=7)
+
+
+def legend(figure: Figure, handles: Sequence[Any], columns: int = 6) -> None:
+    """A legend above all panels."""
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=min(len(handles), columns),
+        frameon=False,
+        fontsize=8,
+    )
+
+
+def pixels(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
+    """The figure as an image, (height, width, 4)."""
+    figure.set_dpi(dpi)
+    for text in figure.findobj(Text):
+        if "$" in text.get_text():  # type: ignore[attr-defined]
+            text.set_parse_math(False)  # type: ignore[attr-defined]  # a word is no formula
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes an image as .png, into a folder that need not be there."""
+    content = BytesIO()
+    imsave(content, image, format="png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, content.getvalue())

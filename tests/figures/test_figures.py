@@ -1,0 +1,107 @@
+"""Figures: what is on their axes."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from seqfuse.figures.classification import Example, attention, confusion_matrix, reliability
+from seqfuse.figures.collect import Item
+from seqfuse.figures.drawing import pixels
+from seqfuse.figures.forecasting import Panel, forecasts
+from seqfuse.figures.tagging import step_classes
+from seqfuse.figures.texts import MAX_WORDS, Sentence, sentences, worst_pairs
+
+START = np.datetime64("2024-01-01T00:00:00")
+TIMES = {
+    "dates": START + np.arange(12).astype("timedelta64[h]"),
+    "rows": np.arange(16_000, 16_012),
+}
+
+
+def test_confusion_matrix_counts() -> None:
+    figure = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]), ["a", "b", "c"])
+    axes = figure.axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+    counts = [text.get_text() for text in axes.texts]
+    assert counts == ["1", "1", "", "", "1", "", "", "", "1"]
+    assert axes.get_title() == "accuracy 0.750"
+
+
+def test_reliability_names_the_calibration_error_of_torchmetrics() -> None:
+    probabilities = torch.rand(200, 4).softmax(dim=1) ** 2
+    probabilities /= probabilities.sum(dim=1, keepdim=True)
+    truth = torch.randint(4, (200,))
+    figure = reliability(truth.numpy(), probabilities.numpy())
+    expected = multiclass_calibration_error(probabilities, truth, num_classes=4, n_bins=10)
+    upper, lower = figure.axes
+    assert upper.get_title() == f"expected calibration error {expected:.3f}"
+    assert sum(bar.get_height() for bar in lower.patches) == 200  # type: ignore[attr-defined]
+
+
+def test_attention_has_a_panel_per_example() -> None:
+    signal = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    figure = attention([Example(signal, np.ones(12), str(i)) for i in range(4)])
+    visible = [axes for axes in figure.axes if axes.get_visible() and axes.images]
+    assert [axes.get_title() for axes in visible] == ["0", "1", "2", "3"]
+    assert len(visible[0].lines) == 3
+
+
+def test_every_source_has_a_panel_on_the_clock_of_the_labels() -> None:
+    truth, answer = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 2, 0])
+    x = {
+        "phone": np.ones((6, 5), dtype=np.float32),
+        "watch": np.ones((12, 2), dtype=np.float32),
+    }
+    items = [Item(row, truth, answer, x, np.ones(6)) for row in (0, 4)]
+    figure = step_classes(items, ["a", "b", "c"], "missing: film")
+    bands, phone, watch = figure.subfigs[1].axes
+    assert bands.get_title() == "row 4, 67% of steps right"
+    assert np.asarray(bands.get_images()[0].get_array()).tolist() == [
+        *np.stack([truth, answer]).tolist()
+    ]
+    assert len(phone.get_lines()) == 3
+    assert phone.get_ylabel() == "phone\n3 of 5 channels"
+    time = np.asarray(watch.get_lines()[0].get_xdata(), dtype=float)
+    assert (time[0], time[-1]) == pytest.approx((0.25, 5.75))
+    left, right, *_ = watch.get_images()[0].get_extent()
+    assert (left, right) == (0, 6)
+    np.testing.assert_allclose(np.asarray(watch.get_images()[0].get_array()), 1)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
+    assert "missing: film" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("clock", TIMES)
+def test_a_forecast_lies_on_its_clock(clock: str) -> None:
+    prediction = np.stack([np.zeros(4), np.ones(4), np.full(4, 2.0)], axis=1)
+    time = TIMES[clock]
+    panel = Panel(time, np.ones(8), np.ones(4), prediction, [0.1, 0.5, 0.9], np.ones(8), "load")
+    axes = forecasts([panel]).axes[0]
+    low, high = axes.get_xlim()
+    history, truth = axes.get_lines()[0], axes.get_lines()[1]
+    assert high - low == pytest.approx(11 if clock == "rows" else 11 / 24)
+    assert len(history.get_xdata()) == 8  # type: ignore[arg-type]
+    assert np.asarray(truth.get_xdata())[0] == time[8]
+    left, right, *_ = axes.get_images()[0].get_extent()
+    assert (left, right) == pytest.approx((low, low + (high - low) * 7 / 11))
+
+
+@pytest.mark.parametrize("word", ["$$", "$_$", r"$\foo$"])
+def test_a_word_is_no_formula(word: str) -> None:
+    text = ["pay", word, "now"]
+    tagged = Sentence(text, np.ones(3), f"row 0: {word}", ["O", word, "O"], ["O"] * 3)
+    truth, predicted, classes = np.array([0, 1, 1]), np.array([0, 1, 0]), ["a", word]
+    for figure in (
+        sentences([tagged]),
+        worst_pairs(truth, predicted, classes),
+        confusion_matrix(truth, predicted, classes),
+    ):
+        assert pixels(figure).std() > 0
+
+
+def test_a_long_text_is_drawn_in_part() -> None:
+    figure = sentences([Sentence(["word"] * 5000, np.ones(5000), "row 0")])
+    drawn = [text.get_text() for text in figure.axes[0].texts]
+    assert drawn.count("word") == MAX_WORDS
+    assert drawn[0] == "row 0, the first 120 of 5,000 words"
+    assert pixels(figure).shape[0] < 1000
