@@ -9,18 +9,14 @@ from seqfuse.callbacks.journal import CsvLogger
 from tests.conftest import full_disk
 
 
-def logger(folder: Path) -> CsvLogger:
-    return CsvLogger(folder, name="", version="")
-
-
 def test_rows_behind_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
-    first = logger(tmp_path)
+    first = CsvLogger(tmp_path)
     for step in range(4):
         first.log_metrics({"loss": 0.5 * step}, step)
     first.save()
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("0.1,")  # killed while it wrote
-    table = logger(tmp_path).experiment
+    table = CsvLogger(tmp_path)
     assert table.rows == 5
     table.cut(2)
     table.log_metrics({"accuracy": 1.0}, 2)
@@ -35,10 +31,10 @@ def test_rows_behind_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_run_that_begins_anew_begins_a_new_table(tmp_path: Path) -> None:
-    first = logger(tmp_path)
+    first = CsvLogger(tmp_path)
     first.log_metrics({"old": 1.0}, 0)
     first.save()
-    table = logger(tmp_path).experiment
+    table = CsvLogger(tmp_path)
     table.cut(0)
     table.log_metrics({"new": 2.0}, 0)
     table.save()
@@ -46,7 +42,7 @@ def test_a_run_that_begins_anew_begins_a_new_table(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_no_half_of_a_row(tmp_path: Path) -> None:
-    table = logger(tmp_path).experiment
+    table = CsvLogger(tmp_path)
     table.log_metrics({"loss": 0.5}, 0)
     with full_disk(3), pytest.raises(OSError, match="File too large"):
         table.save()

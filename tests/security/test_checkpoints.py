@@ -225,7 +225,7 @@ SEARCH = {
     "num_trials": 1,
     "seed": 0,
 }
-APPENDING = {"_target_": "seqfuse.callbacks.journal._Appending", "log_dir": "evil"}
+TABLE = {"_target_": "seqfuse.callbacks.journal.CsvLogger", "save_dir": "evil"}
 TRACE = {"_target_": "seqfuse.callbacks.trace.Trace", "folder": "evil"}
 WRITER = {"_target_": "seqfuse.predictions.writer.Writer", "output": "evil.csv"}
 ROWS = {"_target_": "seqfuse.data.read.rows.ArrayRows", "path": "evil.npy", "wanted": None}
@@ -237,12 +237,12 @@ ROWS = {"_target_": "seqfuse.data.read.rows.ArrayRows", "path": "evil.npy", "wan
         ("optimizer", SEARCH),
         ("optimizer", {"_target_": "seqfuse.nn.cnn.Cnn"}),
         ("optimizer.nested", SEARCH),
-        ("scheduler", APPENDING),
+        ("scheduler", TABLE),
         ("scheduler", {"_target_": "torch.optim.Adam"}),
         ("model.cnn", SEARCH),
         ("model.cnn", ROWS),
         ("model.cnn", {"_target_": "seqfuse.nn.shapes.fraction"}),
-        ("model.cnn.deep.deeper", APPENDING),
+        ("model.cnn.deep.deeper", TABLE),
         ("model.init", {"_target_": "seqfuse.runtime.files.write"}),
         ("task", TRACE),
         ("task", {"_target_": "seqfuse.tasks.losses.CrossEntropy"}),
@@ -253,7 +253,7 @@ ROWS = {"_target_": "seqfuse.data.read.rows.ArrayRows", "path": "evil.npy", "wan
         ("data.module", {"_target_": "seqfuse.data.read.files.TableFile", "file": "a"}),
         ("data.module.splits", TRACE),
         ("data.module.splits.dataset", WRITER),
-        ("data.module.splits.pipeline", APPENDING),
+        ("data.module.splits.pipeline", TABLE),
         ("callbacks.figures", TRACE),
         (
             "callbacks.figures",

@@ -2,16 +2,16 @@
 
 import csv
 import io
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor
 
 from seqfuse.callbacks.dashboard import writers
 from seqfuse.config import runs
@@ -33,23 +33,27 @@ class Journal(Callback):
         self._rows_before = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _look(trainer)
+        self._write_out(trainer)
         for table in _tables(trainer):
-            table.save()
             self._rows_before = table.rows
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        _look(trainer)
+        self._write_out(trainer)
         place = {"step": trainer.global_step}
+        for table in _tables(trainer):
+            epoch: Any = trainer.fit_loop.epoch_progress.current
+            place["rows"] = self._rows_before if epoch.started < epoch.ready else table.rows
+        checkpoint["journal"] = place
+
+    def _write_out(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            runs.check_there(Path(trainer.default_root_dir))
         for writer in writers(trainer):
             writer.flush()
         for table in _tables(trainer):
             table.save()
-            epoch: Any = trainer.fit_loop.epoch_progress.current
-            place["rows"] = self._rows_before if epoch.started < epoch.ready else table.rows
-        checkpoint["journal"] = place
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -57,107 +61,116 @@ class Journal(Callback):
         self._place = checkpoint.get("journal", {})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        begins = trainer.ckpt_path is None
-        place = {"step": 0, "rows": 0} if begins else self._place
+        place = {"step": 0, "rows": 0} if trainer.ckpt_path is None else self._place
         if "rows" in place:
             for table in _tables(trainer):
                 table.cut(place["rows"])
-        if "step" in place and _went_before(trainer):
-            for writer in writers(trainer):
-                _purge(writer, place["step"])
+        if "step" not in place or not _has_older_events(trainer):
+            return
+        # As SummaryWriter(purge_step=) does: TensorBoard forgets what older files say of this
+        # step and later ones. The writer is open before the checkpoint is read.
+        step, start = place["step"], SessionLog(status=SessionLog.START)
+        for writer in writers(trainer):
+            for event in (
+                Event(step=step, file_version="brain.Event:2"),
+                Event(step=step, session_log=start),
+            ):
+                writer.file_writer.add_event(event, step)  # type: ignore[union-attr]
 
 
-def _look(trainer: Trainer) -> None:
-    """Raises InputError if the run folder has been deleted."""
-    if trainer.is_global_zero:
-        runs.check_there(Path(trainer.default_root_dir))
-
-
-def _tables(trainer: Trainer) -> list["_Appending"]:
-    """Writers of metrics.csv, on the process that writes."""
+def _tables(trainer: Trainer) -> list["CsvLogger"]:
+    """Tables of the process that writes."""
     loggers = trainer.loggers if trainer.is_global_zero else []
-    return [one.experiment for one in loggers if isinstance(one, CsvLogger)]  # type: ignore[misc]
+    return [logger for logger in loggers if isinstance(logger, CsvLogger)]
 
 
-def _went_before(trainer: Trainer) -> bool:
-    """Whether there are older files than the one that this process has just opened."""
-    boards = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
-    return any(len(list(Path(one.log_dir).glob("events*"))) > 1 for one in boards)
+def _has_older_events(trainer: Trainer) -> bool:
+    boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    return any(len(list(Path(board.log_dir).glob("events*"))) > 1 for board in boards)
 
 
-def _purge(writer: SummaryWriter, step: int) -> None:
-    """Tells TensorBoard to forget what older files say of this step and later ones."""
-    file: Any = writer.file_writer
-    file.add_event(Event(step=step, file_version="brain.Event:2"), step)
-    file.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)), step)
+class CsvLogger(Logger):
+    """`metrics.csv` in a folder; a run that goes on adds to it, where Lightning's deletes it."""
 
+    name = version = ""  # type: ignore[assignment]
 
-class CsvLogger(CSVLogger):
-    """Lightning's CSV logger; a resumed run adds to its file instead of deleting it."""
+    def __init__(self, save_dir: str | Path):
+        super().__init__()
+        self.path = Path(save_dir) / "metrics.csv"
+        self._new: list[dict[str, Any]] = []
+        self._keys: list[str] | None = None
+        self._rows = 0
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> ExperimentWriter:
-        if self._experiment is None:
-            self._experiment = _Appending(log_dir=self.log_dir)
-        return self._experiment  # type: ignore[return-value]
+    def save_dir(self) -> str:
+        return str(self.path.parent)
 
-    def finalize(self, status: str) -> None:
-        # Of a run that failed: why it did is to be told, not that its last rows have no room.
-        with suppress(OSError) if status == "failed" else nullcontext():
-            super().finalize(status)
+    @property
+    def rows(self) -> int:
+        """Rows in the file."""
+        self._header()
+        return self._rows
 
+    def _header(self) -> list[str]:
+        """Columns of the file, which is read once."""
+        if self._keys is None:
+            self._keys = []
+            if self.path.is_file():
+                try:
+                    with self.path.open(newline="", encoding="utf-8") as file:
+                        table = csv.reader(file)
+                        self._keys, self._rows = next(table, []), sum(1 for _ in table)
+                except (OSError, ValueError, csv.Error):
+                    raise InputError(
+                        f"{self.path} is broken: remove it, or copy it again"
+                    ) from None
+        return self._keys
 
-class _Appending(ExperimentWriter):
-    rows = 0
-    """In the file."""
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        numbers = {k: v.item() if isinstance(v, Tensor) else v for k, v in metrics.items()}
+        self._new.append({**numbers, "step": step})
 
-    def _check_log_dir_exists(self) -> None:
-        path = Path(self.metrics_file_path)
-        if path.is_file():
-            try:
-                with path.open(newline="", encoding="utf-8") as file:
-                    table = csv.reader(file)
-                    self.metrics_keys = next(table, [])
-                    self.rows = sum(1 for _ in table)
-            except (OSError, ValueError, csv.Error):
-                raise InputError(f"{path} is broken: remove it, or copy it again") from None
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: a run keeps its config."""
 
     def cut(self, rows: int) -> None:
         """Keeps the first rows of the file."""
-        path = Path(self.metrics_file_path)
         if not rows:
-            path.unlink(missing_ok=True)
-            self.rows, self.metrics_keys = 0, []
+            self._header()
+            self.path.unlink(missing_ok=True)
+            self._rows, self._keys = 0, []
         elif self.rows > rows:
-            with path.open(newline="") as file:
+            with self.path.open(newline="") as file:
                 lines = file.readlines()[: rows + 1]
-            files.write(path, "".join(lines))
-            self.rows = rows
+            files.write(self.path, "".join(lines))
+            self._rows = rows
 
     def save(self) -> None:
         """Adds what was logged since to the file, or nothing where there is no room."""
-        if not self.metrics:
+        if not self._new:
             return
-        path, new = Path(self.metrics_file_path), self._record_new_keys()
-        there = path.is_file()
-        if new and there:
-            self._rewrite_with_new_header(self.metrics_keys)
-        text = io.StringIO(newline="")
-        table = csv.DictWriter(text, self.metrics_keys)
-        if not there:
-            table.writeheader()
-        table.writerows(self.metrics)
-        files.append(path, text.getvalue())
-        self.rows += len(self.metrics)
-        self.metrics = []
+        keys = sorted({*self._header(), *(key for row in self._new for key in row)})
+        if keys == self._keys and self.path.is_file():
+            files.append(self.path, _text(keys, self._new))
+        else:
+            before: list[dict[str, Any]] = []
+            if self.path.is_file():
+                with self.path.open(newline="") as file:
+                    before = list(csv.DictReader(file))
+            header = dict(zip(keys, keys, strict=True))
+            files.write(self.path, _text(keys, [header, *before, *self._new]))
+        self._rows, self._keys, self._new = self._rows + len(self._new), keys, []
 
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        """In one step: Lightning would empty the file first."""
-        path, text = Path(self.metrics_file_path), io.StringIO(newline="")
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        table = csv.DictWriter(text, fieldnames)
-        table.writeheader()
-        table.writerows(rows)
-        files.write(path, text.getvalue())
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        # Of a run that failed, the error counts, not that its last rows have no room.
+        with suppress(OSError) if status == "failed" else nullcontext():
+            self.save()
+
+
+def _text(keys: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, keys).writerows(rows)
+    return text.getvalue()
