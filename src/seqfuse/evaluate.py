@@ -36,7 +36,6 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     Returns:
         the metrics, by `<split>/<name>`.
     """
-    from seqfuse.callbacks import best
     from seqfuse.config import build  # slow: torch and lightning
 
     split = config.split
@@ -48,7 +47,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     if not trainer.limit_test_batches:
         raise InputError("trainer.limit_test_batches=0 leaves nothing to measure")
     trainer.test(task, datamodule=data, verbose=False)
-    metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in best.metrics(trainer).items()}
+    metrics = {f"{split}/{k.removeprefix('test/')}": v for k, v in runs.metrics(trainer).items()}
     reasons = runs.undefined(metrics, task)
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,6 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Returns:
         the metrics, by the names they have in the dashboard.
     """
-    from seqfuse.callbacks import best
     from seqfuse.callbacks.idle import skip_idle_hooks
     from seqfuse.config import build, checkpoint  # slow: torch, lightning
     from seqfuse.resume import slurm, state
@@ -60,14 +59,14 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
         runs.announce(task, data, trainer)
     with runs.needed(run):
         trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
-    metrics = best.metrics(trainer)
+    metrics = runs.metrics(trainer)
     try:
         if config["test"]:
             if path := runs.best_checkpoint(trainer):
                 # Not by `ckpt_path`: a callback that averages weights would put back the others.
                 task.load_state_dict(checkpoint.read(path)["state_dict"])
             trainer.test(task, datamodule=data, verbose=False)
-            metrics |= best.metrics(trainer)
+            metrics |= runs.metrics(trainer)
         measured = runs.measured(metrics)
         reasons = runs.undefined(measured, task)
     except InputError as error:

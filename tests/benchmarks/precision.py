@@ -22,7 +22,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.callbacks.idle import skip_idle_hooks
-from seqfuse.callbacks.memory import gpu_peak
+from seqfuse.callbacks.throughput import gpu_peak
 from tests.benchmarks import common
 from tests.benchmarks.epoch import prepared
 

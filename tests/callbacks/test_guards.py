@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import MixedPrecision, Precision
 
 from seqfuse.callbacks.guards import SKIPS, NanGuard
 from seqfuse.runtime.errors import Diverged
 
 
 def trainer(scale: float | None) -> Any:
-    scaler = None if scale is None else SimpleNamespace(get_scale=lambda: scale)
+    scaler: Any = SimpleNamespace(get_scale=lambda: scale)
+    mixed = MixedPrecision("16-mixed", "cpu", scaler)
     return SimpleNamespace(
-        precision_plugin=SimpleNamespace(scaler=scaler),
+        precision_plugin=Precision() if scale is None else mixed,
         fit_loop=SimpleNamespace(batch_idx=3),
         current_epoch=1,
         checkpoint_callback=None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqfuse.callbacks import memory
+from seqfuse.callbacks import throughput
 from seqfuse.data.loader import Loader
 from seqfuse.train import train
 from tests.conftest import Compose
@@ -30,7 +30,7 @@ def test_every_epoch_has_its_row_and_the_run_its_line(
     for row in found:
         assert float(row["train/samples_per_second"]) > 0
         assert 0 < float(row["train/data_wait"]) < 1
-        assert 100 < float(row["train/memory_mib"]) <= (memory.peak() or 0)
+        assert 100 < float(row["train/memory_mib"]) <= (throughput.peak() or 0)
     line = re.search(
         r"^speed +([\d,]+) samples/s, waiting for data ([\d.]+)% of", capsys.readouterr().out, re.M
     )
@@ -88,11 +88,11 @@ def test_the_loader_counts_what_it_delivers(tiny: Compose) -> None:
 
 def test_memory_within_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container's or a job's limit is less than what the machine has."""
-    whole = memory.available()
+    whole = throughput.available()
     assert whole is not None
     (tmp_path / "memory.max").write_text(f"{300 * 2**20}\n")
     (tmp_path / "memory.current").write_text(f"{100 * 2**20}\n")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    assert memory.available() == pytest.approx(min(200, whole), rel=0.2)
+    monkeypatch.setattr(throughput, "CGROUP", tmp_path)
+    assert throughput.available() == pytest.approx(min(200, whole), rel=0.2)
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available() == pytest.approx(whole, rel=0.2)
+    assert throughput.available() == pytest.approx(whole, rel=0.2)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from seqfuse.callbacks.best import best
+from seqfuse.config.runs import best
 from seqfuse.search.outcome import of_error, settings_of
 
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
@@ -23,7 +23,7 @@ class Dashboard(Callback):
     """Config as text, gradient norm (before clipping), and the HPARAMS tab with metrics."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        text = yaml.safe_dump(_config(pl_module), sort_keys=False)
+        text = yaml.safe_dump(_config(trainer), sort_keys=False)
         for writer in writers(trainer):
             writer.add_text("config", f"```yaml\n{text}\n```", 0)
 
@@ -37,64 +37,61 @@ class Dashboard(Callback):
                 logger.log_metrics({"train/gradient_norm": norm.item()}, trainer.global_step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not _config(pl_module).get("test", True):
-            self._write_hparams(trainer, pl_module, "completed")
+        if not _config(trainer)["test"]:
+            _write_hparams(trainer, "completed")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write_hparams(trainer, pl_module, "completed")
+        _write_hparams(trainer, "completed")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._write_hparams(trainer, pl_module, _status(exception))
-
-    def _write_hparams(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
-        given = settings_of(Path(trainer.default_root_dir))  # in a sweep, what may vary
-        own = {"task": type(pl_module).__name__, **flat(_config(pl_module))}
-        knobs = {**(_numbers(given) or own), "status": status}
-        metrics = _names(_config(pl_module))
-        for writer in writers(trainer):
-            for name, value in best(trainer).items():
-                writer.add_scalar(name, value, trainer.global_step)
-            # The other metrics are logged already; these summaries only name them. All runs
-            # name the same ones, whatever they reached: the tab takes the names from one run.
-            for summary in hparams(knobs, dict.fromkeys(metrics, 0.0)):
-                writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
-            writer.flush()
-
-
-def _names(config: dict[str, Any]) -> list[str]:
-    """What a run of this config is judged by."""
-    task = config.get("task", {})
-    tested = ["loss", *task.get("metrics", {})] if config.get("test", True) else []
-    return [f"best/{task.get('monitor')}", *(f"test/{name}" for name in tested)]
-
-
-def _numbers(given: dict[str, str]) -> dict[str, str | float]:
-    """What can be read as a number, so that it has an axis of its own."""
-    return {key.replace(".", "/"): _number(value) for key, value in given.items()}
-
-
-def _number(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _status(error: BaseException) -> str:
-    return of_error(error, "").status if isinstance(error, Exception) else "interrupted"
+        failed = isinstance(exception, Exception)
+        _write_hparams(trainer, of_error(exception, "").status if failed else "interrupted")
 
 
 def writers(trainer: Trainer) -> list[SummaryWriter]:
     """TensorBoard's writers, on the process that writes."""
-    if not trainer.is_global_zero:
-        return []
-    return [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def _config(trainer: Trainer) -> dict[str, Any]:
+    task: Any = trainer.lightning_module
+    return task.record["config"]
+
+
+def _write_hparams(trainer: Trainer, status: str) -> None:
+    config = _config(trainer)
+    options = _given(Path(trainer.default_root_dir)) or {
+        "task": type(trainer.lightning_module).__name__,
+        **flat(config),
+    }
+    tested = ["loss", *config["task"]["metrics"]] if config["test"] else []
+    names = [f"best/{config['task']['monitor']}", *(f"test/{name}" for name in tested)]
+    for writer in writers(trainer):
+        for name, value in best(trainer).items():
+            writer.add_scalar(name, value, trainer.global_step)
+        # The other metrics are logged already; these summaries only name them. All runs
+        # name the same ones, whatever they reached: the tab takes the names from one run.
+        for summary in hparams({**options, "status": status}, dict.fromkeys(names, 0.0)):
+            writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
+        writer.flush()
+
+
+def _given(run: Path) -> dict[str, str | float]:
+    """Of a job of a sweep the overrides, which may vary; numbers get an axis of their own."""
+    given: dict[str, str | float] = {}
+    for key, text in settings_of(run).items():
+        try:
+            given[key.replace(".", "/")] = float(text)
+        except ValueError:
+            given[key.replace(".", "/")] = text
+    return given
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str | float | bool]:
-    """Knobs that a sweep may vary, as `model/lstm/hidden_size: 64`; wiring is left out."""
+    """Options that a sweep may vary, as `model/lstm/hidden_size: 64`; wiring is left out."""
     values: dict[str, str | float | bool] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
@@ -105,7 +102,3 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str | float | bo
         elif value is not None:
             values[name] = value if isinstance(value, (int, float, bool)) else str(value)
     return values
-
-
-def _config(pl_module: LightningModule) -> dict[str, Any]:
-    return getattr(pl_module, "record", {}).get("config", {})

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
+from seqfuse.config import runs
 from seqfuse.nn import collectives
 from seqfuse.runtime.errors import Diverged
 
 SKIPS = 20
 """Steps in a row after which a scale that began at 2**16, halved each time, is below 1."""
-LEAST_SCALE = 2.0**-10
+MINIMUM_SCALE = 2.0**-10
 
 
 class NanGuard(Callback):
@@ -38,7 +41,7 @@ class NanGuard(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scaler = _scaler(trainer)
-        if scaler is not None and scaler.get_scale() < LEAST_SCALE:
+        if scaler is not None and scaler.get_scale() < MINIMUM_SCALE:
             raise Diverged(
                 f"gradients of epoch {trainer.current_epoch} are no numbers, however small the "
                 "loss is scaled: type precision=bf16-mixed or precision=32"
@@ -50,7 +53,7 @@ class NanGuard(Callback):
             self._stop(trainer, loss, "in validation")
 
     def _stop(self, trainer: Trainer, loss: Tensor, where: str) -> None:
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        best = runs.best_checkpoint(trainer)
         raise Diverged(
             f"the loss is {loss.item()} {where} of epoch {trainer.current_epoch}: try "
             "optimizer.lr from 1e-4 to 1e-3, clip=norm with trainer.gradient_clip_val from 0.5 "
@@ -61,7 +64,21 @@ class NanGuard(Callback):
 
 def _scaler(trainer: Trainer) -> Any:
     """What scales the loss at 16-mixed; None at any other precision."""
-    return getattr(trainer.precision_plugin, "scaler", None)
+    plugin = trainer.precision_plugin
+    return plugin.scaler if isinstance(plugin, MixedPrecision) else None
+
+
+class Average(EMAWeightAveraging):
+    """Lightning's moving average; the net takes it over behind the last checkpoint.
+
+    Lightning does so before, and that checkpoint would go on from the average.
+    """
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        return None
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
 
 
 class RandomState(Callback):

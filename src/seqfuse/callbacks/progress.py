@@ -30,21 +30,18 @@ class RunBar(ProgressBar):
     def enable(self) -> None:
         self._on = True
 
-    def _open(self, total: float, done: int, name: str) -> None:
-        known = None if total == float("inf") else int(total)
-        self._bar = bar(name, known, "step", self._on, done, self.seconds)
+    def _open(self, name: str, total: float, done: int = 0) -> None:
+        steps = None if total == float("inf") else int(total)
+        self._bar = bar(name, steps, "step", self._on, done, self.seconds)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epochs = (
-            trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else float("inf")
-        )
-        total = epochs * trainer.num_training_batches
-        self._open(total, trainer.fit_loop.total_batch_idx + 1, "train")
+        total = (_epochs(trainer) or float("inf")) * trainer.num_training_batches
+        self._open("train", total, trainer.fit_loop.total_batch_idx + 1)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         if self._bar is not None:
-            end = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else "?"
-            self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}/{end}", refresh=False)
+            epoch = f"epoch {trainer.current_epoch + 1}/{_epochs(trainer) or '?'}"
+            self._bar.set_description_str(epoch, refresh=False)
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self._bar is not None:
@@ -56,21 +53,23 @@ class RunBar(ProgressBar):
             self._bar.set_postfix(shown, refresh=False)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._open(sum(map(float, trainer.num_test_batches)), 0, "test")
+        self._open("test", sum(map(float, trainer.num_test_batches)))
+
+    def on_train_end(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def on_test_batch_end(self, *_: Any) -> None:
         self.on_train_batch_end()
 
-    def on_train_end(self, *_: Any) -> None:
-        self._close()
-
     def on_test_end(self, *_: Any) -> None:
-        self._close()
+        self.on_train_end()
 
     def on_exception(self, *_: Any) -> None:
-        self._close()
+        self.on_train_end()
 
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+
+def _epochs(trainer: Trainer) -> int:
+    """Epochs to train; 0 without an end."""
+    return max(trainer.max_epochs or 0, 0)

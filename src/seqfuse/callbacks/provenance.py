@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.callbacks.best import metrics
+from seqfuse.config import runs
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
@@ -37,58 +37,64 @@ class Provenance(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
         if trainer.is_global_zero:
-            record = getattr(pl_module, "record", {})
-            path = Path(trainer.default_root_dir) / "provenance.json"
-            history = _runs(path)
-            _write(path, {"runs": [*history, self._facts(trainer, record)]})
-
-    def _facts(self, trainer: Trainer, record: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "command": command_line(),
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "seed": record.get("config", {}).get("seed"),
-            "found": record.get("found", {}),
-            "versions": {name: _version(name) for name in PACKAGES},
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "device": _device(trainer),
-            "threads": torch.get_num_threads(),
-            "precision": str(trainer.precision),
-            "git": git_state(),
-            "data": dict(trainer.datamodule.splits.fingerprints),  # type: ignore[attr-defined]
-        }
+            path = _path(trainer, "provenance.json")
+            _write(path, {"runs": [*_runs(path), _provenance(trainer)]})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        facts = {
+        work = {
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "fit_seconds": round(time.perf_counter() - self._start, 3),
         }
         if trainer.is_global_zero:  # what an earlier, shorter run measured no longer holds
-            path = Path(trainer.default_root_dir) / "metrics.json"
-            _write(path, {**metrics(trainer), **facts})
+            _write(_path(trainer, "metrics.json"), {**runs.metrics(trainer), **work})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._add(trainer, metrics(trainer))
-        path = Path(trainer.default_root_dir) / "provenance.json"
-        if trainer.is_global_zero and path.is_file():
-            known = files.read_json(path)
-            known["runs"][-1]["data"] = dict(trainer.datamodule.splits.fingerprints)  # type: ignore[attr-defined]
-            _write(path, known)
+        if not trainer.is_global_zero:
+            return
+        path = _path(trainer, "metrics.json")
+        fitted = files.read_json(path) if path.is_file() else {}
+        _write(path, fitted | runs.metrics(trainer))
+        path = _path(trainer, "provenance.json")
+        if path.is_file():
+            earlier = _runs(path)
+            earlier[-1]["data"] = _fingerprints(trainer)
+            _write(path, {"runs": earlier})
 
-    def _add(self, trainer: Trainer, values: dict[str, float]) -> None:
-        if trainer.is_global_zero:
-            path = Path(trainer.default_root_dir) / "metrics.json"
-            known = files.read_json(path) if path.is_file() else {}
-            _write(path, known | values)
+
+def _path(trainer: Trainer, name: str) -> Path:
+    return Path(trainer.default_root_dir) / name
+
+
+def _fingerprints(trainer: Trainer) -> dict[str, str]:
+    return dict(trainer.datamodule.splits.fingerprints)  # type: ignore[attr-defined]
+
+
+def _provenance(trainer: Trainer) -> dict[str, Any]:
+    task: Any = trainer.lightning_module
+    device = trainer.strategy.root_device
+    return {
+        "command": command_line(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": task.record["config"]["seed"],
+        "found": task.record["found"],
+        "versions": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "precision": str(trainer.precision),
+        "git": git_state(),
+        "data": _fingerprints(trainer),
+    }
 
 
 def _runs(path: Path) -> list[Any]:
-    """What earlier commands of a run were."""
-    runs = files.read_json(path).get("runs") if path.is_file() else []
-    if not isinstance(runs, list):
+    """Earlier commands of a run."""
+    earlier = files.read_json(path).get("runs") if path.is_file() else []
+    if not isinstance(earlier, list):
         raise InputError(f"{path} has no list 'runs': remove it, or copy it again")
-    return runs
+    return earlier
 
 
 def command_line() -> str:
@@ -112,11 +118,6 @@ def git_state() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit, "changed_files": len(changed.splitlines())}
-
-
-def _device(trainer: Trainer) -> str:
-    device = trainer.strategy.root_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _version(package: str) -> str | None:

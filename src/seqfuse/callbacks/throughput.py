@@ -1,12 +1,16 @@
-"""How fast training goes, what it waits for, and how much memory it takes."""
+"""How fast training goes, what it waits for, and how much memory (MiB) it takes."""
 
+import sys
 import time
+from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.callbacks.memory import gpu_peak, peak
 from seqfuse.data.loader import Loader
+
+MIB = 2**20
+CGROUP = Path("/sys/fs/cgroup")
 
 
 class Throughput(Callback):
@@ -14,10 +18,10 @@ class Throughput(Callback):
 
     - `train/samples_per_second`: training items of all processes over the seconds of their
       steps; validation, checkpoints and figures do not count.
-    - `train/data_wait`: share of these seconds, 0 to 1, in which steps waited for a batch.
-    - `train/memory_mib`: the most memory (MiB) that this process was resident in since it
-      began; not known on Windows.
-    - `train/gpu_memory_mib`: the most (MiB) that tensors took on the GPU, where there is one.
+    - `train/data_wait`: fraction of these seconds in which steps waited for a batch.
+    - `train/memory_mib`: the most memory that this process was resident in since it began; not
+      known on Windows.
+    - `train/gpu_memory_mib`: the most that tensors took on the GPU, where there is one.
 
     These are no metrics of the trainer, for no two runs have the same. No hook of a step is
     used: the loader counts, at two looks at the clock a batch.
@@ -55,7 +59,7 @@ class Throughput(Callback):
         items = int(items) * trainer.world_size
         self.items, self.seconds = self.items + items, self.seconds + seconds
         self.waited += waited
-        row = {"samples_per_second": items / seconds, "data_wait": waited / seconds, **memory()}
+        row = {"samples_per_second": items / seconds, "data_wait": waited / seconds, **_peaks()}
         row = {f"train/{name}": value for name, value in row.items()}
         last = trainer.global_step - 1  # where Lightning puts an epoch's metrics
         for logger in trainer.loggers:
@@ -63,22 +67,50 @@ class Throughput(Callback):
 
     def summary(self) -> str:
         """The whole run's numbers in one line."""
-        used = memory()
+        names = {"memory_mib": "memory", "gpu_memory_mib": "GPU memory"}
         parts = [
             f"{self.items / self.seconds:,.0f} samples/s",
             f"waiting for data {self.waited / self.seconds:.1%} of the time",
+            *(f"{names[name]} {value:,.0f} MiB at most" for name, value in _peaks().items()),
         ]
-        names = {"memory_mib": "memory", "gpu_memory_mib": "GPU memory"}
-        parts += [f"{names[name]} {value:,.0f} MiB at most" for name, value in used.items()]
         return ", ".join(parts)
-
-
-def memory() -> dict[str, float]:
-    """The most memory so far (MiB), of what can be known here."""
-    found = {"memory_mib": peak(), "gpu_memory_mib": gpu_peak()}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _counts(trainer: Trainer) -> tuple[int, float]:
     loader = trainer.train_dataloader
     return (loader.items, loader.waited) if isinstance(loader, Loader) else (0, 0.0)
+
+
+def _peaks() -> dict[str, float]:
+    """The peaks that can be known here."""
+    peaks = {"memory_mib": peak(), "gpu_memory_mib": gpu_peak()}
+    return {name: value for name, value in peaks.items() if value is not None}
+
+
+def peak() -> float | None:
+    """The most that this process was resident in since it began; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / (MIB if sys.platform == "darwin" else 1024)  # bytes there, KiB elsewhere
+
+
+def gpu_peak() -> float | None:
+    """The most that tensors took on this process's GPU; None without one."""
+    return torch.cuda.max_memory_allocated() / MIB if torch.cuda.is_available() else None
+
+
+def available() -> float | None:
+    """What is free, within a container's or a job's limit; None where it cannot be known."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+    try:
+        limit, used = ((CGROUP / name).read_text() for name in ("memory.max", "memory.current"))
+        return min(free / 1024, (int(limit) - int(used)) / MIB)
+    except (OSError, ValueError):  # no such file, or no limit: "max"
+        return free / 1024

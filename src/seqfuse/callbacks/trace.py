@@ -1,15 +1,15 @@
-"""What the net's operations cost, as a trace that can be looked at."""
+"""A trace of the net's operations and what they cost."""
 
 import os
 import tempfile
-from collections.abc import Callable
+import warnings
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers.pytorch import RegisterRecordFunction
 from torch import cuda
-from torch.profiler import ProfilerAction, ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, schedule
 
 from seqfuse.runtime import files
 from seqfuse.runtime.shown import say
@@ -42,25 +42,21 @@ class Trace(Callback):
         os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else it prints that there is no GPU
         self._names = RegisterRecordFunction(pl_module)
         self._names.__enter__()
-        devices = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda.is_available()]
-        self._profile = profile(
-            activities=devices, schedule=self._plan(trainer), on_trace_ready=self._write
-        )
-        self._profile.start()
-
-    def _plan(self, trainer: Trainer) -> Callable[[int], ProfilerAction]:
         batches = int(trainer.num_training_batches)
-        first = min(self.skip, max(batches - self.steps, 0))
-        last = min(first + self.steps, batches) - 1
-
-        def action(step: int) -> ProfilerAction:
-            if step == last:
-                return ProfilerAction.RECORD_AND_SAVE
-            if first <= step < last:
-                return ProfilerAction.RECORD
-            return ProfilerAction.WARMUP if step == first - 1 else ProfilerAction.NONE
-
-        return action
+        skip = min(self.skip, max(batches - self.steps, 0))
+        warmup = min(skip, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # so few batches have none to warm up in
+            plan = schedule(
+                skip_first=skip - warmup,
+                wait=0,
+                warmup=warmup,
+                active=min(self.steps, batches - skip),
+                repeat=1,
+            )
+        devices = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda.is_available()]
+        self._profile = profile(activities=devices, schedule=plan, on_trace_ready=self._write)
+        self._profile.start()
 
     def _write(self, finished: profile) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

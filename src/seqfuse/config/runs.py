@@ -239,6 +239,21 @@ def best_checkpoint(trainer: "Trainer") -> str | None:
     return kept.best_model_path or None if isinstance(kept, ModelCheckpoint) else None
 
 
+def best(trainer: "Trainer") -> dict[str, float]:
+    """`best/<monitor>` of that checkpoint; empty before there is one."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    kept = trainer.checkpoint_callback
+    if not isinstance(kept, ModelCheckpoint) or kept.best_model_score is None:
+        return {}
+    return {f"best/{kept.monitor}": float(kept.best_model_score)}
+
+
+def metrics(trainer: "Trainer") -> dict[str, float]:
+    """What was logged last, by name, and the best of what decides."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items()} | best(trainer)
+
+
 def measured(metrics: dict[str, float]) -> dict[str, float]:
     """Metrics of the test split; of the validation split where there was no test."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"

@@ -29,7 +29,7 @@ class Panel(NamedTuple):
     """(h p) quantiles in order."""
     levels: Sequence[float]
     """(p)"""
-    weights: NDArray[np.float32]
+    weights: NDArray[np.floating]
     """(t) attention relative to its mean over the whole look-back."""
     title: str
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.callbacks.memory import available, peak
+from seqfuse.callbacks.throughput import available, peak
 from seqfuse.runtime.errors import InputError
 from seqfuse.search.outcome import of_error
 
