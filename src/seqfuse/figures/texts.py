@@ -159,5 +159,5 @@ def worst_pairs(
     axes.set_yticks(range(len(pairs)), names, fontsize=7)
     axes.invert_yaxis()
     axes.set(xlabel="items", title=f"accuracy {np.mean(truth == predicted):.3f}, the worst pairs")
-    axes.margins(x=0.25)
+    axes.margins(x=0.3)
     return figure
