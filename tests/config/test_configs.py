@@ -43,7 +43,7 @@ NEEDS = {
     "model/segments": FORECASTING,
     "model/attention/conditioned": FORECASTING,
     "model/cnn/segments": FORECASTING,
-    "model/frame/channels": FORECASTING,
+    "model/normalization/revin": FORECASTING,
     "model/head/horizon": FORECASTING,
     "task/forecasting": FORECASTING,
     "task/distill_forecasts": FORECASTING,
@@ -63,7 +63,7 @@ NEEDS = {
     "callbacks/figures/texts": TEXT,
     "model/attention/each_step": TAGS,
     "model/attention/steps": TAGS,
-    "model/head/chain": TAGS,
+    "model/head/crf": TAGS,
     "model/head/projection": PAIRS,
     "model/head/tags": TAGS,
     "model/stem/characters": TAGS,
@@ -82,7 +82,7 @@ NEEDS = {
 }
 # What another part says: the net wires widths, the task gets its parts, the trainer its callbacks.
 WIRED = {
-    "frame": {"in_channels"},
+    "normalization": {"in_channels"},
     "stem": {"in_channels"},
     "cnn": {"in_channels"},
     "lstm": {"in_channels"},
@@ -148,7 +148,7 @@ def test_what_hydra_calls_itself_is_there() -> None:
     assert [get_object(target) for target in targets] == [Summaries]
 
 
-@pytest.mark.parametrize("part", ["frame", "stem", "cnn", "lstm", "attention", "skip"])
+@pytest.mark.parametrize("part", ["normalization", "stem", "cnn", "lstm", "attention", "skip"])
 def test_every_part_has_a_none(part: str) -> None:
     recipe = composed([f"model/{part}=none"])
     assert recipe.model[part] is None

@@ -28,7 +28,7 @@ NETS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "base": (("data=synthetic", "model=base"), {}),
     "wide": (("data=synthetic", "model/attention=multihead"), {}),
     "text": (("data=text", "data.train=x", "data.test=x", "data.buckets=50"), {}),
-    "tags": (("data=conll", "data.train=x", "data.test=x", "model/head=chain"), {}),
+    "tags": (("data=conll", "data.train=x", "data.test=x", "model/head=crf"), {}),
     "steps": (("data=har_steps", "model/attention=steps", "model.cnn.norm=layer"), {}),
     "table": (TABLE, {"channels": 5, "num_targets": 2, "num_known": 2}),
     "alone": (TABLE, {"channels": 1}),

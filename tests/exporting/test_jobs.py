@@ -35,7 +35,7 @@ def texts(folder: Path) -> list[str]:
 def tags(folder: Path) -> list[str]:
     (folder / "in.tsv").write_text("fly\tVERB\nto\tADP\nRome\tPROPN\n\nis\tAUX\nit\tPRON\n\n" * 20)
     return ["data=conll", f"data.train={folder}/in.tsv", f"data.test={folder}/in.tsv",
-            "model/head=chain", "data.batch_size=8"]  # fmt: skip
+            "model/head=crf", "data.batch_size=8"]  # fmt: skip
 
 
 def shops(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seqfuse.nn.attention import EachStep, Steps
 from seqfuse.nn.crf import decode, log_likelihood, marginals
-from seqfuse.nn.heads import ChainHead, TagHead
+from seqfuse.nn.heads import CrfHead, TagHead
 from seqfuse.tasks.losses import TagLoss
 
 LENGTHS = (4, 2, 1)
@@ -16,7 +16,7 @@ MASK = torch.arange(4) < torch.tensor(LENGTHS).unsqueeze(1)
 
 
 def scores(kind: str) -> Tensor:
-    head = {"chain": ChainHead, "tags": TagHead}[kind](5, num_classes=3).double()
+    head = {"chain": CrfHead, "tags": TagHead}[kind](5, num_classes=3).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
     return head(torch.randn(3, 4, 5, dtype=torch.float64)).detach()

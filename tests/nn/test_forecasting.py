@@ -1,4 +1,4 @@
-"""The parts a forecast needs: frame, segments, conditioned queries, horizon."""
+"""The parts a forecast needs: normalisation, segments, conditioned queries, horizon."""
 
 import pytest
 import torch
@@ -6,9 +6,9 @@ import torch
 from seqfuse.config import build
 from seqfuse.nn.attention import Conditioned
 from seqfuse.nn.cnn import SegmentConv
-from seqfuse.nn.frame import Channels
 from seqfuse.nn.heads import HorizonHead
 from seqfuse.nn.net import Net
+from seqfuse.nn.revin import RevIN
 from tests.conftest import composed
 
 
@@ -24,27 +24,27 @@ def real(x: torch.Tensor, steps: int | None = None) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("norm", ["last", "instance", "none"])
-def test_a_frame_undoes_what_it_did(norm: str) -> None:
-    frame = Channels(5, num_targets=3, horizon=4, segment_size=2, norm=norm)
+def test_normalisation_undoes_what_it_did(norm: str) -> None:
+    revin = RevIN(5, num_targets=3, horizon=4, segment_size=2, norm=norm)
     x = torch.randn(2, 6, 5, dtype=torch.float64) * 7 + 3
-    inside = frame.enter(x, real(x))
+    inside = revin.normalize(x, real(x))
     assert inside.x.shape == (6, 6, 3)
-    back = frame.leave(inside.x[:, :4, :1].unsqueeze(-1), inside)
+    back = revin.denormalize(inside.x[:, :4, :1].unsqueeze(-1), inside)
     torch.testing.assert_close(back.squeeze(-1), x[:, :4, :3])
 
 
 def test_last_value_is_subtracted_at_the_last_real_step() -> None:
-    frame = Channels(1, num_targets=1, horizon=4, segment_size=2)
+    revin = RevIN(1, num_targets=1, horizon=4, segment_size=2)
     x = torch.arange(8.0).reshape(1, 8, 1)
-    inside = frame.enter(x, real(x, 5))
+    inside = revin.normalize(x, real(x, 5))
     assert inside.x[0, :5, 0].tolist() == [-4, -3, -2, -1, 0]
 
 
 def test_the_context_is_the_channel_and_what_is_known_of_each_segment() -> None:
-    frame = Channels(3, num_targets=2, num_known=1, horizon=5, segment_size=2)
+    revin = RevIN(3, num_targets=2, num_known=1, horizon=5, segment_size=2)
     x = torch.zeros(1, 9, 3)
     x[0, 4:, 2] = torch.tensor([1.0, 2, 3, 4, 5])
-    context = frame.enter(x, real(x, 4)).context
+    context = revin.normalize(x, real(x, 4)).context
     assert context is not None
     assert context.tolist() == [
         [[1, 0, 1, 2], [1, 0, 3, 4], [1, 0, 5, 0]],
@@ -122,9 +122,9 @@ def test_what_is_known_ahead_matters_and_masked_steps_of_others_do_not() -> None
         ["model/attention=multihead"],
         ["model/cnn=none"],
         ["model/lstm=none"],
-        ["model/frame=none"],
+        ["model/normalization=none"],
         ["model/cnn=wide", "model/lstm=wide", "model/skip=mean"],
-        ["model.frame.norm=instance", "task/loss=squared"],
+        ["model.normalization.norm=instance", "task/loss=squared"],
     ],
 )
 def test_parts_can_be_exchanged(overrides: list[str]) -> None:
@@ -133,13 +133,13 @@ def test_parts_can_be_exchanged(overrides: list[str]) -> None:
     assert net(*overrides)(x, real(x)).prediction.shape == (2, 10, 3, outputs)
 
 
-def test_frame_and_head_cut_the_horizon_alike() -> None:
+def test_normalisation_and_head_cut_the_horizon_alike() -> None:
     """What is known of a step reaches the query that gives the step."""
-    frame = Channels(2, num_targets=1, num_known=1, horizon=10, segment_size=8)
-    assert frame.num_queries == 2
+    revin = RevIN(2, num_targets=1, num_known=1, horizon=10, segment_size=8)
+    assert revin.num_queries == 2
     x = torch.zeros(1, 14, 2)
     x[0, 4:, 1] = torch.arange(1.0, 11)
-    context = frame.enter(x, real(x, 4)).context
+    context = revin.normalize(x, real(x, 4)).context
     assert context is not None
     assert context[0, :, 1:].tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
 

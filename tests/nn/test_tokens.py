@@ -13,7 +13,7 @@ LENGTHS = (5, 3, 1)
 
 
 def ids() -> tuple[Tensor, Tensor]:
-    """Three texts of five, three and one words, of four pieces at most."""
+    """Three texts of five, three and one words, of four subwords at most."""
     mask = torch.arange(5) < torch.tensor(LENGTHS).unsqueeze(1)
     x = torch.randint(0, 20, (3, 5, 5), dtype=torch.int32)
     x[..., 0] += 1
@@ -38,22 +38,22 @@ def test_padding_learns_nothing(kind: str) -> None:
     stem = STEMS[kind](5, 30, 30)
     x, mask = ids()
     stem(x, mask)[0].square().sum().backward()
-    for table in (stem.words, stem.pieces):
+    for table in (stem.words, stem.subwords):
         assert table.weight[0].abs().sum() == 0
         assert table.weight.grad is not None
         assert table.weight.grad[0].abs().sum() == 0
         assert table.weight.grad[1:].abs().sum() > 0
 
 
-def test_the_sum_of_a_word_and_its_pieces() -> None:
+def test_the_sum_of_a_word_and_its_subwords() -> None:
     stem = NgramStem(3, 9, 9, out_channels=4)
     x = torch.tensor([[[2, 5, 7], [3, 4, 0]]])
     found, _ = stem(x, torch.ones(1, 2, dtype=torch.bool))
-    words, pieces = stem.words.weight, stem.pieces.weight
+    words, subwords = stem.words.weight, stem.subwords.weight
     stem.eval()
     found, _ = stem(x, torch.ones(1, 2, dtype=torch.bool))
-    torch.testing.assert_close(found[0, 0], (words[2] + pieces[5] + pieces[7]) / 3**0.5)
-    torch.testing.assert_close(found[0, 1], (words[3] + pieces[4]) / 2**0.5)
+    torch.testing.assert_close(found[0, 0], (words[2] + subwords[5] + subwords[7]) / 3**0.5)
+    torch.testing.assert_close(found[0, 1], (words[3] + subwords[4]) / 2**0.5)
 
 
 def test_the_order_of_characters_counts() -> None:

@@ -197,7 +197,7 @@ def test_mistakes_are_one_line(command: Callable, words: list[str], message: str
 
 TAGS = (
     *("data=conll", "data.train=tags.tsv", "data.test=tags.tsv", "callbacks.figures=null"),
-    *("model.stem.word_size=8", "model.stem.piece_size=8", "model.lstm.hidden_size=8"),
+    *("model.stem.word_size=8", "model.stem.subword_size=8", "model.lstm.hidden_size=8"),
     *(word for word in TINY if word.startswith("trainer.")),
 )
 
@@ -206,7 +206,7 @@ def test_tags_are_taught_by_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     Path("tags.tsv").write_text("fly\tVERB\nto\tADP\n\nrome\tPROPN\n\n" * 20)
     one = ("trainer.limit_train_batches=1", "trainer.max_epochs=1", "test=false")
-    train(composed([*TAGS, *one, "model/head=chain"]), tmp_path / "teacher")
+    train(composed([*TAGS, *one, "model/head=crf"]), tmp_path / "teacher")
     named = "teacher=teacher/checkpoints/last.ckpt"
     for head in ("chain", "tags"):
         made = make(*TAGS, "task=distill_tags", named, f"model/head={head}", "task.teaching=1.0")

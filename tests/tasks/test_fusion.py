@@ -29,7 +29,7 @@ SOURCES = {
         *("data=har_fusion", "model/stem=late_fusion", "model/cnn=none", "model/lstm=none"),
         *("model.stem.blocks.default.lstm.hidden_size=4", "model/attention=steps"),
     ),
-    "joined": ("data=har_steps", "model/head=chain"),
+    "joined": ("data=har_steps", "model/head=crf"),
 }
 
 

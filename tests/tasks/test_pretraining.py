@@ -151,8 +151,8 @@ def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) ->
         (["task=contrastive", "data.label_share=0.5"], "pre-training reads none: leave it out"),
         (["task=contrastive", "model/attention=steps"], "type model/attention=additive or task=c"),
         (["task=contrastive", "model/attention=each_step"], "type model/attention=additive or t"),
-        (["model/attention=each_step"], "a class is told from a whole item: type model/attention"),
-        (["model/attention=steps"], "a class is told from a whole item: type model/attention=mean"),
+        (["model/attention=each_step"], "a class needs a whole item: type model/attention"),
+        (["model/attention=steps"], "a class needs a whole item: type model/attention=mean"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -184,12 +184,13 @@ def test_series_need_no_labels(tmp_path: Path, command: Callable) -> None:
 
 def test_the_loss_of_validation_does_not_hang_on_the_order_of_a_file() -> None:
     made = make(*WIDE, "task=contrastive")
-    made.data.mixed = True
-    orders = [[i for batch in made.data.loader("val") for i in batch.index.tolist()] for _ in "ab"]
-    assert orders[0] == orders[1] != sorted(orders[0])
-    made.data.mixed = False
-    last = [i for batch in made.data.loader("val") for i in batch.index.tolist()]
-    assert last == sorted(orders[0])
+
+    def order() -> list[int]:
+        return [i for batch in made.data.loader("val") for i in batch.index.tolist()]
+
+    as_read = order()
+    made.data.mix()
+    assert order() == order() != as_read == sorted(order())
 
 
 def test_a_pretrained_encoder_predicts_nothing(pretrained: Path, command: Callable) -> None:

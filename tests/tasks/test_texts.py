@@ -60,7 +60,7 @@ def texts(files: Path) -> Path:
 
 @pytest.fixture
 def tags(files: Path) -> Path:
-    train(recipe(files, "conll", "model/head=chain"), files / "run")
+    train(recipe(files, "conll", "model/head=crf"), files / "run")
     return files / "run"
 
 

@@ -28,8 +28,10 @@ from seqfuse.config.mistakes import (
 from seqfuse.data.module import DataModule
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile
+from seqfuse.nn.attention import Mean
 from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
+from seqfuse.nn.shapes import Block, ReadOut
 from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
@@ -166,34 +168,35 @@ def build_data(config: Config, evaluated: str = "test") -> DataModule:
 
 
 def build_net(model: Config) -> Net:
-    """Joins the parts: each is told the width of the one before it."""
+    """Joins the parts: each gets the width of the one before it."""
     width = model["in_channels"]
-    frame = _part(model, "frame", in_channels=width)
-    width = getattr(frame, "out_channels", width)
-    parts: dict[str, Any] = {"frame": frame}
+    parts: dict[str, Any] = {}
+    normalization = parts["normalization"] = _part(model, "normalization", in_channels=width)
+    segments = {"num_queries": 1, "context_channels": 0}
+    if normalization:
+        width = normalization.out_channels
+        segments = {name: getattr(normalization, name) for name in segments}
     for name in ("stem", "cnn", "lstm"):
-        parts[name] = _part(model, name, in_channels=width)
-        width = getattr(parts[name], "out_channels", width)
+        block = parts[name] = _part(model, name, in_channels=width)
+        if block and not isinstance(block, Block):
+            raise InputError(f"model.{name}: {type(block).__name__} has no out_channels, its width")
+        width = block.out_channels if block else width
         if name == "cnn":
             parts["skip"] = _part(model, "skip", in_channels=width)
-    parts["attention"] = _part(model, "attention", in_channels=width, **_segments(model, frame))
-    width = getattr(parts["attention"], "out_channels", width)
-    width += getattr(parts["skip"], "out_channels", 0)
-    queries = getattr(parts["attention"], "num_queries", 1)
-    folded = {"num_targets": 1} if frame and "num_targets" in model["head"] else {}
+    node = model.get("attention") or {}
+    auto = {name: value for name, value in segments.items() if node.get(name) == "auto"}
+    parts["attention"] = _part(model, "attention", in_channels=width, **auto) or Mean(width)
+    for name in ("attention", "skip"):
+        if parts[name] and not isinstance(parts[name], ReadOut):
+            raise InputError(f"model.{name}: {type(parts[name]).__name__} is no nn.shapes.ReadOut")
+    width = parts["attention"].out_channels + (parts["skip"].out_channels if parts["skip"] else 0)
+    queries = parts["attention"].num_queries
+    folded = {"num_targets": 1} if normalization and "num_targets" in model["head"] else {}
     parts["head"] = _part(model, "head", in_channels=width, num_queries=queries, **folded)
-    if isinstance(parts["head"], ClassHead) and getattr(parts["attention"], "keeps_steps", False):
-        raise InputError("a class is told from a whole item: type model/attention=mean")
+    if isinstance(parts["head"], ClassHead) and parts["attention"].keeps_steps:
+        raise InputError("a class needs a whole item: type model/attention=mean")
     parts["init"] = _part(model, "init")
     return Net(**parts)
-
-
-def _segments(model: Config, frame: Any) -> dict[str, int]:
-    """What an attention leaves at `auto`: a query per output segment, and the context."""
-    found = {"num_queries": 1, "context_channels": 0}
-    found = {name: getattr(frame, name, value) for name, value in found.items()}
-    node = model.get("attention") or {}
-    return {name: value for name, value in found.items() if node.get(name) == "auto"}
 
 
 def _part(model: Config, name: str, **wired: int) -> Any:

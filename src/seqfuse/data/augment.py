@@ -6,7 +6,8 @@ for time series classification", PLOS ONE 2021.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +18,15 @@ from seqfuse.runtime.errors import InputError
 Values = Float[Tensor, "b t c"]
 Mask = Bool[Tensor, "b t"]
 Augmented = tuple[Values, Mask]
-Change = Callable[[Values, Mask], Augmented]
+
+
+class Change(Protocol):
+    """A random change of series."""
+
+    keeps_steps: bool
+    """Whether each step stays where it is, and so keeps its label."""
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented: ...
 
 
 class Crop:

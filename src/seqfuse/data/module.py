@@ -98,8 +98,7 @@ class DataModule(LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
-        self.mixed = False
-        """Whether validation and test are read in a random order, the same each time."""
+        self._mixed = False
         self.augment = {name: change for name, change in (augment or {}).items() if change}
         self.shuffle = shuffle
         self.evaluated = evaluated
@@ -124,6 +123,10 @@ class DataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size} is more than the {items} training "
                 f"{self.splits.unit} of {self.splits.origin}: type data.batch_size={items} or less"
             )
+
+    def mix(self) -> None:
+        """From here on reads validation and test in a random order, the same each time."""
+        self._mixed = True
 
     def check_ranks(self, ranks: int) -> None:
         """Raises InputError if a batch has fewer items than ranks that share it."""
@@ -174,7 +177,7 @@ class DataModule(LightningDataModule):
     def _check_steps(self) -> None:
         """Raises InputError if a change would part steps from their labels."""
         for name, change in self.augment.items():
-            if not getattr(change, "keeps_steps", False):
+            if not change.keeps_steps:
                 raise InputError(
                     f"data.augment.{name} moves steps, which have labels of their own here: "
                     f"type data.augment.{name}=null"
@@ -199,7 +202,7 @@ class DataModule(LightningDataModule):
             batch_size: instead of that of training.
         """
         items = self.tensors(split)
-        if not self.mixed:
+        if not self._mixed:
             return self._loader(split, SequentialSampler(items), batch_size)
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
         return self._loader(split, order.tolist())

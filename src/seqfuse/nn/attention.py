@@ -1,4 +1,4 @@
-"""Read-outs: what to take from the states of a sequence, and where it was found.
+"""Read-outs: what a query takes from the states of a sequence, and from which steps.
 
 Each maps (b t d) and a mask to (b q d) and weights (b q t), which sum to 1 over
 real steps and are exactly 0 elsewhere.
@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seqfuse.nn.masking import lengths, zero
-from seqfuse.nn.shapes import fraction, positive
+from seqfuse.nn.shapes import ReadOut, fraction, positive
 
-ReadOut = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
+Reading = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
 
 
-class Additive(nn.Module):
+class Additive(ReadOut):
     """Additive attention (Bahdanau et al. 2015): softmax over time of v·tanh(W h).
 
     Args:
@@ -25,36 +25,34 @@ class Additive(nn.Module):
     """
 
     def __init__(self, in_channels: int, attention_size: int = 64, num_queries: int = 1):
-        super().__init__()
+        super().__init__(in_channels)
         positive(attention_size=attention_size, num_queries=num_queries)
-        self.out_channels = in_channels
         self.num_queries = num_queries
         self.hidden = nn.Linear(in_channels, attention_size)
         self.score = nn.Linear(attention_size, num_queries)
 
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
         scores = rearrange(self.score(torch.tanh(self.hidden(states))), "b t q -> b q t")
         weights = _softmax(scores, mask)
         return weights.to(states.dtype) @ states, weights
 
 
-class MultiHead(nn.Module):
+class MultiHead(ReadOut):
     """Multi-head attention (Vaswani et al. 2017) of learned queries over the states.
 
     The weights returned are the mean over heads.
 
     Args:
         in_channels: features of a state; a multiple of `num_heads`.
-        num_heads: heads, each over its share of the features.
+        num_heads: heads, each over an equal part of the features.
         num_queries: learned queries.
     """
 
     def __init__(self, in_channels: int, num_heads: int = 4, num_queries: int = 1):
-        super().__init__()
+        super().__init__(in_channels)
         positive(num_heads=num_heads, num_queries=num_queries)
         if in_channels % num_heads:
             raise ValueError(f"num_heads={num_heads} must divide the {in_channels} features")
-        self.out_channels = in_channels
         self.num_heads = num_heads
         self.num_queries = num_queries
         self.queries = nn.Parameter(torch.randn(num_queries, in_channels))
@@ -62,7 +60,7 @@ class MultiHead(nn.Module):
         self.value = nn.Linear(in_channels, in_channels)
         self.merge = nn.Linear(in_channels, in_channels)
 
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
         return self.look(self.queries.unsqueeze(0), states, mask)
 
     def look(
@@ -70,8 +68,8 @@ class MultiHead(nn.Module):
         queries: Float[Tensor, "#b q d"],
         states: Float[Tensor, "b t d"],
         mask: Bool[Tensor, "b t"],
-    ) -> ReadOut:
-        """What the queries read; one set of queries serves every series, or each has its own."""
+    ) -> Reading:
+        """What the queries read: one set of queries for all series, or one for each."""
         query = rearrange(queries, "b q (h e) -> b h q e", h=self.num_heads)
         key = rearrange(self.key(states), "b t (h e) -> b h t e", h=self.num_heads)
         value = rearrange(self.value(states), "b t (h e) -> b h t e", h=self.num_heads)
@@ -82,17 +80,17 @@ class MultiHead(nn.Module):
 
 
 class Conditioned(MultiHead):
-    """Multi-head attention whose queries know the last state and a context.
+    """Multi-head attention whose queries depend on the last state and a context.
 
     Query q is a learned vector, plus linear maps of the last real state and of what is
     known of output segment q beforehand.
 
     Args:
         in_channels: features of a state; a multiple of `num_heads`.
-        num_heads: heads, each over its share of the features.
+        num_heads: heads, each over an equal part of the features.
         num_queries: output segments.
         context_channels: features of the context; 0 without one.
-        dropout: share of features dropped from what was read.
+        dropout: fraction of features dropped from what was read.
     """
 
     def __init__(
@@ -115,7 +113,7 @@ class Conditioned(MultiHead):
         states: Float[Tensor, "b t d"],
         mask: Bool[Tensor, "b t"],
         context: Float[Tensor, "b q e"] | None = None,
-    ) -> ReadOut:
+    ) -> Reading:
         last, _ = Last(self.out_channels)(states, mask)
         queries = self.queries + self.last(last)
         if self.context is not None and context is not None:
@@ -125,12 +123,12 @@ class Conditioned(MultiHead):
 
 
 class EachStep(MultiHead):
-    """Multi-head self-attention: each state is a query, to which is added what it reads.
+    """Multi-head self-attention with a residual connection: each state is a query.
 
     Args:
         in_channels: features of a state; a multiple of `num_heads`.
-        num_heads: heads, each over its share of the features.
-        dropout: share of features dropped from what was read.
+        num_heads: heads, each over an equal part of the features.
+        dropout: fraction of features dropped from what was read.
     """
 
     keeps_steps = True
@@ -141,36 +139,25 @@ class EachStep(MultiHead):
         del self.queries
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
         read, weights = self.look(states, states, mask)
         return zero(states + self.dropout(read), mask), weights
 
 
-class Steps(nn.Module):
-    """Each state as it is: what every query reads is its own step."""
+class Steps(ReadOut):
+    """Each state as it is: every step is a query that reads itself."""
 
-    num_queries = 1
     keeps_steps = True
 
-    def __init__(self, in_channels: int):
-        super().__init__()
-        self.out_channels = in_channels
-
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
-        own = torch.eye(states.shape[1], dtype=states.dtype, device=states.device)
-        return states, own.expand(states.shape[0], -1, -1) * mask.unsqueeze(1)
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
+        weights = torch.eye(states.shape[1], dtype=states.dtype, device=states.device)
+        return states, weights.expand(states.shape[0], -1, -1) * mask.unsqueeze(1)
 
 
-class Mean(nn.Module):
+class Mean(ReadOut):
     """The mean over real steps."""
 
-    num_queries = 1
-
-    def __init__(self, in_channels: int):
-        super().__init__()
-        self.out_channels = in_channels
-
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
         weights = (mask / lengths(mask).unsqueeze(1)).to(states.dtype).unsqueeze(1)
         return weights @ states, weights
 
@@ -178,21 +165,15 @@ class Mean(nn.Module):
 class ScaledSum(Mean):
     """The sum over real steps, divided by the root of their number: as large for every length."""
 
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
         mean, weights = super().forward(states, mask)
         return mean * lengths(mask).to(mean.dtype).sqrt().reshape(-1, 1, 1), weights
 
 
-class Last(nn.Module):
+class Last(ReadOut):
     """The last real step."""
 
-    num_queries = 1
-
-    def __init__(self, in_channels: int):
-        super().__init__()
-        self.out_channels = in_channels
-
-    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> ReadOut:
+    def forward(self, states: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Reading:
         step = torch.arange(mask.shape[1], device=mask.device)
         last = step == lengths(mask).unsqueeze(1) - 1
         weights = last.to(states.dtype).unsqueeze(1)

@@ -24,10 +24,7 @@ class Cnn(nn.Module):
         norm: `none`, `batch` (statistics from real steps) or `layer`.
         residual: adds each layer's input to its output before the ReLU
             (He et al. 2016), through a 1-step convolution where widths differ.
-        dropout: share of features dropped after each layer.
-
-    Raises:
-        ValueError: a knob is out of range.
+        dropout: fraction of features dropped after each layer.
     """
 
     def __init__(
@@ -64,18 +61,7 @@ class Cnn(nn.Module):
 
 
 class DenseCnn(Cnn):
-    """A `Cnn` beside whose features those that came in are kept (Huang et al. 2017).
-
-    Args:
-        in_channels: features that come in.
-        channels: features of each layer; their number is the depth.
-        kernel_size: steps a convolution sees; one number, or one per layer.
-        norm: `none`, `batch` (statistics from real steps) or `layer`.
-        dropout: share of features dropped after each layer.
-
-    Raises:
-        ValueError: a knob is out of range.
-    """
+    """A `Cnn` that keeps its input beside its features (Huang et al. 2017); it does not pool."""
 
     def __init__(
         self,
@@ -140,8 +126,8 @@ def _shortcut(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Conv1d(in_channels, out_channels, 1, bias=False)
 
 
-def _per_layer(depth: int, **knob: int | Sequence[int]) -> list[int]:
-    [(name, value)] = knob.items()
+def _per_layer(depth: int, **setting: int | Sequence[int]) -> list[int]:
+    [(name, value)] = setting.items()
     values = [value] * depth if isinstance(value, int) else list(value)
     if len(values) != depth:
         raise ValueError(f"{name}={values} needs one number, or one for each of {depth} layers")
@@ -156,7 +142,7 @@ class SegmentConv(nn.Module):
         in_channels: features that come in.
         out_channels: features of a segment.
         segment_size: steps of a segment; a partial last one counts.
-        dropout: share of features dropped.
+        dropout: fraction of features dropped.
     """
 
     def __init__(

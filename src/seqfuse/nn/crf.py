@@ -1,7 +1,7 @@
-"""Tags of a sequence: each step by itself, or as a linear chain (Lafferty et al. 2001).
+"""Linear-chain CRF (Lafferty et al. 2001): log-likelihood, Viterbi, marginals; or single steps.
 
-Scores are (b t k) for steps by themselves. Of a chain they are (b t k k): row i, column j is the
-score of tag j at a step behind tag i; at the first step all rows are alike.
+Scores of single steps are (b t k). Those of a CRF are (b t k k): row i, column j is the score of
+tag j at a step behind tag i; at the first step all rows are alike.
 """
 
 import torch
@@ -18,8 +18,8 @@ def log_likelihood(
     """The logarithm of the probability of the tags; tags where `mask` is false do not count."""
     tags = tags.clamp(min=0)
     if scores.dim() == 3:
-        found = scores.log_softmax(dim=-1).gather(2, tags.unsqueeze(2)).squeeze(2)
-        return (found * mask).sum(dim=1)
+        each = scores.log_softmax(dim=-1).gather(2, tags.unsqueeze(2)).squeeze(2)
+        return (each * mask).sum(dim=1)
     before = F.pad(tags[:, :-1], (1, 0))
     pairs = (before * scores.shape[-1] + tags).unsqueeze(2)
     path = scores.flatten(2).gather(2, pairs).squeeze(2)
@@ -36,7 +36,7 @@ def _forwards(scores: Tensor, mask: Tensor) -> list[Tensor]:
 
 
 def decode(scores: Scores, mask: Bool[Tensor, "b t"]) -> Int[Tensor, "b t"]:
-    """The best tags: of a chain the best path (Viterbi 1967); 0 where `mask` is false."""
+    """The best tags: of a CRF the best path (Viterbi 1967); 0 where `mask` is false."""
     if scores.dim() == 3:
         return scores.argmax(dim=-1).masked_fill(~mask, 0)
     best, choices = scores[:, 0, 0], []

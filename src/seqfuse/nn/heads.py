@@ -17,7 +17,7 @@ class ClassHead(nn.Module):
         in_channels: features of a query.
         num_queries: queries, read together.
         num_classes: scores to return, unnormalised.
-        dropout: share of features dropped before the linear layer.
+        dropout: fraction of features dropped before the linear layer.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TagHead(nn.Module):
         in_channels: features of a query.
         num_queries: given by the attention; not used, as each step is a query.
         num_classes: scores to return, unnormalised.
-        dropout: share of features dropped before the linear layer.
+        dropout: fraction of features dropped before the linear layer.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class TagHead(nn.Module):
         return self.linear(self.dropout(queries))
 
 
-class ChainHead(TagHead):
-    """Scores of a tag behind each other tag: a linear chain (Lafferty et al. 2001)."""
+class CrfHead(TagHead):
+    """Scores of a linear-chain CRF (see `nn.crf`): of a tag behind each other tag."""
 
     def __init__(
         self, in_channels: int, num_queries: int = 1, num_classes: int = 2, dropout: float = 0.0
@@ -106,9 +106,9 @@ class HorizonHead(nn.Module):
         in_channels: features of a query.
         num_queries: segments the horizon is cut into; the last one may be cut short.
         horizon: steps to forecast.
-        num_targets: channels to forecast; 1 where a frame folds channels into the batch.
+        num_targets: channels to forecast; 1 where channels are folded into the batch.
         quantiles: one output for each.
-        dropout: share of features dropped before the linear layer.
+        dropout: fraction of features dropped before the linear layer.
         code_size: numbers that each query is first squeezed into, so that a reconstruction
             cannot learn the identity; 0 squeezes nothing.
     """
@@ -127,7 +127,7 @@ class HorizonHead(nn.Module):
         positive(horizon=horizon, num_targets=num_targets, code_size=code_size + 1)
         fraction(dropout=dropout)
         if not quantiles:
-            raise ValueError("quantiles=[] must name one at least, such as 0.5")
+            raise ValueError("quantiles=[] must name at least one, such as 0.5")
         self.horizon = horizon
         self.outputs = (num_targets, len(quantiles))
         self.dropout = nn.Dropout(dropout)

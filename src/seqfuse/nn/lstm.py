@@ -16,11 +16,8 @@ class Lstm(nn.Module):
         hidden_size: features of the state, per direction.
         num_layers: depth.
         bidirectional: adds a second LSTM that reads the real steps backwards.
-        dropout: share of features dropped from the output.
-        layer_dropout: share of features dropped between layers.
-
-    Raises:
-        ValueError: a knob is out of range.
+        dropout: fraction of features dropped from the output.
+        layer_dropout: fraction of features dropped between layers.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ def reverse(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tenso
 
 
 class NoNorm(nn.Module):
-    """Stands where a norm could be."""
+    """The identity, in place of a norm."""
 
     def __init__(self, num_features: int):
         super().__init__()
@@ -43,11 +43,11 @@ class BatchNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(x)
         steps = rearrange(x, "b d t -> b t d")
-        if len(steps[mask]) < 2:  # a single step has no deviation
+        if len(steps[mask]) < 2:  # a single step has no variance
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
-        real = super().forward(steps[mask])
-        spread = real.new_zeros(steps.shape).masked_scatter(mask.unsqueeze(-1), real)
-        return rearrange(spread, "b t d -> b d t")
+        normed = super().forward(steps[mask])
+        padded = normed.new_zeros(steps.shape).masked_scatter(mask.unsqueeze(-1), normed)
+        return rearrange(padded, "b t d -> b d t")
 
 
 class LayerNorm(nn.LayerNorm):
@@ -66,26 +66,25 @@ NORMS: dict[str, type[nn.Module]] = {"none": NoNorm, "batch": BatchNorm, "layer"
 def align(
     x: Float[Tensor, "b u d"], mask: Bool[Tensor, "b u"], clock: Bool[Tensor, "b t"]
 ) -> Float[Tensor, "b t d"]:
-    """Brings features to another clock, on the line between their two nearest steps.
+    """Linear interpolation of features at the steps of another mask, which spans the same time.
 
-    Step i of n lies at the share (i + 0.5) / n of the time, on both clocks; before the middle of
-    the first step and behind that of the last one these two go on. Equal clocks change nothing.
+    Step i of n lies at the fraction (i + 0.5) / n of the time, in both; before the middle of the
+    first step and behind that of the last one these two go on. Equal masks change nothing.
 
     Args:
         x: features.
         mask: their real steps; without any, the result is zero.
-        clock: the steps that are asked for.
+        clock: the steps to interpolate at.
     """
     n, m = lengths(clock).clamp(min=1).unsqueeze(1), lengths(mask).clamp(min=1).unsqueeze(1)
     step = torch.arange(clock.shape[1], device=x.device)
     # (i + 0.5) / n * m - 0.5, in whole numbers so that it is exact.
     place = (((2 * step + 1) * m - n).clamp(min=0)).minimum(2 * n * (m - 1))
     before = place // (2 * n)
-    share = ((place % (2 * n)).to(x.dtype) / (2 * n)).unsqueeze(2)
-    left, right = (_at(x, rows) for rows in (before, (before + 1).minimum(m - 1)))
-    found = left + share * (right - left)
-    return zero(found, clock & mask.any(dim=1, keepdim=True))
+    weight = ((place % (2 * n)).to(x.dtype) / (2 * n)).unsqueeze(2)
+    left, right = (_at(x, steps) for steps in (before, (before + 1).minimum(m - 1)))
+    return zero(left + weight * (right - left), clock & mask.any(dim=1, keepdim=True))
 
 
-def _at(x: Tensor, rows: Tensor) -> Tensor:
-    return x.gather(1, rows.unsqueeze(2).expand(-1, -1, x.shape[2]))
+def _at(x: Tensor, steps: Tensor) -> Tensor:
+    return x.gather(1, steps.unsqueeze(2).expand(-1, -1, x.shape[2]))

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
-from seqfuse.nn.frame import Entered
 from seqfuse.nn.masking import zero
-from seqfuse.nn.shapes import Output
+from seqfuse.nn.revin import Normalized, RevIN, Unnormalized
+from seqfuse.nn.shapes import Output, ReadOut, Strided
 
 Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
 """One source, or several by name: numbers, ids of words, frames."""
@@ -23,13 +23,13 @@ class Net(nn.Module):
     """A CNN finds local patterns, an LSTM carries them, attention decides where to look.
 
     Args:
-        head: read-out (b q d) to prediction.
+        head: queries (b q d) to prediction.
         stem: raw (b t ...) to features (b t d); without one the raw channels are the features.
         cnn: block (b t d) to (b t' d').
         lstm: block (b t' d') to (b t' d'').
         attention: (b t' d'') to (b q d''); without one the mean over real steps is read.
         skip: a second read-out, of the CNN's features, joined to every query.
-        frame: enters before the stem and leaves after the head.
+        normalization: of raw series before the stem, undone behind the head.
         init: sets the first weights; without one torch's own stay.
     """
 
@@ -39,13 +39,13 @@ class Net(nn.Module):
         stem: nn.Module | None = None,
         cnn: nn.Module | None = None,
         lstm: nn.Module | None = None,
-        attention: nn.Module | None = None,
-        skip: nn.Module | None = None,
-        frame: nn.Module | None = None,
+        attention: ReadOut | None = None,
+        skip: ReadOut | None = None,
+        normalization: RevIN | None = None,
         init: Callable[[nn.Module], None] | None = None,
     ):
         super().__init__()
-        self.frame: Any = frame or Open()
+        self.normalization = normalization or Unnormalized()
         self.stem = stem or Pass()
         self.cnn = cnn or Pass()
         self.lstm = lstm or Pass()
@@ -57,14 +57,14 @@ class Net(nn.Module):
             init(self)
 
     def forward(self, x: Raw, mask: Steps) -> Output:
-        entered = self.frame.enter(x, mask)
-        queries, weights = self._read(entered)
-        prediction = self.frame.leave(self.head(queries), entered)
-        return Output(prediction, self.frame.gather(weights))
+        batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
+        queries, weights = self._read(batch)
+        prediction = self.normalization.denormalize(self.head(queries), batch)
+        return Output(prediction, self.normalization.mean_weights(weights))
 
     def encode(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
-        """All but the head: what was read, and the attention weights."""
-        return self._read(self.frame.enter(x, mask))
+        """All but the head: queries and attention weights."""
+        return self._read(self.normalization.normalize(x, mask))  # type: ignore[arg-type]
 
     def freeze(self) -> None:
         """Keeps all but the head as it is: no gradient, no dropout, no new batch statistics."""
@@ -82,11 +82,11 @@ class Net(nn.Module):
     def _encoder(self) -> list[nn.Module]:
         return [part for part in self.children() if part is not self.head]
 
-    def _read(self, entered: Entered) -> tuple[Tensor, Tensor]:
-        features, mask = self.cnn(*self.stem(*_real(entered.x, entered.mask)))
+    def _read(self, batch: Normalized) -> tuple[Tensor, Tensor]:
+        features, mask = self.cnn(*self.stem(*_real(batch.x, batch.mask)))
         states, mask = self.lstm(features, mask)
-        known = getattr(self.attention, "context_channels", 0)
-        queries, weights = self.attention(states, mask, *((entered.context,) if known else ()))
+        context = (batch.context,) if self.attention.context_channels else ()
+        queries, weights = self.attention(states, mask, *context)
         if self.skip is not None:
             pooled, _ = self.skip(features, mask)
             pooled = repeat(pooled, "b r d -> b q (r d)", q=queries.shape[1])
@@ -96,27 +96,7 @@ class Net(nn.Module):
     @property
     def stride(self) -> int:
         """Input steps behind one attention weight."""
-        return getattr(self.cnn, "stride", 1)
-
-
-def _real(x: Any, mask: Any) -> tuple[Any, Any]:
-    """Zeros where steps are not real, in each source."""
-    if isinstance(x, dict):
-        return {name: zero(x[name], mask[name]) for name in x}, mask
-    return zero(x, mask), mask
-
-
-class Open(nn.Module):
-    """No frame."""
-
-    def enter(self, x: Any, mask: Any) -> Entered:
-        return Entered(x, mask)
-
-    def leave(self, prediction: Tensor, entered: Entered) -> Tensor:
-        return prediction
-
-    def gather(self, weights: Tensor) -> Tensor:
-        return weights
+        return self.cnn.stride if isinstance(self.cnn, Strided) else 1
 
 
 class Pass(nn.Module):
@@ -124,6 +104,13 @@ class Pass(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return x, mask
+
+
+def _real(x: Any, mask: Any) -> tuple[Any, Any]:
+    """Zeros where steps are not real, in each source."""
+    if isinstance(x, dict):
+        return {name: zero(x[name], mask[name]) for name in x}, mask
+    return zero(x, mask), mask
 
 
 def reference(net: nn.Module, linear_bias: float = 0.01) -> None:

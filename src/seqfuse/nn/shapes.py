@@ -1,4 +1,4 @@
-"""Axis letters, the records that travel between the parts, and the ranges these check.
+"""Axis letters, records and interfaces of the parts of a net, and the ranges they check.
 
 | letter | axis |
 |---|---|
@@ -13,9 +13,9 @@
 """
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 CLOCK = "clock"
 """The first of several sources, where any of the others may be missing: it has no channel, and
@@ -46,22 +46,57 @@ class Output(NamedTuple):
     """(b q t') attention weights; each row sums to 1 over real steps."""
 
 
-def positive(**knobs: int) -> None:
-    """Raises ValueError unless every knob is a whole number of at least 1."""
-    for name, value in knobs.items():
+@runtime_checkable
+class Block(Protocol):
+    """A stem, cnn or lstm."""
+
+    out_channels: int
+
+    def __call__(self, x: Tensor, mask: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Features (b t d) and a mask (b t) to the same, perhaps at fewer steps."""
+        ...
+
+
+@runtime_checkable
+class Strided(Protocol):
+    """A block that merges steps."""
+
+    stride: int
+    """Steps that become one."""
+
+
+class ReadOut(nn.Module):
+    """An attention or a skip: states (b t d) and a mask to queries (b q d) and weights (b q t)."""
+
+    out_channels: int
+    num_queries: int = 1
+    keeps_steps: bool = False
+    """Whether each step is a query."""
+    context_channels: int = 0
+    """Features (b q e) that are known of each output segment; where there are any, `forward`
+    takes them, too."""
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        self.out_channels = in_channels
+
+
+def positive(**values: int) -> None:
+    """Raises ValueError unless every value is a whole number of at least 1."""
+    for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
 
 
-def fraction(**knobs: float) -> None:
-    """Raises ValueError unless every knob is in [0, 1)."""
-    for name, value in knobs.items():
+def fraction(**values: float) -> None:
+    """Raises ValueError unless every value is in [0, 1)."""
+    for name, value in values.items():
         if not 0 <= value < 1:
             raise ValueError(f"{name}={value!r} must be at least 0 and below 1")
 
 
-def choice(options: Collection[str], **knobs: str) -> None:
-    """Raises ValueError unless every knob is one of the options."""
-    for name, value in knobs.items():
+def choice(options: Collection[str], **values: str) -> None:
+    """Raises ValueError unless every value is one of the options."""
+    for name, value in values.items():
         if value not in options:
             raise ValueError(f"{name}={value!r} must be one of: {', '.join(options)}")

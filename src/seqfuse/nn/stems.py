@@ -1,4 +1,4 @@
-"""Stems: raw input (numbers, ids of words, frames) to features."""
+"""Stems: numbers, ids of words or frames to features."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,6 +12,12 @@ from torch.nn import functional as F
 from seqfuse.nn.masking import zero
 from seqfuse.nn.shapes import fraction, positive
 
+Frames = Float[Tensor, "b t c height width"]
+Ids = Int[Tensor, "b t c"]
+"""Of a word first, then of its subwords; 0 is padding, 1 an unknown one."""
+UNKNOWN = 1
+Features = tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]
+
 
 class LinearStem(nn.Module):
     """Mixes the channels of each step into `out_channels` features."""
@@ -22,83 +28,76 @@ class LinearStem(nn.Module):
         self.out_channels = out_channels
         self.mix = nn.Linear(in_channels, out_channels)
 
-    def forward(
-        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
-    ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
+    def forward(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Features:
         return zero(self.mix(x), mask), mask
 
 
-Ids = Int[Tensor, "b t c"]
-"""The word first, then its pieces; 0 is padding, 1 an unknown one."""
-UNKNOWN = 1
-Features = tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]
+class WordStem(nn.Module):
+    """What stems of words share: embeddings of words and of their subwords."""
+
+    def __init__(self, vocab_size: int, word_size: int, num_subwords: int, subword_size: int):
+        super().__init__()
+        positive(vocab_size=vocab_size, num_subwords=num_subwords, word_size=word_size)
+        self.words = _embedding(vocab_size, word_size)
+        self.subwords = _embedding(num_subwords, subword_size)
 
 
-class NgramStem(nn.Module):
-    """The sum of the vectors of a word and of its pieces (Bojanowski et al. 2017).
+class NgramStem(WordStem):
+    """The sum of the vectors of a word and of its n-grams (Bojanowski et al. 2017).
 
     It is divided by the root of their number, so that it is as large for every word.
 
     Args:
-        in_channels: ids of a word: its own, and those of its pieces.
+        in_channels: ids of a word and its n-grams.
         vocab_size: ids of words.
-        num_pieces: ids of pieces.
+        num_subwords: ids of n-grams.
         out_channels: features of a word.
-        id_dropout: share of ids left out in training, so that words do without each of them.
-
-    Raises:
-        ValueError: a knob is out of range.
+        id_dropout: fraction of ids left out in training, so that words do without each of them.
     """
 
     def __init__(
         self,
         in_channels: int,
         vocab_size: int,
-        num_pieces: int,
+        num_subwords: int,
         out_channels: int = 128,
         id_dropout: float = 0.1,
     ):
-        super().__init__()
-        positive(vocab_size=vocab_size, num_pieces=num_pieces, out_channels=out_channels)
+        super().__init__(vocab_size, out_channels, num_subwords, out_channels)
         fraction(id_dropout=id_dropout)
         self.out_channels = out_channels
-        self.words = embedding(vocab_size, out_channels)
-        self.pieces = embedding(num_pieces, out_channels)
         self.id_dropout = id_dropout
 
     def forward(self, x: Ids, mask: Bool[Tensor, "b t"]) -> Features:
         if self.training and self.id_dropout:
-            drawn = torch.rand(x.shape, device=x.device) < self.id_dropout
-            x = x.masked_fill(drawn, 0)
-        both = self.words(x[..., 0]) + self._sum(x[..., 1:])
+            dropped = torch.rand(x.shape, device=x.device) < self.id_dropout
+            x = x.masked_fill(dropped, 0)
+        total = self.words(x[..., 0]) + self._sum(x[..., 1:])
         count = (x > 0).sum(dim=-1, keepdim=True).clamp(min=1)
-        return zero(both * count.to(both.dtype).rsqrt(), mask), mask
+        return zero(total * count.to(total.dtype).rsqrt(), mask), mask
 
-    def _sum(self, pieces: Ids) -> Float[Tensor, "b t d"]:
+    def _sum(self, subwords: Ids) -> Float[Tensor, "b t d"]:
         if torch.onnx.is_in_onnx_export():  # which knows no bags with padding
-            return self.pieces(pieces).sum(dim=2)
-        flat = rearrange(pieces, "b t c -> (b t) c")
+            return self.subwords(subwords).sum(dim=2)
+        flat = rearrange(subwords, "b t c -> (b t) c")
         # Gathers and adds at once: several times as fast as a sum over the embedding's output.
-        found = F.embedding_bag(flat, self.pieces.weight, mode="sum", padding_idx=0)
-        return rearrange(found, "(b t) d -> b t d", b=pieces.shape[0])
+        sums = F.embedding_bag(flat, self.subwords.weight, mode="sum", padding_idx=0)
+        return rearrange(sums, "(b t) d -> b t d", b=subwords.shape[0])
 
 
-class CharacterStem(nn.Module):
+class CharacterStem(WordStem):
     """A vector per word beside a CNN over its characters (dos Santos & Zadrozny 2014).
 
-    Of each feature of the CNN the largest over the characters is taken.
+    Each feature of the CNN is the maximum over the characters.
 
     Args:
-        in_channels: ids of a word: its own, and those of its characters.
+        in_channels: ids of a word and its characters.
         vocab_size: ids of words.
-        num_pieces: ids of characters.
+        num_subwords: ids of characters.
         word_size: features of a word.
-        piece_size: features of its characters.
-        word_dropout: share of words taken for unknown in training, so that characters learn.
-        dropout: share of features dropped.
-
-    Raises:
-        ValueError: a knob is out of range.
+        subword_size: features of its characters.
+        word_dropout: fraction of words taken for unknown in training, so that characters learn.
+        dropout: fraction of features dropped.
     """
 
     size = 32
@@ -108,50 +107,44 @@ class CharacterStem(nn.Module):
         self,
         in_channels: int,
         vocab_size: int,
-        num_pieces: int,
+        num_subwords: int,
         word_size: int = 128,
-        piece_size: int = 64,
+        subword_size: int = 64,
         word_dropout: float = 0.1,
         dropout: float = 0.3,
     ):
-        super().__init__()
-        positive(vocab_size=vocab_size, num_pieces=num_pieces)
-        positive(word_size=word_size, piece_size=piece_size)
+        super().__init__(vocab_size, word_size, num_subwords, self.size)
+        positive(subword_size=subword_size)
         fraction(word_dropout=word_dropout, dropout=dropout)
-        self.out_channels = word_size + piece_size
-        self.words = embedding(vocab_size, word_size)
-        self.pieces = embedding(num_pieces, self.size)
-        self.conv = nn.Conv1d(self.size, piece_size, 3, padding=1)
+        self.out_channels = word_size + subword_size
+        self.conv = nn.Conv1d(self.size, subword_size, 3, padding=1)
         self.word_dropout = word_dropout
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Ids, mask: Bool[Tensor, "b t"]) -> Features:
-        features = torch.cat([self.words(self._some(x[..., 0])), self._of(x[..., 1:])], dim=-1)
+        words = self.words(self._drop_words(x[..., 0]))
+        features = torch.cat([words, self._characters(x[..., 1:])], dim=-1)
         return zero(self.dropout(features), mask), mask
 
-    def _some(self, words: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
+    def _drop_words(self, words: Int[Tensor, "b t"]) -> Int[Tensor, "b t"]:
         if not self.training or not self.word_dropout:
             return words
-        drawn = torch.rand(words.shape, device=words.device) < self.word_dropout
-        return words.masked_fill(drawn, UNKNOWN)
+        dropped = torch.rand(words.shape, device=words.device) < self.word_dropout
+        return words.masked_fill(dropped, UNKNOWN)
 
-    def _of(self, pieces: Int[Tensor, "b t c"]) -> Float[Tensor, "b t d"]:
-        words = rearrange(pieces, "b t c -> (b t) c")
-        found = F.relu(self.conv(rearrange(self.pieces(words), "n c d -> n d c")))
+    def _characters(self, ids: Ids) -> Float[Tensor, "b t d"]:
+        words = rearrange(ids, "b t c -> (b t) c")
+        features = F.relu(self.conv(rearrange(self.subwords(words), "n c d -> n d c")))
         # Nothing is below zero here, so a place without a character never wins.
-        largest = found.masked_fill((words == 0).unsqueeze(1), 0.0).amax(dim=2)
-        return rearrange(largest, "(b t) d -> b t d", b=pieces.shape[0])
+        highest = features.masked_fill((words == 0).unsqueeze(1), 0.0).amax(dim=2)
+        return rearrange(highest, "(b t) d -> b t d", b=ids.shape[0])
 
 
 def set_vectors(stem: nn.Module, ids: Tensor, vectors: Float[Tensor, "n d"]) -> None:
-    """Begins with these vectors of words, as large on average as those they replace.
-
-    Raises:
-        ValueError: the stem has no words, or vectors of another size.
-    """
-    table = getattr(stem, "words", None)
-    if not isinstance(table, nn.Embedding):
+    """Begins with these vectors of words, as large on average as those they replace."""
+    if not isinstance(stem, WordStem):
         raise ValueError("the stem has no words to set vectors of")
+    table = stem.words
     if table.embedding_dim != vectors.shape[1]:
         raise ValueError(
             f"the vectors have {vectors.shape[1]} numbers, the stem {table.embedding_dim}: type "
@@ -161,15 +154,12 @@ def set_vectors(stem: nn.Module, ids: Tensor, vectors: Float[Tensor, "n d"]) -> 
         table.weight[ids] = vectors * (table.weight.std() / vectors.std())
 
 
-def embedding(num: int, size: int) -> nn.Embedding:
+def _embedding(num: int, size: int) -> nn.Embedding:
     """Small vectors to begin with; that of padding is and stays zero."""
-    found = nn.Embedding(num, size, padding_idx=0)
+    table = nn.Embedding(num, size, padding_idx=0)
     with torch.no_grad():
-        nn.init.normal_(found.weight, std=0.1)[0] = 0
-    return found
-
-
-Frames = Float[Tensor, "b t c height width"]
+        nn.init.normal_(table.weight, std=0.1)[0] = 0
+    return table
 
 
 class FrameStem(nn.Module):
@@ -182,11 +172,8 @@ class FrameStem(nn.Module):
         channels: features of each layer; their number is the depth.
         augment: changes frames in training, once per clip.
         colour: whether the CNN sees the frames themselves.
-        motion: whether it sees how their brightness changed since the frame before.
-        dropout: share of features dropped from the output.
-
-    Raises:
-        ValueError: a knob is out of range.
+        motion: whether it sees the change of their brightness since the frame before.
+        dropout: fraction of features dropped from the output.
     """
 
     def __init__(
@@ -206,14 +193,11 @@ class FrameStem(nn.Module):
         self.augment = augment
         self.colour, self.motion = colour, motion
         widths = [in_channels * colour + motion, *channels]
-        layers = [_layer(*pair) for pair in itertools.pairwise(widths)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*(_layer(*pair) for pair in itertools.pairwise(widths)))
         self.dropout = nn.Dropout(dropout)
         self.out_channels = 2 * widths[-1]
 
-    def forward(
-        self, x: Num[Tensor, "b t c height width"], mask: Bool[Tensor, "b t"]
-    ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
+    def forward(self, x: Num[Tensor, "b t c height width"], mask: Bool[Tensor, "b t"]) -> Features:
         frames = x if x.is_floating_point() else x / 255
         if not self.colour:
             frames = frames.mean(dim=2, keepdim=True)
@@ -238,14 +222,14 @@ class FrameStem(nn.Module):
         return torch.cat(parts, dim=2)
 
     def _features(self, frames: Float[Tensor, "n c height width"]) -> Float[Tensor, "n d"]:
-        found = self.layers(frames)
-        return self.dropout(torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1))
+        maps = self.layers(frames)
+        return self.dropout(torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1))
 
 
 def motion(
     x: Num[Tensor, "b t c height width"], mask: Bool[Tensor, "b t"], grid: int
 ) -> Float[Tensor, "b t k"]:
-    """How much brightness changed since the frame before, in percent, in each of grid x grid cells.
+    """Change of brightness since the frame before, in percent, in each of grid x grid cells.
 
     NaN for the first frame and behind the last one.
     """
@@ -268,9 +252,9 @@ class Augment(nn.Module):
     """Mirrors, crops and relights clips: one draw per clip, the same for all of its frames.
 
     Args:
-        flip: how probable it is that a clip is mirrored.
+        flip: probability that a clip is mirrored.
         zoom: a crop shows from 1 down to 1 - zoom of height and width, enlarged to the whole.
-        light: brightness and contrast change by up to this share.
+        light: brightness and contrast change by up to this fraction.
     """
 
     def __init__(self, flip: float = 0.5, zoom: float = 0.3, light: float = 0.3):
@@ -296,7 +280,7 @@ class Augment(nn.Module):
         folded = rearrange(frames, "b t c height width -> b (t c) height width")
         grid = F.affine_grid(grids.to(folded), list(folded.shape), align_corners=False)
         folded = F.grid_sample(folded, grid, padding_mode="reflection", align_corners=False)
-        found = rearrange(folded, "b (t c) height width -> b t c height width", t=frames.shape[1])
-        gain = (1 + self.light * (2 * gain - 1)).reshape(n, 1, 1, 1, 1).to(found)
-        shift = (self.light * (shift - 0.5)).reshape(n, 1, 1, 1, 1).to(found)
-        return (found - 0.5) * gain + 0.5 + shift
+        moved = rearrange(folded, "b (t c) height width -> b t c height width", t=frames.shape[1])
+        gain = (1 + self.light * (2 * gain - 1)).reshape(n, 1, 1, 1, 1).to(moved)
+        shift = (self.light * (shift - 0.5)).reshape(n, 1, 1, 1, 1).to(moved)
+        return (moved - 0.5) * gain + 0.5 + shift

@@ -14,10 +14,20 @@ from torchmetrics import Metric
 
 from seqfuse.data import augment
 from seqfuse.data.augment import Change, Mask, Values
+from seqfuse.data.splits import Folds
+from seqfuse.nn.net import Net
+from seqfuse.nn.revin import Unnormalized
 from seqfuse.nn.shapes import Batch, fraction
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.base import Scheduler, Task
+from seqfuse.tasks.base import Outputs, Task
 from seqfuse.tasks.losses import mean_over
+
+NO_HEAD = (
+    "this checkpoint was pre-trained and predicts nothing: train a head first, with "
+    "seqfuse-train init_from=<this checkpoint>"
+)
+LOW = -1e9
+"""Instead of minus infinity: rows that do not count may have nothing else."""
 
 
 class View(NamedTuple):
@@ -30,7 +40,7 @@ class View(NamedTuple):
 
 
 class Changed:
-    """Each view is changed at random, on its own.
+    """Two views, each changed at random, on its own.
 
     Args:
         changes: by name, in order (see `seqfuse.data.augment`); null leaves one out.
@@ -40,8 +50,8 @@ class Changed:
         self.changes = [change for change in changes.values() if change]
 
     def __call__(self, x: Values, mask: Mask) -> tuple[View, View]:
-        one, two = (augment.apply(self.changes, x, mask) for _ in range(2))
-        return View(*one, slice(None)), View(*two, slice(None))
+        left, right = (augment.apply(self.changes, x, mask) for _ in range(2))
+        return View(*left, slice(None)), View(*right, slice(None))
 
 
 class Overlapping:
@@ -51,15 +61,12 @@ class Overlapping:
 
     Args:
         changes: of each stretch, by name, in order; they keep the steps. null leaves one out.
-
-    Raises:
-        InputError: a change moves steps.
     """
 
     def __init__(self, changes: Mapping[str, Change | None]):
         self.changes = [change for change in changes.values() if change]
         for name, change in changes.items():
-            if change and not getattr(change, "keeps_steps", False):
+            if change and not change.keeps_steps:
                 raise InputError(
                     f"task.pairs.changes.{name} moves steps, which are compared one by one here: "
                     f"type task.pairs.changes.{name}=null"
@@ -71,29 +78,23 @@ class Overlapping:
         first = _draw(0, min(steps - length, shortest - 1))
         end = first + length
         before, behind = _draw(0, first), _draw(end, steps)
-        one = augment.apply(self.changes, x[:, before:end], mask[:, before:end])
-        two = augment.apply(self.changes, x[:, first:behind], mask[:, first:behind])
-        return View(*one, slice(first - before, None)), View(*two, slice(0, length))
+        left = augment.apply(self.changes, x[:, before:end], mask[:, before:end])
+        right = augment.apply(self.changes, x[:, first:behind], mask[:, first:behind])
+        return View(*left, slice(first - before, None)), View(*right, slice(0, length))
 
 
-def _draw(least: int, most: int) -> int:
-    return int(torch.randint(least, most + 1, ()))
-
-
-LOW = -1e9
-"""Instead of minus infinity: rows that do not count may have nothing else."""
+def _draw(lowest: int, highest: int) -> int:
+    return int(torch.randint(lowest, highest + 1, ()))
 
 
 class NtXent(nn.Module):
     """Normalised temperature-scaled cross-entropy (Chen et al. 2020, equation 1).
 
-    Each view has to find its twin among all other views of the batch, by cosine.
+    Each view has to find its twin among all other views of the batch, on several devices of its
+    own share, by cosine. Features of views (b q p) and where they are real (b q) to a scalar.
 
     Args:
         temperature: above 0; the lower, the more the nearest others count.
-
-    Raises:
-        ValueError: it is not.
     """
 
     def __init__(self, temperature: float = 0.2):
@@ -104,13 +105,15 @@ class NtXent(nn.Module):
 
     def forward(
         self,
-        one: Float[Tensor, "b q p"],
-        two: Float[Tensor, "b q p"],
+        left: Float[Tensor, "b q p"],
+        right: Float[Tensor, "b q p"],
         real: Bool[Tensor, "b t"],
     ) -> Float[Tensor, ""]:
         root = self.temperature**0.5  # of which both factors of a product have one
-        one, two = (F.normalize(view.float().flatten(1)).unsqueeze(0) / root for view in (one, two))
-        return contrast(one, two, torch.ones_like(one[..., 0], dtype=torch.bool))
+        left, right = (
+            F.normalize(view.float().flatten(1)).unsqueeze(0) / root for view in (left, right)
+        )
+        return contrast(left, right, torch.ones_like(left[..., 0], dtype=torch.bool))
 
 
 class ScaleContrast(nn.Module):
@@ -121,11 +124,7 @@ class ScaleContrast(nn.Module):
     on until a series is one step; the loss is the mean over scales.
 
     Args:
-        series: share of the contrast with other series; that with other steps has the rest.
-
-    Raises:
-        ValueError: it is not at least 0 and below 1.
-        InputError: the features are not those of steps.
+        series: weight of the contrast with other series; that with other steps has the rest.
     """
 
     def __init__(self, series: float = 0.5):
@@ -135,63 +134,57 @@ class ScaleContrast(nn.Module):
 
     def forward(
         self,
-        one: Float[Tensor, "b q p"],
-        two: Float[Tensor, "b q p"],
+        left: Float[Tensor, "b q p"],
+        right: Float[Tensor, "b q p"],
         real: Bool[Tensor, "b q"],
     ) -> Float[Tensor, ""]:
-        if not one.shape[1] == two.shape[1] == real.shape[1]:
+        if not left.shape[1] == right.shape[1] == real.shape[1]:
             raise InputError(
                 "steps are compared one by one, but this net does not keep them: type "
                 "model/attention=steps, and model.cnn.pool=1 where it pools"
             )
-        one, two, losses = one.float(), two.float(), []
+        left, right, losses = left.float(), right.float(), []
         while True:
-            left, right = (rearrange(view, "b q p -> q b p") for view in (one, two))
-            loss = self.series * contrast(left, right, real.T)
-            if one.shape[1] > 1:
-                loss = loss + (1 - self.series) * contrast(one, two, real)
+            steps = [rearrange(view, "b q p -> q b p") for view in (left, right)]
+            loss = self.series * contrast(steps[0], steps[1], real.T)
+            if left.shape[1] > 1:
+                loss = loss + (1 - self.series) * contrast(left, right, real)
             losses.append(loss)
-            if one.shape[1] == 1:
+            if left.shape[1] == 1:
                 return torch.stack(losses).mean()
-            one, two, real = _halved(one, real), _halved(two, real), _any_of_two(real)
+            left, right, real = _halved(left, real), _halved(right, real), _any_of_two(real)
 
 
 def contrast(
-    one: Float[Tensor, "g n p"], two: Float[Tensor, "g n p"], real: Bool[Tensor, "g n"]
+    left: Float[Tensor, "g n p"], right: Float[Tensor, "g n p"], real: Bool[Tensor, "g n"]
 ) -> Float[Tensor, ""]:
     """Cross-entropy of each item's twin among the 2n - 1 others of its group, by dot product.
 
     Args:
-        one: n items in each of g groups.
-        two: their twins.
+        left: n items in each of g groups.
+        right: their twins.
         real: which of them count.
     """
-    n = one.shape[1]
-    both, there = torch.cat([one, two], dim=1), torch.cat([real, real], dim=1)
-    same = torch.eye(2 * n, dtype=torch.bool, device=one.device)
-    with torch.autocast(one.device.type, enabled=False):  # half precision has no room for LOW
-        likeness = both.float() @ both.float().transpose(1, 2)
-    likeness = likeness.masked_fill(~there.unsqueeze(1) | same, LOW)
-    twin = torch.arange(2 * n, device=one.device).roll(n).expand(len(one), -1)
-    return mean_over(F.cross_entropy(likeness.transpose(1, 2), twin, reduction="none"), there)
+    n = left.shape[1]
+    items, counts = torch.cat([left, right], dim=1), torch.cat([real, real], dim=1)
+    same = torch.eye(2 * n, dtype=torch.bool, device=left.device)
+    with torch.autocast(left.device.type, enabled=False):  # half precision has no room for LOW
+        likeness = items.float() @ items.float().transpose(1, 2)
+    likeness = likeness.masked_fill(~counts.unsqueeze(1) | same, LOW)
+    twin = torch.arange(2 * n, device=left.device).roll(n).expand(len(left), -1)
+    return mean_over(F.cross_entropy(likeness.transpose(1, 2), twin, reduction="none"), counts)
 
 
 def _halved(view: Tensor, real: Tensor) -> Tensor:
     """(b q/2 p): of two steps in a row the maximum; one that is left over goes."""
-    least = view.masked_fill(~real.unsqueeze(2), LOW)
-    halved = F.max_pool1d(least.transpose(1, 2), 2).transpose(1, 2)
+    low = view.masked_fill(~real.unsqueeze(2), LOW)
+    halved = F.max_pool1d(low.transpose(1, 2), 2).transpose(1, 2)
     return halved.masked_fill(~_any_of_two(real).unsqueeze(2), 0.0)
 
 
 def _any_of_two(real: Tensor) -> Tensor:
     even = real.shape[1] // 2 * 2
     return rearrange(real[:, :even], "b (q two) -> b q two", two=2).any(dim=2)
-
-
-NO_HEAD = (
-    "this checkpoint was pre-trained and predicts nothing: train a head first, with "
-    "seqfuse-train init_from=<this checkpoint>"
-)
 
 
 class ContrastiveTask(Task):
@@ -201,8 +194,6 @@ class ContrastiveTask(Task):
         net: with a projection head.
         loss: features of both views (b q p), and where they are real, to a scalar.
         metrics: none.
-        optimizer: called with the parameters.
-        scheduler: called with the optimizer and the total number of steps.
         pairs: makes two views of the series of a batch.
     """
 
@@ -212,62 +203,62 @@ class ContrastiveTask(Task):
         loss: nn.Module,
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Scheduler,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]],
         pairs: Callable[[Values, Mask], tuple[View, View]],
     ):
         super().__init__(net, loss, metrics, optimizer, scheduler)
         self.pairs = pairs
 
     def setup(self, stage: str) -> None:
-        """Checks what the data gives before a step is made, and has its validation mixed.
-
-        Raises:
-            InputError: there is nothing to compare with, or series are left out for no reason.
-        """
+        """Checks that the data can be compared, and has its validation mixed."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        data.mixed = True
+        data.mix()
         if data.batch_size == 1:
             raise InputError("data.batch_size=1 leaves nothing to compare with: type at least 2")
-        if getattr(data.splits, "label_share", 1) < 1:
+        if isinstance(data.splits, Folds) and data.splits.label_share < 1:
             raise InputError(
                 "data.label_share is for training with labels, and pre-training reads none: "
                 "leave it out"
             )
 
-    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, stage: str) -> Outputs:
         if not len(batch.y):
-            return {"loss": self._idle(stage)}
-        self._check(batch)
+            return {"loss": self._step_of_none(stage)}
+        net = self._checked(batch)
         with _same_draws(stage != "train", batch.x.device):
-            one, two = self.pairs(batch.x, batch.mask)
-        real = one.mask[:, one.shared] & two.mask[:, two.shared]
-        loss = self.loss(self._features(one), self._features(two), real)
+            left, right = self.pairs(batch.x, batch.mask)
+        real = left.mask[:, left.shared] & right.mask[:, right.shared]
+        loss = self.loss(_features(net, left), _features(net, right), real)
         loss, size = self._pooled(loss, batch.y)
-        self.losses[f"{stage}_"].update(loss.detach(), size)
+        self.losses[stage].update(loss.detach(), size)
         return {"loss": loss}
 
-    def _features(self, view: View) -> Tensor:
-        """(b q p) of one query, or of the steps that both views have."""
-        queries, _ = self.net.encode(view.x, view.mask)  # type: ignore[operator]
-        features = self.net.head(queries)  # type: ignore[operator]
-        return features[:, view.shared] if features.shape[1] == view.x.shape[1] else features
-
-    def _check(self, batch: Batch) -> None:
-        if not hasattr(self.net, "encode"):  # an exported net has its prediction alone
+    def _checked(self, batch: Batch) -> Net:
+        if not isinstance(self.net, Net):  # an exported net has its prediction alone
             raise InputError(NO_HEAD)
         x = batch.x
         if not isinstance(x, Tensor) or x.dim() != 3 or not x.is_floating_point():
             raise InputError("task=contrastive is for series of numbers from one source")
-        if isinstance(self.loss, NtXent) and getattr(self.net.attention, "keeps_steps", False):
+        if isinstance(self.loss, NtXent) and self.net.attention.keeps_steps:
             raise InputError(
                 "task=contrastive compares whole series, but this net keeps their steps: type "
                 "model/attention=additive or task=contrastive_scales"
             )
-        if type(self.net.frame).__name__ != "Open":
-            raise InputError("task=contrastive needs all channels together: type model/frame=none")
+        if not isinstance(self.net.normalization, Unnormalized):
+            raise InputError(
+                "task=contrastive needs all channels together: type model/normalization=none"
+            )
+        return self.net
 
     def calibrate(self, prediction: Tensor) -> Tensor:
         raise InputError(NO_HEAD)
+
+
+def _features(net: Net, view: View) -> Tensor:
+    """(b q p) of one query, or of the steps that both views have."""
+    queries, _ = net.encode(view.x, view.mask)
+    features = net.head(queries)
+    return features[:, view.shared] if features.shape[1] == view.x.shape[1] else features
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Frames: what touches both ends of a net, and can be undone."""
+"""Reversible instance normalisation of single channels: before the stem, undone at the end."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -12,23 +12,23 @@ from seqfuse.nn.masking import lengths, zero
 from seqfuse.nn.shapes import choice, positive
 
 
-class Entered(NamedTuple):
-    """A batch inside a frame."""
+class Normalized(NamedTuple):
+    """A normalised batch, and what undoes that."""
 
     x: Tensor
     """(b t c) what the stem gets."""
     mask: Tensor
     """(b t) real steps."""
     context: Tensor | None = None
-    """(b q e) what is known of each output segment beforehand."""
+    """(b q e) features that are known of each output segment beforehand."""
     level: Tensor | None = None
     """(b) what was subtracted from each series."""
     scale: Tensor | None = None
     """(b) what each series was divided by."""
 
 
-class Channels(nn.Module):
-    """Each target channel alone (Nie et al. 2023), normalised reversibly (Kim et al. 2022).
+class RevIN(nn.Module):
+    """RevIN (Kim et al. 2022) with channel independence (Nie et al. 2023).
 
     A batch of b series with k targets becomes one of b·k series: the target, then the
     covariates. Where `num_known` channels are known ahead, x goes on for the steps of the
@@ -39,12 +39,9 @@ class Channels(nn.Module):
         num_targets: channels to forecast.
         num_known: channels known ahead.
         horizon: steps to forecast.
-        segment_size: steps of an output segment, at most.
-        norm: `last` (subtracts the last value), `instance` (mean 0 and deviation 1
+        segment_size: maximum of the steps of an output segment.
+        norm: `last` (subtracts the last value), `instance` (mean 0 and standard deviation 1
             within the look-back) or `none`.
-
-    Raises:
-        ValueError: a knob is out of range.
     """
 
     def __init__(
@@ -69,7 +66,7 @@ class Channels(nn.Module):
         self.out_channels = 1 + in_channels - num_targets
         self.context_channels = num_targets + num_known * self.segment_size
 
-    def enter(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Entered:
+    def normalize(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Normalized:
         """Folds the targets into the batch and normalises them."""
         k, steps = self.num_targets, x.shape[1] - (self.horizon if self.num_known else 0)
         past, real = zero(x[:, :steps], mask[:, :steps]), mask[:, :steps]
@@ -81,7 +78,7 @@ class Channels(nn.Module):
         if self.out_channels > 1:  # ONNX cannot reshape what has no channel
             covariates = repeat(past[..., k:], "b t m -> (b k) t m", k=k)
             series = torch.cat([series, covariates], dim=-1)
-        return Entered(series, real, self._context(x[:, steps:]), level, scale)
+        return Normalized(series, real, self._context(x[:, steps:]), level, scale)
 
     def _context(self, future: Float[Tensor, "b h c"]) -> Float[Tensor, "bk q e"]:
         number = torch.eye(self.num_targets, dtype=future.dtype, device=future.device)
@@ -97,17 +94,17 @@ class Channels(nn.Module):
         )
         return torch.cat([context, known], dim=-1)
 
-    def leave(
-        self, prediction: Float[Tensor, "bk h one p"], entered: Entered
+    def denormalize(
+        self, prediction: Float[Tensor, "bk h one p"], batch: Normalized
     ) -> Float[Tensor, "b h k p"]:
         """Undoes both."""
-        assert entered.level is not None
-        assert entered.scale is not None
-        level = rearrange(entered.level, "bk -> bk 1 1 1")
-        scale = rearrange(entered.scale, "bk -> bk 1 1 1")
+        assert batch.level is not None
+        assert batch.scale is not None
+        level = rearrange(batch.level, "bk -> bk 1 1 1")
+        scale = rearrange(batch.scale, "bk -> bk 1 1 1")
         return rearrange(prediction * scale + level, "(b k) h 1 p -> b h k p", k=self.num_targets)
 
-    def gather(self, weights: Float[Tensor, "bk q u"]) -> Float[Tensor, "b q u"]:
+    def mean_weights(self, weights: Float[Tensor, "bk q u"]) -> Float[Tensor, "b q u"]:
         """Attention weights: the mean over targets."""
         return rearrange(weights, "(b k) q u -> b k q u", k=self.num_targets).mean(dim=1)
 
@@ -129,3 +126,16 @@ def _none(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 NORMS = {"last": _last, "instance": _instance, "none": _none}
+
+
+class Unnormalized(nn.Module):
+    """No normalisation."""
+
+    def normalize(self, x: Any, mask: Any) -> Normalized:
+        return Normalized(x, mask)
+
+    def denormalize(self, prediction: Tensor, batch: Normalized) -> Tensor:
+        return prediction
+
+    def mean_weights(self, weights: Tensor) -> Tensor:
+        return weights
