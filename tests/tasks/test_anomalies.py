@@ -14,9 +14,10 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.labelled import LabelledTable
 from seqfuse.data.read.recordings import Recording, runs
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.likelihood import Likelihood, merge
 from seqfuse.runtime.scaling import RecordingPipeline
 from seqfuse.tasks import measures
-from seqfuse.tasks.measures import Likelihood, Scored, merge
+from seqfuse.tasks.measures import Scored
 from seqfuse.train import train
 from tests.conftest import composed
 

@@ -11,9 +11,11 @@ from seqfuse.data.monitored import Monitored
 from seqfuse.data.read.recordings import Recording
 from seqfuse.nn.shapes import Batch
 from seqfuse.predict import main
+from seqfuse.runtime.likelihood import Likelihood
 from seqfuse.runtime.scaling import RecordingPipeline
+from seqfuse.runtime.subspace import Subspace
 from seqfuse.tasks.anomaly import Errors, Threshold
-from seqfuse.tasks.measures import Likelihood, Scorer, Subspace
+from seqfuse.tasks.measures import Scorer
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.predictions.test_anomalies import AIMS, KNOBS, QUIET, table

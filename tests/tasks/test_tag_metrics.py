@@ -1,12 +1,11 @@
-"""Metrics of tags against scikit-learn's and seqeval's."""
+"""Metrics of tags against scikit-learn's, and spans against values that seqeval publishes."""
 
 import pytest
 import torch
-from seqeval.metrics import f1_score as spans_f1
 from sklearn.metrics import accuracy_score, f1_score
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.metrics import EntityF1, TokenAccuracy, TokenMacroF1
+from seqfuse.tasks.metrics import EntityF1, TokenAccuracy, TokenF1, spans
 
 CLASSES = ["B-a", "B-b", "I-a", "I-b", "O"]
 
@@ -23,7 +22,7 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def test_metrics_of_steps() -> None:
-    accuracy, macro = TokenAccuracy(5), TokenMacroF1(5)
+    accuracy, macro = TokenAccuracy(5, average="micro"), TokenF1(5, average="macro")
     truth, guess = [], []
     for scores, y in batches():
         accuracy.update(scores, y)
@@ -34,16 +33,39 @@ def test_metrics_of_steps() -> None:
     assert float(macro.compute()) == pytest.approx(f1_score(truth, guess, average="macro"))
 
 
-def test_spans_are_those_of_seqeval() -> None:
-    metric, truth, guess = EntityF1(CLASSES), [], []
-    for scores, y in batches():
-        metric.update(scores, y)
-        for row, best in zip(y, scores.argmax(dim=-1), strict=True):
-            truth.append([CLASSES[i] for i in row[row >= 0].tolist()])
-            guess.append([CLASSES[i] for i in best[row >= 0].tolist()])
-    found = float(metric.compute())
-    assert 0.1 < found < 0.9
-    assert found == pytest.approx(spans_f1(truth, guess))
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        ("B-PER I-PER O B-LOC", [("PER", 0, 1), ("LOC", 3, 3)]),  # of its documentation
+        ("I-a I-a O I-b", [("a", 0, 1), ("b", 3, 3)]),
+        ("B-a I-b I-b B-b", [("a", 0, 0), ("b", 1, 2), ("b", 3, 3)]),
+        ("B-a B-a I-a", [("a", 0, 0), ("a", 1, 2)]),
+        ("O I-a B-a I-a O", [("a", 1, 1), ("a", 2, 3)]),
+        ("B-a-b I-a-b I-a", [("a-b", 0, 1), ("a", 2, 2)]),
+        ("O O", []),
+        ("", []),
+    ],
+)
+def test_spans_are_those_of_seqeval(tags: str, wanted: list[tuple[str, int, int]]) -> None:
+    assert spans(tags.split()) == wanted
+
+
+def test_f1_is_that_of_seqeval() -> None:
+    """The example of its README: 0.5; then more rows, whose values are its own."""
+    classes = ["B-MISC", "B-PER", "I-MISC", "I-PER", "O"]
+    metric = EntityF1(classes)
+    rows = [
+        ("O O O B-MISC I-MISC I-MISC O", "O O B-MISC I-MISC I-MISC I-MISC O"),
+        ("B-PER I-PER O", "B-PER I-PER O"),
+        ("O I-PER I-PER O", "B-PER I-PER I-PER O"),
+        ("I-MISC B-MISC", "I-MISC I-MISC"),
+    ]
+    wanted = [0.0, 0.5, 1 / 3, 2 / 9]
+    for (truth, guess), f1 in zip(rows, wanted, strict=True):
+        y, best = (torch.tensor([[*map(classes.index, row.split()), 4]]) for row in (truth, guess))
+        y[:, -1] = -1  # padding
+        metric.update(torch.eye(5)[best], y)
+        assert float(metric.compute()) == pytest.approx(f1)
 
 
 def test_no_spans_at_all() -> None:

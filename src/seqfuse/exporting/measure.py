@@ -103,7 +103,7 @@ def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:
     return name, bool(metric.higher_is_better) or type(metric).__name__ in SHARES
 
 
-SHARES = ("Auroc", "BalancedAccuracy", "EntityF1", "ScoreAuroc", "TokenAccuracy", "TokenMacroF1")
+SHARES = ("Auroc", "BalancedAccuracy", "EntityF1", "ScoreAuroc", "TokenAccuracy", "TokenF1")
 """Metrics of our own of which more is better."""
 
 

@@ -15,7 +15,7 @@ from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.likelihood import Told
-from seqfuse.tasks.base import Scheduler, Task
+from seqfuse.tasks.base import Outputs, Task
 from seqfuse.tasks.calibration import threshold
 from seqfuse.tasks.losses import middle
 from seqfuse.tasks.measures import Scored, Scorer, VusPr
@@ -24,19 +24,17 @@ from seqfuse.tasks.measures import Scored, Scorer, VusPr
 class AnomalyTask(Task):
     """Learns what is normal; windows that the scorer finds strange, given that, are anomalies.
 
-    What overlapping windows say of a time step is averaged. The threshold is set at every
+    Numbers of overlapping windows are averaged per time step. The threshold is set at every
     validation and lies in the checkpoint. (Without any, the test sets its own; see `Threshold`.)
 
     Args:
-        net: raw batch to `Output`.
-        loss: prediction and target to a scalar.
-        metrics: of the predictions.
-        optimizer: called with the parameters.
-        scheduler: called with the optimizer and the total number of steps.
+        loss: of forecasts or reconstructions.
         scorer: makes scores of windows.
         measures: each takes what was scored and the threshold, returns numbers by name.
         quantile: fraction of normal steps, new to the net, that are below the threshold.
     """
+
+    calibrator: "Threshold"
 
     def __init__(
         self,
@@ -44,7 +42,7 @@ class AnomalyTask(Task):
         loss: nn.Module,
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Scheduler,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]],
         scorer: Scorer,
         measures: Mapping[str, Callable[[Sequence[Scored], float], Mapping[str, float]]],
         quantile: float = 0.999,
@@ -53,17 +51,13 @@ class AnomalyTask(Task):
         self.scorer = scorer
         self.measures = measures
         self.scored: list[Scored] = []
-        """What the last test said of each recording."""
+        """Scores of each recording in the last test."""
         self._errors = Errors(scorer.reads_predictions)
 
     @property
     def threshold(self) -> float:
-        """The least score of an anomaly.
-
-        Raises:
-            InputError: no validation has set it.
-        """
-        value = float(self.calibrator.value)  # type: ignore[union-attr, arg-type]
+        """The lowest score of an anomaly."""
+        value = float(self.calibrator.value)
         if np.isnan(value):
             raise InputError(
                 "no validation has set the threshold of anomalies: type "
@@ -72,13 +66,12 @@ class AnomalyTask(Task):
         return value
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
-        calibrator: Any = self.calibrator
         if len(batch.y):
-            calibrator.errors.add(self.net(batch.x, batch.mask).prediction, batch)
+            self.calibrator.errors.add(self.net(batch.x, batch.mask).prediction, batch)
         if is_last:
-            calibrator.fit(self._splits())
+            self.calibrator.fit(self._splits())
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
         outputs = super().test_step(batch, batch_idx)
         if len(batch.y):
             self._errors.add(outputs["prediction"], batch)
@@ -90,9 +83,8 @@ class AnomalyTask(Task):
         if self.trainer.datamodule.evaluated != "test":  # type: ignore[attr-defined]
             return  # scores need whole recordings
         scored = errors.score(self._splits().recordings(), self.scorer)
-        if self.calibrator.value.isnan():  # type: ignore[union-attr, operator]
-            self.calibrator.errors = errors  # type: ignore[union-attr]
-            self.calibrator.fit(self._splits())  # type: ignore[union-attr, operator]
+        if self.calibrator.value.isnan():
+            self.calibrator.fit(self._splits(), errors)
         self.scored = [one._replace(scores=np.nan_to_num(one.scores)) for one in scored]
         self.log("test/threshold", self.threshold)
         for measure in self.measures.values():
@@ -100,64 +92,56 @@ class AnomalyTask(Task):
                 self.log(f"test/{name}", value)
 
     def undefined(self, name: str) -> str | None:
-        for one in self.measures.values():
-            if isinstance(one, VusPr) and one.name == name:
-                return one.undefined
+        for measure in self.measures.values():
+            if isinstance(measure, VusPr) and measure.name == name:
+                return measure.undefined
         return super().undefined(name)
 
     def _splits(self) -> Monitored:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data.splits
+        return self.trainer.datamodule.splits  # type: ignore[attr-defined]
 
 
 class Errors:
-    """What the net says of windows, until all are there.
+    """Errors of windows, gathered batch by batch until all are there.
 
     Args:
-        predictions: whether predictions count, beside their errors.
+        predictions: whether to keep the predictions, too.
     """
 
     def __init__(self, predictions: bool = False) -> None:
         self._kept = slice(None if predictions else 0)
-        self._told: list[Told] = []
+        self._batches: list[Told] = []
 
     def add(self, prediction: Tensor, batch: Batch) -> None:
-        """That of a batch."""
-        found = middle(prediction.detach()).float()  # numpy knows no bfloat16
-        error = (found - batch.y).abs().mean(dim=-1)
-        parts = (batch.index, error, found[:, self._kept])
-        self._told.append(Told(*(part.cpu().numpy() for part in parts)))
+        """Those of a batch."""
+        point = middle(prediction.detach()).float()  # numpy knows no bfloat16
+        error = (point - batch.y).abs().mean(dim=-1)
+        parts = (batch.index, error, point[:, self._kept])
+        self._batches.append(Told(*(part.cpu().numpy() for part in parts)))
 
     def score(self, recordings: Sequence[Recording], scorer: Scorer) -> list[Scored]:
         """Scores of recordings, whose rows the windows count one after the other.
 
-        Returns:
-            per recording, NaN at steps of no window.
+        NaN at steps of no window.
         """
-        parts = zip(recordings, self.told(recordings), strict=True)
         return [
-            Scored(one, scorer.of_windows(one.values, one.num_train, told, one.name))
-            for one, told in parts
+            Scored(one, scorer.of_windows(one.values, one.num_train, windows, one.name))
+            for one, windows in zip(recordings, self.by_recording(recordings), strict=True)
         ]
 
-    def told(self, recordings: Sequence[Recording]) -> list[Told]:
-        """What the net said of each recording."""
-        ends = np.cumsum([len(one.values) for one in recordings])
-        told = self._of_all_ranks()
-        cuts = np.searchsorted(told.starts, ends[:-1])
-        parts = zip(*(np.split(one, cuts) for one in told), strict=True)
-        firsts = ends - [len(one.values) for one in recordings]
+    def by_recording(self, recordings: Sequence[Recording]) -> list[Told]:
+        """The windows of each recording, in the order of time, on all ranks."""
+        batches = [batch for rank in collectives.gather(self._batches) for batch in rank]
+        starts, *rest = (np.concatenate(part) for part in zip(*batches, strict=True))
+        order = np.argsort(starts, kind="stable")
+        sizes = [len(one.values) for one in recordings]
+        cuts = np.searchsorted(starts[order], np.cumsum(sizes)[:-1])
+        parts = zip(*(np.split(part[order], cuts) for part in (starts, *rest)), strict=True)
+        firsts = np.cumsum([0, *sizes[:-1]])
         return [
             Told(starts - first, *more)
             for first, (starts, *more) in zip(firsts, parts, strict=True)
         ]
-
-    def _of_all_ranks(self) -> Told:
-        """In the order of time."""
-        parts = [told for each in collectives.gather(self._told) for told in each]
-        starts, errors, predictions = (np.concatenate(one) for one in zip(*parts, strict=True))
-        order = np.argsort(starts, kind="stable")
-        return Told(starts[order], errors[order], predictions[order])
 
 
 class Threshold(nn.Module):
@@ -165,10 +149,9 @@ class Threshold(nn.Module):
 
     The validation part of each recording is scored as a test part is, as if the training part
     ended before it: net, components and scale have not seen it. Its scores set the threshold
-    (see `seqfuse.tasks.calibration`); labels do not count. Few scores tell little of a rare
-    event: the quantile is then extrapolated. Where validation parts are shorter than twenty times
-    what a score looks at, training parts make up the difference, by components fitted without
-    them.
+    (`calibration.threshold`); labels do not count. Few scores tell little of a rare event: the
+    quantile is then extrapolated. Where validation parts are shorter than twenty times what a
+    score looks at, training parts make up the difference, by components fitted without them.
 
     Args:
         scorer: makes scores of windows.
@@ -183,7 +166,7 @@ class Threshold(nn.Module):
             raise ValueError(f"quantile={quantile} must be above 0 and below 1")
         self.scorer, self.quantile = scorer, quantile
         self.register_buffer("value", torch.tensor(torch.nan))
-        self.errors = Errors(self.scorer.reads_predictions)
+        self.clear()
 
     def forward(self, prediction: Tensor) -> Tensor:
         return prediction
@@ -192,23 +175,25 @@ class Threshold(nn.Module):
         """Forgets the errors."""
         self.errors = Errors(self.scorer.reads_predictions)
 
-    def fit(self, splits: Monitored) -> None:
+    def fit(self, splits: Monitored, errors: Errors | None = None) -> None:
         """Sets the threshold from the errors of windows in training and validation parts."""
         recordings = splits.recordings()
-        parts = zip(recordings, self.errors.told(recordings), strict=True)
-        found = [self._scores(one, splits.cut(one), told) for one, told in parts]
+        windows = (errors or self.errors).by_recording(recordings)
         self.clear()
-        training, held_out = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        parts = zip(recordings, windows, strict=True)
+        scores = [self._scores(one, splits.cut(one), windows) for one, windows in parts]
+        training, held_out = (np.concatenate(parts) for parts in zip(*scores, strict=True))
         span = self.scorer.span(splits.horizon)
         self.value.fill_(threshold(held_out, training, span, self.quantile))
 
-    def _scores(self, one: Recording, cut: int, told: Told) -> list[np.ndarray]:
+    def _scores(self, recording: Recording, cut: int, windows: Told) -> list[np.ndarray]:
         """Those of the training steps of a recording, and those held out behind them."""
-        horizon = told.errors.shape[1]
+        horizon, num_train = windows.errors.shape[1], recording.num_train
         if cut < self.scorer.least(horizon):
-            cut = one.num_train  # too few steps are left: none is held out
-        ends = told.starts + horizon
-        chosen = (ends <= cut) | (told.starts >= cut) & (ends <= one.num_train)
-        own = Told(told.starts[chosen], told.errors[chosen], told.predictions[chosen])
-        values = one.values[: one.num_train]
-        return np.split(self.scorer.of_windows(values, cut, own, one.name), [cut])
+            cut = num_train  # too few steps are left: none is held out
+        ends = windows.starts + horizon
+        chosen = (ends <= cut) | (windows.starts >= cut) & (ends <= num_train)
+        starts, errors, predictions = windows
+        normal = Told(starts[chosen], errors[chosen], predictions[chosen])
+        values = recording.values[:num_train]
+        return np.split(self.scorer.of_windows(values, cut, normal, recording.name), [cut])

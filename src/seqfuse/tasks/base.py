@@ -1,4 +1,4 @@
-"""The one concrete task: net, loss, metrics, optimizer, scheduler."""
+"""The task: net, loss, metrics, optimizer and schedule; most jobs need no other class."""
 
 import copy
 import math
@@ -14,9 +14,12 @@ from torchmetrics import Metric, MetricCollection
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.metrics import Auroc, BatchMean, ScoreAuroc
+from seqfuse.tasks.losses import Pooled
+from seqfuse.tasks.metrics import BatchMean, Undefinable
+from seqfuse.tasks.schedules import Schedule
 
-Scheduler = Callable[[Optimizer, int], dict[str, Any]]
+Outputs = dict[str, Tensor]
+STAGES = ("train", "val", "test")
 
 
 class Task(LightningModule):
@@ -26,11 +29,12 @@ class Task(LightningModule):
 
     Args:
         net: raw batch to `Output`.
-        loss: prediction and target to a scalar, the mean over the batch.
+        loss: prediction and target to a scalar, a mean over the batch.
         metrics: by name; each takes prediction and target.
         optimizer: called with the parameters.
         scheduler: called with the optimizer and the total number of steps.
-        calibrator: corrects predictions outside training; learns from the first of two loaders.
+        calibrator: corrects predictions outside training; fitted to the first of two validation
+            loaders.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Task(LightningModule):
         loss: nn.Module,
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Scheduler,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]],
         calibrator: nn.Module | None = None,
     ):
         super().__init__()
@@ -47,24 +51,21 @@ class Task(LightningModule):
         self.loss = loss
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.calibrator = calibrator
+        self.calibrator: Any = calibrator
         self.is_compiled = False
         self.record: dict[str, Any] = {}
         """What a checkpoint holds beside the weights (see `seqfuse.config.checkpoint`)."""
-        self._logged: dict[str, Tensor] = {}
-        stages = ("train", "val", "test")
-        self.losses: Any = nn.ModuleDict({f"{s}_": BatchMean() for s in stages})
-        # Saved, because a run resumed after validation still has to log its training loss.
-        self.losses["train_"].persistent(True)
+        self.losses = {stage: BatchMean() for stage in STAGES}
         self.metrics: Any = nn.ModuleDict(
             # Metrics that happen to agree on the first batch would be taken for one.
             {
                 f"{s}_": MetricCollection(
                     dict(metrics), prefix=f"{s}/", compute_groups=False
                 ).clone()
-                for s in stages[1:]
+                for s in STAGES[1:]
             }
         )
+        self._logged: dict[str, Tensor] = {}
 
     def compile_net(self) -> None:
         """Compiles the net in place: parameter names, and so checkpoints, stay as they are."""
@@ -83,42 +84,47 @@ class Task(LightningModule):
     def forward(self, x: Tensor, mask: Tensor) -> Output:
         return self.net(x, mask)
 
-    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, stage: str) -> Outputs:
         if not len(batch.y):
-            return {"loss": self._idle(stage)}
+            return {"loss": self._step_of_none(stage)}
         prediction, weights = self.net(batch.x, batch.mask)
-        loss, size = self._pooled(self.loss(prediction, batch.y), batch.y)
-        self.losses[f"{stage}_"].update(loss.detach(), size)
+        loss, size = self._loss(prediction, batch, stage)
+        self.losses[stage].update(loss.detach(), size)
         if stage != "train":
-            prediction = self.calibrate(prediction)
+            prediction = self._measured(prediction, batch)
             # Metrics of baselines look at the input, too.
             self.metrics[f"{stage}_"].update(prediction, batch.y, x=batch.x, mask=batch.mask)
         return {"loss": loss, "prediction": prediction, "weights": weights}
 
+    def _loss(self, prediction: Tensor, batch: Batch, stage: str) -> tuple[Tensor, int]:
+        """The loss and the size of the whole batch, of which this rank has a part."""
+        return self._pooled(self.loss(prediction, batch.y), batch.y)
+
+    def _measured(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """What metrics and users get of a prediction."""
+        return self.calibrate(prediction)
+
     def _pooled(self, loss: Tensor, y: Tensor) -> tuple[Tensor, int]:
-        """The loss and the size of the whole batch, of which y is this rank's share."""
         if collectives.count() == 1:
             return loss, len(y)
-        if hasattr(self.loss, "items"):
-            return collectives.pooled(loss, self.loss.items(y), len(y))  # type: ignore[operator]
-        return collectives.pooled(loss, loss.new_tensor(len(y)), len(y))
+        items = self.loss.items(y) if isinstance(self.loss, Pooled) else loss.new_tensor(len(y))
+        return collectives.pooled(loss, items, len(y))
 
-    def _idle(self, stage: str) -> Tensor:
-        """The loss of a batch of which none is here: no gradient of this rank's, but its place."""
+    def _step_of_none(self, stage: str) -> Tensor:
+        """The loss of a batch of which this rank has no part: without a gradient of its own."""
         sums = [p.sum() for p in self.net.parameters() if p.requires_grad]
-        nothing = torch.stack(sums).sum() * 0.0
-        loss, size = self._pooled_nothing(nothing, stage)
-        self.losses[f"{stage}_"].update(loss.detach(), size)
+        loss, size = self._loss_of_none(torch.stack(sums).sum() * 0.0, stage)
+        self.losses[stage].update(loss.detach(), size)
         return loss
 
-    def _pooled_nothing(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
-        """The same as `_pooled`, of an empty share: as many talks as there are for the others."""
+    def _loss_of_none(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
+        """`_loss` of no item: as many collectives as there are on the other ranks."""
         return collectives.pooled(nothing, torch.zeros_like(nothing), 0)
 
     def undefined(self, name: str) -> str | None:
         """Why a metric may have no value on a split that is in order; None: it must have one."""
         metric = dict(self.metrics["test_"].items(keep_base=True)).get(name)
-        return metric.undefined if isinstance(metric, (Auroc, ScoreAuroc)) else None
+        return metric.undefined if isinstance(metric, Undefinable) else None
 
     def calibrate(self, prediction: Tensor) -> Tensor:
         """The prediction as users get it."""
@@ -129,26 +135,25 @@ class Task(LightningModule):
 
     def validation_step(
         self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor] | None:
+    ) -> Outputs | None:
         batches = self.trainer.num_val_batches
         if len(batches) > 1 and not dataloader_idx:  # calibration comes first
             return self._calibrate_on(batch, batch_idx + 1 == batches[0])
         return self._step(batch, "val")
 
+    def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
+        return self._step(batch, "test")
+
     def on_validation_epoch_start(self) -> None:
         collectives.average_statistics(self.net)
         if self.calibrator is not None:
-            self.calibrator.clear()  # type: ignore[operator]
+            self.calibrator.clear()
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
-        calibrator: Any = self.calibrator
         if len(batch.y):
-            calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
+            self.calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
         if is_last:  # not at the epoch's end: an averaged net has left by then
-            calibrator.fit()
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, "test")
+            self.calibrator.fit()
 
     def on_train_start(self) -> None:
         # Of a run that goes on: what validation found is known, as if it had never stopped.
@@ -167,12 +172,10 @@ class Task(LightningModule):
         self._log_epoch("test")
 
     def _log_epoch(self, stage: str) -> None:
-        loss = self.losses[f"{stage}_"]
-        self.log(f"{stage}/loss", loss.compute(), prog_bar=True)
-        loss.reset()
+        self.log(f"{stage}/loss", self.losses[stage].compute(), prog_bar=True)
+        self.losses[stage] = BatchMean()
         if stage != "train":
-            values = self.metrics[f"{stage}_"].compute()
-            self.log_dict(values, prog_bar=False)
+            self.log_dict(self.metrics[f"{stage}_"].compute(), prog_bar=False)
             self.metrics[f"{stage}_"].reset()
 
     def _step_plateau(self) -> None:
@@ -185,13 +188,17 @@ class Task(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self.record)
         checkpoint["total_steps"] = self.total_steps
+        # A run resumed after validation still has to log the loss of its training.
+        checkpoint["train_loss"] = self.losses["train"].state()
         metrics = self.trainer.callback_metrics
         checkpoint["logged"] = {name: value.detach().cpu() for name, value in metrics.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._logged = checkpoint.get("logged", {})
+        self.losses["train"] = BatchMean(**checkpoint.get("train_loss", {}))
         planned = checkpoint.get("total_steps", self.total_steps)
-        if getattr(self.scheduler, "has_end", False) and planned != self.total_steps:
+        has_end = isinstance(self.scheduler, Schedule) and self.scheduler.has_end
+        if has_end and planned != self.total_steps:
             raise InputError(
                 f"this schedule was made for {planned} steps, not {self.total_steps}: "
                 "resume without changing how long the run is"

@@ -1,4 +1,8 @@
-"""Calibration on held-out data: conformal intervals, a bias towards entities, score thresholds."""
+"""Calibration on held-out data: conformal intervals, a bias towards entities, score thresholds.
+
+A calibrator is cleared, updated with the predictions and targets of batches, and fitted; its state
+lies in the checkpoint, and it maps predictions to predictions.
+"""
 
 from collections.abc import Sequence
 
@@ -18,9 +22,9 @@ class Conformal(nn.Module):
     """Split-conformal bands (Romano et al. 2019) around each pair of quantiles.
 
     For every step of the horizon and every target a band is widened, or narrowed, by the
-    same amount in scaled units: the one that would have made it hold its share of the
-    calibration windows. Windows overlap and the world moves on, so the promise holds only
-    roughly; coverage on the test split is reported beside it.
+    same amount in scaled units: the one that would have made it hold its fraction of the
+    calibration windows. Windows overlap and the world moves on, so coverage is only roughly what
+    was promised; that on the test split is reported beside it.
 
     Args:
         quantiles: of the prediction, in order, around 0.5.
@@ -51,23 +55,23 @@ class Conformal(nn.Module):
         return torch.cat([*lows[:0:-1], *highs], dim=-1)
 
     def update(self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]) -> None:
-        """Remembers how far each target was outside (above 0) or inside (below 0) each band."""
+        """Scores targets by how far they are outside (above 0) or inside (below 0) each band."""
         low, _, high = self._ends(prediction.detach())
         target = y.unsqueeze(-1)
         self._scores.append(torch.maximum(low - target, target - high).cpu())
 
     def clear(self) -> None:
-        """Forgets what was remembered."""
+        """Forgets all scores."""
         self._scores = []
 
     def fit(self) -> None:
-        """Sets the margins from what was remembered, if anything was."""
-        scores = [one for ranks in collectives.gather(self._scores) for one in ranks]
-        self._scores = []
+        """Sets the margins from the scores, if there are any."""
+        scores = [part for parts in collectives.gather(self._scores) for part in parts]
+        self.clear()
         if not scores:
             return
-        all_scores = torch.cat(scores)
-        margins = [_margin(all_scores[..., i], level) for i, level in enumerate(self.levels)]
+        each_level = torch.cat(scores).unbind(dim=-1)
+        margins = [_margin(*pair) for pair in zip(each_level, self.levels, strict=True)]
         self.margins.copy_(torch.stack(margins))
 
     def _ends(self, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,9 +88,6 @@ def _margin(scores: Float[Tensor, "n h k"], level: float) -> Float[Tensor, "h k"
     return ordered.gather(0, rank.unsqueeze(0) - 1).squeeze(0).nan_to_num(0.0)
 
 
-OUTSIDE = "O"
-
-
 class EntityBias(nn.Module):
     """Takes from the score of `O` what gives the best entity F1 on the validation split.
 
@@ -97,9 +98,6 @@ class EntityBias(nn.Module):
     Args:
         classes: names of the tags, `O` among them.
         biases: to choose from; 0 changes nothing.
-
-    Raises:
-        InputError: the tags are not BIO.
     """
 
     bias: Tensor
@@ -111,9 +109,9 @@ class EntityBias(nn.Module):
     ):
         super().__init__()
         check_bio(classes)
-        self.outside = list(classes).index(OUTSIDE) if OUTSIDE in classes else 0
+        self.outside = list(classes).index("O") if "O" in classes else 0
         self.biases = list(biases)
-        self.tries = [EntityF1(classes) for _ in self.biases]
+        self.metrics = [EntityF1(classes) for _ in self.biases]
         self.register_buffer("bias", torch.tensor(0.0))
 
     def forward(self, prediction: Scores) -> Scores:
@@ -121,23 +119,23 @@ class EntityBias(nn.Module):
         return self._less(prediction, self.bias.to(prediction))
 
     def _less(self, prediction: Tensor, bias: Tensor | float) -> Tensor:
-        at = torch.arange(prediction.shape[-1], device=prediction.device) == self.outside
-        return prediction - bias * at
+        is_outside = torch.arange(prediction.shape[-1], device=prediction.device) == self.outside
+        return prediction - bias * is_outside
 
     def clear(self) -> None:
-        """Forgets what was counted."""
-        for one in self.tries:
-            one.reset()
+        """Forgets all counts."""
+        for metric in self.metrics:
+            metric.reset()
 
     def update(self, prediction: Scores, y: Tensor) -> None:
-        """Counts what each bias would have found."""
-        for bias, one in zip(self.biases, self.tries, strict=True):
-            one.update(self._less(prediction.detach(), bias).cpu(), y.cpu())
+        """Counts the entities that each bias finds."""
+        for bias, metric in zip(self.biases, self.metrics, strict=True):
+            metric.update(self._less(prediction.detach(), bias).cpu(), y.cpu())
 
     def fit(self) -> None:
         """Chooses the bias; the smallest of equal ones."""
-        counts = torch.stack([torch.stack([t.right, t.predicted + t.true]) for t in self.tries])
-        right, both = sum(collectives.gather(counts)).unbind(dim=1)  # type: ignore[union-attr]
+        counts = torch.stack([torch.stack([m.right, m.predicted + m.true]) for m in self.metrics])
+        right, both = torch.stack(collectives.gather(counts)).sum(dim=0).unbind(dim=1)
         self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])
 
 
@@ -146,8 +144,8 @@ PEAKS = 5
 """Peaks that fit end to end into a window, of an average over such windows: one of two to three
 standard deviations lasts about a fifth of it (Aldous 1989)."""
 ENOUGH = 100
-"""Independent scores that a threshold rests on, at least; the tail holds ten of them."""
-TAIL, FEWEST, MOST = 0.1, 5, 20
+"""Fewest independent scores that a threshold rests on; the tail holds ten of them."""
+TAIL, MIN_TAIL, MAX_TAIL = 0.1, 5, 20
 """The tail is the highest tenth, or from so many to so many independent values."""
 
 
@@ -156,16 +154,13 @@ def threshold(held_out: Floats, training: Floats, span: int, quantile: float) ->
 
     Neighbouring steps have much the same score: `span` of them count as five independent ones.
     Where the held-out ones are worth less than a hundred, training steps make up the difference:
-    so few may all be calm by chance.
+    so few may all be calm by chance. NaN if there is no score.
 
     Args:
         held_out: (n) scores of normal steps that nothing was fitted to; NaN is left out.
         training: (m) scores of normal steps of the training part.
         span: steps that a score looks at.
         quantile: fraction of new normal scores below the threshold.
-
-    Returns:
-        NaN if there is no score.
     """
     scores, spare = held_out[~np.isnan(held_out)], training[~np.isnan(training)]
     if not len(scores) + len(spare):
@@ -173,10 +168,10 @@ def threshold(held_out: Floats, training: Floats, span: int, quantile: float) ->
     weight = PEAKS / span
     lent = min(max(ENOUGH - weight * len(scores), 0.0), weight * len(spare))
     weights = np.full(len(scores), weight), np.full(len(spare), lent / max(len(spare), 1))
-    every = np.minimum(np.concatenate([scores, spare]), 1 - 1e-12)
+    both = np.minimum(np.concatenate([scores, spare]), 1 - 1e-12)
     # A score is x / (x + 1) of an error x, and it is errors that have exponential tails.
-    found = tail_quantile(every / (1 - every), np.concatenate(weights), quantile)
-    return found / (found + 1)
+    error = tail_quantile(both / (1 - both), np.concatenate(weights), quantile)
+    return error / (error + 1)
 
 
 def tail_quantile(values: Floats, weights: Floats, quantile: float) -> float:
@@ -196,7 +191,7 @@ def tail_quantile(values: Floats, weights: Floats, quantile: float) -> float:
     ordered, weights = values[order], weights[order]
     heaped, rate = np.cumsum(weights), 1 - quantile
     size = heaped[-1]
-    k = max(min(max(TAIL * size, FEWEST), MOST, size / 2), rate * size)
+    k = max(min(max(TAIL * size, MIN_TAIL), MAX_TAIL, size / 2), rate * size)
     first = min(int(np.searchsorted(heaped, size - k)), len(values) - 1)
     excesses, rest = ordered[first + 1 :] - ordered[first], weights[first + 1 :]
     mean = np.average(excesses, weights=rest) if rest.any() else 0.0

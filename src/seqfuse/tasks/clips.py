@@ -1,4 +1,4 @@
-"""Anomalies among clips: what a net that knows normal ones cannot put together again."""
+"""Anomalies among clips: those that a net trained on normal ones cannot reconstruct."""
 
 import math
 
@@ -13,31 +13,25 @@ from seqfuse.tasks.losses import middle
 
 
 class ClipAnomalyTask(Task):
-    """Puts the motion of normal clips together again; the error of a clip is its score.
+    """Reconstructs the motion of normal clips; the error of a clip is its score.
 
     The head returns a number for each frame and each cell of a square grid. It has to say, from
     a few codes, how much the brightness changes there. Class 0 is normal; the loss is that of
     normal clips alone, the metrics take scores and classes of all.
     """
 
-    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
-        if not len(batch.y):
-            return {"loss": self._idle(stage)}
-        prediction, weights = self.net(batch.x, batch.mask)
-        target = self.target(prediction, batch)
-        normal = batch.y == 0
-        loss, size = self._pooled(self.loss(prediction[normal], target[normal]), target[normal])
-        self.losses[f"{stage}_"].update(loss.detach(), size)
-        scores = self.scores(prediction, batch)
-        if stage != "train":
-            self.metrics[f"{stage}_"].update(scores, batch.y, x=batch.x, mask=batch.mask)
-        return {"loss": loss, "prediction": scores, "weights": weights}
+    def _loss(self, prediction: Tensor, batch: Batch, stage: str) -> tuple[Tensor, int]:
+        normal, target = batch.y == 0, self.target(prediction, batch)
+        return self._pooled(self.loss(prediction[normal], target[normal]), target[normal])
+
+    def _measured(self, prediction: Tensor, batch: Batch) -> Tensor:
+        return self.scores(prediction, batch)
 
     def target(self, prediction: Tensor, batch: Batch) -> Tensor:
         """(b h k) what a prediction (b h k p) should have been; NaN behind the last frame."""
-        found = motion(batch.x, batch.mask, math.isqrt(prediction.shape[2]))
-        found = F.pad(found, (0, 0, 0, prediction.shape[1] - found.shape[1]), value=torch.nan)
-        return found.to(prediction.dtype)
+        change = motion(batch.x, batch.mask, math.isqrt(prediction.shape[2]))
+        missing = prediction.shape[1] - change.shape[1]
+        return F.pad(change, (0, 0, 0, missing), value=torch.nan).to(prediction.dtype)
 
     def scores(self, prediction: Tensor, batch: Batch) -> Tensor:
         """(b) the mean squared error of each clip."""

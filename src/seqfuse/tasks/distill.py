@@ -1,4 +1,4 @@
-"""Distillation: a net that also learns from nets trained before."""
+"""Distillation: a net that also learns from the outputs of nets trained before."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,27 +16,26 @@ from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import NO_LABEL
+from seqfuse.runtime.labels import NO_LABEL, Labels
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.base import Scheduler, Task
+from seqfuse.tasks.base import Task
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
-from seqfuse.tasks.losses import TagLoss, mean_over
+from seqfuse.tasks.losses import ObservedLoss, TagLoss, mean_over
 
 TINY = 1e-9
-"""The least probability of a tag of a chain, so that it has a logarithm."""
+"""The lowest probability of a tag of a CRF, so that it has a logarithm."""
+SPANS = ("look_back", "horizon")
+"""Keys of the data section that a teacher must have been trained with, too."""
 
 
 class SoftTargets(nn.Module):
     """T² KL(teachers ‖ student), both softened by a temperature T (Hinton et al. 2015, section 2).
 
     T² keeps gradients about as large at every T. Several teachers are one: the mean of their
-    softened probabilities. Of chains, it is the probabilities of each step's tags.
+    softened probabilities. Of CRFs, it is the marginals of each step's tags.
 
     Args:
         temperature: above 0; scores are divided by it.
-
-    Raises:
-        ValueError: it is not.
     """
 
     def __init__(self, temperature: float = 4.0):
@@ -48,16 +47,15 @@ class SoftTargets(nn.Module):
     def forward(
         self, prediction: Tensor, outputs: Sequence[Tensor], y: Tensor
     ) -> Float[Tensor, ""]:
-        """Scores (b k), (b t k) or, of a chain, (b t k k), and labels (b) or (b t)."""
+        """Scores (b k), (b t k) or, of a CRF, (b t k k), and labels (b) or (b t)."""
         labelled = y != NO_LABEL
-        each = [self._softened(output, labelled).exp() for output in outputs]
-        wanted = torch.stack(each).mean(dim=0)
-        found = self._softened(prediction, labelled)
-        divergence = F.kl_div(found, wanted, reduction="none").sum(dim=-1)
+        wanted = torch.stack([self._softened(one, labelled).exp() for one in outputs]).mean(dim=0)
+        student = self._softened(prediction, labelled)
+        divergence = F.kl_div(student, wanted, reduction="none").sum(dim=-1)
         return self.temperature**2 * mean_over(divergence, labelled)
 
     def items(self, y: Tensor) -> Tensor:
-        """What the mean is taken over: labelled series or steps."""
+        """The number of labelled series or steps."""
         return (y != NO_LABEL).sum()
 
     def _softened(self, scores: Tensor, labelled: Tensor) -> Tensor:
@@ -68,7 +66,7 @@ class SoftTargets(nn.Module):
         return crf.marginals(scores, labelled).clamp(min=TINY).log()
 
 
-class SameOutputs(nn.Module):
+class SameOutputs(ObservedLoss):
     """The mean absolute distance of forecasts from the mean of the teachers'."""
 
     def forward(
@@ -80,10 +78,6 @@ class SameOutputs(nn.Module):
         wanted = torch.stack(list(outputs)).mean(dim=0)
         return mean_over((prediction - wanted).abs().mean(dim=-1), ~y.isnan())
 
-    def items(self, y: Float[Tensor, "b h k"]) -> Tensor:
-        """What the mean is taken over: observed targets."""
-        return (~y.isnan()).sum()
-
 
 class DistillTask(Task):
     """A student that learns from labels and from what its teachers say of the same batch.
@@ -93,17 +87,10 @@ class DistillTask(Task):
     nor a checkpoint knows them.
 
     Args:
-        net: the student; raw batch to `Output`.
-        loss: prediction and target to a scalar, the mean over the batch.
-        metrics: by name; each takes prediction and target.
-        optimizer: called with the student's parameters.
-        scheduler: called with the optimizer and the total number of steps.
-        match: the student's prediction, the teachers' outputs and the target to a scalar.
-        teaching: share of `match` in the training loss; labels have the rest.
-        calibrator: as for `Task`.
-
-    Raises:
-        ValueError: `teaching` is not from 0 to 1.
+        net: the student.
+        match: the student's prediction, the teachers' outputs and the target to a scalar, a mean
+            over what its `items` counts.
+        teaching: fraction of `match` in the training loss; labels have the rest.
     """
 
     def __init__(
@@ -112,7 +99,7 @@ class DistillTask(Task):
         loss: nn.Module,
         metrics: Mapping[str, Metric],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Scheduler,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]],
         match: nn.Module,
         teaching: float = 0.5,
         calibrator: nn.Module | None = None,
@@ -120,7 +107,7 @@ class DistillTask(Task):
         super().__init__(net, loss, metrics, optimizer, scheduler, calibrator)
         if not 0 <= teaching <= 1:
             raise ValueError(f"teaching={teaching} must be from 0 to 1")
-        self.match = match
+        self.match: Any = match
         self.teaching = teaching
         self.teachers: tuple[nn.Module, ...] = ()
         """Frozen nets. In a tuple, torch does not take them for parts of the task."""
@@ -129,45 +116,31 @@ class DistillTask(Task):
         for teacher in self.teachers:
             teacher.to(self.device)
 
-    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
-        if stage != "train" or not self.teachers or not len(batch.y):
-            return super()._step(batch, stage)
-        prediction, weights = self.net(batch.x, batch.mask)
-        hard, size = self._pooled(self.loss(prediction, batch.y), batch.y)
-        match = self.match(prediction, self._outputs(batch), batch.y)
-        if collectives.count() > 1:  # a mean over other items than the loss's
-            match, _ = collectives.pooled(match, self.match.items(batch.y), size)  # type: ignore[operator]
-        loss = (1 - self.teaching) * hard + self.teaching * match
-        self.losses["train_"].update(loss.detach(), size)
-        return {"loss": loss, "prediction": prediction, "weights": weights}
-
-    def _pooled_nothing(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
-        hard, size = super()._pooled_nothing(nothing, stage)
+    def _loss(self, prediction: Tensor, batch: Batch, stage: str) -> tuple[Tensor, int]:
+        hard, size = super()._loss(prediction, batch, stage)
         if stage != "train" or not self.teachers:
             return hard, size
-        match, _ = super()._pooled_nothing(nothing, stage)
-        return (1 - self.teaching) * hard + self.teaching * match, size
+        match = self.match(prediction, self._outputs(batch), batch.y)
+        if collectives.count() > 1:  # a mean over other items than the loss's
+            match, _ = collectives.pooled(match, self.match.items(batch.y), size)
+        return self._mixed(hard, match), size
+
+    def _loss_of_none(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
+        hard, size = super()._loss_of_none(nothing, stage)
+        if stage != "train" or not self.teachers:
+            return hard, size
+        return self._mixed(hard, super()._loss_of_none(nothing, stage)[0]), size
+
+    def _mixed(self, hard: Tensor, match: Tensor) -> Tensor:
+        return (1 - self.teaching) * hard + self.teaching * match
 
     @torch.no_grad()
     def _outputs(self, batch: Batch) -> list[Tensor]:
         return [teacher(batch.x, batch.mask).prediction for teacher in self.teachers]
 
 
-SPANS = ("look_back", "horizon")
-"""Of the data section: what a teacher must have been trained with, too."""
-
-
 def start(task: Task, data: DataModule, config: build.Config) -> None:
-    """Gives a distillation its teachers: `teacher`, one checkpoint or a list.
-
-    Args:
-        task: of the run.
-        data: set up.
-        config: of the run.
-
-    Raises:
-        InputError: none is named, a file cannot be read, or its net was trained for something else.
-    """
+    """Gives a distillation its teachers: `teacher` names one checkpoint or several."""
     named = config.get("teacher")
     if not isinstance(task, DistillTask):
         if named:
@@ -177,7 +150,9 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
         raise InputError(
             "task=distill has no teacher: type teacher=logs/<name>/<time>/checkpoints/best.ckpt"
         )
-    if getattr(data.splits.pipeline, "per_step", False) != isinstance(task.loss, TagLoss):
+    pipeline = data.splits.pipeline
+    is_per_step = isinstance(pipeline, Labels) and pipeline.per_step
+    if is_per_step != isinstance(task.loss, TagLoss):
         raise InputError(
             "task=distill is for labels of items, task=distill_tags for those of steps"
         )
@@ -186,21 +161,21 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
 
 
 def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Config) -> nn.Module:
-    trained, theirs, told = build.load(path, config.get("trust", ()), key="teacher")
+    trained, its_data, its_config = build.load(path, config.get("trust", ()), key="teacher")
     if isinstance(trained, ContrastiveTask):
         raise InputError(f"teacher={path}: {NO_HEAD}")
-    _check_data(path, theirs.splits.pipeline.state_dict(), data.splits.pipeline.state_dict())
+    _check_data(path, its_data.splits.pipeline.state_dict(), data.splits.pipeline.state_dict())
     for span in SPANS:
-        ours, other = config["data"].get(span), told["data"].get(span)
-        if ours != other:
-            raise InputError(f"teacher={path} has data.{span}={other}, this run {ours}")
+        ours, theirs = config["data"].get(span), its_config["data"].get(span)
+        if ours != theirs:
+            raise InputError(f"teacher={path} has data.{span}={theirs}, this run {ours}")
     net = trained.net.requires_grad_(False).eval()
     _check_outputs(path, net, student, data)
-    levels = [one["task"].get("quantiles") for one in (told, config)]
-    if levels[0] != levels[1]:
+    theirs, ours = (section["task"].get("quantiles") for section in (its_config, config))
+    if theirs != ours:
         raise InputError(
-            f"teacher={path} forecasts task.quantiles={levels[0]}, this run {levels[1]}: type "
-            f"task.quantiles={str(levels[0]).replace(' ', '')}"
+            f"teacher={path} forecasts task.quantiles={theirs}, this run {ours}: type "
+            f"task.quantiles={str(theirs).replace(' ', '')}"
         )
     say(f"teacher     {path}: {sum(p.numel() for p in net.parameters()):,} parameters")
     return net
@@ -213,10 +188,10 @@ def _check_data(path: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -
             f"teacher={path} knows {_few(theirs.get('classes'))}; the classes here are "
             f"{_few(ours.get('classes'))}: train it on the same data"
         )
-    channels = [len(one.get("mean", ())) for one in (theirs, ours)]
-    if channels[0] != channels[1]:
+    trained, here = (len(state.get("mean", ())) for state in (theirs, ours))
+    if trained != here:
         raise InputError(
-            f"teacher={path} was trained on {channels[0]} channels, the data here has {channels[1]}"
+            f"teacher={path} was trained on {trained} channels, the data here has {here}"
         )
     odd = [key for key in {**ours, **theirs} if not _same(theirs.get(key), ours.get(key))]
     if odd:
@@ -232,20 +207,20 @@ def _few(classes: Any) -> str:
     return ", ".join(names[:6] + more)
 
 
-def _same(one: Any, two: Any) -> bool:
+def _same(a: Any, b: Any) -> bool:
     """Whether two states agree; numbers may differ by what another machine rounds."""
-    if isinstance(one, (list, tuple)) and isinstance(two, (list, tuple)):
-        return len(one) == len(two) and all(map(_same, one, two))
-    if isinstance(one, Mapping) and isinstance(two, Mapping):
-        return one.keys() == two.keys() and all(_same(one[key], two[key]) for key in one)
-    if isinstance(one, float) and isinstance(two, float):
-        return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
-    return one == two
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+    return a == b
 
 
 @torch.no_grad()
 def _check_outputs(path: str, teacher: nn.Module, student: nn.Module, data: DataModule) -> None:
-    """Raises InputError unless both nets say as much of an item."""
+    """Raises InputError unless both nets return as many numbers for an item."""
     items = data.tensors("train")
     batch = items.__getitems__(list(range(min(2, len(items)))))
     was_training = student.training

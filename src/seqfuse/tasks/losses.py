@@ -1,10 +1,7 @@
-"""Losses: functions of a prediction and its target.
-
-`items` says what the mean is over, so that shares of a batch can be put together: series, their
-weights, or observed targets. A loss without it is taken to be a mean over series.
-"""
+"""Losses: a prediction and its target to a scalar, a mean over the batch."""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -16,18 +13,24 @@ from seqfuse.nn.shapes import fraction
 from seqfuse.runtime.labels import NO_LABEL
 
 
+@runtime_checkable
+class Pooled(Protocol):
+    """A loss that is no mean over series: parts of a batch weigh what it is a mean over."""
+
+    def items(self, y: Tensor) -> Tensor:
+        """What a part with these targets weighs."""
+        ...
+
+
 class CrossEntropy(nn.Module):
     """Cross-entropy over classes.
 
     Args:
-        label_smoothing: share of each target spread evenly over all classes
+        label_smoothing: fraction of each target spread evenly over all classes
             (Szegedy et al. 2016).
         class_weights: `none`, `balanced` (n / (k · n of the class), King & Zeng 2001)
             or one number per class.
         class_counts: training series of each class; `balanced` needs them.
-
-    Raises:
-        ValueError: a knob is out of range.
     """
 
     weight: Tensor | None
@@ -54,10 +57,9 @@ class CrossEntropy(nn.Module):
 
 
 class TagLoss(nn.Module):
-    """The negative log-likelihood of tags, of steps by themselves or of a chain (`nn.crf`).
+    """The negative log-likelihood of tags, of single steps or of a CRF (`nn.crf`).
 
-    The mean over labelled steps. Labels of a sequence come without holes: what has none is
-    behind them.
+    The mean over labelled steps. Labels of a sequence have no gaps: steps without one come last.
     """
 
     def forward(self, prediction: crf.Scores, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
@@ -82,10 +84,7 @@ class Pinball(ObservedLoss):
 
     Args:
         quantiles: above 0 and below 1, in order.
-        median_weight: what the median counts, where each other quantile counts 1.
-
-    Raises:
-        ValueError: they are not.
+        median_weight: weight of the median, where each other quantile has 1.
     """
 
     levels: Tensor

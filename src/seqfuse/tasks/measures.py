@@ -14,30 +14,31 @@ from seqfuse.runtime.components import Components
 from seqfuse.runtime.likelihood import Likelihood, merge, scaled
 from seqfuse.runtime.subspace import Subspace
 
-__all__ = ["Floats", "Likelihood", "Scored", "Scorer", "Subspace", "merge"]
 Floats = NDArray[np.float64]
 Scorer = Likelihood | Subspace
 
 
 class Scored(NamedTuple):
-    """A recording and what was said of it."""
+    """A recording and the anomaly scores of its steps."""
 
     recording: Recording
     scores: Floats
     """(t) from 0 to 1; the higher, the stranger."""
 
     @property
-    def tested(self) -> slice:
-        """The steps that were not trained on."""
-        return slice(self.recording.num_train, None)
+    def tested(self) -> tuple[NDArray[np.bool_], Floats]:
+        """Labels and scores of the steps that were not trained on."""
+        tested = slice(self.recording.num_train, None)
+        return self.recording.labels[tested], self.scores[tested]
 
 
 class F1:
     """Precision, recall and F1 over single steps, of all recordings together; unadjusted."""
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        truth = np.concatenate([one.recording.labels[one.tested] for one in scored])
-        flags = np.concatenate([one.scores[one.tested] for one in scored]) >= threshold
+        parts = zip(*(one.tested for one in scored), strict=True)
+        truth, scores = (np.concatenate(part) for part in parts)
+        flags = scores >= threshold
         hits = float((truth & flags).sum())
         precision, recall = hits / max(flags.sum(), 1), hits / max(truth.sum(), 1)
         f1 = 2 * hits / max(flags.sum() + truth.sum(), 1)
@@ -60,20 +61,13 @@ class VusPr:
         self.max_buffer = max_buffer
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        return {self.name: self.mean(scored)}
-
-    def mean(self, scored: Sequence[Scored]) -> float:
-        """NaN if no recording has an anomaly."""
-        values = [
-            vus_pr(one.recording.labels[one.tested], one.scores[one.tested], self.max_buffer)
-            for one in scored
-            if one.recording.labels[one.tested].any()
-        ]
-        return float(np.mean(values)) if values else float("nan")
+        tested = [one.tested for one in scored if one.tested[0].any()]
+        values = [vus_pr(labels, scores, self.max_buffer) for labels, scores in tested]
+        return {self.name: float(np.mean(values)) if values else float("nan")}
 
 
 class PcaBaseline(VusPr):
-    """VUS-PR of a PCA detector: the error of windows put together from few components.
+    """VUS-PR of a PCA detector: the error of windows reconstructed from few components.
 
     Args:
         size: steps of a window.
@@ -92,15 +86,16 @@ class PcaBaseline(VusPr):
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         baseline = [Scored(one.recording, self._scores(one.recording)) for one in scored]
-        return {self.name: self.mean(baseline)}
+        return super().__call__(baseline, threshold)
 
-    def _scores(self, one: Recording) -> Floats:
-        if one.num_train <= self.size:
-            return np.zeros(len(one.values))  # too short for a window
-        values = scaled(one.values, one.num_train)
+    def _scores(self, recording: Recording) -> Floats:
+        num_train = recording.num_train
+        if num_train <= self.size:
+            return np.zeros(len(recording.values))  # too short for a window
+        values = scaled(recording.values, num_train)
         windows = sliding_window_view(values, self.size, axis=0)
         windows = windows.reshape(len(windows), -1)
-        normal = windows[: one.num_train - self.size + 1]
+        normal = windows[: num_train - self.size + 1]
         errors = Components(normal).residuals(windows, self.share)
         steps = np.repeat(errors[:, None], self.size, axis=1)
         return merge(steps, np.arange(len(errors)), len(values))
@@ -110,7 +105,7 @@ class NabScore:
     """NAB's score in its three profiles, by the given threshold and by the best in hindsight.
 
     NAB counts the first detection in a window and every one outside: an alarm that goes on
-    is told once. Only scores above all of the `hold` steps before are alarms.
+    counts once. Only scores above all of the `hold` steps before are alarms.
 
     Args:
         hold: steps.
@@ -126,12 +121,12 @@ class NabScore:
             nab.File(self.alarms(one.scores), one.recording.windows, one.recording.name)
             for one in scored
         ]
-        found = {}
+        values = {}
         for profile in nab.PROFILES:
             name = f"nab_{profile.removeprefix('reward_').removesuffix('_rate').lower()}"
-            found[name] = nab.score(files, threshold, profile)
-            found[f"{name}_hindsight"] = nab.best_threshold(files, profile).score
-        return found
+            values[name] = nab.score(files, threshold, profile)
+            values[f"{name}_hindsight"] = nab.best_threshold(files, profile).score
+        return values
 
     def alarms(self, scores: Floats) -> Floats:
         """Scores (t), 0 where one of the steps held was as high."""
@@ -142,7 +137,10 @@ class NabScore:
 
 
 def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:
-    """Volume under the precision-recall surface over thresholds and buffers; 0 to 1."""
+    """Volume under the precision-recall surface over thresholds and buffers; 0 to 1.
+
+    aeon's `range_pr_vus_score` gives the same, in 80 times the time: 7 s for 1,000 steps.
+    """
     if scores.min() == scores.max():
         return 0.0
     order = np.argsort(-scores, kind="stable")
@@ -168,8 +166,8 @@ def _range_area(
     positives = (labels.sum() + soft.sum()) / 2
     hits = np.cumsum(soft[order])[flagged - 1]
     peaks = [scores[start : end + 1].max() for start, end in _runs(soft > 0)]
-    found = np.mean(np.array(peaks)[:, None] >= thresholds, axis=0)
-    recall = np.append(0.0, np.minimum(hits / positives, 1) * found)
+    reached = np.mean(np.array(peaks)[:, None] >= thresholds, axis=0)
+    recall = np.append(0.0, np.minimum(hits / positives, 1) * reached)
     precision = np.append(1.0, hits / flagged)
     return float(np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2))
 

@@ -1,10 +1,10 @@
-"""Metrics that torchmetrics does not have: of classes, of tags, of forecasts, of clips."""
+"""Metrics that torchmetrics does not have: of classes, tags, forecasts and anomaly scores."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
-from seqeval.metrics.sequence_labeling import get_entities
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import (
@@ -21,41 +21,40 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles, middle
 
-ONE_CLASS = "the split has items of one class alone, or one without a score"
-"""Why there is no area under a ROC curve."""
+
+@runtime_checkable
+class Undefinable(Protocol):
+    """A metric without a value on some splits that are in order."""
+
+    undefined: str
+    """Why it has none there."""
 
 
-class BatchMean(Metric):
-    """The mean over items of a number that is known per batch.
+class BatchMean:
+    """The mean over items of a number that is known per batch, and by all ranks.
 
     torchmetrics' MeanMetric either drops NaN or (1.9, `nan_strategy="disable"`) the weights;
     a NaN loss has to be seen.
     """
 
-    total: Tensor
-    items: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("items", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.register_load_state_dict_post_hook(_add_nothing)
+    def __init__(self, total: Tensor | None = None, items: int = 0) -> None:
+        self.total = torch.tensor(0.0) if total is None else total
+        self.items = items
 
     def update(self, value: Tensor, items: int) -> None:
-        self.total.add_(value, alpha=items)
-        self.items.add_(items)
+        self.total = self.total.to(value.device).add(value, alpha=items)
+        self.items += items
 
     def compute(self) -> Tensor:
-        return self.total / self.items
+        return self.total / self.total.new_tensor(self.items)
 
-
-def _add_nothing(mean: BatchMean, _: Any) -> None:
-    """Lets torchmetrics know that a restored state is no empty one."""
-    mean.update(torch.zeros(()), 0)
+    def state(self) -> dict[str, Tensor | int]:
+        """Arguments of one that goes on where this one is."""
+        return {"total": self.total.cpu(), "items": self.items}
 
 
 class BalancedAccuracy(MulticlassRecall):
-    """The mean over classes of the share found, over classes that occur.
+    """The mean over classes of the fraction found, over classes that occur.
 
     torchmetrics' own macro recall counts a class that is predicted but never occurs as
     0; here, as in scikit-learn, it does not count.
@@ -80,49 +79,10 @@ class CalibrationError(MulticlassCalibrationError):
         super().update(preds.softmax(dim=-1), target)
 
 
-class Auroc(Metric):
-    """Area under the ROC curve of unnormalised scores: the mean over classes, each against
-    the rest, of which both sides occur; NaN if there is none.
-    """
-
-    undefined = ONE_CLASS
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("probabilities", [], dist_reduce_fx="cat")
-        self.add_state("truth", [], dist_reduce_fx="cat")
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        self.probabilities.append(preds.detach().softmax(dim=-1))  # type: ignore[union-attr, operator]
-        self.truth.append(target)  # type: ignore[union-attr, operator]
-
-    def compute(self) -> Tensor:
-        probabilities = dim_zero_cat(self.probabilities)  # type: ignore[arg-type]
-        truth = dim_zero_cat(self.truth)  # type: ignore[arg-type]
-        areas = [auroc(column, truth == k) for k, column in enumerate(probabilities.unbind(dim=1))]
-        return torch.stack(areas).nanmean()
-
-
-def auroc(score: Tensor, positive: Tensor) -> Tensor:
-    """How often a positive has the greater score than a negative; ties count half.
-
-    Args:
-        score: (n).
-        positive: (n) boolean.
-
-    Returns:
-        0 to 1; NaN where one side is empty or a score is none.
-    """
-    if score.isnan().any():
-        return score.new_tensor(torch.nan)
-    ahead = score[positive].unsqueeze(1) - score[~positive].unsqueeze(0)
-    return (ahead.sign() + 1).mean() / 2
-
-
 class ScoreAuroc(Metric):
     """Area under the ROC curve of anomaly scores; class 0 is normal. NaN if one side is empty."""
 
-    undefined = ONE_CLASS
+    undefined = "the split has items of one class alone, or one without a score"
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,47 +94,64 @@ class ScoreAuroc(Metric):
         self.truth.append(target)  # type: ignore[union-attr, operator]
 
     def compute(self) -> Tensor:
-        truth = dim_zero_cat(self.truth)  # type: ignore[arg-type]
-        return auroc(dim_zero_cat(self.scores), truth > 0)  # type: ignore[arg-type]
+        scores, truth = dim_zero_cat(self.scores), dim_zero_cat(self.truth)  # type: ignore[arg-type]
+        return self._area(scores, truth)
+
+    def _area(self, scores: Tensor, truth: Tensor) -> Tensor:
+        return auroc(scores, truth > 0)
+
+
+class Auroc(ScoreAuroc):
+    """Area under the ROC curve of unnormalised scores: the mean over classes, each against
+    the rest, of which both sides occur; NaN if there is none.
+    """
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        super().update(preds.softmax(dim=-1), target)
+
+    def _area(self, scores: Tensor, truth: Tensor) -> Tensor:
+        areas = [auroc(column, truth == k) for k, column in enumerate(scores.unbind(dim=1))]
+        return torch.stack(areas).nanmean()
 
 
 class MotionAuroc(ScoreAuroc):
-    """The same of a baseline without a net: how much the brightness changes, frame by frame."""
+    """`ScoreAuroc` of a baseline without a net: how much the brightness changes per frame."""
 
     def update(self, preds: Tensor, target: Tensor, x: Tensor, mask: Tensor) -> None:  # type: ignore[override]
         super().update(motion(x, mask, 1).flatten(1).nanmean(dim=1), target)
 
 
-class TokenAccuracy(MulticlassAccuracy):
-    """The share of labelled steps whose best tag is right."""
-
-    def __init__(self, num_classes: int):
-        super().__init__(num_classes=num_classes, average="micro")
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(*_labelled(preds, target))
+def auroc(score: Tensor, positive: Tensor) -> Tensor:
+    """Area under the ROC curve, ties counting half; NaN where one side is empty or a score NaN."""
+    if score.isnan().any() or positive.all() or not positive.any():
+        return score.new_tensor(torch.nan)
+    area = roc_auc_score(positive.cpu().numpy(), score.float().cpu().numpy())
+    return torch.tensor(area, dtype=torch.float32, device=score.device)
 
 
-class TokenMacroF1(MulticlassF1Score):
-    """The mean over tags of F1 of labelled steps."""
-
-    def __init__(self, num_classes: int):
-        super().__init__(num_classes=num_classes, average="macro")
+class _OfSteps(Metric):
+    """Counts the steps that have a label, by the best tags."""
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(*_labelled(preds, target))
+        mask = target != NO_LABEL
+        super().update(decode(preds, mask)[mask], target[mask])
+
+
+class TokenAccuracy(_OfSteps, MulticlassAccuracy):
+    """torchmetrics' accuracy, of tags."""
+
+
+class TokenF1(_OfSteps, MulticlassF1Score):
+    """torchmetrics' F1, of tags."""
 
 
 class EntityF1(Metric):
-    """F1 of whole spans, micro-averaged over types, by seqeval's reading of BIO tags.
+    """F1 of whole spans, micro-averaged over types; conlleval's reading of BIO tags.
 
     A span is right where its type and both of its ends are (Tjong Kim Sang & De Meulder 2003).
 
     Args:
         classes: names of the tags; of each type there is a B- or an I-.
-
-    Raises:
-        InputError: the names are no BIO tags.
     """
 
     right: Tensor
@@ -190,18 +167,32 @@ class EntityF1(Metric):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         mask = target != NO_LABEL
-        found = decode(preds, mask)
-        for tags, truth, real in zip(found, target, mask, strict=True):
-            ours, theirs = self._spans(tags[real]), self._spans(truth[real])
-            self.right += len(ours & theirs)
-            self.predicted += len(ours)
-            self.true += len(theirs)
-
-    def _spans(self, tags: Tensor) -> set[tuple[str, int, int]]:
-        return set(get_entities([self.classes[i] for i in tags.tolist()]))
+        for tags, truth, real in zip(decode(preds, mask), target, mask, strict=True):
+            predicted, true = (
+                set(spans([self.classes[i] for i in row[real].tolist()])) for row in (tags, truth)
+            )
+            self.right += len(predicted & true)
+            self.predicted += len(predicted)
+            self.true += len(true)
 
     def compute(self) -> Tensor:
         return 2 * self.right / (self.predicted + self.true).clamp(min=1)
+
+
+def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Type, first and last step of each span of BIO tags, read as conlleval does.
+
+    A B- begins a span; so does an I- behind an O or behind another type.
+    """
+    ended: list[tuple[str, int, int]] = []
+    first, kind = 0, ""  # of the open span; no kind is none
+    for i, tag in enumerate([*tags, "O"]):
+        if kind and (tag == "O" or tag.startswith("B-") or tag[1:] != kind):
+            ended.append((kind[1:], first, i - 1))
+            kind = ""
+        if tag != "O" and not kind:
+            first, kind = i, tag[1:]
+    return ended
 
 
 def check_bio(classes: Sequence[str]) -> None:
@@ -214,13 +205,12 @@ def check_bio(classes: Sequence[str]) -> None:
         )
 
 
-def _labelled(preds: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    mask = target != NO_LABEL
-    return decode(preds, mask)[mask], target[mask]
-
-
 class ObservedMean(Metric):
-    """The mean over observed targets of a number known for each."""
+    """The mean over observed targets of a number known for each.
+
+    Metrics of forecasts take a prediction (b h k p), whose outputs p are quantiles in order, and
+    a target (b h k), NaN where nothing was observed.
+    """
 
     total: Tensor
     items: Tensor
@@ -314,7 +304,7 @@ class Crps(ObservedMean):
 
 
 class Coverage(ObservedMean):
-    """Share of targets within the central band that should hold `level` of them."""
+    """Fraction of targets within the central band that should hold `level` of them."""
 
     def __init__(self, quantiles: Sequence[float], level: float = 0.8):
         super().__init__()
@@ -326,13 +316,9 @@ class Coverage(ObservedMean):
 
 
 def band(quantiles: Sequence[float], level: float) -> tuple[int, int]:
-    """Positions of the quantiles around the central band of that level.
-
-    Raises:
-        ValueError: they are not among the quantiles.
-    """
+    """Positions of the quantiles around the central band of that level."""
     ends = [(1 - level) / 2, (1 + level) / 2]
-    found = [i for end in ends for i, q in enumerate(quantiles) if abs(q - end) < 1e-6]
-    if len(found) != 2:
+    places = [i for end in ends for i, q in enumerate(quantiles) if abs(q - end) < 1e-6]
+    if len(places) != 2:
         raise ValueError(f"a band of {level} needs the quantiles {ends[0]:.4g} and {ends[1]:.4g}")
-    return found[0], found[1]
+    return places[0], places[1]

@@ -8,21 +8,40 @@ from seqfuse.nn.shapes import fraction
 from seqfuse.runtime.errors import InputError
 
 
-class Constant:
-    """The learning rate of the optimizer, unchanged."""
+class Schedule:
+    """Called with an optimizer and the total number of steps, 0 if the run has no end."""
+
+    has_end = False
+    """Whether it is made for a number of steps, and so needs one."""
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
-        return {"scheduler": lr_scheduler.LambdaLR(optimizer, _one), "interval": "epoch"}
+        """The scheduler, and when it steps."""
+        if self.has_end and total_steps < 1:
+            raise InputError(
+                "this scheduler needs an end: set trainer.max_epochs or trainer.max_steps"
+            )
+        return self.make(optimizer, total_steps)
+
+    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+        """As `__call__`, with an end where it is needed."""
+        raise NotImplementedError
 
 
-class Plateau:
+class Constant(Schedule):
+    """The learning rate of the optimizer, unchanged."""
+
+    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+        return {"scheduler": lr_scheduler.LambdaLR(optimizer, _factor_1), "interval": "epoch"}
+
+
+class Plateau(Schedule):
     """Multiplies the learning rate by `factor` after `patience` epochs without progress.
 
     Args:
         monitor: a loss, `val/loss` or `train/loss`.
         factor: above 0 and below 1.
         patience: epochs to wait.
-        min_lr: the least learning rate.
+        min_lr: the lowest learning rate.
     """
 
     def __init__(
@@ -41,17 +60,17 @@ class Plateau:
         self.monitor = monitor
         self.options = {"factor": factor, "patience": patience, "min_lr": min_lr}
 
-    def __call__(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         plateau = lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", **self.options)
         return {"scheduler": plateau, "interval": "epoch", "monitor": self.monitor}
 
 
-class Cosine:
+class Cosine(Schedule):
     """Linear warm-up, then half a cosine down (Loshchilov & Hutter 2017).
 
     Args:
-        warmup: share of all steps spent warming up.
-        final: last learning rate, as a share of the first.
+        warmup: fraction of all steps spent warming up.
+        final: last learning rate, as a fraction of the first.
     """
 
     has_end = True
@@ -61,8 +80,7 @@ class Cosine:
         self.warmup = warmup
         self.final = final
 
-    def __call__(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
-        _check_end(total_steps)
+    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         first = max(int(self.warmup * total_steps), 1)
         lr = optimizer.param_groups[0]["lr"]
         up = lr_scheduler.LinearLR(optimizer, 1 / first, 1.0, total_iters=first - 1)
@@ -73,12 +91,12 @@ class Cosine:
         return {"scheduler": both, "interval": "step"}
 
 
-class OneCycle:
+class OneCycle(Schedule):
     """One cycle up to the optimizer's learning rate and down again (Smith & Topin 2018).
 
     Args:
-        warmup: share of all steps on the way up.
-        start: first learning rate, as a share of the highest.
+        warmup: fraction of all steps on the way up.
+        start: first learning rate, as a fraction of the highest.
     """
 
     has_end = True
@@ -90,12 +108,10 @@ class OneCycle:
         self.warmup = max(warmup, 1e-6)  # torch divides by it
         self.start = start
 
-    def __call__(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
-        _check_end(total_steps)
-        highest = [group["lr"] for group in optimizer.param_groups]
+    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         cycle = lr_scheduler.OneCycleLR(
             optimizer,
-            highest,
+            [group["lr"] for group in optimizer.param_groups],
             total_steps=total_steps,
             pct_start=self.warmup,
             div_factor=1 / self.start,
@@ -103,10 +119,5 @@ class OneCycle:
         return {"scheduler": cycle, "interval": "step"}
 
 
-def _one(epoch: int) -> float:
+def _factor_1(epoch: int) -> float:  # by name: a lambda cannot be pickled
     return 1.0
-
-
-def _check_end(total_steps: int) -> None:
-    if total_steps < 1:
-        raise InputError("this scheduler needs an end: set trainer.max_epochs or trainer.max_steps")
