@@ -37,7 +37,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Returns:
         the metrics, by the names they have in the dashboard.
     """
-    from seqfuse.callbacks.idle import skip_idle_hooks
+    from seqfuse.compat.lightning import skip_idle_hooks
     from seqfuse.config import build, checkpoint  # slow: torch, lightning
     from seqfuse.resume import slurm, state
     from seqfuse.tuning.tune import tune

@@ -26,7 +26,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.callbacks.idle import skip_idle_hooks
+from seqfuse.compat.lightning import skip_idle_hooks
 from seqfuse.config import build, cli, runs
 from seqfuse.data.module import DataModule
 from seqfuse.nn.shapes import Batch

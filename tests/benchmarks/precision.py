@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from seqfuse.callbacks.idle import skip_idle_hooks
 from seqfuse.callbacks.throughput import gpu_peak
+from seqfuse.compat.lightning import skip_idle_hooks
 from tests.benchmarks import common
 from tests.benchmarks.epoch import prepared
 

@@ -1,13 +1,15 @@
 """Private parts of Lightning are where they were, and do what they did."""
 
 import signal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.strategies import launchers
 
+from seqfuse.callbacks.guards import NanGuard
 from seqfuse.compat import lightning
 
 QUIET = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"}
@@ -68,11 +70,21 @@ def test_sigterm_goes_to_the_handler() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "idle"),
-    [({}, True), ({"every_n_epochs": 2}, True), ({"every_n_train_steps": 5}, False)],
+    ("owner", "hook", "kept"),
+    [
+        (ModelCheckpoint(), "on_train_batch_end", False),
+        (ModelCheckpoint(every_n_epochs=2), "on_train_batch_end", False),
+        (ModelCheckpoint(every_n_train_steps=2), "on_train_batch_end", True),
+        (LearningRateMonitor("epoch"), "on_train_batch_start", False),
+        (LearningRateMonitor("step"), "on_train_batch_start", True),
+        (NanGuard(), "on_before_backward", True),
+        (NanGuard(), "on_train_batch_end", False),
+    ],
 )
-def test_when_a_checkpoint_is_saved(given: dict[str, int], idle: bool) -> None:
-    assert lightning.saves_between_epochs(ModelCheckpoint(**given)) == idle
+def test_only_idle_hooks_go(owner: Callback, hook: str, kept: bool) -> None:
+    trainer: Any = SimpleNamespace(callbacks=[owner])
+    lightning.skip_idle_hooks(trainer, LightningModule())
+    assert callable(getattr(owner, hook)) is kept
 
 
 def test_a_checkpoint_says_how_far_it_is(tmp_path: Any) -> None:

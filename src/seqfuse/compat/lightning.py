@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.strategies.launchers import (
     _MultiProcessingLauncher,
@@ -52,9 +52,36 @@ def on_sigterm(trainer: Trainer, handler: Callable[..., None]) -> None:
     trainer._signal_connector._sigterm_notifier_fn = handler  # type: ignore[method-assign]
 
 
-def saves_between_epochs(callback: ModelCheckpoint) -> bool:
-    """Whether it has nothing to do after a step."""
-    return callback._every_n_train_steps < 1 and callback._train_time_interval is None
+STEP_HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+
+
+def skip_idle_hooks(trainer: Trainer, task: LightningModule) -> None:
+    """Takes away hooks of a step that a callback or the task does not use.
+
+    Lightning opens a profiler context for each, used or not: together 0.6 ms of a step of
+    15 ms with the default callbacks. It passes over a hook that cannot be called.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for hook in STEP_HOOKS:
+        for owner, base in [*((each, Callback) for each in callbacks), (task, LightningModule)]:
+            if getattr(type(owner), hook) is getattr(base, hook) or _waits(owner, hook):
+                setattr(owner, hook, None)
+
+
+def _waits(owner: object, hook: str) -> bool:
+    """Whether Lightning's own callback has the hook and, set as it is, does nothing in it."""
+    if isinstance(owner, ModelCheckpoint) and hook == "on_train_batch_end":
+        return owner._every_n_train_steps < 1 and owner._train_time_interval is None
+    if isinstance(owner, LearningRateMonitor) and hook == "on_train_batch_start":
+        return owner.logging_interval == "epoch"
+    return False
 
 
 def begin_epoch_anew(checkpoint: dict[str, Any]) -> None:
