@@ -1,5 +1,6 @@
 """A trial reports to its study from the job, and gives up when it is behind."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,57 +17,48 @@ from tests.config.test_cli import run_python
 from tests.conftest import TINY, Compose
 
 
-def trainer(epoch: int, value: float) -> Any:
-    return SimpleNamespace(
-        current_epoch=epoch,
-        callback_metrics={"val/loss": torch.tensor(value)},
-        is_global_zero=True,
-        sanity_checking=False,
-        strategy=SimpleNamespace(broadcast=lambda one: one),
-    )
-
-
 @pytest.fixture
 def study(tmp_path: Path) -> optuna.Study:
     """Three completed trials that reached 0.5 after their first epoch, and one that runs."""
     storage = open_storage(str(tmp_path / "study.journal"))
-    found = optuna.create_study(study_name="mine", storage=storage)
+    study = optuna.create_study(study_name="mine", storage=storage)
     for _ in range(3):
-        trial = found.ask()
+        trial = study.ask()
         for step in (1, 2, 3):
             trial.report(0.5, step)
-        found.tell(trial, 0.5)
-    found.ask()
-    return found
+        study.tell(trial, 0.5)
+    study.ask()
+    return study
 
 
-def pruning(tmp_path: Path, **changes: Any) -> Pruning:
+def validate(tmp_path: Path, *values: tuple[int, float], study: str = "mine") -> None:
+    """Validates a trial in these epochs, with these losses."""
     pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=2)
-    trial = {"study": "mine", "number": 3, "pruner": pruner, **changes}
-    return Pruning("val/loss", str(tmp_path / "study.journal"), **trial)
+    callback: Any = Pruning("val/loss", str(tmp_path / "study.journal"), study, 3, pruner)
+    state = {"is_global_zero": True, "sanity_checking": False}
+    strategy = SimpleNamespace(broadcast=lambda behind: behind)
+    callback.on_fit_start(SimpleNamespace(**state), None)
+    for epoch, value in values:
+        metrics = {"val/loss": torch.tensor(value)}
+        trainer = SimpleNamespace(
+            current_epoch=epoch, callback_metrics=metrics, strategy=strategy, **state
+        )
+        callback.on_validation_end(trainer, None)
 
 
-def test_a_trial_that_is_behind_ends(tmp_path: Path, study: optuna.Study) -> None:
-    callback = pruning(tmp_path)
-    callback.on_fit_start(trainer(0, 0.0), None)  # type: ignore[arg-type]
-    callback.on_validation_end(trainer(0, 0.9), None)  # type: ignore[arg-type]
-    callback.on_validation_end(trainer(1, 0.4), None)  # type: ignore[arg-type]
-    callback.on_validation_end(trainer(1, 0.8), None)  # type: ignore[arg-type]
-    callback.on_validation_end(trainer(2, float("nan")), None)  # type: ignore[arg-type]
+def test_each_epoch_is_reported_once(tmp_path: Path, study: optuna.Study) -> None:
+    validate(tmp_path, (0, 0.9), (1, 0.4), (1, 0.8), (2, math.nan))
     assert study.trials[3].intermediate_values == pytest.approx({1: 0.9, 2: 0.4})
 
 
-def test_the_error_says_when(tmp_path: Path, study: optuna.Study) -> None:
-    callback = pruning(tmp_path)
-    callback.on_fit_start(trainer(0, 0.0), None)  # type: ignore[arg-type]
-    callback.on_validation_end(trainer(0, 0.9), None)  # type: ignore[arg-type]
+def test_a_trial_that_is_behind_ends(tmp_path: Path, study: optuna.Study) -> None:
     with pytest.raises(Pruned, match="others had a better val/loss by epoch 2"):
-        callback.on_validation_end(trainer(1, 0.8), None)  # type: ignore[arg-type]
+        validate(tmp_path, (0, 0.9), (1, 0.8))
 
 
 def test_a_study_that_is_not_there(tmp_path: Path, study: optuna.Study) -> None:
     with pytest.raises(InputError, match="there is no trial 3 of study 'other'"):
-        pruning(tmp_path, study="other").on_fit_start(trainer(0, 0.0), None)  # type: ignore[arg-type]
+        validate(tmp_path, study="other")
 
 
 def trial_of(tmp_path: Path, pruner: str) -> list[str]:
