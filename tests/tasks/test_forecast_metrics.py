@@ -88,7 +88,7 @@ def test_conformal_bands_hold_their_share() -> None:
     """Bands that are far too narrow, and those that are too wide, come out right."""
     torch.manual_seed(0)
     levels = [0.025, 0.1, 0.5, 0.9, 0.975]
-    conformal = Conformal(levels, 2, 1)
+    conformal = Conformal(levels, [2, 1])
     noise = torch.randn(4000, 2, 1)
     guess = torch.tensor([-9.0, -0.1, 0.0, 0.1, 9.0]).expand(4000, 2, 1, 5)
     conformal.update(guess[:2000], noise[:2000])
@@ -100,7 +100,7 @@ def test_conformal_bands_hold_their_share() -> None:
 
 
 def test_the_margin_is_the_right_rank() -> None:
-    conformal = Conformal(LEVELS, 1, 1)
+    conformal = Conformal(LEVELS, [1, 1])
     target = torch.arange(1.0, 10).reshape(9, 1, 1)  # 1 to 9 above a band of no width at 0
     conformal.update(torch.zeros(9, 1, 1, 3), target)
     conformal.fit()
@@ -108,7 +108,7 @@ def test_the_margin_is_the_right_rank() -> None:
 
 
 def test_margins_come_back_from_a_checkpoint() -> None:
-    conformal, other = Conformal(LEVELS, 4, 2), Conformal(LEVELS, 4, 2)
+    conformal, other = Conformal(LEVELS, [4, 2]), Conformal(LEVELS, [4, 2])
     conformal.update(torch.zeros(9, 4, 2, 3), torch.rand(9, 4, 2))
     conformal.fit()
     other.load_state_dict(conformal.state_dict())
@@ -117,7 +117,7 @@ def test_margins_come_back_from_a_checkpoint() -> None:
 
 def test_wider_bands_hold_narrower_ones() -> None:
     levels = [0.025, 0.1, 0.5, 0.9, 0.975]
-    conformal = Conformal(levels, 1, 1)
+    conformal = Conformal(levels, [1, 1])
     conformal.margins.copy_(torch.tensor([-3.0, 2.0]).reshape(2, 1, 1))
     out = conformal(torch.tensor([-4.0, -1, 0, 1, 4]).expand(3, 1, 1, 5))
     assert out[0, 0, 0].tolist() == [-3, -3, 0, 3, 3]

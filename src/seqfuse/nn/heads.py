@@ -33,6 +33,25 @@ class ClassHead(nn.Module):
         return self.linear(self.dropout(rearrange(queries, "b q d -> b (q d)")))
 
 
+class NumberHead(ClassHead):
+    """Numbers of an item, linear in all queries: of each target k every quantile p."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_queries: int = 1,
+        num_targets: int = 1,
+        quantiles: Sequence[float] = (0.5,),
+        dropout: float = 0.0,
+    ):
+        positive(num_targets=num_targets, quantiles=len(quantiles))
+        super().__init__(in_channels, num_queries, num_targets * len(quantiles), dropout)
+        self.num_targets = num_targets
+
+    def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b k p"]:  # type: ignore[override]
+        return rearrange(super().forward(queries), "b (k p) -> b k p", k=self.num_targets)
+
+
 class TagHead(nn.Module):
     """One score per class for each query, and so for each step.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,32 +21,31 @@ from seqfuse.tasks.metrics import EntityF1, check_bio
 class Conformal(nn.Module):
     """Split-conformal bands (Romano et al. 2019) around each pair of quantiles.
 
-    For every step of the horizon and every target a band is widened, or narrowed, by the
-    same amount in scaled units: the one that would have made it hold its fraction of the
-    calibration windows. Windows overlap and the world moves on, so coverage is only roughly what
+    For each target, and each step of a horizon, a band is widened, or narrowed, by the same
+    amount in scaled units: the one that would have made it hold its fraction of the calibration
+    targets. Windows overlap and the world moves on, so coverage of forecasts is only roughly what
     was promised; that on the test split is reported beside it.
 
     Args:
         quantiles: of the prediction, in order, around 0.5.
-        horizon: steps of the prediction.
-        num_targets: channels of the prediction.
+        shape: of the targets of an item, such as horizon and channels.
     """
 
     margins: Tensor
 
-    def __init__(self, quantiles: Sequence[float], horizon: int, num_targets: int):
+    def __init__(self, quantiles: Sequence[float], shape: Sequence[int]):
         super().__init__()
         check_quantiles(quantiles)
         self.levels = [1 - 2 * q for q in quantiles if q < 0.5]
-        self.register_buffer("margins", torch.zeros(len(self.levels), horizon, num_targets))
+        self.register_buffer("margins", torch.zeros(len(self.levels), *shape))
         self._scores: list[Tensor] = []
 
-    def forward(self, prediction: Float[Tensor, "b h k p"]) -> Float[Tensor, "b h k p"]:
+    def forward(self, prediction: Float[Tensor, "b *s p"]) -> Float[Tensor, "b *s p"]:
         """Moves the ends of each band; the median stays, and wider bands hold narrower ones."""
         if not self.levels:
             return prediction
         low, centre, high = self._ends(prediction)
-        margins = self.margins.permute(1, 2, 0).to(prediction)
+        margins = self.margins.movedim(0, -1).to(prediction)
         # From the narrowest band outwards, step by step: ONNX has no running minimum.
         lows, highs = [centre], [centre]
         for i in range(len(self.levels) - 1, -1, -1):
@@ -54,7 +53,7 @@ class Conformal(nn.Module):
             highs.append(torch.maximum(highs[-1], (high + margins)[..., i : i + 1]))
         return torch.cat([*lows[:0:-1], *highs], dim=-1)
 
-    def update(self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]) -> None:
+    def update(self, prediction: Float[Tensor, "b *s p"], y: Float[Tensor, "b *s"]) -> None:
         """Scores targets by how far they are outside (above 0) or inside (below 0) each band."""
         low, _, high = self._ends(prediction.detach())
         target = y.unsqueeze(-1)
@@ -80,7 +79,7 @@ class Conformal(nn.Module):
         return prediction[..., :n], prediction[..., n : n + 1], prediction[..., n + 1 :].flip(-1)
 
 
-def _margin(scores: Float[Tensor, "n h k"], level: float) -> Float[Tensor, "h k"]:
+def _margin(scores: Float[Tensor, "n *s"], level: float) -> Float[Tensor, "*s"]:
     """The score of rank (n + 1)·level, rounded up, among the n that are there."""
     count = (~scores.isnan()).sum(dim=0)
     rank = ((count + 1) * level).ceil().long().clamp(min=1).minimum(count.clamp(min=1))
@@ -137,6 +136,52 @@ class EntityBias(nn.Module):
         counts = torch.stack([torch.stack([m.right, m.predicted + m.true]) for m in self.metrics])
         right, both = torch.stack(collectives.gather(counts)).sum(dim=0).unbind(dim=1)
         self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])
+
+
+class LabelThresholds(nn.Module):
+    """Takes from the score of each label what gives it the best F1 on the validation split.
+
+    A label is predicted where its score is above 0, so also one that is rarer than a half. As
+    with `EntityBias`, what is measured on that split is a little too good. Labels that do not
+    occur there keep their scores.
+    """
+
+    thresholds: Tensor
+
+    def __init__(self, num_labels: int):
+        super().__init__()
+        self.register_buffer("thresholds", torch.zeros(num_labels))
+        self.clear()
+
+    def forward(self, prediction: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        return prediction - self.thresholds.to(prediction)
+
+    def clear(self) -> None:
+        """Forgets all scores."""
+        self._batches: list[tuple[Tensor, Tensor]] = []
+
+    def update(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, "b k"]) -> None:
+        """Keeps scores and labels."""
+        self._batches.append((prediction.detach().float().cpu(), y.cpu()))
+
+    def fit(self) -> None:
+        """Chooses the thresholds, between two scores; the highest of equal ones."""
+        batches = [batch for rank in collectives.gather(self._batches) for batch in rank]
+        self.clear()
+        if batches:
+            scores, labels = (torch.cat(part).T for part in zip(*batches, strict=True))
+            values = [_best_threshold(*pair) for pair in zip(scores, labels, strict=True)]
+            self.thresholds.copy_(torch.stack(values))
+
+
+def _best_threshold(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+    if not labels.any():
+        return torch.tensor(0.0)
+    ordered, order = scores.sort(descending=True)
+    hits, size = labels[order].cumsum(dim=0), torch.arange(1, len(scores) + 1)
+    f1 = 2 * hits / (size + labels.sum())
+    below = torch.cat([ordered[1:], ordered[-1:] - 1])
+    return ((ordered + below) / 2)[f1.masked_fill(ordered == below, -1).argmax()]
 
 
 Floats = NDArray[np.float64]

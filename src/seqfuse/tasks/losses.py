@@ -56,6 +56,13 @@ class CrossEntropy(nn.Module):
         return weights.sum()
 
 
+class BinaryCrossEntropy(nn.Module):
+    """Binary cross-entropy of unnormalised scores, the mean over labels."""
+
+    def forward(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, "b k"]) -> Float[Tensor, ""]:
+        return F.binary_cross_entropy_with_logits(prediction, y.to(prediction.dtype))
+
+
 class TagLoss(nn.Module):
     """The negative log-likelihood of tags, of single steps or of a CRF (`nn.crf`).
 
@@ -74,7 +81,7 @@ class TagLoss(nn.Module):
 class ObservedLoss(nn.Module):
     """A mean over observed targets."""
 
-    def items(self, y: Float[Tensor, "b h k"]) -> Float[Tensor, ""]:
+    def items(self, y: Float[Tensor, "b *s"]) -> Float[Tensor, ""]:
         """The number of observed targets."""
         return (~y.isnan()).sum().to(y.dtype)
 
@@ -101,7 +108,7 @@ class Pinball(ObservedLoss):
         self.register_buffer("weights", weights / weights.sum(), persistent=False)
 
     def forward(
-        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+        self, prediction: Float[Tensor, "b *s p"], y: Float[Tensor, "b *s"]
     ) -> Float[Tensor, ""]:
         error, observed = _errors(prediction, y)
         loss = torch.maximum(self.levels * error, (self.levels - 1) * error)
@@ -112,7 +119,7 @@ class AbsoluteError(ObservedLoss):
     """The mean absolute error of the middle output, over observed targets."""
 
     def forward(
-        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+        self, prediction: Float[Tensor, "b *s p"], y: Float[Tensor, "b *s"]
     ) -> Float[Tensor, ""]:
         error, observed = _errors(middle(prediction).unsqueeze(-1), y)
         return mean_over(error.squeeze(-1).abs(), observed)
@@ -122,7 +129,7 @@ class SquaredError(ObservedLoss):
     """The mean squared error of the middle output, over observed targets."""
 
     def forward(
-        self, prediction: Float[Tensor, "b h k p"], y: Float[Tensor, "b h k"]
+        self, prediction: Float[Tensor, "b *s p"], y: Float[Tensor, "b *s"]
     ) -> Float[Tensor, ""]:
         error, observed = _errors(middle(prediction).unsqueeze(-1), y)
         return mean_over(error.squeeze(-1).square(), observed)
@@ -147,7 +154,7 @@ def check_quantiles(quantiles: Sequence[float]) -> None:
 
 
 def _errors(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(b h k p) errors, 0 where the target (b h k) is missing, and where it is not."""
+    """(b ... p) errors, 0 where the target (b ...) is missing, and where it is not."""
     observed = ~y.isnan()
     return (y.nan_to_num().unsqueeze(-1) - prediction) * observed.unsqueeze(-1), observed
 

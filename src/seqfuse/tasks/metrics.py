@@ -12,6 +12,9 @@ from torchmetrics.classification import (
     MulticlassCalibrationError,
     MulticlassF1Score,
     MulticlassRecall,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+    MultilabelHammingDistance,
 )
 from torchmetrics.utilities.data import dim_zero_cat
 
@@ -129,6 +132,25 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
     return torch.tensor(area, dtype=torch.float32, device=score.device)
 
 
+class _OfLabels(Metric):
+    """Takes a label for predicted where its score is above 0, whatever range scores have."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        super().update((preds > 0).long(), target)
+
+
+class LabelF1(_OfLabels, MultilabelF1Score):
+    """torchmetrics' F1 of labels, of unnormalised scores."""
+
+
+class SubsetAccuracy(_OfLabels, MultilabelExactMatch):
+    """torchmetrics' fraction of items with all labels right, of unnormalised scores."""
+
+
+class HammingLoss(_OfLabels, MultilabelHammingDistance):
+    """torchmetrics' fraction of labels that are wrong, of unnormalised scores."""
+
+
 class _OfSteps(Metric):
     """Counts the steps that have a label, by the best tags."""
 
@@ -208,8 +230,8 @@ def check_bio(classes: Sequence[str]) -> None:
 class ObservedMean(Metric):
     """The mean over observed targets of a number known for each.
 
-    Metrics of forecasts take a prediction (b h k p), whose outputs p are quantiles in order, and
-    a target (b h k), NaN where nothing was observed.
+    Metrics of numbers take a prediction (b ... p), whose outputs p are quantiles in order, and a
+    target (b ...), NaN where nothing was observed: forecasts (b h k p), numbers of items (b k p).
     """
 
     total: Tensor
@@ -239,6 +261,44 @@ class PointError(ObservedMean):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         self.add((middle(preds) - target).abs() ** self.power, ~target.isnan())
+
+
+class RootMeanSquaredError(PointError):
+    """The root of the mean squared error of the middle output."""
+
+    def __init__(self) -> None:
+        super().__init__(power=2)
+
+    def compute(self) -> Tensor:
+        return super().compute().sqrt()
+
+
+class R2(Metric):
+    """Coefficient of determination of the middle output, the mean over targets.
+
+    torchmetrics' own sums squares in single precision and knows no missing target.
+    """
+
+    undefined = "a target has the same value wherever it was observed"
+    higher_is_better = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("count", "total", "square", "residual"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        observed, y = ~target.isnan(), target.nan_to_num().double()
+        residual = (middle(preds).double() - y).square().where(observed, 0.0)
+        self.count = self.count + observed.sum(dim=0)
+        self.total = self.total + y.sum(dim=0)
+        self.square = self.square + y.square().sum(dim=0)
+        self.residual = self.residual + residual.sum(dim=0)
+
+    def compute(self) -> Tensor:
+        spread = self.square - self.total**2 / self.count
+        r2 = 1 - self.residual / spread
+        return r2.where(spread > 0, torch.nan).mean().float()
 
 
 class ScaledError(ObservedMean):

@@ -1,0 +1,80 @@
+"""Numbers of items: head, losses, metrics against scikit-learn's, intervals, one batch by heart."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import r2_score, root_mean_squared_error
+from torch import Tensor
+
+from seqfuse.nn.attention import Mean
+from seqfuse.nn.heads import NumberHead
+from seqfuse.nn.net import Net
+from seqfuse.nn.shapes import Batch
+from seqfuse.tasks.base import Task
+from seqfuse.tasks.calibration import Conformal
+from seqfuse.tasks.losses import Pinball, SquaredError
+from seqfuse.tasks.metrics import R2, Coverage, Metric, PointError, RootMeanSquaredError
+from seqfuse.tasks.schedules import Constant
+
+
+def value(metric: Metric, *batches: tuple[Tensor, Tensor]) -> float:
+    for preds, target in batches:
+        metric.update(preds, target)
+    return float(metric.compute())
+
+
+def test_metrics_are_those_of_scikit_learn() -> None:
+    y = torch.randn(60, 2) + torch.tensor([50.0, 0.0])
+    y[3, 0] = y[40, 1] = torch.nan
+    prediction = (y.nan_to_num() + torch.randn(60, 2)).unsqueeze(-1)
+    batches = list(zip(prediction.split(17), y.split(17), strict=True))
+    pairs = []
+    for target, preds in zip(y.T, prediction[..., 0].T, strict=True):
+        observed = ~target.isnan()
+        pairs.append((target[observed].numpy(), preds[observed].numpy()))
+    wanted = np.mean([r2_score(*pair) for pair in pairs])
+    assert value(R2(), *batches) == pytest.approx(wanted, rel=1e-5)
+    both = [np.concatenate(part) for part in zip(*pairs, strict=True)]
+    wanted = root_mean_squared_error(both[0], both[1])
+    assert value(RootMeanSquaredError(), *batches) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_r2_of_one_value_alone_is_undefined() -> None:
+    y = torch.full((5, 1), 3.0)
+    assert np.isnan(value(R2(), (torch.randn(5, 1, 1), y)))
+    task = Task(torch.nn.Linear(1, 1), SquaredError(), {"r2": R2()}, torch.optim.Adam, Constant())
+    assert task.undefined("r2") == R2.undefined
+
+
+def test_intervals_hold_their_fraction() -> None:
+    levels = [0.1, 0.5, 0.9]
+    torch.manual_seed(0)
+    y, guess = torch.randn(4000, 2), torch.tensor([-0.1, 0.0, 0.1]).expand(4000, 2, 3)
+    conformal = Conformal(levels, [2])
+    conformal.update(guess[:2000], y[:2000])
+    conformal.fit()
+    coverage = value(Coverage(levels, 0.8), (conformal(guess[2000:]), y[2000:]))
+    assert coverage == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("quantiles", [[0.5], [0.1, 0.5, 0.9]])
+def test_one_batch_is_overfitted(quantiles: list[float]) -> None:
+    loss = SquaredError() if len(quantiles) == 1 else Pinball(quantiles)
+    net = Net(NumberHead(6, num_targets=2, quantiles=quantiles), attention=Mean(6))
+    x, mask = torch.randn(4, 5, 6), torch.ones(4, 5, dtype=torch.bool)
+    batch = Batch(x, mask, torch.randn(4, 2), torch.arange(4))
+    task = Task(net, loss, {"mse": PointError(2)}, torch.optim.Adam, Constant())
+    assert net(x, mask).prediction.shape == (4, 2, len(quantiles))
+    optimizer = torch.optim.Adam(net.parameters(), 0.03)
+    for _ in range(600):
+        optimizer.zero_grad()
+        task.training_step(batch, 0).backward()
+        optimizer.step()
+    assert task.training_step(batch, 0) < 0.02
+
+
+def test_ranges() -> None:
+    with pytest.raises(ValueError, match="num_targets=0"):
+        NumberHead(6, num_targets=0)
+    with pytest.raises(ValueError, match="quantiles=0"):
+        NumberHead(6, quantiles=[])
