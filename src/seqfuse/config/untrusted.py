@@ -117,7 +117,9 @@ DEPTH = 60
 OURS = ("seqfuse", "hydra", "hydra_plugins", "torch", "torchmetrics", "lightning")
 
 
-def check_targets(config: Mapping[str, Any], trust: Sequence[str] = (), source: str = "") -> None:
+def check_targets(
+    config: Mapping[str, Any], trust: Sequence[str] = (), source: str = "the checkpoint"
+) -> None:
     """Checks all that a config would call, before any of it is called.
 
     The module path must begin with an allowed one before it is even imported; what it names
@@ -127,23 +129,16 @@ def check_targets(config: Mapping[str, Any], trust: Sequence[str] = (), source: 
     Args:
         config: plain containers without interpolations.
         trust: further top-level packages, the user's own.
-        source: of the config, for messages; the checkpoint, if not given.
-
-    Raises:
-        InputError: a target is not allowed.
+        source: of the config, for messages.
     """
-    source = source or "the checkpoint"
     check_resolved(config, source)
     for keys, target in _targets(config, source):
-        _check_target(keys, target, trust, source)
+        if reason := _foreign(keys, target, trust, source):
+            raise _refusal(source, keys, target, reason)
 
 
 def check_resolved(config: Any, source: str = "the checkpoint") -> None:
-    """Checks that plain containers hold no interpolation, which would be resolved once more.
-
-    Raises:
-        InputError: one does.
-    """
+    """Checks that plain containers hold no interpolation, which would be resolved once more."""
     for keys, text in _texts(config, source):
         if "${" in text:
             raise InputError(
@@ -152,29 +147,28 @@ def check_resolved(config: Any, source: str = "the checkpoint") -> None:
             )
 
 
-def _check_target(keys: Keys, target: Any, trust: Sequence[str], source: str) -> None:
+def _foreign(keys: Keys, target: Any, trust: Sequence[str], source: str) -> str:
+    """Why a target may not be called where it stands; empty if it may."""
     slot, top = _slot(keys)
     trusted = isinstance(target, str) and _within(target, trust)
-    allowed = (*slot.modules, *trust)
     if not isinstance(target, str) or not (trusted or _leads_to(target, slot)):
-        raise InputError(_refusal(source, keys, target, "is not of an allowed package"))
+        return "is not of an allowed package"
     try:
-        found = get_object(target)
+        part = get_object(target)
     except Exception as error:
         cause = error.__cause__ or error
         hint = " (is its folder on PYTHONPATH?)" if isinstance(cause, ImportError) else ""
         reason = " ".join(str(cause).split())
         raise InputError(f"{source} names {target}, which fails: {reason}{hint}") from None
-    home = getattr(found, "__module__", None)
-    if not isinstance(home, str) or not _within(home, allowed):
-        raise InputError(_refusal(source, keys, target, f"was defined in {home}"))
-    known = target in FUNCTIONS or (trusted and inspect.isfunction(found))
-    if not known and (not inspect.isclass(found) or found.__name__.startswith("_")):
-        raise InputError(_refusal(source, keys, target, "is no public class"))
-    if not top or not slot.base or known or trusted:
-        return
-    if not issubclass(found, get_object(slot.base)):  # type: ignore[arg-type]
-        raise InputError(_refusal(source, keys, target, f"is no {slot.base}"))
+    home = getattr(part, "__module__", None)
+    if not isinstance(home, str) or not _within(home, (*slot.modules, *trust)):
+        return f"was defined in {home}"
+    if target in FUNCTIONS or (trusted and inspect.isfunction(part)):
+        return ""
+    if not inspect.isclass(part) or part.__name__.startswith("_"):
+        return "is no public class"
+    based = not top or not slot.base or trusted
+    return "" if based or issubclass(part, get_object(slot.base)) else f"is no {slot.base}"  # type: ignore[arg-type]
 
 
 def _leads_to(target: str, slot: Slot) -> bool:
@@ -188,17 +182,19 @@ def _slot(keys: Keys) -> tuple[Slot, bool]:
     if keys[:1] == ("model",) and len(keys) > 1:
         return PARTS, len(keys) == 2
     for place, slot in SLOTS.items():
-        fits = all(one in ("*", key) for one, key in zip(place, keys, strict=False))
+        fits = all(name in ("*", key) for name, key in zip(place, keys, strict=False))
         if fits and len(keys) >= len(place):
             return slot, len(keys) == len(place)
     return Slot("", ()), False
 
 
-def _refusal(source: str, keys: Keys, target: object, reason: str) -> str:
+def _refusal(source: str, keys: Keys, target: object, reason: str) -> InputError:
     package = str(target).split(".")[0]
     known = package in OURS or package in sys.stdlib_module_names or not package.isidentifier()
     hint = "" if known else f" (if the code is yours, add trust=[{package}])"
-    return f"{source} names {target} at {'.'.join(keys)}, which {reason}: nothing was built{hint}"
+    return InputError(
+        f"{source} names {target} at {'.'.join(keys)}, which {reason}: nothing was built{hint}"
+    )
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:
@@ -217,37 +213,34 @@ def _nodes(node: Any, source: str, keys: Keys = ()) -> Iterator[tuple[Keys, Any]
 
 
 def check_size(node: Any, source: str) -> None:
-    """Raises InputError where containers hold themselves, or more than any config does."""
+    """Refuses containers that hold themselves, or more than any config does."""
     for count, _ in enumerate(_nodes(node, source)):
         if count > NODES:
             raise InputError(f"{source}: its config has more than {NODES:,} values")
 
 
 def _texts(node: Any, source: str) -> Iterator[tuple[Keys, str]]:
-    for keys, one in _nodes(node, source):
-        if isinstance(one, str):
-            yield keys, one
-        for key in one if isinstance(one, Mapping) else ():
+    for keys, value in _nodes(node, source):
+        if isinstance(value, str):
+            yield keys, value
+        for key in value if isinstance(value, Mapping) else ():
             yield keys, str(key)
 
 
 def _targets(node: Any, source: str) -> Iterator[tuple[Keys, Any]]:
-    for keys, one in _nodes(node, source):
-        if isinstance(one, Mapping) and "_args_" in one:  # which rules that go by names would miss
+    for keys, value in _nodes(node, source):
+        if isinstance(value, Mapping) and "_args_" in value:  # rules that go by names would miss it
             raise InputError(
                 f"{source} has _args_ at {'.'.join(keys)}: nothing was built; give each its name"
             )
-        if isinstance(one, Mapping) and "_target_" in one:
-            yield keys, one["_target_"]
+        if isinstance(value, Mapping) and "_target_" in value:
+            yield keys, value["_target_"]
 
 
 def check_references(recipe: Any, source: str = "the checkpoint") -> None:
     """Checks that the interpolations of a config are plain references, such as ${data.root}.
 
     Any other, such as ${oc.env:NAME}, runs a function.
-
-    Raises:
-        InputError: one is not.
     """
     for keys, text in _texts(recipe, source):
         if _runs(text):
@@ -271,8 +264,8 @@ def without_downloads(node: Any) -> Any:
     """A copy of plain containers in which no address is left to fetch from."""
     if isinstance(node, dict):
         off = {"url": None, "download": False}
-        return {key: off.get(key, without_downloads(one)) for key, one in node.items()}
-    return [without_downloads(one) for one in node] if isinstance(node, list) else node
+        return {key: off.get(key, without_downloads(value)) for key, value in node.items()}
+    return [without_downloads(value) for value in node] if isinstance(node, list) else node
 
 
 def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str) -> None:
@@ -286,9 +279,6 @@ def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str)
         named: values on the command line, by key.
         reads: whether the data is read; else only its cache counts, which is written.
         source: of the data section, for messages.
-
-    Raises:
-        InputError: it would read or write elsewhere; names the key and what to type.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
     check_resolved(plain, source)
@@ -304,7 +294,7 @@ def _unnamed(
 ) -> Iterator[tuple[str, str]]:
     """Keys and values of paths in the data section that lie where the user did not say."""
     places = [Path.cwd(), Path(os.environ.get("SEQFUSE_DATA", "data")).absolute()]
-    places += [Path(str(one)).expanduser().absolute() for one in named.values() if one]
+    places += [Path(str(value)).expanduser().absolute() for value in named.values() if value]
     for keys, node in _nodes(config["data"].get("module"), source, ("data", "module")):
         if not isinstance(node, Mapping):
             continue
@@ -314,7 +304,7 @@ def _unnamed(
                 place = _key_of((*keys, key), node[key], config) if key in node else ""
                 if re.search(r"[/\\]|\.\.", str(value)) and place not in named:
                     yield place, value
-        for key in [one for one in wanted if one in node]:  # root comes first
+        for key in (key for key in wanted if key in node):  # root comes first
             for value in _list(node[key]):
                 if isinstance(value, str) and value and _leads_away(key, value, node, places):
                     yield _key_of((*keys, key), value, config), value
@@ -324,8 +314,8 @@ def _leads_away(key: str, value: str, node: Mapping[str, Any], places: Sequence[
     """Whether a path in a node leads out of some places."""
     bases = [".", str(node.get("root") or ".")] if key not in ("root", "cache") else ["."]
     if key == "root":
-        others = [node[one] for one in READ[1:] if isinstance(node.get(one), str)]
-        if others and all(os.path.isabs(one) for one in others):
+        others = [node[name] for name in READ[1:] if isinstance(node.get(name), str)]
+        if others and all(map(os.path.isabs, others)):
             return False  # it is not used
     paths = [os.path.join(base, os.path.expanduser(value)) for base in bases]
     return not all(_inside(path, places) for path in paths)
@@ -337,14 +327,14 @@ def _list(value: Any) -> list[Any]:
 
 def _inside(path: str, places: Sequence[Path]) -> bool:
     full = os.path.abspath(path)
-    return any(full == str(one) or full.startswith(os.path.join(one, "")) for one in places)
+    return any(full == str(place) or full.startswith(os.path.join(place, "")) for place in places)
 
 
 def _key_of(keys: Keys, value: Any, config: Mapping[str, Any]) -> str:
     """The shortest key that has a value."""
     if value == (config.get("paths") or {}).get("data"):
         return "paths.data"
-    short = [key for key, one in config["data"].items() if one == value]
+    short = [key for key, other in config["data"].items() if other == value]
     return f"data.{short[0]}" if short else ".".join(keys)
 
 
@@ -381,22 +371,12 @@ def check_folder(folder: Path) -> None:
 
     Callbacks, logging, environment variables, search paths and folders belong on the command line.
     A folder may choose launcher and sweeper, and set a sweep's mode, parameters and sizes.
-
-    Args:
-        folder: of `--config-dir`, or of a run.
-
-    Raises:
-        InputError: a file says more, or cannot be read; names it.
     """
     for path in _yamls(folder):
-        text = _text_of(path)
         names = (*path.relative_to(folder).parent.parts, path.stem)
         if any(re.split(r"\W", name)[0].casefold() == "hydra" for name in names):
             raise _of_hydra(path, "an option of a group of Hydra's")
-        for line in text.splitlines():
-            if line.lstrip().startswith("#") and "package" in line and "hydra" in line:
-                raise _of_hydra(path, f"'{line.strip()}'")
-        _check_yaml(path, _yaml_of(path, text))
+        _check_yaml(path, _content(path))
 
 
 def _yamls(folder: Path) -> Iterator[Path]:
@@ -416,20 +396,21 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"{error.filename} cannot be read ({error.strerror}): let it be read")
 
 
-def _text_of(path: Path) -> str:
+def _content(path: Path) -> Any:
+    """What a YAML holds; a directive that puts it into Hydra's own section is refused."""
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no YAML ({error.reason}): mend or remove it") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): mend or remove it") from None
-
-
-def _yaml_of(path: Path, text: str) -> Any:
+    for line in text.splitlines():
+        if line.lstrip().startswith("#") and "package" in line and "hydra" in line:
+            raise _of_hydra(path, f"'{line.strip()}'")
     try:
         return yaml.load(text, Loader)
     except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         where = f", line {mark.line + 1}," if mark else ""
         raise InputError(f"{path}{where} is no YAML: mend or remove it") from None
 
@@ -478,13 +459,14 @@ def _check_setting(path: Path, key: str, value: Any) -> None:
     """One setting of Hydra's."""
     if key == "mode" and isinstance(value, str):
         return
-    for name, one in value.items() if isinstance(value, dict) else [("", None)]:
-        good = name in SETTINGS.get(key, ()) and (one is None or isinstance(one, (int, float)))
+    for name, entry in value.items() if isinstance(value, dict) else [("", None)]:
+        number = entry is None or isinstance(entry, (int, float))
+        allowed = name in SETTINGS.get(key, ()) and number
         if (key, name) == ("sweeper", "params"):
-            good = isinstance(one, dict) and all(_may_sweep(*pair) for pair in one.items())
+            allowed = isinstance(entry, dict) and all(_may_sweep(*pair) for pair in entry.items())
         if (key, name) == ("sweeper", "study"):
-            good = bool(re.fullmatch(r"[\w.-]+", str(one)))
-        if not good:
+            allowed = bool(re.fullmatch(r"[\w.-]+", str(entry)))
+        if not allowed:
             raise _of_hydra(path, f"hydra.{key}.{name}".rstrip("."))
 
 
@@ -516,19 +498,16 @@ def check_composed(
         run: folder that the run may write to.
         urls: patterns of the addresses of seqfuse's own data sets.
         source: the folder, for messages.
-
-    Raises:
-        InputError: a target is not allowed, or something would be written elsewhere.
     """
-    trust = [str(one) for one in named.get("trust") or ()]
+    trust = [str(package) for package in named.get("trust") or ()]
     OmegaConf.update(config, "trust", trust)
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    for keys in _addresses(config, named, urls, source):
-        OmegaConf.update(config, keys, None)
-        say(f"note        {keys} of {source} is not fetched, unless you type it")
+    for key in _addresses(config, named, urls, source):
+        OmegaConf.update(config, key, None)
+        say(f"note        {key} of {source} is not fetched, unless you type it")
     for keys, target in _targets(plain, source):
         if "${" in str(target):
-            raise InputError(_refusal(source, keys, target, "is no name"))
+            raise _refusal(source, keys, target, "is no name")
     copy = config.copy()
     OmegaConf.update(copy, "paths.run", str(run))
     whole: Any = OmegaConf.to_container(copy, resolve=True)
@@ -536,20 +515,25 @@ def check_composed(
     sections = {place[0] for place in SLOTS} & set(whole)
     check_targets({key: whole[key] for key in sections}, trust, source)
     writing = {key: whole.get(key) for key in ("callbacks", "logger", "trainer")}
-    for keys, one in _nodes(writing, source):
+    for keys, text in _nodes(writing, source):
         key = ".".join(keys)
-        if not isinstance(one, str) or key in named:
-            continue
-        if keys[-1] in (*FOLDERS, *NAMES) and re.search(r"[$~]", one.removeprefix(str(run))):
-            raise InputError(f"{source} has a variable in {key}={one}: to allow it, type that")
-        if keys[-1] in OPENED and "trial.storage" not in named:
-            raise InputError(f"{source} would open {key}={one}: leave it out")
-        if keys[-1] == "filename" and not FILE_NAME.fullmatch(one):
-            raise InputError(f"{source} would format {key}={one}: to allow it, type that")
-        place = "." if keys[-1] in FOLDERS else run
-        if keys[-1] in (*FOLDERS, *NAMES) and not _inside(os.path.join(place, one), [run]):
-            raise InputError(f"{source} would write to {key}={one}: to allow it, type that")
+        if isinstance(text, str) and key not in named:
+            _check_written(keys[-1], key, text, run, source, "trial.storage" in named)
     check_paths(copy, named, False, source)
+
+
+def _check_written(name: str, key: str, text: str, run: Path, source: str, may_open: bool) -> None:
+    """Checks that a text of a callback, a logger or the trainer makes it write into the run."""
+    path = name in (*FOLDERS, *NAMES)
+    if path and re.search(r"[$~]", text.removeprefix(str(run))):
+        raise InputError(f"{source} has a variable in {key}={text}: to allow it, type that")
+    if name in OPENED and not may_open:
+        raise InputError(f"{source} would open {key}={text}: leave it out")
+    if name == "filename" and not FILE_NAME.fullmatch(text):
+        raise InputError(f"{source} would format {key}={text}: to allow it, type that")
+    place = "." if name in FOLDERS else run
+    if path and not _inside(os.path.join(place, text), [run]):
+        raise InputError(f"{source} would write to {key}={text}: to allow it, type that")
 
 
 def _addresses(
@@ -559,16 +543,17 @@ def _addresses(
     plain: Any = OmegaConf.to_container(config, resolve=False)
     whole: Any = OmegaConf.to_container(config, resolve=True)
     outside = any(_unnamed(whole, named, READ, source)) if "data" in whole else False
-    typed = [str(one) for one in named.values()]
-    found = []
-    for keys, one in _nodes(plain.get("data") or {}, source, ("data",)):
-        if keys[-1] not in ("url", "download") or not one or ".".join(keys) in named:
+    typed = [str(value) for value in named.values()]
+    unknown = []
+    for keys, value in _nodes(plain.get("data") or {}, source, ("data",)):
+        key = ".".join(keys)
+        if keys[-1] not in ("url", "download") or not value or key in named:
             continue
-        address = str(OmegaConf.select(config, ".".join(keys)))
+        address = str(OmegaConf.select(config, key))
         known = any(re.fullmatch(url, address) for url in urls) or address in typed
         if (keys[-1] == "url" and not known) or outside:
-            found.append(".".join(keys))
-    return found
+            unknown.append(key)
+    return unknown
 
 
 def addresses(folder: Path) -> list[str]:
@@ -579,15 +564,11 @@ def addresses(folder: Path) -> list[str]:
 
 
 def check_links(run: Path) -> None:
-    """Checks that nothing in a run folder that is gone on with leads out of it.
-
-    Raises:
-        InputError: a link does, through which the run would write.
-    """
-    home = os.path.realpath(run)
+    """Checks that no link in a run folder that is gone on with leads out of it."""
+    home = Path(os.path.realpath(run))
     for place, folders, names in os.walk(run, onerror=_unreadable):
-        for path in (os.path.join(place, one) for one in (*folders, *names)):
-            if os.path.islink(path) and not _inside(os.path.realpath(path), [Path(home)]):
+        for path in (os.path.join(place, name) for name in (*folders, *names)):
+            if os.path.islink(path) and not _inside(os.path.realpath(path), [home]):
                 raise InputError(
                     f"{path} is a link to {os.path.realpath(path)}, out of the run folder: put "
                     "what it leads to in its place"
@@ -595,11 +576,7 @@ def check_links(run: Path) -> None:
 
 
 def check_output(folder: str, named: Mapping[str, Any], source: Path) -> None:
-    """Checks that a run is kept below the current folder, or where the command line says.
-
-    Raises:
-        InputError: it would be kept elsewhere.
-    """
+    """Checks that a run is kept below the current folder, or where the command line says."""
     typed = [key for key in ("paths.logs", "hydra.run.dir", "hydra.sweep.dir") if key in named]
     places = [Path.cwd(), *(Path(str(named[key])).absolute() for key in typed)]
     if not _inside(folder, [*places, source.absolute()]):
