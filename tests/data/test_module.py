@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seqfuse.data.labels import label_text
-from seqfuse.data.module import DataModule, EpochShuffle
+from seqfuse.data.loader import EpochShuffle
+from seqfuse.data.module import DataModule
 from seqfuse.data.series import Series
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError

@@ -1,65 +1,18 @@
 """The one LightningDataModule: loaders over any data that comes in splits."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from seqfuse.data import augment as augmentation
-from seqfuse.data.loader import (
-    Batches,
-    ChunkShuffle,
-    EpochShuffle,
-    LengthShuffle,
-    Loader,
-    Shares,
-    Sliceable,
-)
+from seqfuse.data.interfaces import Splits
+from seqfuse.data.loader import Batches, Loader, Shares, Sliceable
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
-
-
-class Tensors(Protocol):
-    """One split, ready for a net."""
-
-    index: Tensor
-    """(n) rows in the split that the items came from."""
-
-    def __len__(self) -> int: ...
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch: ...
-
-
-class Splits(Protocol):
-    """Where a data module gets its splits: `Folds` of labelled series, `Windows` of a table."""
-
-    unit: str
-    """What there are several of: series, windows."""
-    pipeline: Any
-    """What was fitted, with `state_dict` and `load_state_dict`: enough to predict."""
-    fingerprints: dict[str, str]
-    """SHA-256 of the splits that were read."""
-
-    @property
-    def origin(self) -> str: ...
-
-    @property
-    def has_validation(self) -> bool: ...
-
-    @property
-    def num_steps(self) -> int: ...
-
-    def fit(self) -> None: ...
-
-    def tensors(self, split: str) -> Any: ...
-
-    def sizes(self) -> dict[str, Any]: ...
-
-    def describe(self) -> str: ...
 
 
 class DataModule(LightningDataModule):
@@ -154,17 +107,10 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         if not self.shuffle:
             return self.loader("train")
-        loader = self._loader("train", self._shuffled(self.tensors("train")))
+        order = self.tensors("train").shuffled(self.seed, int(self.batch_size))
+        loader = self._loader("train", order)
         loader.num_batches = self.num_batches
         return loader
-
-    def _shuffled(self, windows: Any) -> Sampler[int]:
-        chunk = getattr(windows, "chunk", None)  # of what is read from disk
-        if getattr(windows, "by_length", False):
-            return LengthShuffle(windows.lengths, self.seed, int(self.batch_size))
-        if chunk is None:
-            return EpochShuffle(len(windows), self.seed)
-        return ChunkShuffle(len(windows), self.seed, chunk, windows.mix)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if not self.augment or self.trainer is None or not self.trainer.training:
@@ -185,9 +131,8 @@ class DataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Validation; before it what prediction intervals are calibrated on, if there is any."""
-        task = getattr(self.trainer, "lightning_module", None)  # `model` may be a wrapper
-        calibrated = getattr(task, "calibrator", None) is not None
-        if calibrated and getattr(self.splits, "has_calibration", False):
+        task: Any = self.trainer and self.trainer.lightning_module  # `model` may be a wrapper
+        if task is not None and task.calibrator is not None and self.splits.has_calibration:
             return [self.loader("calibration"), self.loader("val")]
         return self.loader("val")
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from seqfuse.data.labels import as_text, check_steps, texts_of
+from seqfuse.data.loader import EpochShuffle
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.numbers import as_float32
@@ -115,6 +116,9 @@ class SeriesTensors(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
+        return EpochShuffle(len(self), seed)
 
     @property
     def num_steps(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from seqfuse.data.items import Labelled, Pipeline
+from seqfuse.data.interfaces import Labelled, Pipeline
 from seqfuse.data.shares import check_share, draw
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import NO_LABEL, UNLABELLED

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
+from seqfuse.data.loader import ChunkShuffle, EpochShuffle
 from seqfuse.data.read.rows import MIB, Rows
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.numbers import LARGEST
@@ -46,6 +47,9 @@ class WindowTensors(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
+        return EpochShuffle(len(self), seed)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """x (b t c), true for the look-back in mask (b t), y (b h k) with NaN where missing."""
@@ -120,6 +124,9 @@ class RowWindows(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.horizons)
+
+    def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
+        return ChunkShuffle(len(self), seed, self.chunk, self.mix)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """x (b t c), all real in mask (b t), y (b h k) with NaN where missing or to come."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
-from seqfuse.data.items import Labelled
+from seqfuse.data.interfaces import Labelled
 from seqfuse.data.labels import as_text, check_steps
+from seqfuse.data.loader import EpochShuffle
 from seqfuse.data.series import SeriesTensors
 from seqfuse.nn.shapes import CLOCK, Batch
 from seqfuse.runtime.errors import InputError
@@ -125,6 +126,9 @@ class SourcesTensors(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.clock)
+
+    def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
+        return EpochShuffle(len(self), seed)
 
     @property
     def num_steps(self) -> int:

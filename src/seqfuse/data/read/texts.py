@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Sampler
 
 from seqfuse.data.labels import as_text
+from seqfuse.data.loader import LengthShuffle
 from seqfuse.data.series import SeriesTensors
 from seqfuse.runtime.errors import InputError
 
@@ -14,7 +16,8 @@ from seqfuse.runtime.errors import InputError
 class TextTensors(SeriesTensors):
     """Texts ready for a net; in training, batches are of texts of about one length."""
 
-    by_length = True
+    def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
+        return LengthShuffle(self.lengths, seed, batch_size)
 
 
 class Texts:
