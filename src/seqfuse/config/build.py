@@ -14,7 +14,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
 from seqfuse.config import checkpoint, runs, untrusted
 from seqfuse.config.mistakes import (
@@ -39,7 +39,7 @@ from seqfuse.tasks.base import Task
 
 Config = dict[str, Any]
 OURS = ("monitor", "mode", "quantiles")
-"""Knobs of a task that others read."""
+"""Options of a task that others read."""
 BUILT = ("data", "model", "task", "optimizer", "scheduler")
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 """Environment variable of the user's own, which Lightning would write over."""
@@ -128,15 +128,11 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     inner = [*value, *value.values()] if isinstance(value, dict) else value
-    return [text for one in inner for text in _texts(one)] if isinstance(inner, list) else []
+    return [text for item in inner for text in _texts(item)] if isinstance(inner, list) else []
 
 
 def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:
-    """A copy of the recipe with sizes where it says `auto`; holds declared ones against the data.
-
-    Raises:
-        InputError: a declared size is not the data's.
-    """
+    """A copy of the recipe with sizes where it says `auto`; declared ones must be the data's."""
     recipe = recipe.copy()
     for size, value in sizes.items():
         if size not in recipe.data:
@@ -155,8 +151,8 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
             raise InputError(message)
         recipe.data[size] = value
     for key, size in FOLLOW.items():
-        known = OmegaConf.select(recipe, key) is not None
-        if known and size in sizes and OmegaConf.select(recipe, key) != sizes[size]:
+        declared = OmegaConf.select(recipe, key)
+        if declared is not None and size in sizes and declared != sizes[size]:
             raise InputError(f"{key} follows data.{size}: leave it out")
     return recipe
 
@@ -218,19 +214,19 @@ def build_task(config: Config) -> Task:
     )
 
 
-def first_task(recipe: DictConfig, data: DataModule, found: Mapping[str, Any]) -> Task:
+def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -> Task:
     """The task of a run that begins: sized by the data, with its first weights.
 
     Args:
         recipe: of the run.
         data: set up.
-        found: values of options that were searched for, by key.
+        tuned: values of options that were searched for, by key.
     """
     filled = fill(recipe, data.sizes(), data.splits.num_steps)
     config = resolve(filled)
     task = build_task(config)
     start_weights(task, data, config)
-    task.record = {"config": config, "recipe": unresolved(filled), "found": dict(found)}
+    task.record = {"config": config, "recipe": unresolved(filled), "found": dict(tuned)}
     if config["trainer"]["compile"]:
         task.compile_net()
     return task
@@ -294,9 +290,9 @@ def start_weights(task: Task, data: DataModule, config: Config) -> None:
 def _take_vectors(task: Task, data: DataModule, config: Config) -> None:
     path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
     words = data.splits.pipeline.words
-    ids, found = vectors.read(path, words)
+    ids, rows = map(torch.from_numpy, vectors.read(path, words))
     try:
-        set_vectors(task.net.stem, torch.from_numpy(ids), torch.from_numpy(found))  # type: ignore[arg-type]
+        set_vectors(task.net.stem, ids, rows)  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(f"data.vectors={path}: {error}") from None
     say(f"vectors     {path}: {len(ids):,} of {len(words):,} words")
@@ -314,44 +310,39 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
     content = checkpoint.read(path, "init_from")
     checkpoint.check_numbers(content, f"init_from={path}")
     theirs, before = content["state_dict"], content[DataModule.__qualname__]["pipeline"]
-    _check_scaling(path, before, inputs, whole)
+    for key in ("scaling", "missing"):
+        if key in before and key in inputs and before[key] != inputs[key]:
+            other = f"was trained with data.{key}={before[key]}, not {inputs[key]}"
+            if whole:
+                raise InputError(f"init_from={path} {other}: type that, or leave out freeze")
+            say(f"init_from   init_from={path} {other}")
     if before.get("words") != inputs.get("words"):  # their numbers mean others
-        theirs = {name: one for name, one in theirs.items() if not name.startswith("net.stem.")}
-    ours = {name: one for name, one in net.state_dict().items() if not name.startswith("head.")}
-    fitting = {name: theirs.get(f"net.{name}") for name in ours}
-    taken = {n: one for n, one in fitting.items() if one is not None and one.shape == ours[n].shape}
-    left = [_misfit(name, ours[name], fitting[name]) for name in ours if name not in taken]
-    if not any(one.dim() > 1 for one in taken.values()):  # a bias may fit by chance
+        theirs = {name: w for name, w in theirs.items() if not name.startswith("net.stem.")}
+    fitting, left = {}, []
+    for name, ours in net.state_dict().items():
+        given = theirs.get(f"net.{name}")
+        if name.startswith("head."):
+            continue
+        if given is not None and given.shape == ours.shape:
+            fitting[name] = given
+        else:
+            there = "" if given is None else f", there {list(given.shape)}"
+            left.append(f"{name} {list(ours.shape)}{there}")
+    if not any(weight.dim() > 1 for weight in fitting.values()):  # a bias may fit by chance
         raise InputError(
             f"init_from={path}: no weight of it fits this encoder ({'; '.join(left[:2])}): type "
             "the data.* and model.* that it was trained with"
         )
     if left and whole:
-        fix = "the same model.*"
-        if all(name.split()[0].startswith("attention.") for name in left):
-            fix = "model/attention=mean"
+        only = all(name.startswith("attention.") for name in left)
+        fix = "model/attention=mean" if only else "the same model.*"
         raise InputError(
             f"freeze=true needs the whole encoder, but init_from={path} does not have "
             f"{'; '.join(left[:2])}: type {fix}, or leave out freeze"
         )
-    net.load_state_dict(taken, strict=False)
+    net.load_state_dict(fitting, strict=False)
     missing = f"; not {', '.join(left)}" if left else ""
-    say(f"init_from   {path}: {len(taken)} of {len(ours)} tensors{missing}")
-
-
-def _check_scaling(path: str, before: dict[str, Any], now: dict[str, Any], whole: bool) -> None:
-    """Says, or where all must fit raises InputError, that values were scaled otherwise."""
-    for knob in ("scaling", "missing"):
-        if knob in before and knob in now and before[knob] != now[knob]:
-            said = f"init_from={path} was trained with data.{knob}={before[knob]}, not {now[knob]}"
-            if whole:
-                raise InputError(f"{said}: type that, or leave out freeze")
-            say(f"init_from   {said}")
-
-
-def _misfit(name: str, ours: Tensor, theirs: Tensor | None) -> str:
-    there = "" if theirs is None else f", there {list(theirs.shape)}"
-    return f"{name} {list(ours.shape)}{there}"
+    say(f"init_from   {path}: {len(fitting)} of {len(fitting) + len(left)} tensors{missing}")
 
 
 def load(

@@ -41,15 +41,7 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU.
-
-    Args:
-        path: of the file.
-        key: that names it in the config, for messages.
-
-    Raises:
-        InputError: the file is missing, truncated, or no checkpoint of seqfuse.
-    """
+    """Reads a checkpoint onto the CPU; `key` of the config names it in messages."""
     if Path(path).is_dir():
         raise InputError(
             f"{key}={path} is a folder: name a file, as in {path}/checkpoints/best.ckpt"
@@ -59,9 +51,10 @@ def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever unpickling stumbles over
-        if isinstance(error, pickle.UnpicklingError) and (name := _foreign(str(error))):
+        code = re.search(r"GLOBAL (\S+)", str(error))  # a class or function that is not built
+        if isinstance(error, pickle.UnpicklingError) and code:
             raise InputError(
-                f"{path} holds more than plain data and is not read: it names {name}"
+                f"{path} holds more than plain data and is not read: it names {code[1]}"
             ) from None
         raise InputError(
             f"{path} is truncated or no checkpoint: copy it again, or take last.ckpt beside it"
@@ -77,12 +70,6 @@ def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     return content
 
 
-def _foreign(text: str) -> str:
-    """The class or function that torch refused to build; empty if it is another error."""
-    found = re.search(r"GLOBAL (\S+)", text)
-    return found[1] if found else ""
-
-
 def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:
     """Checks that the weights of the net, and what the data are scaled by, are finite numbers."""
     _check_weights(content["state_dict"], path)
@@ -90,12 +77,12 @@ def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:
 
 
 def _check_weights(weights: Mapping[str, Any], path: str | Path) -> None:
-    for name, one in weights.items():
-        if not isinstance(one, torch.Tensor) or one.is_complex():
-            kind = one.dtype if isinstance(one, torch.Tensor) else type(one).__name__
+    for name, weight in weights.items():
+        if not isinstance(weight, torch.Tensor) or weight.is_complex():
+            kind = weight.dtype if isinstance(weight, torch.Tensor) else type(weight).__name__
             raise InputError(f"{path}: {name} is {kind}, not real numbers: train it again")
-        # A threshold or a correction that no validation has set is NaN, and said to be so.
-        if str(name).startswith("net.") and not torch.isfinite(one).all():
+        # A threshold or a correction that no validation has set is NaN; its user says so.
+        if str(name).startswith("net.") and not torch.isfinite(weight).all():
             raise InputError(f"{path}: {name} is not finite: take an earlier checkpoint of the run")
 
 
@@ -119,9 +106,9 @@ def _check_scales(state: Any, path: str | Path) -> None:
 def _check_scale(key: str, numbers: Any, path: str | Path) -> None:
     if not _all_are((int, float), numbers):
         raise InputError(f"{path}: the {key} of its data is no list of numbers: train it again")
-    least = 0.0 if key.startswith("deviation") else -math.inf
+    bound = 0.0 if key.startswith("deviation") else -math.inf
     for number in numbers:
-        if not least < number < math.inf:
+        if not bound < number < math.inf:
             raise InputError(f"{path}: the {key} of its data is {number}: train it again")
 
 
@@ -142,7 +129,7 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Raises InputError if there is no room, or no right to write."""
+        """Writes beside the file and then puts it in its place."""
         path = Path(path)
         content = io.BytesIO()
         torch.save(checkpoint, content)
@@ -181,7 +168,7 @@ class WholeFiles(TorchCheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Removes a file that lies where this run keeps checkpoints, and nothing else."""
         path = Path(path)
-        places = {one.resolve().parent for one in self._whole}
+        places = {written.resolve().parent for written in self._whole}
         if path.suffix == ".ckpt" and path.is_file() and path.resolve().parent in places:
             path.unlink()
 
@@ -193,7 +180,7 @@ def _keep_near(state: dict[str, Any], home: Path) -> None:
             state[key] = ""
     models = state.get("best_k_models")
     if isinstance(models, dict):
-        state["best_k_models"] = {one: v for one, v in models.items() if _is_near(one, home)}
+        state["best_k_models"] = {k: v for k, v in models.items() if _is_near(k, home)}
 
 
 def _is_near(path: Any, home: Path) -> bool:

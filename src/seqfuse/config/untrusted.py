@@ -172,9 +172,9 @@ def _foreign(keys: Keys, target: Any, trust: Sequence[str], source: str) -> str:
 
 
 def _leads_to(target: str, slot: Slot) -> bool:
-    """Whether to look a target up imports only modules of its slot, and packages around them."""
+    """Whether looking a target up imports only modules of its slot, and packages around them."""
     package = target.rpartition(".")[0]
-    return _within(package, slot.modules) or any(_within(one, [package]) for one in slot.modules)
+    return _within(package, slot.modules) or any(_within(m, [package]) for m in slot.modules)
 
 
 def _slot(keys: Keys) -> tuple[Slot, bool]:
