@@ -1,7 +1,8 @@
-"""Every experiment on its real data: one step, and predictions for a file of the user's own."""
+"""Every experiment on its real data: one step, predictions for a file, numbers as promised."""
 
 import gzip
 import shutil
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,3 +93,20 @@ def test_one_step_and_predictions(
     numbers = found.drop(columns="time", errors="ignore").select_dtypes("number")
     assert len(found) >= 5
     assert numbers.notna().mean().min() > 0.5
+
+
+@pytest.mark.slow
+def test_japanese_vowels(tmp_path: Path) -> None:
+    results = [
+        train(
+            composed(["experiment=japanese_vowels", f"seed={seed}", *QUIET]), tmp_path / str(seed)
+        )
+        for seed in range(5)
+    ]
+    assert statistics.mean(result["test/accuracy"] for result in results) >= 0.98
+
+
+@pytest.mark.slow
+def test_synthetic_with_the_reference_net(tmp_path: Path) -> None:
+    words = ["data=synthetic", "model=base", "trainer.max_epochs=10", *QUIET]
+    assert train(composed(words), tmp_path)["test/accuracy"] >= 0.95
