@@ -7,7 +7,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -33,11 +32,8 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         dirpath: folder of the checkpoint.
-        every_seconds: what a kill may cost at most within an epoch.
+        every_seconds: maximum that a kill costs within an epoch.
         every_n_steps: the same in steps of the optimizer; null leaves it to the time.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     def __init__(
@@ -71,14 +67,15 @@ class LastCheckpoint(Checkpoint):
 
     def _handlers(self) -> dict[int, Any]:
         if not slurm.in_submitit():
-            asked: list[int | None] = [signal.SIGINT, signal.SIGTERM, _requeue_signal()]
-            return {number: self._remember for number in asked if number is not None}
-        own = getattr(signal, "SIG" + os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2"), None)
-        # It leaves SIGTERM alone, because Slurm sends that along with its own signal.
-        known: dict[int, Any] = {signal.SIGINT: self._remember, signal.SIGTERM: _ignore}
-        if own is not None and callable(signal.getsignal(own)):
-            known[own] = self._remember
-        return known
+            numbers = (signal.SIGINT, signal.SIGTERM, _requeue_signal())
+            return {number: self._remember for number in numbers if number is not None}
+        name = "SIG" + os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
+        # It leaves SIGTERM alone, because Slurm sends that along with the other.
+        handlers: dict[int, Any] = {signal.SIGINT: self._remember, signal.SIGTERM: _ignore}
+        preempt = signal.Signals.__members__.get(name)
+        if preempt is not None and callable(signal.getsignal(preempt)):
+            handlers[preempt] = self._remember
+        return handlers
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
@@ -104,10 +101,7 @@ class LastCheckpoint(Checkpoint):
 
     def _act(self, trainer: Trainer, wanted: int) -> None:
         """Saves, and perhaps stops, in all processes at the same step."""
-        if trainer.world_size > 1:
-            device = trainer.strategy.root_device
-            every = torch.tensor(float(wanted), device=device)
-            wanted = int(trainer.strategy.reduce(every, reduce_op="max"))  # type: ignore[arg-type]
+        wanted = collectives.highest(wanted, trainer.strategy.root_device)
         if wanted != NOTHING:
             self._save(trainer)
         if wanted == STOP:
@@ -149,10 +143,10 @@ class LastCheckpoint(Checkpoint):
     def _stop(self, trainer: Trainer) -> None:
         # The signal may have come to another rank.
         number = collectives.highest(self.received or 0, trainer.strategy.root_device)
-        theirs = self._before.get(number)
+        submitits = self._before.get(number)
         self._restore()
-        if slurm.in_submitit() and number != signal.SIGINT and callable(theirs):
-            theirs(number, None)  # submitit puts the job back, and ends the process
+        if slurm.in_submitit() and number != signal.SIGINT and callable(submitits):
+            submitits(number, None)  # which puts the job back, and ends the process
         asked = trainer.is_global_zero and number == _requeue_signal()
         note = slurm.requeue() if asked else ""
         raise Interrupted(number, os.path.relpath(trainer.default_root_dir), note)

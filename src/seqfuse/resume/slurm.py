@@ -49,8 +49,8 @@ def run_before(logs: Path) -> Path | None:
     """The run folder that this job's same command began before the job was put back."""
     if not restarted():
         return None
-    found = [path for path in logs.glob(f"**/{FILE}") if _owner(path.parent) == _who()]
-    return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+    notes = [path for path in logs.glob(f"**/{FILE}") if _owner(path.parent) == _who()]
+    return max(notes, key=lambda path: path.stat().st_mtime).parent if notes else None
 
 
 def _who() -> dict[str, Any]:
@@ -66,17 +66,13 @@ def _owner(run: Path) -> dict[str, Any]:
 
 
 def requeue() -> str:
-    """Puts the job back into the queue; one process of the job does.
-
-    Returns:
-        what came of it, for people.
-    """
+    """Puts the job back into the queue, once; says what came of it."""
     if os.environ.get("SLURM_PROCID", "0") != "0":
         return f"Slurm job {job()} is put back into the queue by its first process"
     command = ["scontrol", "requeue", str(job())]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip()
-        return f"`{' '.join(command)}` failed ({reason})"
+        stderr = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+        return f"`{' '.join(command)}` failed ({(stderr or str(error)).strip()})"
     return f"Slurm job {job()} is back in the queue and goes on by itself"

@@ -7,7 +7,7 @@ is taken. Finding the folder imports no torch.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,21 +41,21 @@ def find_run() -> None:
     if start.is_child():  # its command is that of its parent, who looked
         return
     words = sys.argv[1:]
-    given = [word[7:].strip("'\"") for word in words if word.startswith("resume=")]
+    named = [word[7:].strip("'\"") for word in words if word.startswith("resume=")]
     several = start.sweeping(words)
     logs = [word[11:] for word in words if word.startswith("paths.logs=")]
     folder = Path(logs[-1] if logs else "logs")
     if not several and (run := slurm.run_before(folder)):
         # Its config holds all that was typed, but trust and places are not taken from it.
         return _go_on(run, [word for word in words if word.startswith(NAMED)])
-    if not given or given[-1] == "null":
+    if not named or named[-1] == "null":
         return
     if several:
         raise InputError(
             f"resume goes on with one run: leave out {several[0]} (a search, sweep=optuna, goes "
             "on without resume, by the command that began it)"
         )
-    run = _latest(folder) if given[-1] == "latest" else _named(given[-1])
+    run = _latest(folder) if named[-1] == "latest" else _named(named[-1])
     slurm.note(run)  # while the words are those that were typed
     _go_on(run, [word for word in words if not word.startswith("resume=")])
 
@@ -71,16 +71,15 @@ def _go_on(run: Path, words: list[str]) -> None:
 
 def _latest(logs: Path) -> Path:
     """The run that was last written to, of those that can go on."""
-    runs = sorted((path.parent for path in logs.glob("**/config.yaml")), key=_time, reverse=True)
+
+    def written(run: Path) -> float:
+        return max(p.stat().st_mtime for p in (run / "config.yaml", *run.glob(CHECKPOINTS)))
+
+    runs = sorted((path.parent for path in logs.glob("**/config.yaml")), key=written, reverse=True)
     for run in runs:
         if _any_checkpoint(run) or (not (run / "metrics.json").exists() and _keeps(run)):
             return run
     raise InputError(f"resume=latest: no run in {logs} has a checkpoint")
-
-
-def _time(run: Path) -> float:
-    files = [run / "config.yaml", *run.glob(CHECKPOINTS)]
-    return max(path.stat().st_mtime for path in files)
 
 
 def _named(name: str) -> Path:
@@ -138,34 +137,29 @@ def checkpoint_of(config: dict[str, Any], weights: Mapping[str, Any] | None = No
     Args:
         config: of the run.
         weights: of its task; those of the checkpoint must have the same names and shapes.
-
-    Raises:
-        InputError: none can be read, the command line changes the net, or the run is finished.
     """
     if not config["resume"] or not _any_checkpoint(Path(config["resume"]).parents[1]):
         return None
     path, content = _readable(Path(config["resume"]))
     if content["config"]["model"] != config["model"]:
         raise InputError("resume goes on with the same net: leave out model.* and data.*")
-    _check_weights(path, content["state_dict"], weights)
-    if ended := _ended(config, content):
-        _check_unfinished(config, content, path.parents[1], *ended)
-    return path
-
-
-def _check_weights(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any] | None) -> None:
-    shapes = [{name: one.shape for name, one in each.items()} for each in (theirs, ours or theirs)]
-    for name in sorted({**shapes[0], **shapes[1]}):
-        if shapes[0].get(name) != shapes[1].get(name):
+    theirs = {name: weight.shape for name, weight in content["state_dict"].items()}
+    ours = theirs if weights is None else {name: w.shape for name, w in weights.items()}
+    for name in sorted({**theirs, **ours}):
+        if theirs.get(name) != ours.get(name):
             raise InputError(f"{path}: its weight {name} does not fit the net of its config")
+    if end := _end(config, content):
+        _check_unfinished(config, content, path.parents[1], *end)
+    return path
 
 
 def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint, or else the newest of its folder that can be read."""
     from seqfuse.config import checkpoint  # slow: torch
 
+    others = sorted(wanted.parent.glob("*.ckpt"), key=lambda path: -path.stat().st_mtime)
     problems: list[str] = []
-    for path in (wanted, *_others(wanted)):
+    for path in (wanted, *(path for path in others if path != wanted)):
         try:
             content = checkpoint.read(path)
             _check_whole(path, content)
@@ -184,7 +178,7 @@ def _readable(wanted: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _check_whole(path: Path, content: dict[str, Any]) -> None:
-    """Raises InputError if a checkpoint lacks what Lightning would begin anew without a word."""
+    """Refuses a checkpoint that lacks what Lightning would begin anew without a word."""
     from seqfuse.compat.lightning import epochs_done  # slow: lightning
 
     for key in (*STATES, "callbacks", "global_step"):
@@ -197,21 +191,16 @@ def _check_whole(path: Path, content: dict[str, Any]) -> None:
         raise InputError(f"{path} does not say how far it is: copy it again") from None
 
 
-def _others(wanted: Path) -> Iterator[Path]:
-    found = sorted(wanted.parent.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
-    return (path for path in reversed(found) if path != wanted)
-
-
-def _ended(config: dict[str, Any], content: dict[str, Any]) -> tuple[str, str] | None:
+def _end(config: dict[str, Any], content: dict[str, Any]) -> tuple[str, str] | None:
     """Why there is no step left to train, and what to type for more; None if there is one."""
     from seqfuse.compat.lightning import epochs_done  # slow: lightning
 
-    epochs, most = epochs_done(content), config["trainer"]["max_epochs"]
+    epochs, max_epochs = epochs_done(content), config["trainer"]["max_epochs"]
     if _stopped_early(config, content):
         return f"stopped early after {epochs} epochs", "callbacks.early_stopping=null"
     if 0 < (steps := config["trainer"]["max_steps"]) <= content["global_step"]:
         return f"trained all {steps} steps", f"trainer.max_steps={2 * steps}"
-    if most is not None and 0 < most <= epochs:
+    if max_epochs is not None and 0 < max_epochs <= epochs:
         return f"trained all {epochs} epochs", f"trainer.max_epochs={2 * epochs}"
     return None
 
@@ -224,16 +213,15 @@ def _stopped_early(config: dict[str, Any], content: dict[str, Any]) -> bool:
 
 
 def _check_unfinished(
-    config: dict[str, Any], content: dict[str, Any], run: Path, did: str, more: str
+    config: dict[str, Any], content: dict[str, Any], run: Path, end: str, more: str
 ) -> None:
     """A run that was killed before its test, or before it could tell, goes on."""
     path = run / "metrics.json"
-    known = files.read_json(path) if path.is_file() else {}
-    tested = not config["test"] or any(name.startswith("test/") for name in known)
-    if tested and known.get("steps") == content["global_step"]:
+    metrics = files.read_json(path) if path.is_file() else {}
+    tested = not config["test"] or any(name.startswith("test/") for name in metrics)
+    if tested and metrics.get("steps") == content["global_step"]:
         name = os.path.relpath(run)
-        error = Finished(
-            f"{name} is finished: it {did}; to train on, type seqfuse-train resume={name} {more}"
+        raise Finished(
+            f"{name} is finished: it {end}; to train on, type seqfuse-train resume={name} {more}",
+            exit_code=0 if slurm.restarted() else 1,
         )
-        error.exit_code = 0 if slurm.restarted() else 1
-        raise error

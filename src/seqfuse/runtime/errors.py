@@ -20,6 +20,10 @@ class Pruned(Exception):
 class Finished(InputError):
     """There is nothing left to do for a run; no failure where nobody asked for more."""
 
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 class Stopped(KeyboardInterrupt):
     """The process was asked to end by a signal, at a moment when there is nothing to save.
