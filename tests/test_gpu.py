@@ -18,7 +18,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import TINY, composed
-from tests.test_train import Killed, assert_same, stop_after, weights, without_time
+from tests.trained import Killed, assert_same, stop_after, weights, without_time
 
 gpu = pytest.mark.gpu
 

@@ -24,23 +24,11 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import DRAWN, TINY, Compose, composed
-
-
-def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    content = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
-    return content["state_dict"]
-
-
-def assert_same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
-    torch.testing.assert_close(one, two, atol=0, rtol=0)
+from tests.trained import Killed, assert_same, stop_after, weights, without_time
 
 
 def slow(*words: str) -> Any:
     return pytest.param(words, marks=pytest.mark.slow)
-
-
-def without_time(metrics: dict) -> dict:
-    return {key: value for key, value in metrics.items() if key != "fit_seconds"}
 
 
 def test_a_run_leaves_its_folder(tmp_path: Path, capsys, monkeypatch) -> None:
@@ -153,22 +141,6 @@ def test_resumed_equals_uninterrupted(
 def saved_at(run: Path) -> tuple:
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     return content["epoch"], content["global_step"], content["lr_schedulers"]
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
-    """Kills a run at the first batch after an epoch."""
-    original = Task.training_step
-
-    def step(self, batch, batch_idx):
-        if self.trainer.current_epoch == epoch + 1:
-            raise Killed
-        return original(self, batch, batch_idx)
-
-    monkeypatch.setattr(Task, "training_step", step)
-
-
-class Killed(Exception):
-    """Stands for whatever ends a process."""
 
 
 def test_the_written_config_repeats_the_run(tiny: Compose, tmp_path: Path) -> None:

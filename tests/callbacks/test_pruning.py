@@ -13,8 +13,8 @@ from seqfuse.callbacks.pruning import Pruning
 from seqfuse.runtime.errors import InputError, Pruned
 from seqfuse.search.storage import open_storage
 from seqfuse.train import train
-from tests.config.test_cli import run_python
 from tests.conftest import TINY, Compose
+from tests.trained import run_python
 
 
 @pytest.fixture

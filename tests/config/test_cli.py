@@ -16,6 +16,7 @@ import torch
 from seqfuse.data.read.archive import bundled
 from seqfuse.train import main
 from tests.conftest import TINY
+from tests.trained import run_python
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = [word for word in TINY if "accelerator" not in word]
@@ -215,17 +216,6 @@ def test_a_run_repeats_from_its_folder(command: Command) -> None:
     results = [[line for line in out.splitlines() if "test/" in line] for out in (first, second)]
     assert results[0] == results[1] != []
     assert len(list(Path("logs/synthetic").iterdir())) == 2
-
-
-def run_python(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from seqfuse.search.outcome import KILLED
 from seqfuse.search.storage import open_storage
 from seqfuse.train import main
-from tests.config.test_cli import run_python
 from tests.conftest import TINY
+from tests.trained import run_python
 
 Command = Callable[..., tuple[int, str, str]]
 SEARCH = [

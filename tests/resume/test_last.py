@@ -19,7 +19,7 @@ from seqfuse.runtime.errors import InputError, Interrupted
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import Compose
-from tests.resume.test_resume import table
+from tests.trained import table
 
 
 @pytest.fixture

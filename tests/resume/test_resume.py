@@ -1,6 +1,5 @@
 """A run that is killed, again and again, ends where one ends that was left alone."""
 
-import csv
 import json
 import random
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from seqfuse.resume import state as resume
 from seqfuse.runtime.errors import InputError
 from tests.conftest import TINY
 from tests.forks import Forks, forks
+from tests.trained import MEASURED, table
 
 WORDS = [
     *TINY,
@@ -26,8 +26,6 @@ WORDS = [
     "callbacks.last_checkpoint.every_n_steps=3",
 ]
 STEPS = 5 * 16
-# Of the machine, not of the run; on a GPU there is one more.
-MEASURED = {f"train/{name}" for name in ("samples_per_second", "data_wait", "memory_mib")}
 MOMENTS = ("step", "step", "validation", "write", "replace")
 
 
@@ -93,13 +91,6 @@ def content(path: Path) -> dict[str, Any]:
     state = found["state_dict"].items()
     found["state_dict"] = {name: one for name, one in state if not name.startswith("losses.")}
     return found
-
-
-def table(run: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv; what no two runs have the same is left out of each."""
-    with (run / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: one for name, one in row.items() if name not in MEASURED} for row in rows]
 
 
 def scalars(run: Path) -> dict[str, dict[int, float]]:

@@ -17,7 +17,7 @@ from seqfuse.tasks.base import Task
 from seqfuse.train import main, train
 from tests.conftest import TINY, Compose
 from tests.forks import Forks, forks
-from tests.resume.test_resume import table
+from tests.trained import table
 
 Command = Callable[..., tuple[int, str, str]]
 STEPS = 4 * 4

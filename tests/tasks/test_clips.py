@@ -17,7 +17,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import clips
 from tests.conftest import Compose, composed
-from tests.test_train import assert_same, weights
+from tests.trained import assert_same, weights
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SMALL = (
@@ -79,7 +79,7 @@ def test_resumed_equals_uninterrupted(
     small: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Augmentation draws what it would have drawn."""
-    from tests.test_train import Killed, stop_after
+    from tests.trained import Killed, stop_after
 
     words = ("trainer.max_epochs=4", "test=false")
     train(small(*words), tmp_path / "whole")

@@ -20,7 +20,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.devices import OPTIONS, both, phone, watch, write
-from tests.test_train import assert_same, weights
+from tests.trained import assert_same, weights
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SOURCES = {

@@ -17,8 +17,8 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
 from seqfuse.tuning import batch_size
 from seqfuse.tuning.tune import tune
-from tests.conftest import Compose
-from tests.test_train import assert_same, weights, without_time
+from tests.conftest import TINY, Compose
+from tests.trained import assert_same, weights, without_time
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -104,9 +104,7 @@ def test_the_curve_is_drawn_for_both(tiny: Compose, tmp_path: Path) -> None:
 def test_a_search_that_is_resumed_goes_on_with_what_it_found(
     command: Command, tmp_path: Path
 ) -> None:
-    from tests.config.test_cli import SMALL
-
-    code, _, err = command(main, *SMALL, "trainer=cpu", "find_lr=true", "hydra.run.dir=run")
+    code, _, err = command(main, *TINY, "find_lr=true", "hydra.run.dir=run")
     assert (code, err) == (0, "")
     lr = found(tmp_path / "run")["optimizer.lr"]
     code, out, err = command(main, "resume=run", "trainer.max_epochs=3")
@@ -137,9 +135,7 @@ def test_several_devices_are_refused(tiny: Compose) -> None:
     ],
 )
 def test_mistakes_are_one_line(command: Command, words: list[str], message: str) -> None:
-    from tests.config.test_cli import SMALL
-
-    code, out, err = command(main, *SMALL, "trainer=cpu", *words)
+    code, out, err = command(main, *TINY, *words)
     assert code == 1
     assert message in err
     assert err.count("\n") == 1
