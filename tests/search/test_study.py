@@ -11,44 +11,15 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.pruners import NopPruner
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.search import study
 from seqfuse.search.outcome import Outcome
 from seqfuse.search.space import Dimension, Goal
-from seqfuse.search.study import Search, Trial
-
-SPACE = [
-    Dimension("optimizer.lr", FloatDistribution(1e-4, 1e-2, log=True)),
-    Dimension("model.lstm.num_layers", IntDistribution(1, 3)),
-]
-GOAL = Goal(SPACE, ["data=synthetic"], "val/loss", "min")
-
-
-def search(folder: Path, total: int = 5, goal: Goal = GOAL, **changes: Any) -> Search:
-    address = changes.get("address", str(folder / "study.journal"))
-    return Search(address, "mine", goal, NopPruner(), total, changes.get("seed", 0))
-
-
-def random(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def completed(value: float) -> Outcome:
-    return Outcome("completed", {"best/val/loss": value})
-
-
-def finish(found: Search, folder: Path) -> list[int]:
-    numbers = []
-    with found:
-        while trials := found.ask(1, random):
-            for one in trials:
-                numbers.append(one.number)
-                found.tell(one, completed(1 / (1 + one.number)), folder / str(one.number))
-    return numbers
+from seqfuse.search.study import Trial
+from tests.searches import GOAL, SPACE, completed, finish, random, search
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
@@ -137,7 +108,7 @@ def test_an_interrupted_search_gives_its_places_back(tmp_path: Path) -> None:
 WORK = """
 import sys, time
 from pathlib import Path
-from tests.search.test_study import completed, random, search
+from tests.searches import completed, random, search
 folder = Path(sys.argv[1])
 with search(folder, int(sys.argv[2])) as found:
     print("ready", flush=True)
@@ -155,27 +126,26 @@ with search(folder, int(sys.argv[2])) as found:
 """
 
 
-def worker(folder: Path, total: int, deed: str) -> subprocess.Popen[str]:
+def worker(folder: Path, total: int, deed: str) -> Any:
     words = [sys.executable, "-c", WORK, str(folder), str(total), deed]
-    pipe = subprocess.PIPE
+    pipes: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     root = Path(__file__).parents[2]
-    paths = f"{root / 'src'}{os.pathsep}{root}"
-    environment = {**os.environ, "PYTHONPATH": paths}
-    found = subprocess.Popen(
-        words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=folder
-    )
-    assert found.stdout is not None
-    assert found.stdout.readline() == "ready\n", found.stderr and found.stderr.read()
-    return found
+    env = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
+    process: Any = subprocess.Popen(words, text=True, env=env, cwd=folder, **pipes)
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    return process
+
+
+def go(process: Any) -> None:
+    process.stdin.write("go\n")
+    process.stdin.flush()
 
 
 @pytest.mark.slow
 def test_processes_share_one_total(tmp_path: Path) -> None:
     both = [worker(tmp_path, 12, "work") for _ in range(2)]
     for one in both:
-        assert one.stdin is not None
-        one.stdin.write("go\n")
-        one.stdin.flush()
+        go(one)
     outputs = [one.communicate()[0] for one in both]
     assert [one.returncode for one in both] == [0, 0]
     assert all("trial" in text for text in outputs), "each had its share"
@@ -187,10 +157,7 @@ def test_processes_share_one_total(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_only_trials_of_dead_processes_are_given_up(tmp_path: Path) -> None:
     living = worker(tmp_path, 3, "wait")
-    assert living.stdin is not None
-    assert living.stdout is not None
-    living.stdin.write("go\n")
-    living.stdin.flush()
+    go(living)
     assert living.stdout.readline() == "claimed\n"
     dead = worker(tmp_path, 3, "die")
     dead.communicate("go\n")

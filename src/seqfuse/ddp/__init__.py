@@ -1,1 +1,1 @@
-"""Several processes that train one model: each has a rank, and its share of every batch."""
+"""Several processes that train one model: each has a rank, and its part of every batch."""

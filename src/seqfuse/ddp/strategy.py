@@ -32,7 +32,7 @@ PATIENCE = 10.0
 
 
 class Ddp(LaunchedDdp):
-    """One process per device; each has its share of every batch, and gradients are averaged.
+    """One process per device; each has its part of every batch, and gradients are averaged.
 
     Buffers are not sent around in each step: there are none but running batch statistics,
     which are averaged before they are used (`seqfuse.nn.collectives`).
@@ -193,7 +193,7 @@ def _asked(trainer: Trainer) -> list[Callback]:
 
 
 def ended_by(name: str) -> InputError:
-    """What is said where a signal ended a rank."""
+    """The error of a run one of whose ranks a signal ended."""
     return InputError(f"a process of this run was ended by {name} (out of memory?)")
 
 

@@ -1,4 +1,4 @@
-"""A study of Optuna's: its trials are claimed, drawn, watched and told how they ended."""
+"""A study of Optuna's: its trials are claimed, drawn, watched and ended."""
 
 import math
 import os
