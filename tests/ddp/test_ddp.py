@@ -13,6 +13,7 @@ from seqfuse.runtime.errors import Diverged, Interrupted
 from seqfuse.train import train
 from tests.benchmarks import ddp
 from tests.conftest import DRAWN, TINY, Compose, composed
+from tests.trained import assert_same, checkpoint, weights
 
 pytestmark = pytest.mark.slow
 TWO = ("trainer.devices=2", "data.batch_size=17")
@@ -31,11 +32,6 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def folders(root: Path) -> list[Path]:
     return sorted((root / "logs" / "synthetic").iterdir())
-
-
-def state(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    content = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
-    return content["state_dict"]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +78,7 @@ def test_the_command_starts_itself_again_and_leaves_one_folder(tmp_path: Path) -
         assert float(value) == pytest.approx(expected[name], abs=6e-5)
     names = {path.name for path in run.iterdir()}
     assert names == {path.name for path in (tmp_path / "alone").iterdir()}
-    torch.testing.assert_close(state(run), state(tmp_path / "alone"), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(weights(run), weights(tmp_path / "alone"), atol=1e-6, rtol=1e-5)
 
 
 def test_ranks_that_were_stopped_go_on_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
@@ -95,12 +91,11 @@ def test_ranks_that_were_stopped_go_on_in_the_middle_of_an_epoch(tmp_path: Path)
     assert done.stderr.splitlines() == [
         f"seqfuse: stopped by SIGTERM; go on with: seqfuse-train resume=logs/synthetic/{part.name}"
     ]
-    content = torch.load(part / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["global_step"] == 4
+    assert checkpoint(part)["global_step"] == 4
     resumed = command(tmp_path, f"resume={part}", "callbacks.fault=null")
     assert resumed.returncode == 0, resumed.stderr
     assert len(folders(tmp_path)) == 2
-    torch.testing.assert_close(state(part), state(whole), atol=0, rtol=0)
+    assert_same(weights(part), weights(whole))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +126,7 @@ def test_spawned_ranks_bring_back_what_they_found(
     for line in ("checkpoint  ", "run  ", "test/accuracy"):
         assert out.count(line) == 1
     for name in ("best", "last"):
-        one, two = (state(tmp_path / run, name) for run in ("one", "two"))
+        one, two = (weights(tmp_path / run, name) for run in ("one", "two"))
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
     assert os.environ.get("MASTER_PORT") == port
 

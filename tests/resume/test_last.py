@@ -19,7 +19,7 @@ from seqfuse.runtime.errors import InputError, Interrupted
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import Compose
-from tests.trained import table
+from tests.trained import Killed, checkpoint, table
 
 
 @pytest.fixture
@@ -67,10 +67,6 @@ def test_numbers_out_of_range_are_named() -> None:
         LastCheckpoint("here", every_n_steps=-1)
 
 
-class Killed(Exception):
-    """Stands for whatever ends a process."""
-
-
 @pytest.mark.parametrize(
     ("at", "words"),
     [
@@ -107,7 +103,7 @@ def test_a_data_set_may_draw_random_numbers(
         with pytest.raises(Killed):
             train(tiny(*words), tmp_path / "part")
     last = tmp_path / "part" / "checkpoints" / "last.ckpt"
-    assert torch.load(last, weights_only=True)["global_step"] == at
+    assert checkpoint(tmp_path / "part")["global_step"] == at
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     resumed = train(tiny(*words, f"resume={last}"), tmp_path / "part")
     assert resumed == whole

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from seqfuse.resume import state as resume
 from seqfuse.runtime.errors import InputError
 from tests.conftest import TINY
-from tests.forks import Forks, forks
+from tests.forks import Forks
 from tests.trained import MEASURED, table
 
 WORDS = [
@@ -27,12 +26,6 @@ WORDS = [
 ]
 STEPS = 5 * 16
 MOMENTS = ("step", "step", "validation", "write", "replace")
-
-
-@pytest.fixture(scope="module")
-def forked() -> Iterator[Forks]:
-    with forks() as one:
-        yield one
 
 
 def the_run(folder: Path) -> Path:

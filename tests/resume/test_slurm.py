@@ -3,11 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from seqfuse.config import runs
 from seqfuse.resume import slurm
@@ -16,11 +15,10 @@ from seqfuse.runtime.errors import Interrupted
 from seqfuse.tasks.base import Task
 from seqfuse.train import main, train
 from tests.conftest import TINY, Compose
-from tests.forks import Forks, forks
-from tests.trained import table
+from tests.forks import Forks
+from tests.trained import assert_same, checkpoint, table, weights
 
 Command = Callable[..., tuple[int, str, str]]
-STEPS = 4 * 4
 # What srun sets.
 SRUN = {
     "SLURM_JOB_ID": "77",
@@ -33,22 +31,12 @@ SRUN = {
 }
 
 
-@pytest.fixture(scope="module")
-def forked() -> Iterator[Forks]:
-    with forks() as one:
-        yield one
-
-
 def fake_scontrol(folder: Path, line: str) -> str:
     """A PATH on which `scontrol` is this line of sh."""
     folder.mkdir()
     (folder / "scontrol").write_text(f"#!/bin/sh\n{line}\n")
     (folder / "scontrol").chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
-
-
-def saved(run: Path) -> dict:
-    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
 
 
 @pytest.mark.slow
@@ -65,7 +53,7 @@ def test_sigusr1_puts_the_job_back_and_the_same_command_goes_on(
     assert ended.err.endswith("Slurm job 77 is back in the queue and goes on by itself\n")
     assert (tmp_path / "asked").read_text() == "requeue 77\n"
     [run] = here.glob("logs/*/*")
-    assert saved(run)["global_step"] == 6
+    assert checkpoint(run)["global_step"] == 6
     assert not list(run.glob("hpc_ckpt*")), "Lightning saves in the midst of a step"
 
     again = {**env, "SLURM_RESTART_COUNT": "1"}
@@ -74,7 +62,7 @@ def test_sigusr1_puts_the_job_back_and_the_same_command_goes_on(
     assert [run] == list(here.glob("logs/*/*"))
     ended = forked.run(tmp_path / "whole", *words)
     [whole] = (tmp_path / "whole").glob("logs/*/*")
-    torch.testing.assert_close(saved(run)["state_dict"], saved(whole)["state_dict"], atol=0, rtol=0)
+    assert_same(weights(run), weights(whole))
     assert table(run) == table(whole)
 
     ended = forked.run(here, *words, env=again)  # a script of several commands starts over
@@ -163,15 +151,14 @@ def test_submitit_puts_the_job_back_itself(
                 train(tiny(), run)
     finally:
         signal.signal(signal.SIGUSR2, before)
-    assert saved(run)["global_step"] == 6
+    assert checkpoint(run)["global_step"] == 6
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     train(tiny(), run)
-    assert saved(run)["global_step"] == 8
+    assert checkpoint(run)["global_step"] == 8
     for name in ("SLURM_JOB_ID", "SUBMITIT_EXECUTOR"):
         monkeypatch.delenv(name)
     train(tiny(), tmp_path / "whole")
-    states = [saved(one)["state_dict"] for one in (run, tmp_path / "whole")]
-    torch.testing.assert_close(*states, atol=0, rtol=0)
+    assert_same(weights(run), weights(tmp_path / "whole"))
 
 
 def test_a_trial_that_was_put_back_still_reports_to_its_search(

@@ -18,6 +18,7 @@ from seqfuse.search import devices
 from seqfuse.train import main, train
 from tests.benchmarks.sweep import measure
 from tests.conftest import TINY, Compose
+from tests.trained import assert_same, weights
 
 Command = Callable[..., tuple[int, str, str]]
 SWEEP = [word for word in TINY if "max_epochs" not in word]
@@ -27,10 +28,6 @@ SWEEP += ["-m", "trainer.max_epochs=1", "callbacks.figures=null"]
 def sweep_folder() -> Path:
     [folder] = Path("logs/sweeps").iterdir()
     return folder
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
 def status(folder: Path) -> list[str]:
@@ -231,7 +228,7 @@ def test_launchers_give_the_same_numbers(tmp_path: Path, launcher: str) -> None:
     [two] = (tmp_path / "basic/logs/sweeps").iterdir()
     assert status(one) == ["completed"] * 3
     for job in ("0", "1", "2"):
-        torch.testing.assert_close(weights(one / job), weights(two / job), atol=0, rtol=0)
+        assert_same(weights(one / job), weights(two / job))
         facts = json.loads((one / job / "provenance.json").read_text())["runs"][0]
         assert facts["threads"] == each
 

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,7 +17,7 @@ from seqfuse.train import main, train
 from seqfuse.tuning import batch_size
 from seqfuse.tuning.tune import tune
 from tests.conftest import TINY, Compose
-from tests.trained import assert_same, weights, without_time
+from tests.trained import assert_same, checkpoint, weights, without_time
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -77,7 +76,7 @@ def test_the_written_config_repeats_the_run_without_a_search(
     assert (written.find_lr, written.find_batch_size) == (False, False)
     for key, value in values.items():
         assert OmegaConf.select(written, key) == value
-    content = torch.load(tmp_path / "first" / "checkpoints" / "last.ckpt", weights_only=True)
+    content = checkpoint(tmp_path / "first")
     assert content["found"] == values
     assert content["config"]["optimizer"]["lr"] == values["optimizer.lr"]
     assert content["config"]["data"]["batch_size"] == 12
@@ -110,8 +109,7 @@ def test_a_search_that_is_resumed_goes_on_with_what_it_found(
     code, out, err = command(main, "resume=run", "trainer.max_epochs=3")
     assert (code, err) == (0, "")
     assert "found" not in out
-    content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["config"]["optimizer"]["lr"] == lr
+    assert checkpoint(tmp_path / "run")["config"]["optimizer"]["lr"] == lr
     code, _, err = command(main, "resume=run", "find_lr=true")
     assert (code, err.count("\n")) == (1, 1)
     assert "resume goes on with optimizer.lr as it was: leave out find_lr" in err
