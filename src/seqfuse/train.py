@@ -52,10 +52,10 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     recipe, tuned = tune(runs.outside_search(recipe), data, trainer)
     task = build.first_task(recipe, data, tuned)
     stopped_at = state.checkpoint_of(task.record["config"], task.state_dict())
-    slurm.note(run)
     skip_idle_hooks(trainer, task)
     if trainer.is_global_zero:
         runs.write_config(recipe, run)
+        slurm.note(run)
         runs.announce(task, data, trainer)
     with runs.needed(run):
         trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
