@@ -1,4 +1,4 @@
-"""Shares of batches, and losses put together from them; the other rank is played."""
+"""Shards of batches, and losses put together from them; the other rank is played."""
 
 from itertools import chain
 
@@ -19,7 +19,7 @@ from tests.data.test_module import module
 @pytest.mark.parametrize("ranks", range(1, 6))
 @pytest.mark.parametrize("size", range(12))
 def test_shares_lie_side_by_side_and_are_alike(size: int, ranks: int) -> None:
-    parts = [list(range(size))[collectives.share_of(size, r, ranks)] for r in range(ranks)]
+    parts = [list(range(size))[collectives.shard(size, r, ranks)] for r in range(ranks)]
     assert [*chain(*parts)] == list(range(size))
     lengths = [len(part) for part in parts]
     assert max(lengths) - min(lengths) <= 1

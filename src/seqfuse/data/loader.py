@@ -98,7 +98,7 @@ class Shares(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches:
-            yield batch[collectives.share_of(len(batch), self.rank, self.ranks)]
+            yield batch[collectives.shard(len(batch), self.rank, self.ranks)]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -100,11 +100,7 @@ def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:
     if name == "loss":
         name = next(iter(config["task"]["metrics"]))
     metric = task.metrics["test_"][name]
-    return name, bool(metric.higher_is_better) or type(metric).__name__ in SHARES
-
-
-SHARES = ("Auroc", "BalancedAccuracy", "EntityF1", "ScoreAuroc", "TokenAccuracy", "TokenF1")
-"""Metrics of our own of which more is better."""
+    return name, bool(metric.higher_is_better)
 
 
 def loss_of(before: float, after: float, more_is_better: bool) -> float:

@@ -16,20 +16,15 @@ def count() -> int:
 
 
 def rank() -> int:
-    """The number of this one, from 0."""
+    """The number of this process, from 0."""
     return distributed.get_rank() if count() > 1 else 0
 
 
-def share(size: int) -> slice:
-    """Which of `size` items in a row are this rank's; lengths differ by one at most."""
-    return share_of(size, rank(), count())
-
-
-def share_of(size: int, rank: int, ranks: int) -> slice:
-    """Which are those of one rank; the first ranks have the longer shares."""
-    least, longer = divmod(size, ranks)
-    first = rank * least + min(rank, longer)
-    return slice(first, first + least + (rank < longer))
+def shard(size: int, rank: int, ranks: int) -> slice:
+    """Which of `size` items in a row are a rank's; the first ranks may have one more."""
+    shortest, longer = divmod(size, ranks)
+    first = rank * shortest + min(rank, longer)
+    return slice(first, first + shortest + (rank < longer))
 
 
 def gather(value: Value) -> list[Value]:
@@ -51,26 +46,26 @@ def highest(value: int, device: torch.device) -> int:
 
 
 def pooled(loss: Tensor, items: Tensor, size: int) -> tuple[Tensor, int]:
-    """The loss of a whole batch, told by those of its shares.
+    """The loss of a whole batch, by those of its shards.
 
     Args:
-        loss: () the mean over this rank's share.
-        items: () how much the share weighs: what that mean was divided by.
-        size: series in the share, perhaps none.
+        loss: () the mean over this rank's shard.
+        items: () the weight of the shard: what that mean was divided by.
+        size: series in the shard, perhaps none.
 
     Returns:
         the same loss on every rank, whose gradients, averaged over the ranks, are those of the
         whole batch; and the size of the whole batch.
     """
-    mine = torch.stack([loss.detach() * items, items.to(loss), loss.new_tensor(size)])
-    distributed.all_reduce(mine)
-    weight = mine[1].where(mine[1] > 0, 1.0)
+    sums = torch.stack([loss.detach() * items, items.to(loss), loss.new_tensor(size)])
+    distributed.all_reduce(sums)
+    weight = sums[1].where(sums[1] > 0, 1.0)
     scaled = loss * (items * count() / weight)
-    return scaled - scaled.detach() + mine[0] / weight, round(float(mine[2]))
+    return scaled - scaled.detach() + sums[0] / weight, round(float(sums[2]))
 
 
 def average_statistics(net: nn.Module) -> None:
-    """Gives all ranks the mean of their running batch statistics: each saw shares alone."""
+    """Gives all ranks the mean of their running batch statistics: each saw shards alone."""
     if count() == 1:
         return
     for part in net.modules():

@@ -110,7 +110,10 @@ class DistillTask(Task):
         self.match: Any = match
         self.teaching = teaching
         self.teachers: tuple[nn.Module, ...] = ()
-        """Frozen nets. In a tuple, torch does not take them for parts of the task."""
+
+    def learn_from(self, teachers: Iterable[nn.Module]) -> None:
+        """Takes frozen nets as teachers; in a tuple, torch does not take them for its parts."""
+        self.teachers = tuple(teachers)
 
     def on_fit_start(self) -> None:
         for teacher in self.teachers:
@@ -157,7 +160,7 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
             "task=distill is for labels of items, task=distill_tags for those of steps"
         )
     paths = named if isinstance(named, list) else [named]
-    task.teachers = tuple(_teacher(str(path), task.net, data, config) for path in paths)
+    task.learn_from(_teacher(str(path), task.net, data, config) for path in paths)
 
 
 def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Config) -> nn.Module:

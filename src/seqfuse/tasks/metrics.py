@@ -86,6 +86,7 @@ class ScoreAuroc(Metric):
     """Area under the ROC curve of anomaly scores; class 0 is normal. NaN if one side is empty."""
 
     undefined = "the split has items of one class alone, or one without a score"
+    higher_is_better = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,6 +177,7 @@ class EntityF1(Metric):
         classes: names of the tags; of each type there is a B- or an I-.
     """
 
+    higher_is_better = True
     right: Tensor
     predicted: Tensor
     true: Tensor
