@@ -114,9 +114,9 @@ def test_finetuning_mends_what_int8_breaks_and_is_judged_by_the_checkpoint(
     broken(tmp_path / "run", 100.0)
     words = ("int8=finetune", "finetune.epochs=6")
     with pytest.raises(SystemExit):
-        shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_share=1000")
+        shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_fraction=1000")
     assert f"which was {accuracy:.4f}" in capsys.readouterr().err
-    shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_share=0.3")
+    shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_fraction=0.3")
     assert "finetune  6 epochs, as int8 makes accuracy" in capsys.readouterr().out
     assert "weights were fine-tuned (6 epochs)" in (tmp_path / "out" / "card.md").read_text()
 
@@ -133,7 +133,7 @@ def test_finetuning_learns_to_do_with_rounded_weights(
     words = [*QUIET, "callbacks=none", "logger=none"]
     config = build.resolve(composed([*RUN, *words]))
     config = {key: config[key] for key in ("trainer", "callbacks", "logger")}
-    config |= {"paths": {"run": str(tmp_path)}, "finetune": {"epochs": 4, "lr_share": 0.3}}
+    config |= {"paths": {"run": str(tmp_path)}, "finetune": {"epochs": 4, "lr_fraction": 0.3}}
     finetune.finetune(task, data, trained, config)
     assert accuracy(task, data) > before + 0.05
     assert not np.isnan(before)

@@ -59,14 +59,14 @@ def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict
         task: whose weights change.
         data: of the checkpoint.
         trained: config of the checkpoint.
-        config: of the command; `finetune` holds the number of epochs and the rate's share.
+        config: of the command; `finetune` holds the number of epochs and the fraction of the rate.
     """
     knobs, first = config["finetune"], task.optimizer
 
     def gentle(parameters: Any) -> torch.optim.Optimizer:
         optimizer = first(parameters)
         for group in optimizer.param_groups:
-            group["lr"] *= knobs["lr_share"]
+            group["lr"] *= knobs["lr_fraction"]
         return optimizer
 
     task.optimizer, task.scheduler = gentle, Constant()

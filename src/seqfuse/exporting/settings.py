@@ -30,7 +30,7 @@ def check_settings(config: Any) -> None:
         raise InputError(f"split={config.split} must be one of: {', '.join(SPLITS)}")
     if config.int8 and config.split == "none":
         raise InputError(f"int8={config.int8} is judged by a metric: leave out split=none")
-    least = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_share": 0}
+    least = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_fraction": 0}
     for key, value in least.items():
         given = OmegaConf.select(config, key)
         if not given >= value:
