@@ -1,4 +1,4 @@
-"""Chains of tags against every path there is."""
+"""CRFs against every path there is."""
 
 import itertools
 
@@ -16,7 +16,7 @@ MASK = torch.arange(4) < torch.tensor(LENGTHS).unsqueeze(1)
 
 
 def scores(kind: str) -> Tensor:
-    head = {"chain": CrfHead, "tags": TagHead}[kind](5, num_classes=3).double()
+    head = {"crf": CrfHead, "tags": TagHead}[kind](5, num_classes=3).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
     return head(torch.randn(3, 4, 5, dtype=torch.float64)).detach()
@@ -30,7 +30,7 @@ def weight(row: Tensor, path: tuple[int, ...]) -> float:
     return sum(float(row[t, before[t], j]) for t, j in enumerate(path))
 
 
-@pytest.mark.parametrize("kind", ["chain", "tags"])
+@pytest.mark.parametrize("kind", ["crf", "tags"])
 def test_all_paths(kind: str) -> None:
     every = scores(kind)
     tags = torch.tensor([[0, 2, 1, 1], [2, 2, -1, -1], [1, -1, -1, -1]])
@@ -48,7 +48,7 @@ def test_all_paths(kind: str) -> None:
             torch.testing.assert_close(sure[i, t, tag], share)
 
 
-@pytest.mark.parametrize("kind", ["chain", "tags"])
+@pytest.mark.parametrize("kind", ["crf", "tags"])
 def test_padding_changes_no_loss(kind: str) -> None:
     every = scores(kind)[:, :2]
     tags = torch.tensor([[0, 2], [2, 2], [1, -1]])
