@@ -39,8 +39,6 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.config import build  # slow: torch and lightning
 
     split = config.split
-    if not config.ckpt:
-        raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split} must be one of: train, val, test")
     task, data, _, _, trainer = build.load_for(config, run, evaluated=split)

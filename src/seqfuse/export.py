@@ -22,7 +22,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seqfuse.config import cli
-from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
 
@@ -41,7 +40,9 @@ def export(config: DictConfig, run: Path) -> Any:
     Returns:
         what was measured.
     """
-    _check(config)
+    from seqfuse.exporting.settings import check_settings
+
+    check_settings(config)
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.exporting import card, folder
     from seqfuse.exporting.finetune import finetune
@@ -54,23 +55,15 @@ def export(config: DictConfig, run: Path) -> Any:
     output = Path(config.output)
     with folder.whole(output) as part:
         try:
-            found = Export(task, data, trained, plain, trainer).write(part)
+            measured = Export(task, data, trained, plain, trainer).write(part)
         except TooMuchLost as error:
             if plain["int8"] != "finetune":
                 raise
             say(f"finetune  {plain['finetune']['epochs']} epochs, as {error}")
             finetune(task, data, trained, plain)
-            found = Export(task, data, trained, plain, trainer, error.before).write(part)
-    say(f"{card.table(found)}\n\nfolder  {runs.short(output)}")
-    return found
-
-
-def _check(config: DictConfig) -> None:
-    from seqfuse.exporting.settings import check_settings
-
-    check_settings(config)
-    if not config.ckpt:
-        raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
+            measured = Export(task, data, trained, plain, trainer, error.before).write(part)
+    say(f"{card.table(measured)}\n\nfolder  {runs.short(output)}")
+    return measured
 
 
 if __name__ == "__main__":

@@ -93,9 +93,8 @@ def predict(config: DictConfig, run: Path) -> int:
 
 
 def _check(config: DictConfig) -> None:
-    for key, example in (("ckpt", "logs/<name>/<time>/checkpoints/best.ckpt"), ("output", "a.csv")):
-        if not config[key]:
-            raise InputError(f"{key} is empty: type {key}={example}")
+    if not config.output:
+        raise InputError("output is empty: type output=a.csv")
     if bool(config.input) == bool(config.split):
         raise InputError("name either what to predict, input=<file or folder>, or split=test")
     if config.trainer.get("strategy"):

@@ -198,7 +198,9 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     mistakes.check_types(config)
     # What comes from a checkpoint, or from a folder of YAMLs, is held against the rules for it.
     named = mistakes.typed(settings)
-    if "ckpt" in config and config.ckpt:  # its data section is the checkpoint's
+    if "ckpt" in config:  # its data section is the checkpoint's
+        if not config.ckpt:
+            raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
         reads = not config.get("input") and config.get("split") != "none"
         untrusted.check_paths(config, named, reads, "the checkpoint")
     for source in mistakes.strange_folders(settings):
