@@ -61,11 +61,11 @@ def test_in_a_sweep_the_tab_has_what_was_given(tiny: Compose, tmp_path: Path) ->
     accumulator = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     plugin = accumulator.summary_metadata
     start = plugin["_hparams_/session_start_info"].plugin_data.content
-    knobs = HParamsPluginData.FromString(start).session_start_info.hparams
-    assert set(knobs) == {"model", "optimizer/lr", "status"}
-    assert knobs["optimizer/lr"].number_value == 0.01
-    assert knobs["status"].string_value == "completed"
+    options = HParamsPluginData.FromString(start).session_start_info.hparams
+    assert set(options) == {"model", "optimizer/lr", "status"}
+    assert options["optimizer/lr"].number_value == 0.01
+    assert options["status"].string_value == "completed"
     experiment = plugin["_hparams_/experiment"].plugin_data.content
     names = HParamsPluginData.FromString(experiment).experiment.metric_infos
-    assert [one.name.tag for one in names] == ["best/val/loss"]
+    assert [metric.name.tag for metric in names] == ["best/val/loss"]
     assert len(accumulator.Scalars("best/val/loss")) == 1

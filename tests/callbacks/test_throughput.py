@@ -25,9 +25,9 @@ def test_every_epoch_has_its_row_and_the_run_its_line(
 ) -> None:
     metrics = train(tiny("trainer.max_epochs=3"), tmp_path)
     assert not NAMES & set(metrics), "what differs between two runs is no metric"
-    found = rows(tmp_path)
-    assert [(row["epoch"], row["step"]) for row in found] == [("0", "3"), ("1", "7"), ("2", "11")]
-    for row in found:
+    logged = rows(tmp_path)
+    assert [(row["epoch"], row["step"]) for row in logged] == [("0", "3"), ("1", "7"), ("2", "11")]
+    for row in logged:
         assert float(row["train/samples_per_second"]) > 0
         assert 0 < float(row["train/data_wait"]) < 1
         assert 100 < float(row["train/memory_mib"]) <= (throughput.peak() or 0)

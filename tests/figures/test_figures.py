@@ -5,8 +5,15 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seqfuse.figures.classification import Example, attention, confusion_matrix, reliability
-from seqfuse.figures.collect import Item
+from seqfuse.figures.classification import (
+    ClassFigures,
+    Example,
+    attention,
+    confusion_matrix,
+    reliability,
+)
+from seqfuse.figures.clips import ClipFigures, ClipScoreFigures
+from seqfuse.figures.collect import Figures, Item
 from seqfuse.figures.drawing import pixels
 from seqfuse.figures.forecasting import Panel, forecasts
 from seqfuse.figures.tagging import step_classes
@@ -17,6 +24,24 @@ TIMES = {
     "dates": START + np.arange(12).astype("timedelta64[h]"),
     "rows": np.arange(16_000, 16_012),
 }
+
+
+@pytest.mark.parametrize(
+    ("figures", "rows"),
+    [
+        (ClassFigures(), [0, 1, 4]),
+        (ClassFigures(max_panels=2), [0, 1]),
+        (ClipFigures(), [0, 3, 2, 1, 5, 4, 7]),
+        (ClipScoreFigures(max_panels=3), [7, 5, 6]),
+    ],
+)
+def test_what_is_chosen_does_not_depend_on_batches(figures: Figures, rows: list[int]) -> None:
+    truth, guesses = np.array([0, 1, 0, 0, 2, 1, 0, 2]), np.array([0, 1, 1, 0, 2, 1, 0, 2])
+    scores = np.array([3.0, 2, 5, 4, 1, 6, 0, 7])
+    answers = scores if isinstance(figures, ClipScoreFigures) else np.eye(3)[guesses]
+    items = [Item(i, truth[i], answers[i]) for i in range(8)]
+    halves = figures.choose([*figures.choose(items[:4]), *items[4:]])
+    assert [item.index for item in halves] == [item.index for item in figures.choose(items)] == rows
 
 
 def test_confusion_matrix_counts() -> None:

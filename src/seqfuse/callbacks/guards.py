@@ -98,8 +98,9 @@ class RandomState(Callback):
         kind, keys, *rest = np.random.get_state()
         # As a tensor: a checkpoint is read without running code, and so without arrays.
         numpy = [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest]
-        mine = {"states": states, "numpy": numpy, "python": random.getstate()}
-        first, *others = collectives.gather(mine)
+        first, *others = collectives.gather(
+            {"states": states, "numpy": numpy, "python": random.getstate()}
+        )
         return {**first, "ranks": others}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.metrics import confusion_matrix as count_pairs
@@ -17,6 +18,7 @@ from seqfuse.figures.drawing import Array
 from seqfuse.runtime.chain import softmax
 
 MAX_TICKS = 30
+BINS = 10
 
 
 class Example(NamedTuple):
@@ -80,14 +82,8 @@ def confusion_matrix(truth: Array, predicted: Array, classes: Sequence[str]) -> 
     few = k <= MAX_TICKS
     turn = 45 if max(map(len, classes)) > 3 else 0
     display: Any = ConfusionMatrixDisplay(fractions, display_labels=classes)
-    display.plot(
-        ax=axes,
-        cmap="Blues",
-        include_values=few,
-        colorbar=False,
-        im_kw={"vmin": 0, "vmax": 1},
-        text_kw={"fontsize": 8},
-    )
+    style = {"im_kw": {"vmin": 0, "vmax": 1}, "text_kw": {"fontsize": 8}, "cmap": "Blues"}
+    display.plot(ax=axes, include_values=few, colorbar=False, **style)
     if few:
         for text, count in zip(display.text_.ravel(), counts.ravel(), strict=True):
             text.set_text(str(count) if count else "")
@@ -99,23 +95,21 @@ def confusion_matrix(truth: Array, predicted: Array, classes: Sequence[str]) -> 
     return figure
 
 
-def reliability(
-    truth: Array, probabilities: Array, unit: str = "items", num_bins: int = 10
-) -> Figure:
+def reliability(truth: Array, probabilities: Array, unit: str = "items") -> Figure:
     """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin."""
     confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     error = multiclass_calibration_error(
         *(torch.from_numpy(np.asarray(each)) for each in (probabilities, truth)),
         num_classes=probabilities.shape[1],
-        n_bins=num_bins,
+        n_bins=BINS,
     )
     figure = Figure(figsize=(4.6, 5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     CalibrationDisplay.from_predictions(
-        hit, confidence, n_bins=num_bins, ax=upper, name="bin", color=drawing.COLOURS[0]
+        hit, confidence, n_bins=BINS, ax=upper, name="bin", color=drawing.COLOURS[0]
     )
     upper.set(xlabel="", ylabel="accuracy", title=f"expected calibration error {error:.3f}")
-    lower.hist(confidence, np.linspace(0, 1, num_bins + 1), color="#aab7b8", edgecolor="w")
+    lower.hist(confidence, np.linspace(0, 1, BINS + 1), color="#aab7b8", edgecolor="w")
     lower.set(xlabel="confidence", ylabel=unit, xlim=(0, 1))
     return figure
 
@@ -127,6 +121,7 @@ def attention(examples: Sequence[Example]) -> Figure:
     channels = examples[0].signal.shape[1]
     for panel, example in zip(panels, examples, strict=True):
         drawing.signal(panel, example.signal, example.weights, top)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.set_title(example.title, fontsize=9)
     drawing.shading_bar(figure, panels, top, "step")
     for c, line in enumerate(panels[0].lines):

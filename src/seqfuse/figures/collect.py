@@ -14,7 +14,6 @@ from seqfuse.data.module import DataModule
 from seqfuse.figures.drawing import Array, pixels, save
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
-from seqfuse.predictions.classes import first
 
 EMPTY = np.zeros(0, dtype=np.float32)
 
@@ -137,7 +136,8 @@ class Figures(Callback):
             return
         sources = batch.x if isinstance(batch.x, dict) else {"scaled value": batch.x}
         masks = batch.mask if isinstance(batch.mask, dict) else {"scaled value": batch.mask}
-        mask, index, truth = _numpy(first(batch.mask)), _numpy(batch.index), _numpy(batch.y)
+        mask = _numpy(next(iter(masks.values())))  # the clock of labels
+        index, truth = _numpy(batch.index), _numpy(batch.y)
         answer = self.answer(_numpy(outputs["prediction"]), mask)
         self._numbers.append(self.numbers(index, truth, answer))
         places = {row: i for i, row in enumerate(index.tolist())}

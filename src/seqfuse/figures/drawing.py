@@ -72,7 +72,6 @@ def signal(axes: Axes, values: Array, weights: Array, top: float) -> None:
     for channel, colour in zip(shown.T, COLOURS, strict=False):
         axes.plot(time, channel, color=colour, linewidth=0.9)
     axes.set_xlim(0, steps)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize=7)
 

@@ -20,6 +20,7 @@ WIDTH = 110
 """Characters of a line."""
 MAX_WORDS = 120
 """Words of a text that are drawn."""
+MAX_PAIRS = 20
 
 
 class Sentence(NamedTuple):
@@ -49,12 +50,8 @@ class TextFigures(ClassFigures):
         return super().draw(result) | {"worst_pairs": pairs}
 
     def attention(self, result: Result) -> Figure | None:
-        return sentences(
-            [
-                Sentence(_words(item, result), item.weights, title(item, result))
-                for item in result.items
-            ]
-        )
+        items = result.items
+        return sentences([Sentence(_words(i, result), i.weights, title(i, result)) for i in items])
 
 
 class TagFigures(Figures):
@@ -140,16 +137,14 @@ def _word(
         axes.text(x, y + below, text, color=colour, fontsize=6, **style)
 
 
-def worst_pairs(
-    truth: Array, predicted: Array, classes: Sequence[str], max_pairs: int = 20
-) -> Figure:
+def worst_pairs(truth: Array, predicted: Array, classes: Sequence[str]) -> Figure:
     """The pairs of classes that were taken for each other most often."""
     counts = count_pairs(truth, predicted, labels=range(len(classes)))
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts, axis=None, kind="stable")[:max_pairs]
-    pairs = [(i, j) for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)]
-    pairs = [pair for pair in pairs if counts[pair]]
+    order = np.argsort(-counts, axis=None, kind="stable")[:MAX_PAIRS]
+    places = zip(*np.unravel_index(order, counts.shape), strict=True)
+    pairs = [place for place in places if counts[place]]
     figure = Figure(figsize=(8, 0.28 * max(len(pairs), 3) + 1), layout="constrained")
     axes = figure.subplots()
     names = [f"{classes[i]}, called {classes[j]}" for i, j in pairs]
