@@ -18,10 +18,7 @@ Reading = tuple[Float[Tensor, "b q d"], Float[Tensor, "b q t"]]
 class Additive(ReadOut):
     """Additive attention (Bahdanau et al. 2015): softmax over time of v·tanh(W h).
 
-    Args:
-        in_channels: features of a state.
-        attention_size: features of the hidden layer.
-        num_queries: learned queries, one row of v each.
+    Each query is a row of v; `attention_size` is the width of W h.
     """
 
     def __init__(self, in_channels: int, attention_size: int = 64, num_queries: int = 1):
@@ -40,12 +37,7 @@ class Additive(ReadOut):
 class MultiHead(ReadOut):
     """Multi-head attention (Vaswani et al. 2017) of learned queries over the states.
 
-    The weights returned are the mean over heads.
-
-    Args:
-        in_channels: features of a state; a multiple of `num_heads`.
-        num_heads: heads, each over an equal part of the features.
-        num_queries: learned queries.
+    Each head reads an equal part of the features; the weights returned are the mean over heads.
     """
 
     def __init__(self, in_channels: int, num_heads: int = 4, num_queries: int = 1):
@@ -83,14 +75,7 @@ class Conditioned(MultiHead):
     """Multi-head attention whose queries depend on the last state and a context.
 
     Query q is a learned vector, plus linear maps of the last real state and of what is
-    known of output segment q beforehand.
-
-    Args:
-        in_channels: features of a state; a multiple of `num_heads`.
-        num_heads: heads, each over an equal part of the features.
-        num_queries: output segments.
-        context_channels: features of the context; 0 without one.
-        dropout: fraction of features dropped from what was read.
+    known of output segment q beforehand; `dropout` is of what was read.
     """
 
     def __init__(
@@ -123,13 +108,7 @@ class Conditioned(MultiHead):
 
 
 class EachStep(MultiHead):
-    """Multi-head self-attention with a residual connection: each state is a query.
-
-    Args:
-        in_channels: features of a state; a multiple of `num_heads`.
-        num_heads: heads, each over an equal part of the features.
-        dropout: fraction of features dropped from what was read.
-    """
+    """Multi-head self-attention with a residual connection: each state is a query."""
 
     keeps_steps = True
 

@@ -11,14 +11,7 @@ from seqfuse.nn.shapes import fraction, positive
 
 
 class ClassHead(nn.Module):
-    """One score per class, linear in all queries.
-
-    Args:
-        in_channels: features of a query.
-        num_queries: queries, read together.
-        num_classes: scores to return, unnormalised.
-        dropout: fraction of features dropped before the linear layer.
-    """
+    """One unnormalised score per class, linear in all queries together."""
 
     def __init__(
         self, in_channels: int, num_queries: int = 1, num_classes: int = 2, dropout: float = 0.0
@@ -53,13 +46,9 @@ class NumberHead(ClassHead):
 
 
 class TagHead(nn.Module):
-    """One score per class for each query, and so for each step.
+    """One unnormalised score per class for each query, and so for each step.
 
-    Args:
-        in_channels: features of a query.
-        num_queries: given by the attention; not used, as each step is a query.
-        num_classes: scores to return, unnormalised.
-        dropout: fraction of features dropped before the linear layer.
+    `num_queries`, given by the attention, is not used, as each step is a query.
     """
 
     def __init__(
@@ -93,13 +82,7 @@ class CrfHead(TagHead):
 class ProjectionHead(nn.Module):
     """Features of each query in which views are compared, and which are then thrown away.
 
-    Source: Chen et al. 2020, section 2.1.
-
-    Args:
-        in_channels: features of a query.
-        num_queries: given by the attention; not used, as each query is projected by itself.
-        hidden_size: features in between.
-        out_channels: features to return.
+    Source: Chen et al. 2020, section 2.1. `num_queries`, given by the attention, is not used.
     """
 
     def __init__(
@@ -122,12 +105,10 @@ class HorizonHead(nn.Module):
     """The steps of a horizon, each query giving its segment.
 
     Args:
-        in_channels: features of a query.
         num_queries: segments the horizon is cut into; the last one may be cut short.
         horizon: steps to forecast.
         num_targets: channels to forecast; 1 where channels are folded into the batch.
         quantiles: one output for each.
-        dropout: fraction of features dropped before the linear layer.
         code_size: numbers that each query is first squeezed into, so that a reconstruction
             cannot learn the identity; 0 squeezes nothing.
     """

@@ -12,9 +12,7 @@ class Lstm(nn.Module):
     """Stacked LSTM layers (Hochreiter & Schmidhuber 1997), one or two directions.
 
     Args:
-        in_channels: features that come in.
         hidden_size: features of the state, per direction.
-        num_layers: depth.
         bidirectional: adds a second LSTM that reads the real steps backwards.
         dropout: fraction of features dropped from the output.
         layer_dropout: fraction of features dropped between layers.
