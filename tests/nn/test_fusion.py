@@ -68,8 +68,8 @@ def sources(size: int = 3, more: int = 0) -> Batch:
     return x, mask
 
 
-def net(kind: str, head: nn.Module | None = None, **knobs) -> Net:
-    stem = KINDS[kind](**knobs).double()
+def net(kind: str, head: nn.Module | None = None, **options) -> Net:
+    stem = KINDS[kind](**options).double()
     width: int = stem.out_channels  # type: ignore[assignment]
     blocks = {} if kind == "late" else {"cnn": Cnn(width, [8], pool=1), "lstm": Lstm(8, 4)}
     width = width if kind == "late" else 4
@@ -220,6 +220,6 @@ def test_one_label_for_all_sources() -> None:
         ),
     ],
 )
-def test_knobs_out_of_range(make: Callable, message: str) -> None:
+def test_options_out_of_range(make: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

@@ -118,10 +118,10 @@ def test_pca_of_a_part_that_stands_still() -> None:
     assert found["pca_vus_pr"] > 0.8
 
 
-def monitored(**knobs) -> Monitored:
+def monitored(**options) -> Monitored:
     sizes = {"look_back": 10, "horizon": 4, "stride": 2}
     source = [recording(), recording(80, "b")]
-    splits = Monitored(lambda: source, RecordingPipeline(limit=1e9), **sizes | knobs)
+    splits = Monitored(lambda: source, RecordingPipeline(limit=1e9), **sizes | options)
     splits.fit()
     return splits
 
@@ -143,7 +143,7 @@ def test_the_last_steps_are_scored_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("options", "message"),
     [
         ({"stride": 5}, "data.stride=5 must be at most data.horizon=4"),
         ({"look_back": 40}, "the train split is too short for data.look_back=40"),
@@ -151,9 +151,9 @@ def test_the_last_steps_are_scored_too() -> None:
         ({"columns": ["x"]}, "a has no column 'x'"),
     ],
 )
-def test_ranges(knobs: dict, message: str) -> None:
+def test_ranges(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        monitored(**knobs)
+        monitored(**options)
 
 
 def table(path: Path, n: int = 300) -> Path:
