@@ -9,6 +9,7 @@ from seqfuse.nn.attention import Mean
 from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import LabelThresholds
 from seqfuse.tasks.losses import BinaryCrossEntropy
@@ -26,9 +27,10 @@ def items(n: int = 80) -> tuple[Tensor, Tensor]:
 
 def test_the_loss_is_torch_s() -> None:
     scores, y = items()
-    assert torch.equal(
-        BinaryCrossEntropy()(scores, y), torch.nn.BCEWithLogitsLoss()(scores, y * 1.0)
-    )
+    wanted = torch.nn.BCEWithLogitsLoss()(scores, y.float())
+    assert torch.equal(BinaryCrossEntropy()(scores, y), wanted)
+    with pytest.raises(InputError, match="task=multilabel .* type task=classification"):
+        BinaryCrossEntropy()(scores, y[:, 0])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from seqfuse.nn import crf
 from seqfuse.nn.shapes import fraction
+from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import NO_LABEL
 
 
@@ -60,6 +61,11 @@ class BinaryCrossEntropy(nn.Module):
     """Binary cross-entropy of unnormalised scores, the mean over labels."""
 
     def forward(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, "b k"]) -> Float[Tensor, ""]:
+        if prediction.shape != y.shape:
+            raise InputError(
+                "task=multilabel is for several labels per item, the data has other targets: type "
+                "task=classification for one class per item"
+            )
         return F.binary_cross_entropy_with_logits(prediction, y.to(prediction.dtype))
 
 
