@@ -55,27 +55,38 @@ def test_ddp_is_refused_in_a_sweep(words: tuple[str, ...], command, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_ddp_spawn_is_not() -> None:
+def test_ddp_of_an_experiment_is_refused_in_a_sweep(tiny: Compose) -> None:
     start.refuse_in_sweeps(["-m", "trainer=ddp_spawn", "name=ddp"])
     start.refuse_in_sweeps(["trainer=ddp"])
-
-
-def test_ddp_of_an_experiment_is_refused_in_a_sweep(tiny: Compose) -> None:
     start.refuse_job(tiny("trainer=ddp_spawn").trainer)
     start.refuse_job(tiny().trainer)
     with pytest.raises(InputError, match="type trainer=ddp_spawn"):
         start.refuse_job(tiny("trainer=ddp").trainer)
 
 
+DDP_3 = ("trainer=ddp", "trainer.devices=3")
+SPAWN_2 = ("trainer=ddp_spawn", "trainer.devices=2")
+
+
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("environment", "words", "message"),
     [
-        (("trainer.devices=2",), "trainer.devices=2: type trainer=ddp, or in a sweep"),
-        (("trainer.devices=[0,1]",), r"trainer.devices=\[0, 1\]: type trainer=ddp"),
-        (("trainer=ddp", "trainer.devices=0"), "trainer.devices=0 must be auto or at least 1"),
+        ({}, ("trainer.devices=2",), "trainer.devices=2: type trainer=ddp, or in a sweep"),
+        ({}, ("trainer.devices=[0,1]",), r"trainer.devices=\[0, 1\]: type trainer=ddp"),
+        ({}, ("trainer=ddp", "trainer.devices=0"), "trainer.devices=0 must be auto or at least 1"),
+        (
+            TORCHRUN,
+            ("trainer=ddp", "trainer.devices=3"),
+            "2 processes were started.*type trainer.devices=2",
+        ),
+        (TORCHRUN, (), "2 processes: type trainer=ddp"),
+        (TORCHRUN, SPAWN_2, "started already: type trainer=ddp"),
     ],
 )
-def test_devices(tiny: Compose, words: tuple[str, ...], message: str) -> None:
+def test_devices(
+    tiny: Compose, outside, environment: dict[str, str], words: tuple[str, ...], message: str
+) -> None:
+    outside(environment)
     with pytest.raises(InputError, match=message):
         check_devices(build.resolve(tiny(*words))["trainer"])
 
@@ -98,17 +109,6 @@ def test_less_items_than_devices(command) -> None:
         "seqfuse: data.batch_size=2 is less than the 3 devices that share a batch: "
         "type data.batch_size=3 or more"
     ]
-
-
-def test_torchrun_says_how_many(tiny: Compose, outside) -> None:
-    outside(TORCHRUN)
-    wrong = build.resolve(tiny("trainer=ddp", "trainer.devices=3"))["trainer"]
-    with pytest.raises(InputError, match=r"2 processes were started.*type trainer.devices=2"):
-        check_devices(wrong)
-    with pytest.raises(InputError, match="2 processes: type trainer=ddp"):
-        check_devices(build.resolve(tiny())["trainer"])
-    with pytest.raises(InputError, match="started already: type trainer=ddp"):
-        check_devices(build.resolve(tiny("trainer=ddp_spawn", "trainer.devices=2"))["trainer"])
 
 
 def test_a_rank_from_outside_leaves_no_folder_and_is_silent(outside, monkeypatch, capsys) -> None:

@@ -241,41 +241,40 @@ def test_a_stopped_search_keeps_what_it_has(run: Run, capsys: Any) -> None:
     assert [one.state.name for one in trials()] == ["COMPLETE"] * 2 + ["FAIL"] + ["COMPLETE"] * 2
 
 
-def test_a_launcher_that_loses_its_worker(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> dict[int, bool]:
+    """Jobs with whose launch a worker is killed, and whether they had begun."""
+    Plugins.instance()  # imports this module, perhaps anew
     from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
-    launch = BasicLauncher.launch
+    launch, numbers = BasicLauncher.launch, dict[int, bool]()
 
     def dies(self: Any, jobs: Any, initial_job_idx: int) -> Any:
-        if initial_job_idx in lost:
-            raise RuntimeError("a worker was killed")
-        return launch(self, jobs, initial_job_idx)
+        if initial_job_idx not in numbers:
+            return launch(self, jobs, initial_job_idx)
+        if numbers[initial_job_idx]:
+            KILLED.write(Path(f"logs/sweeps/tiny/{initial_job_idx}"))
+        raise RuntimeError("a worker was killed")
 
-    lost = {1}
     monkeypatch.setattr(BasicLauncher, "launch", dies)
+    return numbers
+
+
+def test_a_launcher_that_loses_its_worker(run: Run, lost: dict[int, bool]) -> None:
+    lost[1] = False
     run(bowl, total(3))
     assert [one.user_attrs["status"] for one in trials()] == ["completed", "failed", "completed"]
     assert "a worker was killed" in trials()[1].user_attrs["reason"]
-    lost |= {3, 4, 5}
+    lost |= dict.fromkeys((3, 4, 5), False)
     with pytest.raises(RuntimeError, match="a worker was killed"):
         run(bowl, total(6))
     assert len(trials()) == 5, "a launcher that fails twice in a row does not eat up the trials"
 
 
 def test_jobs_that_are_killed_in_a_row_do_not_end_the_search(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, lost: dict[int, bool]
 ) -> None:
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-
-    launch = BasicLauncher.launch
-
-    def dies(self: Any, jobs: Any, initial_job_idx: int) -> Any:
-        if initial_job_idx < 3:
-            KILLED.write(Path(f"logs/sweeps/tiny/{initial_job_idx}"))
-            raise RuntimeError("a worker was killed")
-        return launch(self, jobs, initial_job_idx)
-
-    monkeypatch.setattr(BasicLauncher, "launch", dies)
+    lost |= dict.fromkeys(range(3), True)
     run(bowl, total(6), "hydra.sweeper.num_jobs=2")
     found = [one.user_attrs["status"] for one in trials()]
     assert found == ["killed"] * 3 + ["completed"] * 3

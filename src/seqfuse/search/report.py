@@ -28,7 +28,7 @@ ENOUGH = 10
 
 
 def report(search: Search, folder: Path, compose: Compose, bare: Compose) -> None:
-    """Writes the best config and the figures, and prints how to train the former.
+    """Writes the best config and the figures of a search, and prints how to train the former.
 
     Args:
         search: at its end, or where it was stopped.
@@ -62,14 +62,9 @@ def report(search: Search, folder: Path, compose: Compose, bare: Compose) -> Non
 
 
 def delta(config: DictConfig, bare: Compose) -> dict[str, Any]:
-    """What makes a plain command's config this one: options first, then values.
+    """The experiment file that makes a plain command's config this one: options, then values.
 
-    Args:
-        config: the one wanted, with its `hydra` node.
-        bare: overrides to a config, with its `hydra` node.
-
-    Returns:
-        the content of an experiment file.
+    Both the config and those that `bare` composes have their `hydra` node.
     """
     wanted = {
         group: option

@@ -96,14 +96,7 @@ class Goal(NamedTuple):
 def goal(
     swept: Sequence[Override], fixed: Sequence[Override], config: DictConfig, compose: Compose
 ) -> Goal:
-    """Checks a space and its metric before anything is run.
-
-    Args:
-        swept: overrides that name several values.
-        fixed: those that name a single one.
-        config: composed from the fixed ones.
-        compose: overrides to config.
-    """
+    """Checks a space and its metric before anything is run; `config` is that of the fixed words."""
     words = [str(override.input_line) for override in fixed]
     if not swept:
         raise InputError(

@@ -33,27 +33,16 @@ WORKER = "worker "
 
 
 class Trial(NamedTuple):
-    """A trial to run.
-
-    Args:
-        number: in the study; also of its job and its folder.
-        overrides: the values drawn for it.
-    """
+    """A trial to run: its number in the study, also of its job and folder, and its values."""
 
     number: int
     overrides: list[str]
 
 
 class Search:
-    """A study that this process, and maybe others, work at.
+    """A study of `num_trials` in all that this process, and maybe others, work at.
 
-    Args:
-        address: of the storage.
-        name: of the study; the same name goes on.
-        goal: what is searched.
-        pruner: of Optuna's.
-        num_trials: in all.
-        seed: of what is drawn.
+    The same name at the same address goes on.
     """
 
     def __init__(
@@ -126,12 +115,7 @@ class Search:
                 self._fail(number, ABANDONED, "the search was stopped")
 
     def ask(self, size: int, sampler: Callable[[int], BaseSampler]) -> list[Trial]:
-        """Claims at most `size` trials, none at the end, and draws their values.
-
-        Args:
-            size: of the batch.
-            sampler: makes one from a seed.
-        """
+        """Claims at most `size` trials, none at the end, and draws values by seeded samplers."""
         with trouble(self.address):
             with alone(self.address):
                 self._give_up_lost()
@@ -219,14 +203,7 @@ def handle(study: optuna.Study, storage: BaseStorage, number: int) -> optuna.Tri
 
 
 class Running:
-    """A trial, seen from the job that runs it, which may be another process.
-
-    Args:
-        address: of the storage.
-        study: its name.
-        number: of the trial.
-        pruner: decides from what all trials reported.
-    """
+    """A trial, seen from the job that runs it, which may be another process."""
 
     def __init__(self, address: str, study: str, number: int, pruner: BasePruner):
         self.address = address
@@ -288,7 +265,7 @@ def is_gone(study: optuna.Study, worker: str | None, began: float) -> bool:
     Args:
         study: with the signs of life.
         worker: name of the process; None if it had no time to leave it.
-        began: when, in seconds since 1970.
+        began: when it began the trial, in seconds since 1970.
     """
     machine, pid = (worker.split("|") if worker else ["", ""])[:2]
     if os.name == "posix" and machine == _machine() and not _is_running(int(pid)):

@@ -101,13 +101,8 @@ def groups(jobs: Jobs) -> Jobs:
 def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     """Writes `summary.csv`, `summary.md` and the figures into the sweep's folder.
 
-    Args:
-        sweep: its folder.
-        launched: numbers of the jobs that this process answers for; None: all.
-
-    Returns:
-        how many of these did not complete, as one line; empty if all did. A job that a search
-        gave up on has done its part.
+    Of the jobs that this process launched (None: all), returns in one line how many did not
+    complete; empty if all did. A job that a search gave up on has done its part.
     """
     jobs = read(sweep)
     table, status = jobs.table, jobs.table["status"]

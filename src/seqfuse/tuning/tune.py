@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
-from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.callbacks.dashboard import writers
@@ -20,15 +19,10 @@ from seqfuse.tuning import batch_size, learning_rate
 
 
 def tune(recipe: DictConfig, data: DataModule, trainer: Trainer) -> tuple[DictConfig, dict]:
-    """Finds what the recipe asks to be found.
+    """Finds what the recipe asks to be found; `data`, set up, gets the batch size.
 
     The search trains copies: weights, random state and the order of the data are then those
     of a run that was given the values.
-
-    Args:
-        recipe: of the run.
-        data: set up; gets the batch size.
-        trainer: of the run; gets the curve to log.
 
     Returns:
         the recipe with values in place of the wish to find them, so that its `config.yaml`
@@ -67,22 +61,17 @@ def _lr(recipe: DictConfig, data: DataModule, trainer: Trainer) -> float:
     probe(recipe, data, learning_rate.STEPS, ramp)
     curve = ramp.curve()
     suggestion = learning_rate.suggest(curve)
-    path = _keep(learning_rate.draw(curve, suggestion), trainer)
+    image = pixels(learning_rate.draw(curve, suggestion))
+    for writer in writers(trainer):
+        writer.add_image("tuning/learning_rate", image, 0, dataformats="HWC")
+    path = Path(trainer.default_root_dir) / "figures" / "learning_rate.png"
+    save(path, image)
     if suggestion is None:
         raise InputError(
             f"find_lr=true found none: in {len(curve.rates)} steps the loss fell by no more than "
             f"it differs between batches (see {path}): give optimizer.lr"
         )
     return suggestion
-
-
-def _keep(figure: Figure, trainer: Trainer) -> Path:
-    image = pixels(figure)
-    for writer in writers(trainer):
-        writer.add_image("tuning/learning_rate", image, 0, dataformats="HWC")
-    path = Path(trainer.default_root_dir) / "figures" / "learning_rate.png"
-    save(path, image)
-    return path
 
 
 def _batch_size(recipe: DictConfig, data: DataModule) -> int:
