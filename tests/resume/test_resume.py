@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seqfuse.config import checkpoint
 from seqfuse.resume import state as resume
 from seqfuse.runtime.errors import InputError
 from tests.conftest import TINY
@@ -211,7 +212,7 @@ def test_a_checkpoint_without_its_states_falls_back_too(
     progress = {"processed": 1, "started": 1}
     loop = {"epoch_progress": {"current": progress},
             "epoch_loop.batch_progress": {"is_last_batch": False}}  # fmt: skip
-    config: dict = {name: {} for name in ("data", "model", "task", "optimizer", "scheduler")}
+    config: dict = {name: {} for name in checkpoint.SECTIONS["config"]}
     config["trainer"] = {"max_epochs": 9, "max_steps": -1}
     whole = {
         **{"config": config, "recipe": {"data": {}, "paths": {}}},
