@@ -4,16 +4,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqfuse.predictions.predictor import Forecaster, Predictor, load
+    from seqfuse.loading import load
 
 __version__ = version("seqfuse")
-__all__ = ["Forecaster", "Predictor", "__version__", "load"]
+__all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Imports torch only when something is loaded."""
-    if name in ("Forecaster", "Predictor", "load"):
-        from seqfuse.predictions import predictor
+    if name == "load":
+        from seqfuse.loading import load
 
-        return getattr(predictor, name)
+        return load
     raise AttributeError(f"module 'seqfuse' has no attribute '{name}'")

@@ -15,9 +15,10 @@ Usage: seqfuse-predict ckpt=<path> input=<file or folder> output=<file> [key=val
 Texts: a .csv, .tsv or .jsonl with the column of texts (and, if you like, id). Tagged words: CoNLL-U
 or a word per line; one row per word: row, step, token, prediction, probability.
 
-Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .tsv or .arff, plain
-or gzipped, read in blocks. Labels are ignored: a `?` may stand there (in .ts also nothing, with
-`@classLabel false`). One row per series: row (or id), prediction, p_<class>.
+Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .tsv or .arff, or a
+.csv or .jsonl with a row per step (and an id per series), plain or gzipped, read in blocks. Labels
+are ignored: a `?` may stand there (in .ts also nothing, with `@classLabel false`). One row per
+series: row (or id), prediction, p_<class>.
 
 Several sources: an .npz with <source>_x for each, and, if you like, <source>_lengths and id.
 Recordings of devices (data=har_steps, har_fusion) add <source>_t_ms and, for several recordings,
@@ -44,12 +45,14 @@ for split=test.
 """
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from seqfuse.config import cli
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
+from seqfuse.runtime.writer import Writer
 
 
 def main() -> None:
@@ -68,24 +71,35 @@ def predict(config: DictConfig, run: Path) -> int:
         the number of rows.
     """
     _check(config)
-    from seqfuse.predictions.writer import Writer  # slow: pandas
-
     writer = Writer(config.output, config.overwrite)
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
-    from seqfuse.predictions import jobs, work
-    from seqfuse.predictions.forward import Forward
+    from seqfuse.data.splits import Folds
+    from seqfuse.runtime import jobs
+    from seqfuse.tasks.engine import TorchEngine
 
     task, data, _, plain, trainer = build.load_for(config, run)
-    forward = Forward(task, trainer, config.batch_size)
-    job = jobs.choose(data, forward, plain)
     split, given = config.split, config.input
-    total, frames = job.split(split) if split else work.of_input(job, given, writer.path)
+    blocks: Any
+    if isinstance(data.splits, Folds):
+        metadata = {**data.splits.metadata(), **task.metadata()}
+        options = {} if config.every is None else {"every": config.every}
+        job = jobs.make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
+        known = split and data.splits.rows(split)
+        blocks = job.known(*known) if split else jobs.of_input(job, given, writer.path)
+    else:
+        from seqfuse.predictions import jobs as tables
+        from seqfuse.predictions import work
+        from seqfuse.predictions.forward import Forward
+
+        forward = Forward(task, trainer, config.batch_size)
+        job = tables.choose(data, forward, plain)
+        _, frames = job.split(split) if split else work.of_input(job, given, writer.path)
+        blocks = ({name: frame[name] for name in frame} for frame in frames)
     shown = config.trainer.enable_progress_bar
-    with writer, bar("predict", total, "row", shown) as progress:
-        for frame in frames:
-            writer.write(frame)
-            progress.update(len(frame))
+    with writer, bar("predict", None, "row", shown) as progress:
+        for block in blocks:
+            progress.update(writer.write(block))
         if not writer.rows:
             raise InputError(f"{given or split} holds nothing to predict")
     say(f"{writer.rows:,} rows  {runs.short(writer.path)}")

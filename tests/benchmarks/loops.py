@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from seqfuse.data.items import Items
 from seqfuse.data.module import DataModule
-from seqfuse.data.series import SeriesTensors
 from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Task
 
@@ -43,14 +43,14 @@ class Bare:
 class PerSample(Dataset[Batch]):
     """One sample at a time: no `__getitems__`, so the loader collates."""
 
-    def __init__(self, tensors: SeriesTensors):
+    def __init__(self, tensors: Items):
         self.tensors = tensors
 
     def __len__(self) -> int:
         return len(self.tensors)
 
     def __getitem__(self, i: int) -> Batch:
-        return self.tensors[i]
+        return Batch(*(part[0] for part in self.tensors.__getitems__([i])))
 
 
 class Classic(Bare):

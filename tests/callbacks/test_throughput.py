@@ -42,15 +42,15 @@ def test_a_slow_loader_is_seen(
     workers: int, tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """4 batches of 0.5 s each, loaded one after the other: most of an epoch is waiting."""
-    from seqfuse.data.series import SeriesTensors
+    from seqfuse.data.items import Items
 
-    fetch = SeriesTensors.__getitems__
+    fetch = Items.__getitems__
 
     def slow(self, indices):
         time.sleep(0.5)
         return fetch(self, indices)
 
-    monkeypatch.setattr(SeriesTensors, "__getitems__", slow)
+    monkeypatch.setattr(Items, "__getitems__", slow)
     train(tiny("test=false", f"data.num_workers={workers}"), tmp_path)
     last = rows(tmp_path)[-1]
     assert float(last["train/data_wait"]) > 0.5

@@ -5,44 +5,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.cut import Cut
-from seqfuse.data.series import Series
+from seqfuse.data.people import People
+from seqfuse.data.read.devices import Devices
+from seqfuse.runtime.devices import cut
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.series import SeriesPipeline
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.series import SeriesPipeline, series
 from tests.conftest import composed
 
 
-class Source:
-    endings = (".npz",)
-    has_validation = True
-
-    def __init__(self, *lengths: int, per_step: bool = True):
-        self.lengths, self.per_step = lengths, per_step
-
-    def __call__(self, split: str) -> Series:
-        x = [np.arange(n * 2, dtype=np.float32).reshape(n, 2) for n in self.lengths]
-        y = [
-            ["a"] * (n // 2) + ["b"] * (n - n // 2) if self.per_step else "a" for n in self.lengths
-        ]
-        return Series(x, y, [f"person {n}" for n in self.lengths])
+def recordings(*lengths: int, per_step: bool = True) -> Recordings:
+    x = [np.arange(n * 2, dtype=np.float32).reshape(n, 2) for n in lengths]
+    y = [["a"] * (n // 2) + ["b"] * (n - n // 2) if per_step else "a" for n in lengths]
+    return series(x, y, [f"person {n}" for n in lengths])
 
 
 def test_windows_have_the_label_that_fills_most_of_them() -> None:
-    windows = Cut(Source(9, 4, 3), size=4, every=2)("train")
+    windows = cut(recordings(9, 4, 3), size=4, every=2)
     assert len(windows) == 3 + 1 + 1
     assert windows.lengths.tolist() == [4, 4, 4, 4, 3]
-    np.testing.assert_array_equal(windows.x[1], np.arange(4, 12).reshape(4, 2))
+    np.testing.assert_array_equal(windows.item(1), np.arange(4, 12).reshape(4, 2))
     # 4 of the 9 steps are a; as many of each: the one that comes first.
-    assert windows.y == ["a", "a", "b", "a", "b"]
+    assert windows.labels == ["a", "a", "b", "a", "b"]
     assert windows.groups == ["person 9"] * 3 + ["person 4", "person 3"]
-    assert Cut(Source(9), 4, 2).has_validation
 
 
-def test_mistakes() -> None:
+def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="data.size=0 and data.every=2 must be at least 1"):
-        Cut(Source(9), 0, 2)
+        Devices("{source}.npz", ["a"], [1.0], People(), windows=[0, 2], root=str(tmp_path))
     with pytest.raises(InputError, match="only series with a label per step can be cut"):
-        Cut(Source(9, per_step=False), 4, 2)("train")
+        cut(recordings(9, per_step=False), 4, 2)
 
 
 def test_people_stay_apart(data_root: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import seqfuse
 from seqfuse.predict import main as predict
 from seqfuse.runtime import runner
-from seqfuse.runtime.items import items_of, write_rows
+from seqfuse.runtime.readers import read_arrays, read_sources
 from seqfuse.train import train
 from tests import shipped
 from tests.conftest import composed
@@ -55,8 +55,8 @@ def test_layout_and_lengths_travel(
     words = (f"ckpt={run}/checkpoints/best.ckpt", "input=in.npz", "output=p.csv", *QUIET)
     assert command(predict, *words)[0] == 0
     shipped_one = runner.load(folder)
-    write_rows(Path("r.csv"), shipped_one.table("in.npz"))
-    told, ran = pd.read_csv("p.csv"), pd.read_csv("r.csv")
+    told, ran = pd.read_csv("p.csv"), pd.DataFrame(shipped_one.table("in.npz"))
+    ran = ran.astype({"prediction": int})
     probabilities = told[["p_0", "p_1"]].to_numpy()
     np.testing.assert_allclose(ran[["p_0", "p_1"]], probabilities, atol=1e-5)
     assert ran.prediction.tolist() == told.prediction.tolist() == y.tolist()
@@ -83,10 +83,8 @@ LENGTHS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", LENGTHS)
 def test_all_sides_check_lengths_alike(tmp_path: Path, name: str) -> None:
-    from seqfuse.data.blocks import SeriesFile
     from seqfuse.data.read.arrays import Arrays
     from seqfuse.data.read.source_arrays import SourceArrays
-    from seqfuse.runtime.series import SeriesPipeline
 
     lengths, message = LENGTHS[name]
     x, path = np.zeros((2, SIZE, 3)), tmp_path / "in.npz"
@@ -94,9 +92,9 @@ def test_all_sides_check_lengths_alike(tmp_path: Path, name: str) -> None:
     np.savez(tmp_path / "s.npz", a_x=x, y=np.arange(2), a_lengths=lengths)
     ways: list[Callable[[], Any]] = [
         lambda: Arrays(str(path), str(path))("train"),
-        lambda: list(SeriesFile(path, 3).blocks(2)),
-        lambda: items_of(path, SeriesPipeline(), {"layout": "btc"}),
+        lambda: list(read_arrays(path, size=2)),
         lambda: SourceArrays(str(tmp_path / "s.npz"))("train"),
+        lambda: list(read_sources(tmp_path / "s.npz", ["a"])),
     ]
     for way in ways:
         with pytest.raises(ValueError, match=message):

@@ -196,17 +196,17 @@ def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callab
 
 def by_torch(task, pipeline, x: dict) -> list[np.ndarray]:
     """Probabilities of each step."""
-    from seqfuse.data.read.sources import Sources
-    from seqfuse.data.series import Series
+    from seqfuse.data.items import Items
+    from seqfuse.runtime.series import series
+    from seqfuse.runtime.sources import clocked
 
     given = dict(x)
     clock = given.pop("clock", None)
-    parts = {name: Series(one, [""] * len(one)) for name, one in given.items()}
+    parts = {name: series(one) for name, one in given.items()}
     clock = parts["phone"].lengths if clock is None else np.array(clock)
-    tensors = Sources(parts, [""] * len(clock), clock).tensors(
-        pipeline, np.arange(len(clock)), labelled=False
-    )
-    batch = tensors.__getitems__(range(len(clock)))
+    rows = np.arange(len(clock))
+    items = Items(pipeline.transform(clocked(clock, parts)), rows, rows)
+    batch = items.__getitems__(rows.tolist())
     import torch
 
     with torch.no_grad():
@@ -229,7 +229,7 @@ def test_clips(job: str, tmp_path: Path, command: Callable) -> None:
     ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
     assert command(predict, ckpt, "split=test", "output=torch.csv", *QUIET)[0] == 0
     wanted = pd.read_csv("torch.csv")
-    from seqfuse.data.read.decode import decode
+    from seqfuse.runtime.decode import decode
 
     x = [decode(root / "clips" / name, 8, 16) for name in wanted.id]
     model = runner.load(folder)

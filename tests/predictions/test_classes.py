@@ -87,6 +87,7 @@ def test_a_folder_is_predicted_in_the_order_of_names(predict: Callable) -> None:
     found = pd.read_csv("in/out.csv")
     assert found.file.tolist() == ["a.npy"] * 50 + ["b.npy"] * 7
     assert found.row.tolist() == [*range(50), *range(7)]
+    Path("in/out.csv").unlink()
     np.savez("in/c.npz", x=X, id=np.arange(50))
     code, _, err = predict("input=in", "output=mixed.csv")
     assert code == 1
@@ -142,13 +143,17 @@ def wrong(kind: str) -> str:
     ("kind", "words", "message"),
     [
         ("late", [], "x.npz: row 44 has an infinite value at step 3, channel 2"),
-        ("channels", [], "(series, time, channels): 4 channels where 12 were trained on"),
+        (
+            "channels",
+            [],
+            "(series, time, channels): the series have 4 channels",
+        ),
         ("encoding", [], "x.ts, line 386, column 3 is not UTF-8"),
         ("truncated", [], "x.npy is truncated"),
         ("ending", [], "x.txt: the ending must be one of: .npz, .npy, .ts"),
         ("empty", [], "input=empty: no file in it ends in .npz, .npy"),
         ("missing", [], "input=nowhere.npz: there is no such file or folder"),
-        ("", ["every=2"], "every=2 is not for series: leave it out"),
+        ("", ["every=2"], "every=2 is not for classes: leave it out"),
         ("", ["split=test"], "name either what to predict"),
         ("", ["output=x.npz", "overwrite=true"], "output=x.npz must end in"),
         ("", ["output="], "output is empty: type output=a.csv"),

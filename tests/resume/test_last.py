@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seqfuse.config.checkpoint import WholeFiles
-from seqfuse.data.series import SeriesTensors
+from seqfuse.data.items import Items
 from seqfuse.nn import collectives
 from seqfuse.resume import slurm
 from seqfuse.resume.last import LastCheckpoint
@@ -82,7 +82,7 @@ def test_a_data_set_may_draw_random_numbers(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, words: tuple[str, ...]
 ) -> None:
     """Of torch, numpy and Python, when it is asked for a batch; in an epoch and between two."""
-    fetch, step = SeriesTensors.__getitems__, Task.training_step
+    fetch, step = Items.__getitems__, Task.training_step
 
     def noisy(self, indices):
         batch = fetch(self, indices)
@@ -94,7 +94,7 @@ def test_a_data_set_may_draw_random_numbers(
             raise Killed
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(SeriesTensors, "__getitems__", noisy)
+    monkeypatch.setattr(Items, "__getitems__", noisy)
     words = (*words, "callbacks.figures=null", "trainer.max_epochs=3",
              "callbacks.last_checkpoint.every_n_steps=2")  # fmt: skip
     whole = train(tiny(*words), tmp_path / "whole")

@@ -64,7 +64,7 @@ def test_what_is_no_recording_is_named(x: object, message: str) -> None:
 def test_a_table_has_the_delimiter_of_training(tmp_path: Path) -> None:
     rows = [f"2024-01-01 00:{i // 60:02d}:{i % 60:02d};{a};{b}" for i, (a, b) in enumerate(X)]
     (tmp_path / "pump.csv").write_text("\n".join(["when;flow;heat", *rows]))
-    [found] = detector(delimiter=";").table(tmp_path / "pump.csv")
+    [found] = detector(delimiter=";").rows(tmp_path / "pump.csv")
     np.testing.assert_array_equal(found["score"], detector().predict(X)[0])
     assert set(found["recording"]) == {"pump"}
 

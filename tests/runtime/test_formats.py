@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.formats import read_series, series_in
+from seqfuse.runtime.formats import read_archive, series_in
 
 TS = """# a comment
 @problemName Toy
@@ -39,26 +39,26 @@ def write(path: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", ["Toy_TRAIN.ts", "Toy_TRAIN.ts.gz"])
 def test_ts_keeps_class_names_and_lengths(tmp_path: Path, name: str) -> None:
-    series, labels = read_series(write(tmp_path / name, TS))
-    assert labels == ["Up", "Down"]
-    np.testing.assert_array_equal(series[0], [[1, 4], [2, np.nan], [3, 6]])
-    assert series[1].shape == (2, 2)
+    found = read_archive(write(tmp_path / name, TS))
+    assert found.labels == ["Up", "Down"]
+    np.testing.assert_array_equal(found.item(0), [[1, 4], [2, np.nan], [3, 6]])
+    assert found.item(1).shape == (2, 2)
 
 
 def test_tsv(tmp_path: Path) -> None:
-    series, labels = read_series(write(tmp_path / "Toy_TRAIN.tsv.gz", "1\t0.5\t1.5\n-1\tNaN\t2\n"))
-    assert labels == ["1", "-1"]
-    np.testing.assert_array_equal(series[1], [[np.nan], [2]])
+    found = read_archive(write(tmp_path / "Toy_TRAIN.tsv.gz", "1\t0.5\t1.5\n-1\tNaN\t2\n"))
+    assert found.labels == ["1", "-1"]
+    np.testing.assert_array_equal(found.item(1), [[np.nan], [2]])
 
 
 def test_arff_of_one_and_of_many_channels(tmp_path: Path) -> None:
-    series, labels = read_series(write(tmp_path / "Toy_TRAIN.arff", ARFF))
-    assert labels == ["1", "2"]
-    np.testing.assert_array_equal(series[0], [[1.5], [np.nan]])
+    found = read_archive(write(tmp_path / "Toy_TRAIN.arff", ARFF))
+    assert found.labels == ["1", "2"]
+    np.testing.assert_array_equal(found.item(0), [[1.5]])
     many = ARFF.replace("1.5,?,1\n2.5,3.5,2", "'1,2,3\\n4,5,6',up")
-    series, labels = read_series(write(tmp_path / "Many_TRAIN.arff", many))
-    assert labels == ["up"]
-    np.testing.assert_array_equal(series[0], [[1, 4], [2, 5], [3, 6]])
+    found = read_archive(write(tmp_path / "Many_TRAIN.arff", many))
+    assert found.labels == ["up"]
+    np.testing.assert_array_equal(found.item(0), [[1, 4], [2, 5], [3, 6]])
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_arff_of_one_and_of_many_channels(tmp_path: Path) -> None:
 )
 def test_broken_files_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_series(write(tmp_path / name, text))
+        read_archive(write(tmp_path / name, text))
 
 
 def test_truncated_gzip_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ts.gz", TS * 50)
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(InputError, match=r"a.ts.gz is truncated"):
-        read_series(path)
+        read_archive(path)
     path.write_text("no gzip")
     with pytest.raises(InputError, match="not gzip"):
-        read_series(path)
+        read_archive(path)
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_series_without_labels_can_be_streamed(tmp_path: Path, text: str) -> Non
 def test_another_encoding_is_named_where_it_begins(tmp_path: Path) -> None:
     (tmp_path / "a.ts").write_bytes(TS.replace(":Up", ":Über").encode("latin-1"))
     with pytest.raises(InputError, match="line 8, column 13 is not UTF-8 .*: save it as UTF-8"):
-        read_series(tmp_path / "a.ts")
+        read_archive(tmp_path / "a.ts")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqfuse.runtime.grid import average, nearest
+from seqfuse.runtime.devices import average, nearest
 
 TIME = np.array([100, 105, 119, 120, 161, 175])
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.blocks import SeriesFile
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.items import Items, items_of, write_rows
-from seqfuse.runtime.series import SeriesPipeline
-from seqfuse.runtime.text import TextPipeline
+from seqfuse.runtime.readers import read_series, read_texts
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.writer import Writer
 
 
-def series(path: Path, content: str) -> Items:
+def series(path: Path, content: str) -> Recordings:
     path.write_text(content)
-    return items_of(path, SeriesPipeline(), {})
+    return Recordings.joined(list(read_series(path)))
 
 
 def lines(*rows: dict) -> str:
@@ -26,9 +25,9 @@ def lines(*rows: dict) -> str:
 def test_channels_are_in_the_order_of_the_first_row(tmp_path: Path) -> None:
     rows = {"id": 7, "a": 1, "b": 2}, {"b": 4, "id": 7, "a": None}, {"a": 5, "b": 6, "id": 8}
     found = series(tmp_path / "x.jsonl", lines(*rows))
-    np.testing.assert_array_equal(found.x[0], [[1, 2], [np.nan, 4]])
-    assert found.x[1:] == [[[5, 6]]]
-    assert found.ids == ["7", "8"]
+    np.testing.assert_array_equal(found.item(0), [[1, 2], [np.nan, 4]])
+    np.testing.assert_array_equal(found.item(1), [[5, 6]])
+    assert found.names == ["7", "8"]
 
 
 @pytest.mark.parametrize(
@@ -51,31 +50,33 @@ def test_a_table_of_series_needs_a_header(tmp_path: Path, first: str) -> None:
 
 
 def test_columns_may_be_numbered(tmp_path: Path) -> None:
-    assert series(tmp_path / "x.csv", "id,0,1\na,3,4\n").x == [[[3, 4]]]
-    assert series(tmp_path / "x.jsonl", lines({"0": 3, "1": 4})).x == [[[3, 4]]]
+    for found in (
+        series(tmp_path / "x.csv", "id,0,1\na,3,4\n"),
+        series(tmp_path / "x.jsonl", lines({"0": 3, "1": 4})),
+    ):
+        np.testing.assert_array_equal(found.values, [[3, 4]])
 
 
 def test_a_text_without_its_column_is_to_be_renamed(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("message,id\nhi,1\n")
-    message = r"no column 'text' \(it has: message, id\): rename the column to 'text'"
+    message = r"no column 'text' \(it has: message, id\): set .* rename the column to 'text'"
     with pytest.raises(InputError, match=message):
-        items_of(tmp_path / "in.csv", TextPipeline(), {"text": "text"})
+        list(read_texts(tmp_path / "in.csv", "text"))
 
 
 def test_cells_with_line_breaks_are_quoted(tmp_path: Path) -> None:
-    blocks = [{"id": ["a\nb", "c\rd", 'e"f', "g"], "score": [1.5, 2.0, None, 4.0]}]
-    assert write_rows(tmp_path / "out.csv", iter(blocks)) == 4
+    blocks = [{"id": ["a\nb", "c\rd", 'e"f', "g"], "score": [1.5, 2.0, np.nan, 4.0]}]
+    with Writer(tmp_path / "out.csv") as writer:
+        assert writer.write(blocks[0]) == 4
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[1:] == [["a\nb", "1.5"], ["c\\rd", "2.0"], ['e"f', ""], ["g", "4.0"]]
     assert (tmp_path / "out.csv").read_bytes().endswith(b"\ng,4.0\n")
 
 
-def test_series_of_the_archive_are_read_as_by_seqfuse_predict(tmp_path: Path) -> None:
+def test_a_tsv_of_series_is_as_in_the_archive(tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     found = series(path, "1\t2.5\t3\n?\t4\t?\n")
-    [block] = SeriesFile(path, 1).blocks(9)
-    np.testing.assert_array_equal(np.stack(found.x), [[[2.5], [3]], [[4], [np.nan]]])
-    np.testing.assert_array_equal(block.items.x, np.stack(found.x))
+    assert [one.tolist() for one in found] == [[[2.5], [3]], [[4]]]
     with pytest.raises(InputError, match="x.tsv, line 2, column 2: '1_0' is no number"):
         series(path, "1\t2\n1\t1_0\n")

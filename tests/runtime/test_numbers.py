@@ -7,17 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqfuse.data.blocks import SeriesFile
 from seqfuse.data.read.arrays import Arrays
 from seqfuse.data.read.source_arrays import SourceArrays
-from seqfuse.data.series import Series
-from seqfuse.runtime.array_items import array_items
-from seqfuse.runtime.encode import encode_series
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.numbers import number, numbers_in
-from seqfuse.runtime.series import SeriesPipeline, pad
+from seqfuse.runtime.readers import read_series, read_sources
+from seqfuse.runtime.series import SeriesPipeline, series
 
-PIPELINE = SeriesPipeline().fit(np.arange(12.0, dtype=np.float32).reshape(2, 3, 2), ["a", "b"])
+PIPELINE = SeriesPipeline().fit(series(np.arange(12.0).reshape(2, 3, 2), ["a", "b"]))
 
 
 def with_value(value: Any, kind: Any = np.float64) -> np.ndarray:
@@ -58,11 +55,11 @@ def ways(folder: Path, x: np.ndarray) -> list[Callable[[], Any]]:
     np.savez(sources, a_x=x, y=np.arange(4))
     return [
         lambda: Arrays(str(path), str(path))("train"),
-        lambda: list(SeriesFile(path, 2).blocks(3)),
+        lambda: list(read_series(path, size=3)),
         lambda: SourceArrays(str(sources))("train"),
-        lambda: encode_series(PIPELINE, array_items(path, PIPELINE)[0]),
-        lambda: encode_series(PIPELINE, list(x)),
-        lambda: Series(x.tolist(), [""] * 4),
+        lambda: list(read_sources(sources, ["a"])),
+        lambda: PIPELINE.items(list(x)),
+        lambda: series(x.tolist(), [""] * 4),
     ]
 
 
@@ -80,6 +77,6 @@ def test_complex_numbers_are_refused_on_all_sides(tmp_path: Path) -> None:
 
 def test_integers_of_more_than_64_bits_are_refused() -> None:
     for x in ([[[1, 10**30]]], [np.array([[1, 10**30]], dtype=object)]):
-        for way in (pad, lambda x: Series(x, [""]), lambda x: encode_series(PIPELINE, x)):
+        for way in (series, lambda x: series(x, [""]), PIPELINE.items):
             with pytest.raises(InputError, match="series 0, step 0, channel 1.*of 31 digits"):
                 way(x)

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from seqfuse.runtime.pipelines import KINDS, pack, unpack
-from seqfuse.runtime.text import TextPipeline
+from seqfuse.runtime.text import TextPipeline, texts
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -16,8 +16,8 @@ def test_each_knob_is_packed(kind: type) -> None:
 
 
 def test_words_are_stripped_as_in_training() -> None:
-    texts = [["Peru?"], ["Lima"]]
-    trained = TextPipeline(strip=True, buckets=50).fit(texts, ["a", "b"])  # type: ignore[arg-type]
+    items = texts([["Peru?"], ["Lima"]], labels=["a", "b"])
+    trained = TextPipeline(strip=True, buckets=50).fit(items)
     found = unpack(pack(trained))
     assert found.strip
     assert found.state_dict() == trained.state_dict()

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.text import UNKNOWN, TextPipeline, normal, tokenise
+from seqfuse.runtime.text import UNKNOWN, TextPipeline, normal, texts, tokenise
 
 TEXTS = [["Play", "some", "Jazz"], ["play", "it", "again"], ["Room", "101", "some"]]
 LABELS = ["a", "b", "a"]
+ITEMS = texts(TEXTS, labels=LABELS)
+
+
+def transform(pipeline: TextPipeline, words: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Padded ids, and lengths."""
+    found = pipeline.transform(texts(words))
+    return found.padded()[0], found.lengths
 
 
 def test_words_and_signs() -> None:
@@ -23,15 +30,15 @@ def test_the_same_word() -> None:
 
 
 def test_frequent_words_come_first() -> None:
-    pipeline = TextPipeline().fit(TEXTS, LABELS)
+    pipeline = TextPipeline().fit(ITEMS)
     assert list(pipeline.words) == ["play", "some", "000", "again", "it", "jazz", "room"]
     assert pipeline.sizes()["vocab_size"] == 9
-    assert TextPipeline(min_count=2).fit(TEXTS, LABELS).sizes()["vocab_size"] == 4
+    assert TextPipeline(min_count=2).fit(ITEMS).sizes()["vocab_size"] == 4
 
 
 def test_ngrams_of_a_known_and_an_unknown_word() -> None:
-    pipeline = TextPipeline(ngrams=(3, 3), max_pieces=4).fit(TEXTS, LABELS)
-    ids, lengths = pipeline.transform([["play", "plays"], ["it"]])
+    pipeline = TextPipeline(ngrams=(3, 3), max_pieces=4).fit(ITEMS)
+    ids, lengths = transform(pipeline, [["play", "plays"], ["it"]])
     assert ids.shape == (2, 2, 5)
     assert lengths.tolist() == [2, 1]
     assert ids[0, 0, 0] == 2
@@ -45,29 +52,29 @@ def test_ngrams_of_a_known_and_an_unknown_word() -> None:
 
 
 def test_a_word_is_its_own_pair_with_another_before_it() -> None:
-    pipeline = TextPipeline().fit(TEXTS, LABELS)
-    ids, _ = pipeline.transform([["some", "play"], ["it", "play"]])
+    pipeline = TextPipeline().fit(ITEMS)
+    ids, _ = transform(pipeline, [["some", "play"], ["it", "play"]])
     assert ids[0, 1, 0] == ids[1, 1, 0]
     assert ids[0, 1, 1] != ids[1, 1, 1]
     assert ids[0, 1, 2:].tolist() == ids[1, 1, 2:].tolist()
 
 
 def test_characters_of_a_long_word_are_its_first_and_last() -> None:
-    pipeline = TextPipeline(pieces="characters", max_pieces=4).fit(TEXTS, LABELS)
-    ids, _ = pipeline.transform([["again", "Zum"]])
+    pipeline = TextPipeline(pieces="characters", max_pieces=4).fit(ITEMS)
+    ids, _ = transform(pipeline, [["again", "Zum"]])
     letters = pipeline.characters
     assert ids[0, 0, 1:].tolist() == [letters[c] for c in "agin"]
     assert ids[0, 1, 1:].tolist() == [UNKNOWN, UNKNOWN, letters["m"], 0]
 
 
 def test_long_texts_are_cut() -> None:
-    ids, lengths = TextPipeline(max_length=2).fit(TEXTS, LABELS).transform(TEXTS)
+    ids, lengths = transform(TextPipeline(max_length=2).fit(ITEMS), TEXTS)
     assert ids.shape[1] == 2
     assert lengths.tolist() == [2, 2, 2]
 
 
 def test_tags_behind_the_last_word_are_none() -> None:
-    pipeline = TextPipeline().fit(TEXTS, [["A", "B", "A"], ["B", "B", "A"], ["A", "A", "A"]])
+    pipeline = TextPipeline().fit(texts(TEXTS, labels=[list("ABA"), list("BBA"), list("AAA")]))
     assert pipeline.per_step
     assert pipeline.encode([["A", "B"], ["B"]]).tolist() == [[0, 1], [1, -1]]
     with pytest.raises(InputError, match="line 8 has label 'C', which training never saw"):
@@ -76,10 +83,10 @@ def test_tags_behind_the_last_word_are_none() -> None:
 
 def test_state_is_enough() -> None:
     for pieces in ("ngrams", "characters"):
-        pipeline = TextPipeline(pieces).fit(TEXTS, LABELS)
+        pipeline = TextPipeline(pieces).fit(ITEMS)
         other = TextPipeline(pieces)
         other.load_state_dict(pipeline.state_dict())
-        np.testing.assert_array_equal(other.transform(TEXTS)[0], pipeline.transform(TEXTS)[0])
+        np.testing.assert_array_equal(transform(other, TEXTS)[0], transform(pipeline, TEXTS)[0])
         assert other.sizes() == pipeline.sizes()
 
 
@@ -98,11 +105,12 @@ def test_knobs_out_of_range(knobs: dict, message: str) -> None:
 
 
 def test_words_without_the_signs_at_their_end() -> None:
-    texts = [["Peru?", "Peru", "Peru\u2019s", "d.c.", "...", "'s"], ["x"]]
+    words = [["Peru?", "Peru", "Peru\u2019s", "d.c.", "...", "'s"], ["x"]]
+    items = texts(words, labels=["a", "b"])
     plain, stripped = (TextPipeline("characters", strip=strip) for strip in (False, True))
-    assert len(plain.fit(texts, ["a", "b"]).words) == 7
-    assert set(stripped.fit(texts, ["a", "b"]).words) == {"peru", "d.c", "...", "'s", "x"}
-    ids, _ = stripped.transform([["peru.", "Peru"]])
+    assert len(plain.fit(items).words) == 7
+    assert set(stripped.fit(items).words) == {"peru", "d.c", "...", "'s", "x"}
+    ids, _ = transform(stripped, [["peru.", "Peru"]])
     assert ids[0, 0, 0] == ids[0, 1, 0] != UNKNOWN
     assert ids[0, 0, 5] == stripped.characters["."]
     assert ids[0, 1, 5] == 0

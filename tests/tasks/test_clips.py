@@ -116,7 +116,7 @@ def test_predictions_are_those_of_the_test_step(
     own = pd.read_csv("in.csv")
     assert own.id.tolist() == [Path(name).name for name in split.id]
     pd.testing.assert_series_equal(own.p_moves, split.p_moves, rtol=1e-4)
-    found = seqfuse.load(ckpt).predict(Path("in") / own.id[0])  # type: ignore[arg-type]
+    found = seqfuse.load(ckpt).table(Path("in") / own.id[0])
     assert found["p_moves"][0] == pytest.approx(own.p_moves[0], rel=1e-4)
     Path("in/broken.mp4").write_bytes(b"no video")
     code, _, err = command(main, f"ckpt={ckpt}", "input=in", "output=b.csv", *QUIET)

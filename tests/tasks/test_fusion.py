@@ -11,12 +11,13 @@ import torch
 
 import seqfuse
 from seqfuse.config import build
+from seqfuse.data.items import Items
 from seqfuse.data.loader import Sliceable
-from seqfuse.data.read.sources import Sources, SourcesTensors
-from seqfuse.data.series import Series
 from seqfuse.evaluate import main as evaluate
 from seqfuse.predict import main as predict
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.series import series
+from seqfuse.runtime.sources import clocked
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.devices import OPTIONS, both, phone, watch, write
@@ -58,7 +59,7 @@ def test_predictions_are_those_of_the_test_step(run: Path, root: Path, command: 
     code, _, err = command(predict, f"ckpt={ckpt}", "split=test", data, "output=t.csv", *QUIET)
     assert code == 0, err
     found = pd.read_csv("t.csv")
-    assert list(found) == ["row", "step", "t_ms", "prediction", "label", "probability"]
+    assert list(found) == ["id", "step", "t_ms", "prediction", "label", "probability"]
     assert len(found) == 36 + 36 + 37 + 37
     assert found.t_ms[0] == 701_030
     metrics = json.loads((run / "metrics.json").read_text())
@@ -81,8 +82,8 @@ def test_a_file_gives_what_the_split_gave(run: Path, root: Path, command: Callab
     assert own.id[0] == "7-1"
     assert (own[["step", "t_ms"]] == split[["step", "t_ms"]]).all(axis=None)
     np.testing.assert_allclose(own.probability, split.probability, rtol=1e-4)
-    table = seqfuse.load(ckpt).predict("own.npz")  # type: ignore[union-attr]
-    assert table.prediction.tolist() == every.prediction.tolist()
+    table = seqfuse.load(ckpt).table("own.npz")
+    assert table["prediction"].tolist() == every.prediction.tolist()
 
 
 @pytest.mark.parametrize("run", ["early", "late"], indirect=True)
@@ -133,7 +134,7 @@ def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
     one["label"][one["subject"] == 7] = 2
     folder = write(tmp_path / "data", phone=one)
     (folder / "labels.txt").write_text("REST\nMOVE\nJUMP")
-    with pytest.raises(InputError, match="row 0, step 0 has label 'JUMP', which training never"):
+    with pytest.raises(InputError, match="7-1, step 0 has label 'JUMP', which training never"):
         train(composed([*options("joined"), f"data.root={folder}"]), tmp_path / "run")
 
 
@@ -175,7 +176,7 @@ def test_a_rank_without_items_gets_none_of_each_source(root: Path) -> None:
     data = build.build_data(build.resolve(composed([*options("early"), f"data.root={root}"])))
     data.setup("fit")
     items = data.tensors("train")
-    assert isinstance(items, SourcesTensors)
+    assert isinstance(items, Items)
     none = Sliceable(items).__getitems__([])
     assert {name: len(x) for name, x in none.x.items()} == {"clock": 0, "phone": 0, "watch": 0}
     batch = items.__getitems__([3, 0])
@@ -183,12 +184,9 @@ def test_a_rank_without_items_gets_none_of_each_source(root: Path) -> None:
     assert batch.mask["watch"].sum(dim=1).tolist() == [62, 60]
     assert batch.mask["phone"].sum(dim=1).tolist() == [31, 30]
     assert torch.equal(batch.mask["clock"], batch.y >= 0)
-    one = items[3]
-    torch.testing.assert_close(one.x["phone"][: len(batch.x["phone"][0])], batch.x["phone"][0])
 
 
 def test_sources_of_other_numbers_do_not_fit() -> None:
-    series = (Series(np.ones((n, 2, 1)), ["x"] * n) for n in (3, 2))
-    parts = dict(zip("ab", series, strict=True))
+    parts = {name: series(np.ones((n, 2, 1))) for name, n in (("a", 3), ("b", 2))}
     with pytest.raises(InputError, match="3 items but 2 of 'b'"):
-        Sources(parts, ["x", "y", "x"], np.array([2, 2, 2]))
+        clocked(np.array([2, 2, 2]), parts)

@@ -95,7 +95,7 @@ def test_texts_keep_ids_and_need_no_labels(texts: Path, command: Callable) -> No
                            "output=p.csv", "data.batch_size=1")  # fmt: skip
     assert code == 0, err
     assert pd.read_csv("p.csv").id.tolist() == ["b", "a"]
-    found = seqfuse.load(texts / "checkpoints" / "best.ckpt").predict(path)
+    found = pd.DataFrame(seqfuse.load(texts / "checkpoints" / "best.ckpt").table(path))
     pd.testing.assert_frame_equal(found, pd.read_csv("p.csv"), rtol=1e-5, check_dtype=False)
     Path("none.csv").write_text("text,label\n")
     words = (f"ckpt={texts}/checkpoints/best.ckpt", "input=none.csv", "output=none.parquet")

@@ -2,16 +2,20 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from seqfuse.data.interfaces import Labelled, Pipeline
+from seqfuse.data.items import Function, Items, Source
 from seqfuse.data.shares import check_share, draw
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import NO_LABEL, UNLABELLED
+from seqfuse.runtime.pipelines import pack
+from seqfuse.runtime.recordings import Recordings
 
 SPLITS = ("stratified", "grouped", "random")
 
@@ -20,8 +24,7 @@ class Folds:
     """Labelled items: validation is one fold of the training split, unless the source has one.
 
     Args:
-        dataset: called with `split="train"` or `"test"`, returns `Series` or another `Labelled`;
-            where its `has_validation` is true, with `"val"`, too.
+        dataset: a `Source`, or a function that takes `split="train"` or `"test"`.
         pipeline: fitted on the training rows alone, applied to every split.
         num_folds: the training split is cut into so many folds and one of them is
             for validation; 0 trains on everything, without validation. Where the source
@@ -38,8 +41,8 @@ class Folds:
 
     def __init__(
         self,
-        dataset: Callable[..., Labelled],
-        pipeline: Pipeline,
+        dataset: Callable[..., Recordings],
+        pipeline: Any,
         num_folds: int = 5,
         fold: int = 0,
         split: str = "stratified",
@@ -48,7 +51,7 @@ class Folds:
     ):
         _check(num_folds, fold, split)
         check_share(label_share)
-        self.dataset = dataset
+        self.dataset = dataset if isinstance(dataset, Source) else Function(dataset)
         self.pipeline = pipeline
         self.num_folds = num_folds
         self.fold = fold
@@ -56,53 +59,67 @@ class Folds:
         self.seed = seed
         self.label_share = label_share
         self.fingerprints: dict[str, str] = {}
-        self._tensors: dict[str, Any] = {}
-        self._raw: dict[str, Labelled] = {}
+        self._tensors: dict[str, Items] = {}
+        self._raw: dict[str, Recordings] = {}
 
     def fit(self) -> None:
         """Reads the training split and fits the pipeline to its training rows."""
-        raw, rows = self.rows("train")
-        part = raw.take(rows)
+        items, rows = self.rows("train")
         try:
-            self.pipeline.fit(part.x, part.y)
+            self.pipeline.fit(items.take(rows))
         except InputError as error:
-            raise InputError(f"{raw.origin}: {error}") from None
+            raise InputError(f"{items.origin}: {error}") from None
         for split in ("train", "val") if self.has_validation else ("train",):
             self.tensors(split)
 
-    def rows(self, split: str) -> tuple[Labelled, np.ndarray]:
+    def rows(self, split: str) -> tuple[Recordings, NDArray[np.int64]]:
         """What a split was read from, and its rows in there."""
-        given = getattr(self.dataset, "has_validation", False)
-        if split == "test" or (split == "val" and given):
+        own = self.dataset.has_validation
+        if split == "val" and not self.has_validation:
+            raise InputError("split=val: the run had no validation (data.num_folds=0)")
+        if split == "test" or (split == "val" and own):
             return self.raw(split), np.arange(len(self.raw(split)))
-        raw = self.raw("train")
-        if given or not self.num_folds:
-            return raw, np.arange(len(raw))
-        folds = hold_out(raw, self.num_folds, self.fold, self.split, self.seed)
-        return raw, folds[split == "val"]
+        items = self.raw("train")
+        if own or not self.num_folds:
+            return items, np.arange(len(items))
+        folds = hold_out(items, self.num_folds, self.fold, self.split, self.seed)
+        return items, folds[split == "val"]
 
-    def raw(self, split: str) -> Labelled:
+    def raw(self, split: str) -> Recordings:
         """The split as it was read; `train` includes the validation rows."""
         if split not in self._raw:
-            self._raw[split] = self.dataset(split=split)
+            items = self.dataset(split)
+            if items.labels is None:
+                items = replace(items, labels=[UNLABELLED] * len(items))
+            self._raw[split] = items
             self.fingerprints[split] = self._raw[split].fingerprint()
         return self._raw[split]
 
-    def tensors(self, split: str) -> Any:
+    def tensors(self, split: str) -> Items:
         """`train`, `val` or `test`, transformed by the fitted pipeline; `calibration` is `val`."""
         split = "val" if split == "calibration" else split
         if split not in self._tensors:
-            if split == "val" and not self.has_validation:
-                raise InputError("split=val: the run had no validation (data.num_folds=0)")
             raw, rows = self.rows(split)
             if split == "train" and self.label_share < 1:
-                labels = [raw.y[row] for row in rows]
+                labels = [raw.labels[row] for row in rows]  # type: ignore[index]
                 rows = rows[draw(labels, self.label_share, self.seed)]
+            items, pipeline = raw.take(rows), self.pipeline
             try:
-                self._tensors[split] = raw.take(rows).tensors(self.pipeline, rows)
+                y = pipeline.encode(items.labels, items.lines, items.names)
+                items = pipeline.transform(items)
             except InputError as error:
                 raise InputError(f"{raw.origin}: {error}") from None
+            y = y[:, : items.lengths.max()] if y.ndim > 1 else y
+            self._tensors[split] = Items(items, y, rows, pipeline.by_length)
         return self._tensors[split]
+
+    def metadata(self) -> dict[str, Any]:
+        """What it takes to predict items of other files, as plain data."""
+        return {
+            "job": "tags" if self.pipeline.per_step else "classes",
+            "pipeline": pack(self.pipeline),
+            "reader": dict(self.dataset.reader(self.pipeline)),
+        }
 
     @property
     def has_validation(self) -> bool:
@@ -113,7 +130,7 @@ class Folds:
     @property
     def unit(self) -> str:
         """What there are several of."""
-        return getattr(self.raw("train"), "unit", "series")
+        return self.raw("train").unit
 
     @property
     def num_steps(self) -> int:
@@ -149,7 +166,7 @@ def _check(num_folds: int, fold: int, split: str) -> None:
 
 
 def hold_out(
-    data: Labelled, num_folds: int, fold: int, kind: str, seed: int
+    data: Recordings, num_folds: int, fold: int, kind: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows to validate on: one fold of `num_folds`.
 
@@ -158,9 +175,6 @@ def hold_out(
     Args:
         kind: `stratified` (each class shared out evenly; groups, where there are any,
             kept whole), `grouped` (groups kept whole, classes ignored) or `random`.
-
-    Raises:
-        InputError: more folds than series or groups, or no groups to keep whole.
     """
     if num_folds > len(data):
         raise InputError(
@@ -171,7 +185,7 @@ def hold_out(
         raise InputError(f"data.split=grouped, but {data.origin} has no groups")
     if groups is not None and num_folds > len(set(groups)):
         raise InputError(f"data.num_folds={num_folds} is more than the {len(set(groups))} groups")
-    if kind == "stratified" and not isinstance(data.y[0], str):
+    if kind == "stratified" and data.per_step:
         raise InputError("data.split=stratified is for one label per item: type data.split=random")
     splitter = _splitter(data, num_folds, kind, seed)
     with warnings.catch_warnings():
@@ -185,22 +199,19 @@ def hold_out(
     return np.sort(train), np.sort(val)
 
 
-def _with_rare_labels(data: Labelled, train: np.ndarray, val: np.ndarray) -> np.ndarray:
+def _with_rare_labels(data: Recordings, train: np.ndarray, val: np.ndarray) -> np.ndarray:
     """Rows to validate on whose labels no other row has: they can only be trained on."""
-    known = {one for i in train for one in _labels(data.y[i])}
+    labels: Any = data.labels if data.per_step else [[label] for label in data.labels or ()]
+    known = {label for row in train for label in labels[row]}
     moved = []
     for i in val:
-        if new := set(_labels(data.y[i])) - known:
+        if new := set(labels[i]) - known:
             known |= new
             moved.append(int(i))
     return np.array(moved, dtype=np.int64)
 
 
-def _labels(y: Any) -> Any:
-    return [y] if isinstance(y, str) else y
-
-
-def _splitter(data: Labelled, num_folds: int, kind: str, seed: int):
+def _splitter(data: Recordings, num_folds: int, kind: str, seed: int):
     shuffle = {"n_splits": num_folds, "shuffle": True, "random_state": seed}
     if kind == "grouped":
         return GroupKFold(**shuffle)
@@ -210,5 +221,5 @@ def _splitter(data: Labelled, num_folds: int, kind: str, seed: int):
     return StratifiedKFold(**shuffle) if data.groups is None else StratifiedGroupKFold(**shuffle)
 
 
-def _strata(data: Labelled) -> list[str] | np.ndarray:
-    return data.y if isinstance(data.y[0], str) else np.zeros(len(data))
+def _strata(data: Recordings) -> Any:
+    return np.zeros(len(data)) if data.per_step else data.labels

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from seqfuse.config.mistakes import CONF
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.runtime import files
-from seqfuse.runtime.array_items import LAYOUTS
+from seqfuse.runtime.arrays import LAYOUTS
 from seqfuse.runtime.shown import visible
 
 UNKNOWN = "not known: write it here"
@@ -92,7 +92,7 @@ def _input(facts: Mapping[str, Any]) -> str:
     names |= {"classes": state.get("classes"), "quantiles": facts.get("quantiles")}
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
     if packed["kind"] == "SeriesPipeline":
-        said = [said[0].format(layout=LAYOUTS[facts["layout"]])]
+        said = [said[0].format(layout=LAYOUTS[facts["reader"].get("layout", "btc")])]
     if facts["job"] != "clip_scores" and "mean" in state and not state.get("columns"):
         said.append(f"channels: {len(state['mean'])}")
     said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]

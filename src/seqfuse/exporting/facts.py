@@ -6,7 +6,6 @@ import seqfuse
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.read.arrays import Arrays
 from seqfuse.data.read.labelled import LabelledTable
 from seqfuse.data.read.recordings import Nab, Skab
 from seqfuse.data.splits import Folds
@@ -18,7 +17,6 @@ from seqfuse.runtime.nab import MAX_PROBATION
 from seqfuse.runtime.pipelines import pack
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.clips import ClipAnomalyTask
 
 Facts = dict[str, Any]
 
@@ -46,11 +44,11 @@ def describe(task: Task, data: DataModule, config: dict[str, Any], opset: int) -
 
 
 def _labelled(task: Task, splits: Folds, config: dict[str, Any]) -> Facts:
-    job = "tags" if splits.pipeline.per_step else "classes"  # type: ignore[attr-defined]
-    if isinstance(task, ClipAnomalyTask):
-        job = "clip_scores"
-    layout = splits.dataset.layout if isinstance(splits.dataset, Arrays) else "btc"
-    return {"job": job, "text": getattr(splits.dataset, "text", "text"), "layout": layout}
+    metadata = splits.metadata()
+    reader = metadata["reader"]
+    if "absent" in reader:  # a folder takes whatever sources a file has
+        reader = {**reader, "absent": None}
+    return {**metadata, **task.metadata(), "reader": reader}
 
 
 def _windows(splits: Any) -> Facts:

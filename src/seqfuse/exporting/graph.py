@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqfuse.nn.shapes import CLOCK
-from seqfuse.runtime.encode import input_name
+from seqfuse.runtime.batches import input_name
 from seqfuse.runtime.errors import InputError
 
 Feeds = Mapping[str, Tensor]

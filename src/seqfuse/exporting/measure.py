@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqfuse.data.module import DataModule
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.nn.shapes import Output
-from seqfuse.runtime.encode import input_name
+from seqfuse.runtime.batches import input_name
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from seqfuse.exporting.graph import Graph
 from seqfuse.nn.shapes import CLOCK
+from seqfuse.runtime.batches import input_name
 from seqfuse.runtime.clips import ClipPipeline
-from seqfuse.runtime.encode import input_name
 from seqfuse.runtime.sources import SourcesPipeline
 from seqfuse.runtime.text import TextPipeline
 

@@ -76,7 +76,7 @@ class ClipScoreFigures(Figures):
 def _named(result: Result, titles: Sequence[str]) -> list[Example]:
     """Clips with their names and their scores or classes."""
     return [
-        Example(*item.x.values(), item.weights, f"{result.raw.ids[item.index]}: {title}")  # type: ignore[call-arg]
+        Example(*item.x.values(), item.weights, f"{result.raw.names[item.index]}: {title}")  # type: ignore[call-arg]
         for item, title in zip(result.items, titles, strict=True)
     ]
 

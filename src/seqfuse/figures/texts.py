@@ -79,7 +79,7 @@ class TagFigures(Figures):
 
 def _words(item: Item, result: Result) -> Sequence[str]:
     """As they were read."""
-    return result.raw.x[item.index][: len(item.weights)]
+    return result.raw.item(item.index)[: len(item.weights)]
 
 
 def sentences(examples: Sequence[Sentence]) -> Figure:

@@ -6,20 +6,15 @@ from typing import Any
 from seqfuse.data.mapped import Mapped
 from seqfuse.data.module import DataModule
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.splits import Folds
 from seqfuse.data.windows import Windows
 from seqfuse.predictions.anomalies import Anomalies
-from seqfuse.predictions.classes import Classes, Tags
-from seqfuse.predictions.clips import ClipScores
 from seqfuse.predictions.forecasts import Forecasts
 from seqfuse.predictions.forward import Forward
 from seqfuse.predictions.rows import RowForecasts
 from seqfuse.predictions.work import Job
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.clips import ClipAnomalyTask
 
 JOBS: dict[type, Any] = {
-    Folds: Classes,
     Windows: Forecasts,
     Mapped: RowForecasts,
     Monitored: Anomalies,
@@ -34,10 +29,6 @@ def choose(data: DataModule, forward: Forward, config: Mapping[str, Any]) -> Job
         InputError: there is none, or a knob is given that is not for it.
     """
     job = next((job for kind, job in JOBS.items() if isinstance(data.splits, kind)), None)
-    if job is Classes and data.splits.pipeline.per_step:
-        job = Tags
-    if isinstance(forward.task, ClipAnomalyTask):
-        job = ClipScores
     if job is None:
         raise InputError(f"seqfuse-predict knows no job for {type(data.splits).__qualname__}")
     given = {knob: config[knob] for knob in KNOBS if config[knob] is not None}

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.batches import in_blocks
 from seqfuse.runtime.cells import Cells, groups_of, numbers_of, read_cells
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.items import Columns, in_blocks
 from seqfuse.runtime.likelihood import Likelihood, Scores, Told
 from seqfuse.runtime.pipelines import unpack
 from seqfuse.runtime.stamps import (
@@ -23,6 +23,7 @@ from seqfuse.runtime.stamps import (
     step_of,
 )
 from seqfuse.runtime.subspace import Subspace
+from seqfuse.runtime.writer import Columns
 
 SCORERS = {"Likelihood": Likelihood, "Subspace": Subspace}
 
@@ -36,8 +37,11 @@ class Detector:
         batch_size: windows at a time.
     """
 
-    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int = 256):
-        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
+    options = ()
+
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = 256):
+        self.metadata, self.engine = metadata, engine
+        self.batch_size = batch_size if isinstance(batch_size, int) else 256
         self.columns: list[str] = self.metadata["pipeline"]["state"]["columns"]
         self.threshold: float = self.metadata["threshold"]
         """The least score of an anomaly."""
@@ -124,7 +128,7 @@ class Detector:
             predictions.append(middle[:, : self.horizon if self.scorer.reads_predictions else 0])
         return Told(starts, np.concatenate(errors), np.concatenate(predictions))
 
-    def table(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Iterator[Columns]:
         """Rows for people: recording, time, score, anomaly.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqfuse.runtime.array_items import load_arrays
+from seqfuse.runtime.arrays import load_arrays
 from seqfuse.runtime.engine import OUTPUTS, Engine, difference
 from seqfuse.runtime.errors import InputError
 

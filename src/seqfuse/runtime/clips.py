@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import ItemLabels, Labels
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.series import check_several
 
 ANOMALY = "anomaly"
 
@@ -18,32 +20,40 @@ class ClipPipeline(Labels):
         super().__init__()
         self.shape: tuple[int, ...] = ()
 
-    def fit(self, x: NDArray[np.uint8], labels: ItemLabels) -> "ClipPipeline":
-        """Learns classes from the training clips (n t c height width).
-
-        Raises:
-            InputError: there is only one class.
-        """
-        self.shape = x.shape[2:]
-        self.fit_labels(labels)
+    def fit(self, items: Recordings) -> "ClipPipeline":
+        """Learns classes from the training clips, frames (n c height width)."""
+        self.shape = items.values.shape[1:]
+        self.fit_labels(items.labels or ())
         return self
+
+    def items(self, x: Any) -> Recordings:
+        """Clips given in memory: (n t c height width) of uint8, or a list of such."""
+        check_several(x)
+        clips = [np.asarray(clip) for clip in x]
+        for i, clip in enumerate(clips):
+            if clip.dtype != np.uint8 or clip.ndim != 4 or not len(clip):
+                raise InputError(
+                    f"clip {i} is {clip.dtype} of shape {clip.shape}, expected (time, colours, "
+                    "height, width) of uint8"
+                )
+            self._check(clip.shape[1:])
+        return Recordings.of(clips, origin="x", unit="clips")
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
         return {"channels": self.shape[0], **self.label_sizes()}
 
-    def transform(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The frames as they are.
+    def transform(self, items: Recordings) -> Recordings:
+        """The frames as they are."""
+        self._check(items.values.shape[1:])
+        return items
 
-        Raises:
-            InputError: they have other colours or another size than those of `fit`.
-        """
-        if x.shape[2:] != self.shape:
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if shape != self.shape:
             raise InputError(
-                f"the frames are (colours, height, width) = {x.shape[2:]}, but {self.shape} were "
+                f"the frames are (colours, height, width) = {shape}, but {self.shape} were "
                 "trained on"
             )
-        return x
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
@@ -81,6 +91,6 @@ class NormalClipPipeline(ClipPipeline):
             raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
         self.classes = [self.normal, ANOMALY]
 
-    def encode(self, labels: ItemLabels) -> NDArray[np.int64]:
+    def encode(self, labels: ItemLabels, *_: Any) -> NDArray[np.int64]:
         """(n) 0 where a label is that of normal clips, else 1."""
         return np.array([label != self.normal for label in labels], dtype=np.int64)

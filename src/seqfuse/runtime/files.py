@@ -8,6 +8,15 @@ from typing import Any
 from seqfuse.runtime.errors import InputError
 
 
+def find(file: str, root: str | Path, key: str) -> Path:
+    """A file or folder from here or from `root`, perhaps without its `.gz`; `key` names it."""
+    for name in (file, file.removesuffix(".gz")):
+        for path in (Path(name), Path(root) / name):
+            if path.exists():
+                return path
+    raise InputError(f"{file} is not there, nor in {root}: check {key}")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 

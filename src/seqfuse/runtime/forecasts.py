@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.array_items import load_arrays
+from seqfuse.runtime.arrays import load_arrays
 from seqfuse.runtime.cells import Cells, as_cells, numbers_of, read_cells
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.items import Columns
 from seqfuse.runtime.pipelines import unpack
 from seqfuse.runtime.stamps import as_numbers, carried_on, check_finite
 from seqfuse.runtime.tables import Table, TableReader, log_returns
+from seqfuse.runtime.writer import Columns
 
 
 class Forecaster:
@@ -28,7 +28,9 @@ class Forecaster:
     fills = True
     """Whether the last value goes on where one is missing; else it counts as the mean."""
 
-    def __init__(self, metadata: Mapping[str, Any], engine: Engine):
+    options = ()
+
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
         self.metadata, self.engine = metadata, engine
         self.pipeline = unpack(metadata["pipeline"])
         self.columns: list[str] = self.pipeline.columns
@@ -63,7 +65,7 @@ class Forecaster:
         )
         return found[0] if array.ndim == 2 else found
 
-    def table(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Iterator[Columns]:
         """Rows for people: group, from, time, step, targets and their bands.
 
         Raises:
@@ -150,7 +152,7 @@ class RowForecaster(Forecaster):
 
     fills = False
 
-    def table(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Iterator[Columns]:
         """Rows for people: from (the last row that was seen, from 0), step, targets and bands.
 
         Raises:

@@ -13,28 +13,22 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import UNLABELLED
 from seqfuse.runtime.lines import lines_of
 from seqfuse.runtime.numbers import numbers_in
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.series import series
 
-LabelledSeries = tuple[list[np.ndarray], list[str]]
 TextLines = Iterator[tuple[int, str]]
 SeriesRow = tuple[int, np.ndarray, str]
 """Line in the file, series, label as written."""
 
 
-def read_series(path: Path, labelled: bool = True) -> LabelledSeries:
-    """Reads a file by its ending, such as `GunPoint_TRAIN.tsv.gz`.
-
-    Args:
-        labelled: without it, labels are left empty.
-
-    Raises:
-        InputError: the file is missing, truncated or malformed; names file, row and column.
-    """
-    rows = list(series_in(path, labelled))
-    for line, _, label in rows:
+def read_archive(path: Path, labelled: bool = True) -> Recordings:
+    """All series of a file such as `GunPoint_TRAIN.tsv.gz`; without `labelled`, no labels."""
+    lines, rows, labels = zip(*series_in(path, labelled), strict=True)
+    for line, label in zip(lines, labels, strict=True):
         if labelled and not label:
             raise InputError(f"{path}, line {line} has no label")
-    labels = [label if labelled else UNLABELLED for _, _, label in rows]
-    return [series for _, series, _ in rows], labels
+    known = labels if labelled else [UNLABELLED] * len(rows)
+    return series(rows, known, origin=str(path))
 
 
 def series_in(path: Path, labelled: bool = True) -> Iterator[SeriesRow]:
@@ -44,8 +38,6 @@ def series_in(path: Path, labelled: bool = True) -> Iterator[SeriesRow]:
         labelled: without it, labels may be `?`, classes of any name, or (in a .ts that says
             `@classLabel false`) absent.
 
-    Raises:
-        InputError: as for `read_series`.
     """
     reader = READERS[path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]]
     row = None

@@ -1,5 +1,6 @@
 """Labels to class numbers, one per item or one per step: fitted once, then fixed."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,40 @@ NO_LABEL = -1
 UNLABELLED = ""
 """The label of each item where labels are not read."""
 ItemLabels = Sequence[str] | Sequence[Sequence[str]]
+WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
+
+
+def texts_of(y: Sequence[Any] | np.ndarray, origin: str) -> Any:
+    """The labels as text: a list of n, or of n lists with a label per step.
+
+    Raises:
+        InputError: they are neither, or one is missing.
+    """
+    if isinstance(y, np.ndarray) and not y.ndim:
+        raise InputError(f"{origin}: y is a single label, expected one for each series")
+    if len(y) and isinstance(y[0], (list, tuple)):
+        return [_row(np.asarray(item), origin, f"row {i}, step") for i, item in enumerate(y)]
+    return _row(np.asarray(y), origin, "row")
+
+
+def _row(y: np.ndarray, origin: str, where: str) -> list[str]:
+    if y.ndim != 1:
+        raise InputError(f"{origin}: y has shape {y.shape}, expected one label per series")
+    labels = [label_text(label) for label in y.tolist()]
+    if "nan" in labels:
+        raise InputError(f"{origin}: {where} {labels.index('nan')} has no label (NaN)")
+    return labels
+
+
+def label_text(label: object) -> str:
+    """A label as text; 1, 1.0 and '1.0' are one label, '007' and '7' are two."""
+    if isinstance(label, bytes):
+        label = label.decode()
+    text = str(label).strip()
+    if isinstance(label, float) or WRITTEN_FLOAT.fullmatch(text):
+        number = float(text)
+        return str(int(number)) if number.is_integer() else str(number)
+    return text
 
 
 class Labels:
@@ -21,6 +56,8 @@ class Labels:
     classes: list[str]
     per_step: bool
     """Whether each step of an item has a label."""
+    by_length = False
+    """Whether training batches are of items of about one length, so that little is padded."""
 
     def __init__(self) -> None:
         self.classes = []
@@ -38,15 +75,17 @@ class Labels:
         if len(self.classes) < 2 and self.classes != [UNLABELLED]:
             raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
 
-    def encode(self, labels: ItemLabels, lines: Sequence[Any] | None = None) -> NDArray[np.int64]:
+    def encode(
+        self,
+        labels: ItemLabels,
+        lines: Sequence[Any] | None = None,
+        names: Sequence[Any] | None = None,
+    ) -> NDArray[np.int64]:
         """(n) class numbers; of labels per step (n t), `NO_LABEL` behind the last.
 
         Args:
-            labels: of n items.
-            lines: of the file, for each label; without them, rows are counted.
-
-        Raises:
-            InputError: a label that training never saw.
+            lines: of the file, for each label, in error messages.
+            names: the user's own of the items; without either, rows are counted.
         """
         numbers = {name: i for i, name in enumerate(self.classes)}
         try:
@@ -54,22 +93,25 @@ class Labels:
                 return np.array([numbers[label] for label in labels], dtype=np.int64)  # type: ignore[index]
             rows = [[numbers[one] for one in item] for item in labels]
         except KeyError:
-            raise InputError(self._unseen(labels, lines)) from None
+            raise InputError(self._unseen(labels, lines, names)) from None
         found = np.full((len(rows), max(map(len, rows), default=0)), NO_LABEL, dtype=np.int64)
         for i, row in enumerate(rows):
             found[i, : len(row)] = row
         return found
 
-    def _unseen(self, labels: ItemLabels, lines: Sequence[Any] | None) -> str:
+    def _unseen(
+        self, labels: ItemLabels, lines: Sequence[Any] | None, names: Sequence[Any] | None
+    ) -> str:
         known = set(self.classes)
         items = [item if self.per_step else [item] for item in labels]
         row, step = next(
             (i, t) for i, item in enumerate(items) for t, one in enumerate(item) if one not in known
         )
+        where = f"row {row}" if names is None else str(names[row])
         if lines is not None:
             where = f"line {lines[row][step] if self.per_step else lines[row]}"
-        else:
-            where = f"row {row}, step {step}" if self.per_step else f"row {row}"
+        elif self.per_step:
+            where += f", step {step}"
         return (
             f"{where} has label '{items[row][step]}', which training never saw "
             f"(known: {', '.join(self.classes[:12])}): remove the row or train on it"

@@ -1,6 +1,6 @@
 """Predictions from an exported folder, with numpy and onnxruntime alone.
 
-Usage: python run.py <input> <output.csv or .jsonl> [--int8]
+Usage: python run.py <input> <output> [--int8]
        python run.py --check
 
 From Python: import run; model = run.load(folder); model.predict(x)
@@ -15,10 +15,10 @@ from seqfuse.runtime import jobs
 from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8, METADATA, check_example, read_metadata
 from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.items import write_rows
 from seqfuse.runtime.shown import say
+from seqfuse.runtime.writer import Writer
 
-USAGE = "usage: python run.py <input> <output.csv or .jsonl> [--int8], or: python run.py --check"
+USAGE = "usage: python run.py <input> <output> [--int8], or: python run.py --check"
 
 
 def load(folder: str | Path, int8: bool = False, threads: int = 0) -> Any:
@@ -58,8 +58,10 @@ def main(words: Sequence[str], folder: Path) -> int:
             say(f"the largest difference from the example is {worst:.2g}")
             return 0
         _check_output(*map(Path, names))
-        count = write_rows(Path(names[1]), model.table(names[0]))
-        say(f"{count:,} rows  {names[1]}")
+        with Writer(names[1], overwrite=True, key="") as writer:
+            for block in model.rows(names[0]):
+                writer.write(block)
+        say(f"{writer.rows:,} rows  {names[1]}")
     except (InputError, OSError) as error:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.batches import in_blocks
 from seqfuse.runtime.components import Components, Numbers, Vectors, held_out
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.items import in_blocks
 from seqfuse.runtime.likelihood import LEAST, Scores, Told, spread
 from seqfuse.runtime.scaling import scale_of
 

@@ -4,13 +4,15 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import ItemLabels, Labels
+from seqfuse.runtime.labels import Labels
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.series import check_several
 
 PADDING, UNKNOWN = 0, 1
 FIRST = 2
@@ -28,6 +30,12 @@ def tokenise(text: str) -> list[str]:
 def normal(word: str) -> str:
     """What counts as the same word: in lower case, all digits alike."""
     return re.sub(r"\d", "0", word.lower())
+
+
+def texts(words: Sequence[Sequence[str]], **metadata: Any) -> Recordings:
+    """Texts of one word or more, each a list of words."""
+    values = np.array([word for text in words for word in text], dtype=object)
+    return Recordings(values, np.cumsum([0, *map(len, words)]), **{"unit": "texts", **metadata})
 
 
 class TextPipeline(Labels):
@@ -49,6 +57,8 @@ class TextPipeline(Labels):
     Raises:
         InputError: a knob is out of range.
     """
+
+    by_length = True
 
     def __init__(
         self,
@@ -77,30 +87,46 @@ class TextPipeline(Labels):
         self.characters: dict[str, int] = {}
         self._known: dict[str, list[int]] = {}
 
-    def fit(self, x: Sequence[Sequence[str]], labels: ItemLabels) -> "TextPipeline":
+    def fit(self, items: Recordings) -> "TextPipeline":
         """Learns words, characters and classes from the training texts."""
-        self.fit_labels(labels)
-        counts = Counter(self._look_up(word) for text in x for word in text)
+        self.fit_labels(items.labels or ())
+        counts = Counter(map(self._look_up, items.values))
         words = [word for word, times in _frequent_first(counts) if times >= self.min_count]
-        letters = Counter(letter for text in x for word in text for letter in word)
+        letters = Counter(letter for word in items.values for letter in word)
         self._keep(words, [letter for letter, _ in _frequent_first(letters)])
         return self
+
+    def items(self, x: Any) -> Recordings:
+        """Texts, or lists of words, given in memory."""
+        check_several(x)
+        return texts([self._words(i, text) for i, text in enumerate(x)], origin="x")
+
+    @staticmethod
+    def _words(i: int, text: Any) -> list[str]:
+        words = tokenise(text) if isinstance(text, str) else text
+        if not isinstance(words, (list, tuple)) or not all(isinstance(one, str) for one in words):
+            raise InputError(
+                f"text {i} is {type(text).__name__}, expected a text or a list of words"
+            )
+        if not words:
+            raise InputError(f"text {i} has no word: remove it")
+        return list(words)
 
     def _keep(self, words: Sequence[str], characters: Sequence[str]) -> None:
         self.words = {word: i for i, word in enumerate(words, FIRST)}
         self.characters = {c: i for i, c in enumerate(characters, FIRST)}
         self._known = {}
 
-    def transform(self, x: Sequence[Sequence[str]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Ids (n t 1+max_pieces), of each word and its pieces, padded with 0; and lengths (n)."""
-        texts = [text[: self.max_length] if self.max_length else text for text in x]
-        lengths = np.array([len(text) for text in texts], dtype=np.int64)
-        ids = np.zeros((len(texts), lengths.max(initial=1), 1 + self.max_pieces), dtype=np.int32)
-        for i, text in enumerate(texts):
-            for t, word in enumerate(text):
-                found = self._ids(word, text[t - 1] if t else "")
-                ids[i, t, : len(found)] = found
-        return ids, lengths
+    def transform(self, items: Recordings) -> Recordings:
+        """Ids (n 1+max_pieces) of each word and its pieces, padded with 0."""
+        items = items.head(self.max_length) if self.max_length else items
+        ids = np.zeros((len(items.values), 1 + self.max_pieces), dtype=np.int32)
+        starts, before = set(items.offsets.tolist()), ""
+        for i, word in enumerate(items.values):
+            known = self._ids(word, "" if i in starts else before)
+            ids[i, : len(known)] = known
+            before = word
+        return replace(items, values=ids)
 
     def _ids(self, word: str, before: str) -> list[int]:
         if word not in self._known:

@@ -121,6 +121,10 @@ class Task(LightningModule):
         """`_loss` of no item: as many collectives as there are on the other ranks."""
         return collectives.pooled(nothing, torch.zeros_like(nothing), 0)
 
+    def metadata(self) -> dict[str, Any]:
+        """What it takes to predict, beside what the data module says of itself."""
+        return {"stride": self.net.stride}  # type: ignore[dict-item]
+
     def undefined(self, name: str) -> str | None:
         """Why a metric may have no value on a split that is in order; None: it must have one."""
         metric = dict(self.metrics["test_"].items(keep_base=True)).get(name)

@@ -1,6 +1,7 @@
 """Anomalies among clips: those that a net trained on normal ones cannot reconstruct."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ class ClipAnomalyTask(Task):
 
     def _measured(self, prediction: Tensor, batch: Batch) -> Tensor:
         return self.scores(prediction, batch)
+
+    def metadata(self) -> dict[str, Any]:
+        return {**super().metadata(), "job": "clip_scores"}
 
     def target(self, prediction: Tensor, batch: Batch) -> Tensor:
         """(b h k) what a prediction (b h k p) should have been; NaN behind the last frame."""

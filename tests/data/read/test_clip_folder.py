@@ -45,8 +45,8 @@ def test_the_list_says_what_is_what(made: Path) -> None:
     train, val, test = (folder(split) for split in ("train", "val", "test"))
     assert [len(one) for one in (train, val, test)] == [16, 4, 4]
     assert not set(train.groups or ()) & set(test.groups or ())
-    assert test.ids[0] == "moves/moves05.mp4"
-    assert test.y == ["moves", "moves", "stays", "stays"]
+    assert test.names[0] == "moves/moves05.mp4"
+    assert test.labels == ["moves", "moves", "stays", "stays"]
 
 
 def test_without_splits_sources_stay_together(own: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_folder_alone_is_cut_by_class(made: Path) -> None:
     folder = source(made, table=None)
     train, test = folder("train"), folder("test")
     assert (len(train), len(test)) == (19, 5)
-    assert not set(train.ids) & set(test.ids)
+    assert not set(train.names or ()) & set(test.names or ())
     assert train.groups is None
 
 

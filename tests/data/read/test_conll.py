@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from seqfuse.data.read.conll import Conll, sentences
+from seqfuse.data.read.text import Conll
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.labels import Labels
+from seqfuse.runtime.sentences import sentences
 
 CONLLU = (
     "# sent_id = 1\n# text = I didn't\n1\tI\ti\tPRON\tPRP\t_\t2\tnsubj\t_\t_\n"
@@ -57,7 +58,7 @@ def test_unseen_tags_are_told_by_their_line(tmp_path: Path) -> None:
     for name, line in (("a.jsonl", 1), ("a.conllu", 6)):
         items = Conll(name, name, root=str(tmp_path))("train")
         with pytest.raises(InputError, match=f"^line {line} has label"):
-            labels.encode(items.y, items.lines)
+            labels.encode(items.labels, items.lines)
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -104,4 +105,4 @@ def test_real_sizes(data_root: Path) -> None:
     }
     for name, (number, words) in known.items():
         found = Conll(name, name, root=str(data_root))("test")
-        assert (len(found), sum(map(len, found.x))) == (number, words), name
+        assert (len(found), len(found.values)) == (number, words), name

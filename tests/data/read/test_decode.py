@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imsave
 
-from seqfuse.data.read.decode import decode, sampled
+from seqfuse.runtime.decode import decode, sampled
 from seqfuse.runtime.errors import InputError
 from tests.clips import frames, write
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.joined import Joined
 from seqfuse.data.people import People
 from seqfuse.data.read.devices import Devices
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.readers import read
+from seqfuse.runtime.recordings import Recordings
 from tests.devices import both, phone, watch, write
 
 
@@ -20,17 +21,17 @@ def devices(root: Path, **knobs) -> Devices:
 
 def test_all_sources_span_the_time_they_share(tmp_path: Path) -> None:
     found = devices(write(tmp_path))("test")
-    assert found.clock.tolist() == [36, 36, 37, 37]  # 3,700 and 3,800 ms, less 30 at the start
-    assert found.parts["watch"].lengths.tolist() == [72, 72, 74, 74]
-    assert found.steps["t_ms"][0][:3].tolist() == [701_030, 701_130, 701_230]
+    assert found.lengths.tolist() == [36, 36, 37, 37]  # 3,700 and 3,800 ms, less 30 at the start
+    assert found.sources["watch"].lengths.tolist() == [72, 72, 74, 74]
+    assert found.steps["t_ms"][:3].tolist() == [701_030, 701_130, 701_230]
     assert found.groups == ["7", "7", "8", "8"]
     rows = phone()
     inside = (rows["t_ms"] >= 701_030) & (rows["t_ms"] < 701_130)
     np.testing.assert_allclose(
-        found.parts["phone"].x[0, 0], rows["x"][inside].mean(axis=0), rtol=1e-5
+        found.sources["phone"].values[0], rows["x"][inside].mean(axis=0), rtol=1e-5
     )
     near = [np.abs(rows["t_ms"] - 701_080 - 100 * k).argmin() for k in range(36)]
-    assert found.y[0] == [("REST", "MOVE")[i] for i in rows["label"][near]]
+    assert found.labels[0] == [("REST", "MOVE")[i] for i in rows["label"][near]]
 
 
 def test_nobody_is_on_two_sides(tmp_path: Path) -> None:
@@ -42,33 +43,37 @@ def test_nobody_is_on_two_sides(tmp_path: Path) -> None:
 def test_a_missing_source_leaves_labels_and_clock_as_they_were(tmp_path: Path) -> None:
     folder = write(tmp_path)
     whole, without = devices(folder)("test"), devices(folder, missing=["phone"])("test")
-    assert list(without.parts) == ["watch"]
-    assert (without.y, without.clock.tolist()) == (whole.y, whole.clock.tolist())
-    assert list(devices(folder, missing=["phone"])("train").parts) == ["phone", "watch"]
+    assert list(without.sources) == ["watch"]
+    assert without.labels == whole.labels
+    assert without.lengths.tolist() == whole.lengths.tolist()
+    assert list(devices(folder, missing=["phone"])("train").sources) == ["phone", "watch"]
 
 
 def test_channels_beside_each_other_need_one_rate(tmp_path: Path) -> None:
     folder = write(tmp_path)
-    same = devices(folder, rate=[10.0])
-    series = Joined(same)("val")
-    assert series.x.shape[2] == 5
-    assert len(series.y[0]) == series.lengths[0] == len(series.steps["t_ms"][0])
+    series = devices(folder, rate=[10.0], joined=True)("val")
+    assert series.values.shape[1] == 5
+    assert len(series.labels[0]) == series.lengths[0]
+    assert len(series.steps["t_ms"]) == len(series.values)
     with pytest.raises(InputError, match="'watch' has another rate"):
-        Joined(devices(folder))("val")
+        devices(folder, joined=True)("val")
+
+
+def blocks(source: Devices, path: Path, size: int = 16) -> list[Recordings]:
+    return list(read(path, source.reader(None), size=size))
 
 
 def test_a_file_of_both_or_of_one(tmp_path: Path) -> None:
     folder, path = write(tmp_path), tmp_path / "own.npz"
     np.savez(path, **both())
-    found = [*devices(folder).file(path).blocks(5)]
-    assert [len(block.ids) for block in found] == [5, 5, 5, 1]
-    assert found[0].ids[:2].tolist() == ["1-1", "1-2"]
-    one = devices(folder, sources=["watch"], rate=[20.0]).file(folder / "watch.npz")
-    assert one.size == 16
-    left = devices(folder, missing=["phone"]).file(folder / "watch.npz")
-    block = next(left.blocks(16))
-    assert list(block.items.parts) == ["watch"]
-    assert block.items.clock[0] == 30  # by the phone's rate, over the watch's own time
+    found = blocks(devices(folder), path, 5)
+    assert [len(block) for block in found] == [5, 5, 5, 1]
+    assert found[0].names[:2] == ["1-1", "1-2"]
+    [one] = blocks(devices(folder, sources=["watch"], rate=[20.0]), folder / "watch.npz")
+    assert len(one) == 16
+    [left] = blocks(devices(folder, missing=["phone"]), folder / "watch.npz")
+    assert list(left.sources) == ["watch"]
+    assert left.lengths[0] == 30  # by the phone's rate, over the watch's own time
 
 
 def broken(kind: str) -> dict[str, dict[str, np.ndarray]]:
@@ -140,4 +145,4 @@ def test_knobs_out_of_range(tmp_path: Path, knobs: dict, message: str) -> None:
 def test_a_file_without_a_source_says_how_to_do_without(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", **both(phone=phone()))
     with pytest.raises(InputError, match=r"no array 'watch_x' .*type data.missing=\[watch\]"):
-        devices(tmp_path).file(tmp_path / "own.npz")
+        blocks(devices(tmp_path), tmp_path / "own.npz")

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.data.read.key_points import KeyPointFile, KeyPoints, read
+from seqfuse.data.read.key_points import KeyPoints
 from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.readers import read_points
 from seqfuse.train import train
 from tests.conftest import composed
 
@@ -70,19 +71,20 @@ def test_every_row_is_tested_on_once() -> None:
 
 def test_sequences_and_names(source: KeyPoints) -> None:
     test = source("test")
-    assert test.x.shape == (100, STEPS, 2)
-    assert test.y == ["left"] * 60 + ["right"] * 40
-    assert not test.x[:, 0].any()
+    x = test.padded()[0]
+    assert x.shape == (100, STEPS, 2)
+    assert test.labels == ["left"] * 60 + ["right"] * 40
+    assert not x[:, 0].any()
 
 
 def test_a_file_to_predict_may_have_labels_or_not(tmp_path: Path) -> None:
     lines = windows(30, 1)
     (tmp_path / "with.csv").write_text("\n".join(lines))
     (tmp_path / "without.csv").write_text("\n".join(line.split(",", 1)[1] for line in lines))
-    found = [list(KeyPointFile(tmp_path / f"{name}.csv").blocks(8)) for name in ("with", "without")]
-    assert [len(block.ids) for block in found[0]] == [8, 8, 8, 6]
+    found = [list(read_points(tmp_path / f"{name}.csv", size=8)) for name in ("with", "without")]
+    assert [len(block) for block in found[0]] == [8, 8, 8, 6]
     for one, two in zip(*found, strict=True):
-        np.testing.assert_array_equal(one.items.x, two.items.x)
+        np.testing.assert_array_equal(one.values, two.values)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_file_to_predict_may_have_labels_or_not(tmp_path: Path) -> None:
 def test_bad_lines(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "p.csv").write_text(content)
     with pytest.raises(InputError, match=message):
-        list(read(tmp_path / "p.csv"))
+        list(read_points(tmp_path / "p.csv"))
 
 
 def test_bad_labels_and_knobs(source: KeyPoints, tmp_path: Path) -> None:

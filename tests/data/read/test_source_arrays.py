@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from einops import rearrange
 
+from seqfuse.data.items import Items
 from seqfuse.data.read.source_arrays import SourceArrays
-from seqfuse.data.read.sources import Sources
-from seqfuse.data.series import Series, SeriesTensors
 from seqfuse.predict import main
+from seqfuse.runtime.clips import ClipPipeline
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.sources import SourcesPipeline
+from seqfuse.runtime.readers import read_sources
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.series import SeriesPipeline, series
+from seqfuse.runtime.sources import SourcesPipeline, clocked
 from seqfuse.train import train
 from tests.conftest import composed
 
@@ -65,9 +67,9 @@ def test_splits_share_no_item_and_facts_have_one_step(path: Path) -> None:
     source = SourceArrays(str(path))
     train_, test = source("train"), source("test")
     assert (len(train_), len(test)) == (48, 12)
-    assert set(test.parts["facts"].lengths.tolist()) == {1}
-    assert set(test.clock.tolist()) <= {8, 10}
-    assert list(SourceArrays(str(path), missing=["slow"])("test").parts) == ["fast", "facts"]
+    assert set(test.sources["facts"].lengths.tolist()) == {1}
+    assert set(test.lengths.tolist()) <= {8, 10}
+    assert list(SourceArrays(str(path), missing=["slow"])("test").sources) == ["fast", "facts"]
 
 
 def test_the_clock_is_the_first_source_of_training_in_any_file(path: Path) -> None:
@@ -76,16 +78,20 @@ def test_the_clock_is_the_first_source_of_training_in_any_file(path: Path) -> No
     swapped = path.with_name("swapped.npz")
     np.savez(swapped, **{name: given[name] for name in (*others, first)})
     source = SourceArrays(str(path))
-    wanted = source("train").clock
-    clock = source.file(swapped).items.clock
-    np.testing.assert_array_equal(clock, SourceArrays(str(path)).file(path).items.clock)
-    assert list(source.file(swapped).items.parts) == [one[:-2] for one in (first, *others)]
-    without = SourceArrays(str(path), missing=[first[:-2]])
-    assert set(without("test").clock.tolist()) <= set(wanted.tolist())
-    np.testing.assert_array_equal(without.file(path).items.clock, clock)
+    trained = source("train")
+    names = list(trained.sources)
+    assert names == [one[:-2] for one in (first, *others)]
+    clock = next(read_sources(swapped, names, size=60)).lengths
+    np.testing.assert_array_equal(clock, next(read_sources(path, names, size=60)).lengths)
+    assert list(next(read_sources(swapped, names)).sources) == names
+    without = SourceArrays(str(path), missing=names[:1])
+    assert set(without("test").lengths.tolist()) <= set(trained.lengths.tolist())
+    found = next(read_sources(path, names, names[:1], size=60))
+    np.testing.assert_array_equal(found.lengths, clock)
+    assert list(found.sources) == names[1:]
     np.savez(path.with_name("rest.npz"), **{name: given[name] for name in others})
     with pytest.raises(InputError, match="its steps are the clock"):
-        without.file(path.with_name("rest.npz"))
+        next(read_sources(path.with_name("rest.npz"), names, names[:1]))
 
 
 def test_missing_sources_must_be_known(path: Path) -> None:
@@ -101,7 +107,7 @@ def test_missing_sources_must_be_known(path: Path) -> None:
         (without("y"), "mine.npz has no array 'y'"),
         ({"y": np.zeros(3)}, "mine.npz has no array '<source>_x'"),
         ({**arrays(), "fast_x": arrays()["fast_x"][:50]}, "60 items but 50 of 'fast'"),
-        ({**arrays(), "y": arrays()["y"][:7]}, "60 items but 7 of 'labels'"),
+        ({**arrays(), "y": arrays()["y"][:7]}, "60 items but 7 labels"),
         ({**arrays(), "facts_x": np.zeros(60)}, r"facts_x has shape \(60,\) of float64, expected"),
         ({**arrays(), "slow_x": np.full((60, 2, 3), np.nan)}, "slow_x: row 0 has no value at all"),
     ],
@@ -118,37 +124,14 @@ def test_a_source_that_is_not_in_the_file(path: Path) -> None:
         source("train")
 
 
-class Film(Series):
-    """Frames: the smallest source of another kind."""
-
-    def tensors(self, pipeline, index, labelled=True):
-        frames = rearrange(self.x, "n t (c h w) -> n t c h w", h=2, w=2)
-        return SeriesTensors(frames, self.lengths, np.zeros(len(self), dtype=np.int64), index)
-
-
-class FilmPipeline:
-    """Has nothing to learn."""
-
-    def fit(self, x, labels) -> None:
-        pass
-
-    def sizes(self) -> dict:
-        return {"channels": 3}
-
-    def state_dict(self) -> dict:
-        return {}
-
-
 def test_sources_of_any_kind_stand_beside_each_other() -> None:
-    film = Film(np.ones((3, 5, 12)), ["a"] * 3)
-    facts = Series(np.arange(6.0).reshape(3, 1, 2), ["a"] * 3)
-    items = Sources({"film": film, "facts": facts}, ["a", "b", "a"], film.lengths)
-    from seqfuse.runtime.series import SeriesPipeline
-
-    pipeline = SourcesPipeline(SeriesPipeline, {"film": FilmPipeline})
-    pipeline.fit(items.x, items.y)
+    film = Recordings.of([np.ones((5, 3, 2, 2), dtype=np.uint8)] * 3, unit="clips")
+    facts = series(np.arange(6.0).reshape(3, 1, 2))
+    items = clocked(film.lengths, {"film": film, "facts": facts}, labels=["a", "b", "a"])
+    pipeline = SourcesPipeline(SeriesPipeline, {"film": ClipPipeline}).fit(items)
     assert pipeline.sizes()["source_channels"] == {"film": 3, "facts": 2}
-    batch = items.tensors(pipeline, np.arange(3)).__getitems__([0, 2])
+    y = pipeline.encode(items.labels or ())
+    batch = Items(pipeline.transform(items), y, np.arange(3)).__getitems__([0, 2])
     shapes = {name: tuple(x.shape) for name, x in batch.x.items()}
     assert shapes == {"clock": (2, 5, 0), "film": (2, 5, 3, 2, 2), "facts": (2, 1, 2)}
     assert items.take(np.array([2])).fingerprint() != items.fingerprint()

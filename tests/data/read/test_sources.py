@@ -18,14 +18,14 @@ def test_japanese_vowels_is_what_its_authors_say(tmp_path: Path) -> None:
     archive = Archive("JapaneseVowels", str(tmp_path))
     train, test = archive("train"), archive("test")
     assert (len(train), len(test)) == (270, 370)
-    assert train.x.shape[2] == 12
+    assert train.values.shape[1] == 12
     assert train.lengths.min() == 7
     assert test.lengths.max() == 29
-    assert Counter(train.y) == {str(i): 30 for i in range(1, 10)}
+    assert Counter(train.labels or ()) == {str(i): 30 for i in range(1, 10)}
 
 
 def test_class_names_keep_their_case(tmp_path: Path) -> None:
-    names = set(Archive("BasicMotions", str(tmp_path))("train").y)
+    names = set(Archive("BasicMotions", str(tmp_path))("train").labels or ())
     assert names == {"Standing", "Running", "Walking", "Badminton"}
 
 
@@ -39,13 +39,15 @@ def test_every_bundled_set_reads_as_aeon_reads_it() -> None:
             continue
         ours = Archive(path.parent.name, "nowhere")("train")
         theirs, labels = load_from_ts_file(str(path))
-        assert [label.lower() for label in ours.y] == [str(y) for y in map(_same, labels)]
-        for mine, other, n in zip(ours.x, theirs, ours.lengths, strict=True):
-            np.testing.assert_allclose(mine[:n], np.asarray(other).T[:n], rtol=1e-6)
+        assert [label.lower() for label in ours.labels or ()] == [
+            str(y) for y in map(_same, labels)
+        ]
+        for mine, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(mine, np.asarray(other).T[: len(mine)], rtol=1e-6)
 
 
 def _same(label: str) -> str:
-    from seqfuse.data.labels import label_text
+    from seqfuse.runtime.labels import label_text
 
     return label_text(label)
 
@@ -94,27 +96,27 @@ def test_shared_archive(
     archive = Archive(name, str(data_root))
     assert str(data_root) in archive.find("train").as_posix()
     one, two = archive("train"), archive("test")
-    assert (len(one), len(two), one.x.shape[2], len(set(one.y))) == (train, test, channels, classes)
-    assert set(two.y) <= set(one.y)
+    known = set(one.labels or ())
+    assert (len(one), len(two), one.values.shape[1], len(known)) == (train, test, channels, classes)
+    assert set(two.labels or ()) <= known
 
 
 def test_padding_and_missing_values_are_told_apart(data_root: Path) -> None:
     plaid = Archive("PLAID", str(data_root))("train")
     assert plaid.lengths.min() < plaid.lengths.max() <= 1344
     loops = Archive("DodgerLoopDay", str(data_root))("train")
-    assert np.isnan(loops.x[0, : loops.lengths[0]]).sum() >= 0
-    inside = sum(np.isnan(x[:n]).sum() for x, n in zip(loops.x, loops.lengths, strict=True))
-    assert inside > 100
+    assert np.isnan(loops.values).sum() > 100
 
 
 def test_synthetic_is_noise_whose_sum_decides() -> None:
     data = Synthetic(500)("train")
-    assert data.x.shape == (500, 50, 3)
-    assert data.x.std() == pytest.approx(1, abs=0.01)
-    positive = data.x.sum(axis=(1, 2)) > 0
-    assert ["positive" if p else "negative" for p in positive] == data.y
+    x = data.padded()[0]
+    assert x.shape == (500, 50, 3)
+    assert x.std() == pytest.approx(1, abs=0.01)
+    positive = x.sum(axis=(1, 2)) > 0
+    assert ["positive" if p else "negative" for p in positive] == data.labels
     assert len(Synthetic(500)("test")) == 100
-    assert not np.array_equal(Synthetic(500, seed=1)("train").x, data.x)
+    assert not np.array_equal(Synthetic(500, seed=1)("train").values, data.values)
 
 
 def save(path: Path, n: int = 40, groups: bool = False) -> Path:
@@ -129,8 +131,8 @@ def test_arrays_cut_a_test_split_once_and_for_all(tmp_path: Path) -> None:
     train, test = arrays("train"), arrays("test")
     assert len(train) + len(test) == 40
     assert not set(train.groups) & set(test.groups)
-    np.testing.assert_array_equal(arrays("test").x, test.x)
-    rows = {row.tobytes() for row in train.x} | {row.tobytes() for row in test.x}
+    np.testing.assert_array_equal(arrays("test").values, test.values)
+    rows = {row.tobytes() for row in (*train, *test)}
     assert len(rows) == 40
 
 

@@ -11,9 +11,15 @@ from seqfuse.data.loader import LengthShuffle
 from seqfuse.data.read.text import TextTable
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.readers import read_texts
+from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.text import TextPipeline
 
 CSV = 'text,label\nWhere is my card?,card\n"No, wait,\nplease",wait\nHi there,greeting\n'
+
+
+def words(items: Recordings) -> list[list[str]]:
+    return [text.tolist() for text in items]
 
 
 def table(path: Path, content: str, **knobs: str) -> TextTable:
@@ -23,8 +29,8 @@ def table(path: Path, content: str, **knobs: str) -> TextTable:
 
 def test_csv_with_quotes_and_line_breaks(tmp_path: Path) -> None:
     found = table(tmp_path / "a.csv", CSV)("train")
-    assert found.x[1] == ["No", ",", "wait", ",", "please"]
-    assert found.y == ["card", "wait", "greeting"]
+    assert found.item(1).tolist() == ["No", ",", "wait", ",", "please"]
+    assert found.labels == ["card", "wait", "greeting"]
     assert list(found.lines) == [2, 3, 5]
     assert found.unit == "texts"
 
@@ -33,20 +39,20 @@ def test_tab_separated_and_gzipped(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.tsv.gz", "wt") as file:
         file.write("label\ttext\ncard\tWhere is it, now?\n")
     found = TextTable("a.tsv.gz", "a.tsv.gz", root=str(tmp_path))("train")
-    assert found.x == [["Where", "is", "it", ",", "now", "?"]]
+    assert words(found) == [["Where", "is", "it", ",", "now", "?"]]
 
 
 def test_json_lines_of_words_or_of_text(tmp_path: Path) -> None:
     rows = [{"w": ["Add", "R&B"], "intent": "add"}, {"w": "play it", "intent": "play"}]
     content = "\n".join(map(json.dumps, rows)) + "\n\n"
     found = table(tmp_path / "a.jsonl", content, text="w", label="intent")("test")
-    assert found.x == [["Add", "R&B"], ["play", "it"]]
+    assert words(found) == [["Add", "R&B"], ["play", "it"]]
 
 
 def test_words_that_other_readers_take_for_missing(tmp_path: Path) -> None:
     found = table(tmp_path / "a.csv", "text,label\nnull,NA\nnan,null\n")("train")
-    assert found.x == [["null"], ["nan"]]
-    assert found.y == ["NA", "null"]
+    assert words(found) == [["null"], ["nan"]]
+    assert found.labels == ["NA", "null"]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +113,11 @@ def test_a_row_whose_label_no_other_has_is_trained_on(tmp_path: Path, fold: int)
 def test_half_a_character_and_ids_in_some_rows(tmp_path: Path) -> None:
     half = '{"text": "bad \\ud83d fire \\ud83d\\ude00", "label": "x"}\n'
     found = table(tmp_path / "a.jsonl", half)("train")
-    assert found.x == [["bad", "\ufffd", "fire", "\U0001f600"]]
+    assert words(found) == [["bad", "\ufffd", "fire", "\U0001f600"]]
     assert found.fingerprint()
-    own = table(tmp_path / "b.jsonl", '{"text": "a", "id": 1}\n{"text": "b"}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "a", "id": 1}\n{"text": "b"}\n')
     with pytest.raises(InputError, match="b.jsonl, line 2: no column 'id' .*in every row or"):
-        list(own.file(tmp_path / "b.jsonl").blocks(5))
+        list(read_texts(tmp_path / "b.jsonl", "text"))
 
 
 def test_a_validation_file_is_not_a_fold(tmp_path: Path) -> None:

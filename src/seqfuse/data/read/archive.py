@@ -4,15 +4,16 @@ import difflib
 import importlib.util
 from pathlib import Path
 
-from seqfuse.data.series import Series
+from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.formats import SERIES_ENDINGS, read_series
+from seqfuse.runtime.formats import SERIES_ENDINGS, read_archive
+from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
 
 ENDINGS = SERIES_ENDINGS
 
 
-class Archive:
+class Archive(Source):
     """Finds `<name>_TRAIN` and `<name>_TEST`, and reads the split that is asked for.
 
     Looked for in `root` (and up to two folders below it), then among the sets that aeon
@@ -33,15 +34,8 @@ class Archive:
         self.labelled = labelled
         self.root = Path(root)
 
-    def __call__(self, split: str) -> Series:
-        """Reads `train` or `test`.
-
-        Raises:
-            InputError: there is no such data set, or its file is broken.
-        """
-        path = self.find(split)
-        series, labels = read_series(path, self.labelled)
-        return Series(series, labels, origin=str(path))
+    def __call__(self, split: str) -> Recordings:
+        return read_archive(self.find(split), self.labelled)
 
     def find(self, split: str) -> Path:
         """The file of a split; downloads it where there is a network."""

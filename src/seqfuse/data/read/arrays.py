@@ -1,17 +1,23 @@
 """The user's own arrays: .npz with x and y, or a pair of .npy files."""
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from seqfuse.data.series import Series
-from seqfuse.runtime.array_items import LAYOUTS, by_time, check_axes, cut, load_arrays
+from seqfuse.data.items import Source
+from seqfuse.runtime.arrays import LAYOUTS
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import find
 from seqfuse.runtime.labels import UNLABELLED
+from seqfuse.runtime.readers import read_arrays
+from seqfuse.runtime.recordings import Recordings
 
 
-class Arrays:
+class Arrays(Source):
     """Reads x (three axes) and y (one label per series) from files.
 
     An .npz holds `x` and `y`, and may hold `groups`, and `lengths`, the steps of each series
@@ -25,9 +31,6 @@ class Arrays:
         test_folds: one part in so many of `train` is the test split, where `test` is absent.
         root: folder that relative names start from.
         labelled: without it, labels are not read, and need not be there.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     def __init__(
@@ -45,75 +48,30 @@ class Arrays:
             raise InputError(f"data.layout={layout} must be one of: {', '.join(LAYOUTS)}")
         if test_folds < 2:
             raise InputError(f"data.test_folds={test_folds} must be at least 2")
-        self.files = {"train": train, "test": test}
-        self.layout, self.labelled = layout, labelled
-        self.test_folds = test_folds
-        self.root = Path(root)
+        self.train, self.test, self.root = train, test, root
+        self.layout, self.labelled, self.test_folds = layout, labelled, test_folds
 
-    def __call__(self, split: str) -> Series:
-        """Reads `train` or `test`.
+    def __call__(self, split: str) -> Recordings:
+        if self.test:
+            return self._read(self.test if split == "test" else self.train)
+        items = self._read(self.train)
+        return items.take(self._rows(items, split))
 
-        Raises:
-            InputError: the file is missing, broken, or its arrays do not fit.
-        """
-        if file := self.files[split]:
-            data = self._read(self._find(file))
-            if split == "test" or self.files["test"]:
-                return data
-        else:
-            data = self._read(self._find(str(self.files["train"])))
-        return data.take(self._rows(data, split))
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        return {"kind": "series", "layout": self.layout}
 
-    def _rows(self, data: Series, split: str) -> np.ndarray:
-        if len(data) < self.test_folds:
-            raise InputError(f"{data.origin}: {len(data)} series are too few for a test split")
-        kind = StratifiedKFold if data.groups is None else StratifiedGroupKFold
+    def _read(self, file: str) -> Recordings:
+        path = find(file, self.root, "data.train and data.test")
+        items = Recordings.joined(list(read_arrays(path, self.layout, self.labelled)))
+        return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
+
+    def _rows(self, items: Recordings, split: str) -> NDArray[np.int64]:
+        if len(items) < self.test_folds:
+            raise InputError(f"{items.origin}: {len(items)} series are too few for a test split")
+        kind = StratifiedKFold if items.groups is None else StratifiedGroupKFold
         folds = kind(self.test_folds, shuffle=True, random_state=0)
         try:
-            train, test = next(iter(folds.split(data.x[:, 0, 0], data.y, data.groups)))
+            rows = next(iter(folds.split(np.zeros(len(items)), items.labels, items.groups)))
         except ValueError as error:
-            raise InputError(f"{data.origin}: cannot cut a test split ({error})") from None
-        return np.sort(train if split == "train" else test)
-
-    def _find(self, file: str) -> Path:
-        for path in (Path(file), self.root / file):
-            if path.is_file():
-                return path
-        raise InputError(f"{file} is not there, nor in {self.root}: check data.train and data.test")
-
-    def _read(self, path: Path) -> Series:
-        arrays = _with_labels(path) if self.labelled else load_arrays(path)
-        for key in ("x", "y") if self.labelled else ("x",):
-            fix = "; without labels, type task=contrastive data.labelled=false" * (key == "y")
-            if key not in arrays:
-                raise InputError(f"{path} has no array '{key}' (it has: {', '.join(arrays)}){fix}")
-        x = arrays["x"]
-        check_axes(x.shape, x.dtype, path)
-        x = by_time(x, self.layout)
-        series = cut(x, arrays.get("lengths"), f"{path}: lengths")
-        y = arrays["y"] if self.labelled else [UNLABELLED] * len(x)
-        try:
-            found = Series(series, y, arrays.get("groups"), str(path))
-            if self.labelled and UNLABELLED in found.y:
-                raise InputError(f"{path}: row {found.y.index(UNLABELLED)} has no label (empty)")
-            return found
-        except InputError as error:
-            raise InputError(
-                f"{error} (data.layout={self.layout} reads x as {_reading(x)})"
-            ) from None
-
-
-def _with_labels(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, or of an .npy and of its labels beside it."""
-    arrays = load_arrays(path)
-    if path.suffix == ".npy":
-        labels = path.with_name(f"{path.stem}_y.npy")
-        if not labels.is_file():
-            raise InputError(f"{path} needs its labels beside it, in {labels.name}")
-        arrays["y"] = load_arrays(labels)["x"]
-    return arrays
-
-
-def _reading(x: np.ndarray) -> str:
-    series, steps, channels = x.shape
-    return f"{series} series of {steps} steps and {channels} channels"
+            raise InputError(f"{items.origin}: cannot cut a test split ({error})") from None
+        return np.sort(rows[split == "test"])

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.data.progress import bar
-from seqfuse.data.read.decode import Frames, decode
 from seqfuse.runtime import files
+from seqfuse.runtime.decode import Frames, decode
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
@@ -36,9 +36,6 @@ class Decoder:
         cache: folder of decoded clips; null decodes them in every run.
         skip_bad: goes on without clips that cannot be read, and says which.
         progress: draws a bar when there are many to decode.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     def __init__(
@@ -56,26 +53,16 @@ class Decoder:
         self.cache = Path(cache).expanduser() if cache else None
         self.skip_bad, self.progress = skip_bad, progress
 
-    def __call__(
-        self, paths: Sequence[Path]
-    ) -> tuple[Frames, NDArray[np.int64], NDArray[np.int64]]:
-        """Frames of clips.
-
-        Returns:
-            frames (n t c height width), zero behind the last of a clip; how many each clip
-            has; and the numbers of the clips that they are of.
-
-        Raises:
-            InputError: a clip cannot be read, and bad ones are not to be skipped.
-        """
-        found: list[Frames] = []
+    def __call__(self, paths: Sequence[Path]) -> tuple[list[Frames], NDArray[np.int64]]:
+        """Frames (t c height width) of clips, and the numbers of the clips that they are of."""
+        clips: list[Frames] = []
         rows, bad = [], []
         missing = sum(not self._has(path) for path in paths)
         shown = self.progress and missing >= WORTH_A_BAR
         with bar("decode", len(paths), "clip", shown) as progress:
             for row, path in enumerate(paths):
                 try:
-                    found.append(self.clip(path))
+                    clips.append(self.clip(path))
                     rows.append(row)
                 except InputError as error:
                     if not self.skip_bad:
@@ -86,14 +73,10 @@ class Decoder:
             rest = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
             named = "; ".join(bad[:NAMED]) + rest
             say(f"skipped     {len(bad)} of {len(paths)} clips: {named}")
-        return *_stack(found, self.num_frames, self.size), np.array(rows, dtype=np.int64)
+        return clips, np.array(rows, dtype=np.int64)
 
     def clip(self, path: Path) -> Frames:
-        """Frames (t c height width) of one clip.
-
-        Raises:
-            InputError: it cannot be read.
-        """
+        """Frames (t c height width) of one clip."""
         entry = self._entry(path)
         kept = _read(entry) if entry else None
         if kept is not None and kept.shape[1:] == (3, self.size, self.size):
@@ -134,10 +117,3 @@ def _write(entry: Path, frames: Frames) -> None:
         entry.parent.mkdir(parents=True, exist_ok=True)
         files.write(beside, hashlib.sha256(body).digest() + body)
         os.replace(beside, entry)
-
-
-def _stack(found: list[Frames], num_frames: int, size: int) -> tuple[Frames, NDArray[np.int64]]:
-    x = np.zeros((len(found), num_frames, 3, size, size), dtype=np.uint8)
-    for row, frames in zip(x, found, strict=True):
-        row[: len(frames)] = frames
-    return x, np.array([len(frames) for frames in found], dtype=np.int64)

@@ -1,19 +1,23 @@
 """A folder of clips: a folder for each class in it, and perhaps a list of what is what."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from seqfuse.data.items import Source
 from seqfuse.data.read.cache import Decoder
 from seqfuse.data.read.clip_list import Entry, listed
-from seqfuse.data.read.clips import ClipFile, Clips
-from seqfuse.data.read.decode import ENDINGS
+from seqfuse.runtime.decode import CLIP_ENDINGS
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import find
+from seqfuse.runtime.recordings import Recordings
 
 
-class ClipFolder:
+class ClipFolder(Source):
     """Clips in `<folder>/<class>/`.
 
     A list is a CSV file with the columns `clip` (its name, with or without the ending) and
@@ -27,12 +31,7 @@ class ClipFolder:
         test_folds: one part in so many is the test split, where no list says so.
         root: folder that relative names start from.
         normal: the one class that is trained on; without it, all of them.
-
-    Raises:
-        InputError: a knob is out of range.
     """
-
-    endings = ENDINGS
 
     def __init__(
         self,
@@ -56,47 +55,39 @@ class ClipFolder:
         """Whether the list has a validation split."""
         return any(entry.split == "val" for entry in self.entries)
 
-    def __call__(self, split: str) -> Clips:
-        """Decodes `train`, `val` or `test`.
-
-        Raises:
-            InputError: a clip is missing or broken, or there are too few.
-        """
+    def __call__(self, split: str) -> Recordings:
         entries = self._of(split)
         origin = f"{self._find(self.folder)} ({split})"
         if not entries:
             raise InputError(f"{origin}: the list has no clip of this split")
-        x, lengths, rows = self.decoder([entry.path for entry in entries])
-        if not len(rows):
+        clips, rows = self.decoder([entry.path for entry in entries])
+        if not clips:
             raise InputError(f"{origin}: none of its {len(entries)} clips can be read")
-        kept = [entries[i] for i in rows]
-        groups = [str(entry.source) for entry in kept] if kept[0].source else None
-        names = [f"{entry.path.parent.name}/{entry.path.name}" for entry in kept]
-        return Clips(x, lengths, [entry.label for entry in kept], names, groups, origin)
+        kept = [entries[row] for row in rows]
+        return Recordings.of(
+            clips,
+            names=[f"{entry.path.parent.name}/{entry.path.name}" for entry in kept],
+            labels=[entry.label for entry in kept],
+            groups=[str(entry.source) for entry in kept] if kept[0].source else None,
+            origin=origin,
+            unit="clips",
+        )
 
-    def file(self, path: Path) -> ClipFile:
-        """A clip to predict."""
-        return ClipFile(path, self.decoder)
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        decoder = self.decoder
+        sizes = {"num_frames": decoder.num_frames, "side": decoder.size}
+        return {"kind": "clips", **sizes, "skip_bad": decoder.skip_bad}
 
     @functools.cached_property
     def entries(self) -> list[Entry]:
-        """All clips, none of them read.
-
-        Raises:
-            InputError: the folder or the list is not as it should be.
-        """
+        """All clips, none of them read."""
         there = _classes(self._find(self.folder))
         if not self.table:
             return [Entry(p, label, None, None) for label, clips in there.items() for p in clips]
         return listed(self._find(self.table), there)
 
     def _find(self, name: str) -> Path:
-        for path in (Path(name), self.root / name):
-            if path.exists():
-                return path
-        raise InputError(
-            f"{name} is not there, nor in {self.root}: check data.folder and data.list"
-        )
+        return find(name, self.root, "data.folder and data.list")
 
     def _of(self, split: str) -> list[Entry]:
         if self.entries[0].split:
@@ -132,7 +123,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise InputError(f"data.folder={folder} is no folder")
     found = {
-        inner.name: [p for p in sorted(inner.iterdir()) if p.name.lower().endswith(ENDINGS)]
+        inner.name: [p for p in sorted(inner.iterdir()) if p.name.lower().endswith(CLIP_ENDINGS)]
         for inner in sorted(folder.iterdir())
         if inner.is_dir() and not inner.name.startswith(".")
     }
@@ -141,6 +132,6 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     for name, clips in found.items():
         if not clips:
             raise InputError(
-                f"{folder / name} has no clip ({', '.join(ENDINGS)}): add some, or remove it"
+                f"{folder / name} has no clip ({', '.join(CLIP_ENDINGS)}): add some, or remove it"
             )
     return found

@@ -1,23 +1,25 @@
 """Recordings of several devices at once, with a label for each moment."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from seqfuse.data.items import Source
 from seqfuse.data.people import People
-from seqfuse.data.read.lineup import Lineup
-from seqfuse.data.read.sources import Sources
-from seqfuse.data.read.tracks import Track
-from seqfuse.runtime.array_items import load_arrays
+from seqfuse.runtime import devices
+from seqfuse.runtime.arrays import load_arrays
+from seqfuse.runtime.devices import Track
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.lines import lines_of
+from seqfuse.runtime.recordings import Recordings
 
 MARK = "{source}"
 
 
-class Devices:
+class Devices(Source):
     """One .npz per device: rows with a time in ms, a label, a person and an execution.
 
-    Each recording is put on an even clock, that of the first source, over the time that all
+    Each recording is resampled to a common grid, that of the first source, over the time that all
     devices share; a step is the mean of the samples within it, and has the label of the sample
     nearest to its middle. (See `Track` for the arrays.)
 
@@ -30,12 +32,11 @@ class Devices:
             one, labels are named by themselves.
         root: folder of the files.
         missing: sources left out in validation, in test and in files to predict.
-
-    Raises:
-        InputError: a knob is out of range.
+        joined: puts the channels of all sources, of one rate, beside each other.
+        windows: steps of a window and from one to the next, that recordings are cut into; the most
+            frequent label is the window's.
     """
 
-    endings = (".npz",)
     has_validation = True
 
     def __init__(
@@ -47,6 +48,8 @@ class Devices:
         labels: str | None = None,
         root: str = ".",
         missing: Collection[str] = (),
+        joined: bool = False,
+        windows: Sequence[int] | None = None,
     ):
         _check(file, sources, missing)
         self.files = {name: Path(root) / file.replace(MARK, name) for name in sources}
@@ -54,40 +57,26 @@ class Devices:
         self.widths = {name: 1000 / one for name, one in zip(sources, rates, strict=True)}
         self.people = people
         self.labels = Path(root) / labels if labels else None
-        self.missing = set(missing)
+        self.missing, self.joined, self.windows = sorted(missing), joined, windows
+        if windows is not None and min(windows) < 1:
+            size, every = windows
+            raise InputError(f"data.size={size} and data.every={every} must be at least 1")
 
-    def __call__(self, split: str) -> Sources:
-        """Reads the recordings of the people of a split.
-
-        Raises:
-            InputError: a file is missing or broken, or devices do not line up.
-        """
+    def __call__(self, split: str) -> Recordings:
         tracks = {name: _track(path) for name, path in self.files.items()}
-        found = Lineup(tracks, self.widths)
-        people = found.first.people
+        every = devices.Devices(tracks, self.widths)
+        people = every.first.people
         chosen = self.people.of(split, people.values())
-        names = [name for name in found.names if people[name] in chosen]
-        missing = () if split == "train" else self.missing
-        return found.sources(names, missing, self._names(), labelled=True)
+        names = [name for name in every.names if people[name] in chosen]
+        absent = () if split == "train" else self.missing
+        items = every.recordings(names, absent, self._names(), labelled=True)
+        items = devices.join(items) if self.joined else items
+        return items if self.windows is None else devices.cut(items, *self.windows)
 
-    def file(self, path: Path) -> Lineup:
-        """Recordings of a file: of one device as for training, or of all, `<source>_x` and so on.
-
-        Raises:
-            InputError: a source is missing, or devices do not line up.
-        """
-        if path.suffix != ".npz":
-            raise InputError(f"{path}: the ending must be .npz")
-        arrays, wanted = load_arrays(path), [n for n in self.files if n not in self.missing]
-        plain = len(wanted) == 1 and "x" in arrays
-        for name in [] if plain else wanted:
-            if f"{name}_x" not in arrays:
-                raise InputError(
-                    f"{path} has no array '{name}_x' (it has: {', '.join(arrays)}); to do without "
-                    f"this source, type data.missing=[{name}]"
-                )
-        tracks = {n: Track(arrays, str(path), "" if plain else f"{n}_") for n in wanted}
-        return Lineup(tracks, self.widths)
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        windows = None if self.windows is None else list(self.windows)
+        options = {"absent": self.missing, "joined": self.joined, "windows": windows}
+        return {"kind": "devices", "widths": self.widths, **options}
 
     def _names(self) -> list[str] | None:
         if self.labels is None:

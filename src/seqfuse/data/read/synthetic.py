@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from seqfuse.data.series import Series
+from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.series import series
 
 SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
-class Synthetic:
+class Synthetic(Source):
     """Standard normal series; the class is the sign of the sum of all values.
 
     Args:
@@ -32,9 +34,9 @@ class Synthetic:
         self.shape = (num_steps, num_channels)
         self.seed = seed
 
-    def __call__(self, split: str) -> Series:
+    def __call__(self, split: str) -> Recordings:
         size = self.num_samples if split == "train" else max(self.num_samples // 5, 1)
         generator = np.random.default_rng([self.seed, SEEDS[split]])
         x = generator.standard_normal((size, *self.shape), dtype=np.float32)
         y = np.where(x.sum(axis=(1, 2)) > 0, "positive", "negative")
-        return Series(x, y, origin="synthetic data")
+        return series(x, y, origin="synthetic data")

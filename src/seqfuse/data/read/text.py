@@ -1,26 +1,17 @@
-"""Texts of a table: CSV, TSV or JSON lines, plain or gzipped."""
+"""Texts with a class each, and sentences with a tag for each word."""
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from seqfuse.data.blocks import Block
-from seqfuse.data.read.files import TableFile
-from seqfuse.data.read.texts import Texts
+from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.items import WHOLE_ID
-from seqfuse.runtime.records import RECORD_ENDINGS, cell, rows_of
-from seqfuse.runtime.text import tokenise
+from seqfuse.runtime.files import find
+from seqfuse.runtime.readers import read_sentences, read_texts
+from seqfuse.runtime.recordings import Recordings
 
 
-class TextTable:
-    """Reads a column of texts and one of labels.
-
-    A text is split into words and signs (`tokenise`); in JSON lines it may be a list of words,
-    which are taken as they are.
+class TextTable(Source):
+    """Reads a column of texts and one of labels, of a .csv, .tsv or .jsonl.
 
     Args:
         train: file to train (and validate) on.
@@ -29,12 +20,9 @@ class TextTable:
         text: name of the column of texts.
         label: name of the column of labels.
         root: folder that relative names start from.
-
-    Raises:
-        InputError: no file is named.
     """
 
-    endings = RECORD_ENDINGS
+    endings = ".csv, .tsv or .jsonl"
 
     def __init__(
         self,
@@ -45,76 +33,55 @@ class TextTable:
         label: str = "label",
         root: str = ".",
     ):
+        self.text, self.label = text, label
+        self._set_files(train, test, val, root)
+
+    def _set_files(self, train: str | None, test: str | None, val: str | None, root: str) -> None:
         for name, file in (("train", train), ("test", test)):
             if not file:
-                raise InputError(f"data.{name} is empty: name your .csv, .tsv or .jsonl file")
-        self.files = {"train": str(train), "test": str(test), "val": val}
-        self.has_validation = val is not None
-        self.text, self.label, self.root = text, label, root
+                raise InputError(f"data.{name} is empty: name your {self.endings} file")
+        self.files = {"train": str(train), "test": str(test), "val": str(val)}
+        self.has_validation, self.root = val is not None, root
 
-    def __call__(self, split: str) -> Texts:
-        """Reads `train`, `val` or `test`.
+    def __call__(self, split: str) -> Recordings:
+        path = find(self.files[split], self.root, f"data.{split}")
+        blocks = list(read_texts(path, self.text, self.label))
+        if not blocks:
+            raise InputError(f"{path} holds no text")
+        return Recordings.joined(blocks)
 
-        Raises:
-            InputError: the file is missing or broken, or a text or a label is empty.
-        """
-        path = TableFile(self.files[split], self.root).path()
-        texts, labels, lines = [], [], []
-        for line, row in rows_of(path):
-            texts.append(self.words(path, line, row))
-            labels.append(self._label(path, line, row))
-            lines.append(line)
-        return Texts(texts, labels, str(path), lines)
-
-    def words(self, path: Path, line: int, row: dict[str, Any]) -> list[str]:
-        """The words of one row.
-
-        Raises:
-            InputError: there is none.
-        """
-        value = cell(path, line, row, self.text, "set data.text")
-        words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
-        if not words:
-            raise InputError(f"{path}, line {line}: column '{self.text}' is empty: fill or drop it")
-        return words
-
-    def _label(self, path: Path, line: int, row: dict[str, Any]) -> str:
-        label = str(cell(path, line, row, self.label, "set data.label")).strip()
-        if not label:
-            raise InputError(
-                f"{path}, line {line}: column '{self.label}' is empty: fill or drop it"
-            )
-        return label
-
-    def file(self, path: Path) -> "TextFile":
-        """Texts to predict; a column `id` names them."""
-        return TextFile(self, path)
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        return {"kind": "texts", "text": self.text}
 
 
-class TextFile:
-    """Texts of a file, without their labels.
+class Conll(TextTable):
+    """Reads sentences: a word and its tag per line, an empty line behind each sentence.
+
+    Of ten columns (CoNLL-U) the form and the universal part of speech are taken, and lines of
+    multiword tokens and empty nodes left out; of other numbers of columns the first and the
+    last. In JSON lines, `tokens` and `tags` are lists. Before the first word of a sentence, #
+    and a blank begin a comment, where there is no tab; in CoNLL-U any # does.
 
     Args:
-        table: knows the column.
-        path: of the file.
-
-    Raises:
-        InputError: another ending.
+        train: file to train (and validate) on.
+        test: file to test on.
+        val: file to validate on; without one, folds of `train` do.
+        root: folder that relative names start from.
     """
 
-    size = None
+    endings = ".conllu, .tsv or .jsonl"
 
-    def __init__(self, table: TextTable, path: Path):
-        self.table, self.path = table, path
-        self.has_ids = "id" in next(rows_of(path), (0, {}))[1]
+    def __init__(
+        self, train: str | None, test: str | None, val: str | None = None, root: str = "."
+    ):
+        self._set_files(train, test, val, root)
 
-    def blocks(self, size: int) -> Iterator[Block]:
-        """Blocks of so many texts, in the order of the file."""
-        rows, number = rows_of(self.path), itertools.count()
-        while some := list(itertools.islice(rows, size)):
-            texts = [self.table.words(self.path, *row) for row in some]
-            ids = [
-                cell(self.path, line, row, "id", WHOLE_ID) if self.has_ids else next(number)
-                for line, row in some
-            ]
-            yield Block(Texts(texts, [""] * len(texts), str(self.path)), np.asarray(ids))
+    def __call__(self, split: str) -> Recordings:
+        path = find(self.files[split], self.root, f"data.{split}")
+        blocks = list(read_sentences(path, labelled=True))
+        if not blocks:
+            raise InputError(f"{path} holds no sentence")
+        return Recordings.joined(blocks)
+
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        return {"kind": "sentences"}

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,21 +12,20 @@ from seqfuse.runtime.errors import InputError
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg")
 STRIPS = (".jpg", ".jpeg", ".png")
 """Square frames side by side in one picture."""
-ENDINGS = (*VIDEOS, *STRIPS)
+CLIP_ENDINGS = (*VIDEOS, *STRIPS)
 Frames = NDArray[np.uint8]
 
 
 def decode(path: Path, num_frames: int, size: int) -> Frames:
     """Frames (t c height width) in RGB, evenly sampled from the whole clip.
 
-    Args:
-        path: of a video, or of a strip of frames.
-        num_frames: at most so many; a clip that has fewer gives all that it has.
-        size: height and width in pixels, whatever the proportions of the clip.
-
-    Raises:
-        InputError: it cannot be read, breaks off, or has no frame.
+    A clip that has fewer than `num_frames` gives all that it has; height and width are `size`
+    pixels, whatever the proportions.
     """
+    try:
+        import av.error  # only where clips are decoded
+    except ImportError as error:
+        raise InputError(f"{path}: a clip is decoded by PyAV ({error}): pip install av") from None
     frames = _strip if path.suffix.lower() in STRIPS else _video
     try:
         found = list(frames(path, num_frames, size))
@@ -48,6 +45,8 @@ def sampled(num_frames: int, total: int) -> NDArray[np.int64]:
 
 def _open(path: Path) -> Any:
     """A clip, which may name no other address: a list of parts of a stream could."""
+    import av
+
     return av.open(str(path), options={"protocol_whitelist": "file"})
 
 
@@ -72,6 +71,8 @@ def _count(path: Path) -> int:
 
 
 def _strip(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
+    import av
+
     with _open(path) as container:
         picture = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.uint8)
     height, width, _ = picture.shape
@@ -82,7 +83,7 @@ def _strip(path: Path, num_frames: int, size: int) -> Iterator[Frames]:
         yield _scaled(av.VideoFrame.from_ndarray(square, format="rgb24"), size)
 
 
-def _scaled(frame: av.VideoFrame, size: int) -> Frames:
+def _scaled(frame: Any, size: int) -> Frames:
     # Area: each pixel is the mean of those it stands for.
     scaled = frame.reformat(width=size, height=size, format="rgb24", interpolation="AREA")
     return scaled.to_ndarray().astype(np.uint8).transpose(2, 0, 1)

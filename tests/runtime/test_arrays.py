@@ -6,24 +6,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqfuse.runtime.array_items import array_items
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.series import SeriesPipeline
-from seqfuse.runtime.sources import SourcesPipeline
+from seqfuse.runtime.readers import read_arrays, read_sources
+from seqfuse.runtime.recordings import Recordings
 
 X = np.arange(24.0).reshape(4, 3, 2)
 
 
-def items(folder: Path, pipeline: Any = None, **arrays: Any) -> tuple[Any, Any]:
+def items(folder: Path, sources: bool = False, **arrays: Any) -> Recordings:
     np.savez(folder / "in.npz", **arrays)
-    return array_items(folder / "in.npz", pipeline or SeriesPipeline())
+    path = folder / "in.npz"
+    blocks = read_sources(path, ["phone", "watch"]) if sources else read_arrays(path)
+    return Recordings.joined(list(blocks))
 
 
 def test_items_are_cut_and_named(tmp_path: Path) -> None:
-    x, ids = items(tmp_path, x=X, lengths=np.array([1, 2, 3, 1]))
-    assert ([len(one) for one in x], ids) == ([1, 2, 3, 1], None)
+    found = items(tmp_path, x=X, lengths=np.array([1, 2, 3, 1]))
+    assert (found.lengths.tolist(), found.names) == ([1, 2, 3, 1], None)
     names = np.char.encode(np.array(list("äbcd")), "utf-8")
-    assert items(tmp_path, x=X, id=names)[1] == list("äbcd")
+    assert items(tmp_path, x=X, id=names).names == list("äbcd")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_items_are_cut_and_named(tmp_path: Path) -> None:
         ({"lengths": np.ones(4)}, "lengths is float64 of shape"),
         ({"lengths": np.array([1, 2, 4, 1])}, "lengths says 4 for item 2, expected 1 to 3 steps"),
         ({"lengths": np.array([1, 2, -1, 1])}, "lengths says -1 for item 2"),
-        ({"x": 3.0}, "x is a single value, expected one row for each item"),
+        ({"x": 3.0}, r"x has shape \(\) of float64, expected numbers with three axes"),
     ],
 )
 def test_what_does_not_line_up_is_named(tmp_path: Path, arrays: dict, message: str) -> None:
@@ -45,18 +46,15 @@ def test_what_does_not_line_up_is_named(tmp_path: Path, arrays: dict, message: s
     assert "\n" not in str(error.value)
 
 
-SOURCES = SourcesPipeline(SeriesPipeline).fit({"phone": X, "watch": X}, ["a", "b"] * 2)
-
-
 def test_sources_are_cut_each_by_its_lengths(tmp_path: Path) -> None:
     given = {"phone_x": X, "watch_x": X, "watch_lengths": np.array([1, 2, 3, 1])}
-    x, ids = items(tmp_path, SOURCES, **given, y=np.zeros(4), id=np.arange(4))
-    np.testing.assert_array_equal(x["phone"], X)
-    assert [len(one) for one in x["watch"]] == [1, 2, 3, 1]
-    assert ids == [0, 1, 2, 3]
+    found = items(tmp_path, True, **given, y=np.zeros(4), id=np.arange(4))
+    np.testing.assert_array_equal(found.sources["phone"].padded()[0], X)
+    assert found.sources["watch"].lengths.tolist() == [1, 2, 3, 1]
+    assert found.names == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("key", ["lengths", "phone_t_ms", "subject", "x", "watch_lengths"])
 def test_what_is_no_source_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(InputError, match=f"array '{key}' is not for a pred.*of phone, watch, and"):
-        items(tmp_path, SOURCES, **{"phone_x": X, key: np.arange(4)})
+        items(tmp_path, True, **{"phone_x": X, key: np.arange(4)})
