@@ -52,7 +52,6 @@ from omegaconf import DictConfig
 from seqfuse.config import cli
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.runtime.writer import Writer
 
 
 def main() -> None:
@@ -71,6 +70,8 @@ def predict(config: DictConfig, run: Path) -> int:
         the number of rows.
     """
     _check(config)
+    from seqfuse.runtime.writer import Writer  # slow: numpy
+
     writer = Writer(config.output, config.overwrite)
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
