@@ -11,9 +11,9 @@ from sklearn.metrics import confusion_matrix as count_pairs
 
 from seqfuse.figures import drawing
 from seqfuse.figures.classification import ClassFigures, title
-from seqfuse.figures.collect import Figures, Item, Result
+from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
-from seqfuse.runtime.chain import best_tags
+from seqfuse.figures.tagging import StepFigures
 from seqfuse.runtime.labels import NO_LABEL
 
 WIDTH = 110
@@ -54,13 +54,8 @@ class TextFigures(ClassFigures):
         return sentences([Sentence(_words(i, result), i.weights, title(i, result)) for i in items])
 
 
-class TagFigures(Figures):
+class TagFigures(StepFigures):
     """Sentences with the attention on each word, its tag and what the net predicted instead."""
-
-    per_step = True
-
-    def answer(self, prediction: Array, mask: Array) -> Array:
-        return best_tags(prediction, mask)
 
     def draw(self, result: Result) -> dict[str, Figure]:
         names = np.array(result.splits.pipeline.classes, dtype=object)
