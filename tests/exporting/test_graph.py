@@ -47,7 +47,7 @@ NETS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 
 def pipeline_of(name: str, config: dict) -> Any:
     if name in ("text", "tags"):
-        knobs = {"pieces": config["data"]["pieces"], "buckets": 50, "max_pieces": 6}
+        knobs = {"subwords": config["data"]["subwords"], "buckets": 50, "max_subwords": 6}
         return TextPipeline(**knobs).fit([["a", "bc"], ["d"]], ["x", "y"])
     if name == "clips":
         pipeline = ClipPipeline()

@@ -37,7 +37,7 @@ def test_frequent_words_come_first() -> None:
 
 
 def test_ngrams_of_a_known_and_an_unknown_word() -> None:
-    pipeline = TextPipeline(ngrams=(3, 3), max_pieces=4).fit(ITEMS)
+    pipeline = TextPipeline(ngrams=(3, 3), max_subwords=4).fit(ITEMS)
     ids, lengths = transform(pipeline, [["play", "plays"], ["it"]])
     assert ids.shape == (2, 2, 5)
     assert lengths.tolist() == [2, 1]
@@ -48,7 +48,7 @@ def test_ngrams_of_a_known_and_an_unknown_word() -> None:
     assert ids[0, 0, 1] != ids[0, 1, 1]
     assert ids[1, 1].tolist() == [0] * 5
     assert (ids[1, 0] > 0).sum() == 4  # it, its pair, <it, it>
-    assert ids.max() < pipeline.sizes()["num_pieces"]
+    assert ids.max() < pipeline.sizes()["num_subwords"]
 
 
 def test_a_word_is_its_own_pair_with_another_before_it() -> None:
@@ -60,7 +60,7 @@ def test_a_word_is_its_own_pair_with_another_before_it() -> None:
 
 
 def test_characters_of_a_long_word_are_its_first_and_last() -> None:
-    pipeline = TextPipeline(pieces="characters", max_pieces=4).fit(ITEMS)
+    pipeline = TextPipeline(subwords="characters", max_subwords=4).fit(ITEMS)
     ids, _ = transform(pipeline, [["again", "Zum"]])
     letters = pipeline.characters
     assert ids[0, 0, 1:].tolist() == [letters[c] for c in "agin"]
@@ -82,9 +82,9 @@ def test_tags_behind_the_last_word_are_none() -> None:
 
 
 def test_state_is_enough() -> None:
-    for pieces in ("ngrams", "characters"):
-        pipeline = TextPipeline(pieces).fit(ITEMS)
-        other = TextPipeline(pieces)
+    for subwords in ("ngrams", "characters"):
+        pipeline = TextPipeline(subwords).fit(ITEMS)
+        other = TextPipeline(subwords)
         other.load_state_dict(pipeline.state_dict())
         np.testing.assert_array_equal(transform(other, TEXTS)[0], transform(pipeline, TEXTS)[0])
         assert other.sizes() == pipeline.sizes()
@@ -93,7 +93,7 @@ def test_state_is_enough() -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"pieces": "words"}, "data.pieces=words must be one of: ngrams, characters"),
+        ({"subwords": "words"}, "data.subwords=words must be one of: ngrams, characters"),
         ({"min_count": 0}, "data.min_count=0 must be at least 1"),
         ({"max_length": -1}, "data.max_length=-1 must be at least 0"),
         ({"ngrams": [5, 3]}, r"data.ngrams=\[5, 3\] must be two lengths, such as \[3,5\]"),

@@ -55,7 +55,7 @@ ANY_SIZES = {
     "classes": ["B-a", "O"],  # of any job: names, and tags
     "class_counts": [1, 1],
     "vocab_size": 2,
-    "num_pieces": 2,
+    "num_subwords": 2,
     "batch_size": 1,
     "num_targets": 1,
     "num_known": 0,

@@ -68,8 +68,8 @@ class Samples:
     def _ids(pipeline: TextPipeline, shape: torch.Size, draw: torch.Generator) -> Tensor:
         sizes = pipeline.sizes()
         words = torch.randint(1, sizes["vocab_size"], (*shape, 1), generator=draw)
-        pieces = (*shape, sizes["channels"] - 1)
-        found = torch.randint(0, sizes["num_pieces"], pieces, generator=draw)
+        subwords = (*shape, sizes["channels"] - 1)
+        found = torch.randint(0, sizes["num_subwords"], subwords, generator=draw)
         return torch.cat([words, found], dim=-1).int()
 
 

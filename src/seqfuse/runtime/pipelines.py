@@ -14,7 +14,7 @@ from seqfuse.runtime.text import TextPipeline
 KINDS: dict[type, tuple[str, ...]] = {
     SeriesPipeline: ("scaling", "missing"),
     TextPipeline: (
-        *("pieces", "min_count", "max_length", "max_pieces", "ngrams", "buckets"),
+        *("subwords", "min_count", "max_length", "max_subwords", "ngrams", "buckets"),
         "strip",
     ),
     ClipPipeline: (),

@@ -17,7 +17,7 @@ from seqfuse.runtime.series import check_several
 PADDING, UNKNOWN = 0, 1
 FIRST = 2
 """The first id of something known."""
-PIECES = ("ngrams", "characters")
+SUBWORDS = ("ngrams", "characters")
 TOKEN = re.compile(r"\w+(?:['\u2019]\w+)?|[^\w\s]")
 ENDING = re.compile(r"(?:['\u2019]s)?[^\w\s]*$")
 
@@ -39,20 +39,20 @@ def texts(words: Sequence[Sequence[str]], **metadata: Any) -> Recordings:
 
 
 class TextPipeline(Labels):
-    """Ids of words and of their pieces, and class numbers.
+    """Ids of words and of their subwords, and class numbers.
 
-    A word is known if training had it often enough. Its pieces stand for it where it is not:
+    A word is known if training had it often enough. Its subwords stand for it where it is not:
     hashed n-grams of its characters (Bojanowski et al. 2017), after the pair that it makes with
     the word before; or its characters.
 
     Args:
-        pieces: `ngrams` or `characters`.
+        subwords: `ngrams` or `characters`.
         min_count: times a word must occur in training to be known.
         max_length: words of a text that are read; 0 reads all.
-        max_pieces: pieces of a word that are read; of characters the first and the last.
+        max_subwords: subwords of a word that are read; of characters the first and the last.
         ngrams: the shortest and the longest n-gram, in characters, the ends of a word being two.
         buckets: numbers that n-grams are hashed to.
-        strip: whether `Peru?` and `Peru's` are looked up as `peru`; their pieces stay apart.
+        strip: whether `Peru?` and `Peru's` are looked up as `peru`; their subwords stay apart.
 
     Raises:
         InputError: a knob is out of range.
@@ -62,26 +62,26 @@ class TextPipeline(Labels):
 
     def __init__(
         self,
-        pieces: str = "ngrams",
+        subwords: str = "ngrams",
         min_count: int = 1,
         max_length: int = 64,
-        max_pieces: int = 32,
+        max_subwords: int = 32,
         ngrams: Sequence[int] = (3, 5),
         buckets: int = 50_000,
         strip: bool = False,
     ):
         super().__init__()
-        if pieces not in PIECES:
-            raise InputError(f"data.pieces={pieces} must be one of: {', '.join(PIECES)}")
-        least = {"min_count": 1, "max_length": 0, "max_pieces": 2, "buckets": 1}
-        given = {"min_count": min_count, "max_length": max_length, "max_pieces": max_pieces}
+        if subwords not in SUBWORDS:
+            raise InputError(f"data.subwords={subwords} must be one of: {', '.join(SUBWORDS)}")
+        least = {"min_count": 1, "max_length": 0, "max_subwords": 2, "buckets": 1}
+        given = {"min_count": min_count, "max_length": max_length, "max_subwords": max_subwords}
         for name, value in {**given, "buckets": buckets}.items():
             if value < least[name]:
                 raise InputError(f"data.{name}={value} must be at least {least[name]}")
         if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:
             raise InputError(f"data.ngrams={list(ngrams)} must be two lengths, such as [3,5]")
-        self.pieces, self.min_count, self.max_length = pieces, min_count, max_length
-        self.max_pieces, self.ngrams, self.buckets = max_pieces, list(ngrams), buckets
+        self.subwords, self.min_count, self.max_length = subwords, min_count, max_length
+        self.max_subwords, self.ngrams, self.buckets = max_subwords, list(ngrams), buckets
         self.strip = strip
         self.words: dict[str, int] = {}
         self.characters: dict[str, int] = {}
@@ -118,9 +118,9 @@ class TextPipeline(Labels):
         self._known = {}
 
     def transform(self, items: Recordings) -> Recordings:
-        """Ids (n 1+max_pieces) of each word and its pieces, padded with 0."""
+        """Ids (n 1+max_subwords) of each word and its subwords, padded with 0."""
         items = items.head(self.max_length) if self.max_length else items
-        ids = np.zeros((len(items.values), 1 + self.max_pieces), dtype=np.int32)
+        ids = np.zeros((len(items.values), 1 + self.max_subwords), dtype=np.int32)
         starts, before = set(items.offsets.tolist()), ""
         for i, word in enumerate(items.values):
             known = self._ids(word, "" if i in starts else before)
@@ -130,12 +130,12 @@ class TextPipeline(Labels):
 
     def _ids(self, word: str, before: str) -> list[int]:
         if word not in self._known:
-            parts = self._ngrams(word) if self.pieces == "ngrams" else self._characters(word)
+            parts = self._ngrams(word) if self.subwords == "ngrams" else self._characters(word)
             self._known[word] = [self.words.get(self._look_up(word), UNKNOWN), *parts]
         own, *parts = self._known[word]
-        if self.pieces == "ngrams":
+        if self.subwords == "ngrams":
             parts = [self._bucket(f"{normal(before)} {normal(word)}"), *parts]
-        return [own, *parts[: self.max_pieces]]
+        return [own, *parts[: self.max_subwords]]
 
     def _look_up(self, word: str) -> str:
         """What the vocabulary has of a word."""
@@ -154,18 +154,18 @@ class TextPipeline(Labels):
         return FIRST + zlib.crc32(text.encode()) % self.buckets
 
     def _characters(self, word: str) -> list[int]:
-        if len(word) > self.max_pieces:
-            half = self.max_pieces // 2
-            word = word[: self.max_pieces - half] + word[-half:]
+        if len(word) > self.max_subwords:
+            half = self.max_subwords // 2
+            word = word[: self.max_subwords - half] + word[-half:]
         return [self.characters.get(c, UNKNOWN) for c in word]
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
-        pieces = self.buckets if self.pieces == "ngrams" else len(self.characters)
+        subwords = self.buckets if self.subwords == "ngrams" else len(self.characters)
         return {
-            "channels": 1 + self.max_pieces,
+            "channels": 1 + self.max_subwords,
             "vocab_size": FIRST + len(self.words),
-            "num_pieces": FIRST + pieces,
+            "num_subwords": FIRST + subwords,
             **self.label_sizes(),
         }
 
