@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from seqfuse.config import build, cli
 from seqfuse.nn.net import Net
+from seqfuse.runtime.errors import InputError
 from tests.conftest import composed
 from tests.nn.reference import Reference, renamed
 
@@ -178,6 +179,11 @@ def test_stride_is_the_pooling() -> None:
 def test_ranges_are_checked(override: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
         net("model=base", override)
+
+
+def test_a_section_that_is_no_part_is_refused() -> None:
+    with pytest.raises(InputError, match="model.frame is no part of a net: these are normaliz"):
+        net("model=base", "+model.frame.norm=none")
 
 
 def test_heads_must_divide_the_features() -> None:

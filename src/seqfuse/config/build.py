@@ -163,8 +163,14 @@ def build_data(config: Config, evaluated: str = "test") -> DataModule:
     return make(config["data"]["module"], "data", shuffle=shuffle, evaluated=evaluated)
 
 
+PARTS = ("normalization", "stem", "cnn", "lstm", "attention", "skip", "head", "init")
+
+
 def build_net(model: Config) -> Net:
     """Joins the parts: each gets the width of the one before it."""
+    odd = [key for key, node in model.items() if isinstance(node, Mapping) and key not in PARTS]
+    if odd:
+        raise InputError(f"model.{odd[0]} is no part of a net: these are {', '.join(PARTS)}")
     width = model["in_channels"]
     parts: dict[str, Any] = {}
     normalization = parts["normalization"] = _part(model, "normalization", in_channels=width)
