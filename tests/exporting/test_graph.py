@@ -19,7 +19,7 @@ from seqfuse.runtime.clips import ClipPipeline
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.series import SeriesPipeline
 from seqfuse.runtime.sources import SourcesPipeline
-from seqfuse.runtime.text import TextPipeline
+from seqfuse.runtime.text import TextPipeline, texts
 from seqfuse.tasks.calibration import EntityBias
 from tests.conftest import composed
 
@@ -48,7 +48,7 @@ NETS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 def pipeline_of(name: str, config: dict) -> Any:
     if name in ("text", "tags"):
         knobs = {"subwords": config["data"]["subwords"], "buckets": 50, "max_subwords": 6}
-        return TextPipeline(**knobs).fit([["a", "bc"], ["d"]], ["x", "y"])
+        return TextPipeline(**knobs).fit(texts([["a", "bc"], ["d"]], labels=["x", "y"]))
     if name == "clips":
         pipeline = ClipPipeline()
         pipeline.shape = (3, 8, 8)
