@@ -159,7 +159,7 @@ def test_a_damaged_folder_is_refused(folder: Path, tmp_path: Path, name: str, da
         (X.astype(str), "x holds <U32, expected numbers"),
         ([["a", "b"]], "series 0, step 0: 'a'"),
         ([], "there is nothing to predict"),
-        (np.full_like(X, np.nan), "series 0 has no value at all"),
+        (np.full_like(X, np.nan), "row 0 has no value at all"),
         (np.where(X > 2, np.inf, X), "has an infinite value at step"),
     ],
 )
@@ -175,7 +175,11 @@ def test_wrong_arrays_are_named(folder: Path, x: list, message: str) -> None:
         ("id,a,b,c\n1,2,x,3\n", [], "in.csv, line 2, column 'b': 'x' is no number"),
         ("id,a,b,c\n1,2,3\n", [], "in.csv, line 2 has 3 columns, the header 4"),
         ("id,a,b,c\n1,2,3,4\n2,2,3,4\n1,2,3,4\n", [], "line 4: series '1' goes on behind"),
-        ("id,a,b,c\n1,2,3,4\n", ["in.csv", "out.txt"], "the output must end in .csv or .jsonl"),
+        (
+            "id,a,b,c\n1,2,3,4\n",
+            ["in.csv", "out.txt"],
+            "out.txt must end in one of: .csv, .csv.gz, .parquet, .jsonl",
+        ),
         ("", ["nowhere.csv", "out.csv"], "nowhere.csv: there is no such file"),
         ("", ["in.csv"], "usage: python run.py"),
         ("", ["--check", "--int8"], "usage: python run.py"),

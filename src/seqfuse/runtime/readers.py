@@ -126,6 +126,9 @@ def read_arrays(
         count, read_as = x.shape[0], f"x has shape {x.shape}, read as {LAYOUTS[layout]}"
         if not count:
             raise InputError(f"{path} holds no series: x has shape {x.shape}")
+        for column, what in ((y, "labels"), (groups, "groups")):
+            if column is not None and len(column) != count:
+                raise InputError(f"{path}: {count} series but {len(column)} {what} ({read_as})")
         ids = ids_of(path, count) if ID in names and not labelled else None
         lengths = lengths_of(path, "lengths", count) if "lengths" in names else None
         for first in range(0, count, size):

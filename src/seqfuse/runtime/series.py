@@ -73,7 +73,10 @@ def _end_to_end(
     """Values (n c) of all series, and the length of each."""
     if isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype.kind in "biuf":
         array = as_float32(x, partial(_place, first))
-        lengths, rows = np.full(len(array), array.shape[1]), [array.reshape(-1, array.shape[2])]
+        lengths, rows = (
+            np.full(len(array), array.shape[1]),
+            [array.reshape(array.shape[0] * array.shape[1], array.shape[2])],
+        )
     elif isinstance(x, np.ndarray) and x.dtype.kind not in "biufO":
         raise InputError(f"x holds {x.dtype}, expected numbers (series, time, channels)")
     else:

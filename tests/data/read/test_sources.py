@@ -142,6 +142,13 @@ def test_arrays_with_their_own_test_file(tmp_path: Path) -> None:
     assert (len(arrays("train")), len(arrays("test"))) == (40, 12)
 
 
+@pytest.mark.parametrize("count", [99, 101])
+def test_there_is_a_label_for_each_series(tmp_path: Path, count: int) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((100, 5, 2)), y=np.arange(count) % 2)
+    with pytest.raises(InputError, match=f"a.npz: 100 series but {count} labels"):
+        Arrays("a.npz", root=str(tmp_path))("train")
+
+
 def test_npy_has_its_labels_beside_it(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((10, 5, 2)))
     with pytest.raises(InputError, match="a.npy needs its labels beside it, in a_y.npy"):
