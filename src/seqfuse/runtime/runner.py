@@ -61,6 +61,8 @@ def main(words: Sequence[str], folder: Path) -> int:
         with Writer(names[1], overwrite=True, key="") as writer:
             for block in model.rows(names[0]):
                 writer.write(block)
+            if not writer.rows:
+                raise InputError(f"{names[0]} holds nothing to predict")
         say(f"{writer.rows:,} rows  {names[1]}")
     except (InputError, OSError) as error:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
