@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.windows import Windows
+from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.scaling import TablePipeline
 from seqfuse.runtime.tables import TableReader
 
@@ -19,9 +19,9 @@ def counting(path: Path, n: int = 100, **columns: Any) -> Path:
     return path
 
 
-def windows(path: Path, reader: dict | None = None, **knobs: Any) -> Windows:
+def windows(path: Path, reader: dict | None = None, **knobs: Any) -> TimeSplits:
     sizes = {"look_back": 10, "horizon": 4, "split": [60, 20, 20]}
-    found = Windows(
+    found = TimeSplits(
         TableReader(**(reader or {})), TablePipeline("none"), TableFile(str(path)), **sizes | knobs
     )
     found.fit()

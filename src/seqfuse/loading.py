@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.config import build
-from seqfuse.data.splits import Folds
 from seqfuse.runtime import jobs
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
@@ -16,7 +15,8 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
     """Reads a checkpoint and returns the job that predicts with it, on the CPU.
 
     Of labelled items a `Classifier` or `Tagger`: `predict(x)`, `predict_proba(x)`, `attention(x)`
-    of what is in memory, `table(path)` of a file.
+    of what is in memory, `table(path)` of a file. Of a table a `Forecaster`, of recordings a
+    `Detector`, with `predict(x)` and `table(path)`.
 
     Args:
         ckpt: path of a checkpoint.
@@ -25,8 +25,4 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
     task, data, _ = build.load(ckpt, trust)
     if isinstance(task, ContrastiveTask):
         raise InputError(f"{ckpt}: {NO_HEAD}")
-    if not isinstance(data.splits, Folds):
-        from seqfuse.predictions import predictor
-
-        return predictor.of_table(task, data)
     return jobs.make({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))

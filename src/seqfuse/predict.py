@@ -45,7 +45,6 @@ for split=test.
 """
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -75,28 +74,16 @@ def predict(config: DictConfig, run: Path) -> int:
     writer = Writer(config.output, config.overwrite)
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
-    from seqfuse.data.splits import Folds
     from seqfuse.runtime import jobs
     from seqfuse.tasks.engine import TorchEngine
 
-    task, data, _, plain, trainer = build.load_for(config, run)
+    task, data, _, _, trainer = build.load_for(config, run)
     split, given = config.split, config.input
-    blocks: Any
-    if isinstance(data.splits, Folds):
-        metadata = {**data.splits.metadata(), **task.metadata()}
-        options = {} if config.every is None else {"every": config.every}
-        job = jobs.make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
-        known = split and data.splits.rows(split)
-        blocks = job.known(*known) if split else jobs.of_input(job, given, writer.path)
-    else:
-        from seqfuse.predictions import jobs as tables
-        from seqfuse.predictions import work
-        from seqfuse.predictions.forward import Forward
-
-        forward = Forward(task, trainer, config.batch_size)
-        job = tables.choose(data, forward, plain)
-        _, frames = job.split(split) if split else work.of_input(job, given, writer.path)
-        blocks = ({name: frame[name] for name in frame} for frame in frames)
+    metadata = {**data.splits.metadata(), **task.metadata()}
+    options = {} if config.every is None else {"every": config.every}
+    job = jobs.make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
+    known = split and data.splits.rows(split)
+    blocks = job.known(*known) if split else jobs.of_input(job, given, writer.path)
     shown = config.trainer.enable_progress_bar
     with writer, bar("predict", None, "row", shown) as progress:
         for block in blocks:

@@ -8,31 +8,35 @@ import pandas as pd
 import pytest
 import torch
 
-from seqfuse.data.views import WindowTensors
-from seqfuse.data.windows import Windows
+from seqfuse.data.windows import TimeSplits, WindowTensors
 from seqfuse.runtime.cells import as_cells
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.tables import Table
+from seqfuse.runtime.windows import Windows
 from tests.tables import counting, windows
 
 RAIN = {"targets": ["value"], "known": ["rain"]}
 
 
-def trained(tmp_path: Path, reader: dict | None = None, **columns: Any) -> tuple[Windows, Any]:
+def trained(tmp_path: Path, reader: dict | None = None, **columns: Any) -> tuple[TimeSplits, Any]:
     """Splits fitted to a table, and the table."""
     path = counting(tmp_path / "a.csv", **columns)
     return windows(path, reader), pd.read_csv(path)
 
 
 def ahead(
-    splits: Windows, frame: pd.DataFrame, every: int | None = None
+    splits: TimeSplits, frame: pd.DataFrame, every: int | None = None
 ) -> tuple[Table, WindowTensors]:
     cells = as_cells(frame)._replace(origin="new.csv")
-    table = splits.reader.ahead(cells, splits.pipeline, splits.horizon)
-    return table, splits.ahead(table, every)
+    reader: Any = splits.reader
+    table = reader.ahead(cells, splits.pipeline, splits.horizon)
+    starts = table.ends(splits.look_back, every)
+    sizes = (splits.look_back, splits.horizon, table.num_targets, table.num_known)
+    windows = Windows(*reader.scaled(table, splits.pipeline), starts, *sizes)
+    return table, WindowTensors(windows)
 
 
-def rainy(tmp_path: Path, **reader: Any) -> tuple[Windows, Any]:
+def rainy(tmp_path: Path, **reader: Any) -> tuple[TimeSplits, Any]:
     return trained(tmp_path, RAIN | reader, rain=np.arange(100) + 0.5)
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from seqfuse.data.loader import Batches, ChunkShuffle, Loader
-from seqfuse.data.mapped import Mapped, MappedFile
 from seqfuse.data.module import DataModule
-from seqfuse.data.read import rows
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.read.rows import GroupRows, open_rows
+from seqfuse.data.windows import TimeSplits
+from seqfuse.runtime import rows
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.rows import GroupRows, RowReader, open_rows
 from seqfuse.runtime.scaling import TablePipeline
 
 N = 1000
@@ -44,9 +44,11 @@ def write(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def mapped(path: Path, targets="all", covariates=(), scaling="none", **knobs) -> Mapped:
-    file = MappedFile(TableFile(str(path)), targets, covariates)
-    splits = Mapped(file, TablePipeline(scaling), **SIZES | knobs)
+def mapped(
+    path: Path, targets="all", covariates=(), scaling="none", pool=64, **knobs
+) -> TimeSplits:
+    reader, file = RowReader(targets, covariates, pool), TableFile(str(path))
+    splits = TimeSplits(reader, TablePipeline(scaling), file, **SIZES | knobs)
     splits.fit()
     return splits
 
@@ -123,11 +125,8 @@ def test_large_numbers_keep_their_differences(tmp_path: Path) -> None:
 
 
 def test_a_narrow_file_is_not_mixed_whole(path: Path) -> None:
-    file = MappedFile(TableFile(str(path)), targets=[0], pool=1)
-    splits = Mapped(file, TablePipeline(), **SIZES)
-    splits.fit()
-    windows = splits.tensors("train")
-    assert windows.mix * windows.chunk * 8 * 4 <= 2**20
+    windows = mapped(path, targets=[0], pool=1).tensors("train")
+    assert windows.mix * int(windows.chunk or 0) * 8 * 4 <= 2**20
 
 
 def test_few_row_groups_stay_in_memory(tmp_path: Path) -> None:
@@ -192,7 +191,7 @@ def test_training_windows_are_shuffled_by_chunks(path: Path) -> None:
     ("knobs", "message"),
     [
         ({"targets": ["speed"]}, "has no number column 'speed' (it has: 0, 1)"),
-        ({"split": ["2024-01-01", "2024-02-01"]}, "rows have no dates here, give shares"),
+        ({"split": ["2024-01-01", "2024-02-01"]}, "rows have no dates here, give fractions"),
         ({"split": [900, 50, 100]}, "is more than its 1000 rows"),
         ({"look_back": 700}, "the train split has 600 rows, too few for data.look_back=700"),
         ({"season": 0}, "data.season=0 must be at least 1"),
@@ -208,7 +207,7 @@ def test_mistakes_are_named(path: Path, knobs: dict, message: str) -> None:
 def test_infinite_cells_and_other_columns_are_named(path: Path) -> None:
     values = count()
     splits = mapped(path)
-    other = Mapped(MappedFile(splits.file.source, targets=[1, 0]), splits.pipeline, **SIZES)
+    other = TimeSplits(RowReader([1, 0]), splits.pipeline, splits.source, **SIZES)
     with pytest.raises(InputError, match="has the columns 1, 0, training had 0, 1"):
         other.tensors("test")
     values[3, 1] = np.inf
@@ -246,7 +245,7 @@ def test_broken_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     np.savez(tmp_path / "z.npz", x=np.zeros(3))
     (tmp_path / "z.npz").rename(tmp_path / "z.npy")
     assert "is truncated or no .npy file" in refused("z.npy")
-    monkeypatch.setattr(rows, "LARGEST", 0)
+    monkeypatch.setattr(rows, "MAX_GROUP", 0)
     assert "write it with smaller ones (row_group_size=1_000_000)" in refused("c.parquet")
     write(tmp_path / "d.parquet", count()[:0])
     assert "has no rows" in refused("d.parquet")

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.read.recordings import Recording, runs
+from seqfuse.runtime.anomalies import Detector
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.monitored import Recording, runs
 from seqfuse.runtime.scaling import RecordingPipeline
+from tests.runtime.fakes import Zeros
 
 
 def recording(name: str, n: int, first: int = 0) -> Recording:
@@ -16,13 +18,34 @@ def recording(name: str, n: int, first: int = 0) -> Recording:
     return Recording(name, np.arange(n), values, ["value"], labels, runs(labels), 40)
 
 
+class Given:
+    """Recordings that are there already."""
+
+    reader, train = {"kind": "nab"}, None
+
+    def __init__(self, *recordings: Recording):
+        self.recordings = list(recordings)
+
+    def __call__(self) -> list[Recording]:
+        return self.recordings
+
+
 def monitored(identity: bool = False, **knobs) -> Monitored:
     sizes = {"look_back": 8, "horizon": 8, "stride": 2, "reconstruct": True}
-    source = [recording("a", 100), recording("b", 80, 1000)]
+    source = Given(recording("a", 100), recording("b", 80, 1000))
     pipeline = RecordingPipeline(limit=1e9, identity=identity)
-    splits = Monitored(lambda: source, pipeline, **sizes | knobs)
+    splits = Monitored(source, pipeline, **sizes | knobs)
     splits.fit()
     return splits
+
+
+def fed(splits: Monitored, *recordings: Recording) -> list[np.ndarray]:
+    """Of each recording x (w t c), as a detector of these splits takes it."""
+    engine = Zeros(8, 1, 1)
+    scorer = {"kind": "Likelihood"}
+    detector = Detector({**splits.metadata(), "scorer": scorer, "threshold": 0.5}, engine)
+    assert len(list(detector.known(recordings))) == len(recordings)
+    return [feeds["x"] for feeds in engine.fed]
 
 
 def raw(splits: Monitored, name: str, scaled: torch.Tensor) -> np.ndarray:
@@ -61,28 +84,26 @@ def test_the_code_says_which_recording_it_is() -> None:
     assert batch.x.shape == (2, 8, 3)
     assert batch.x[0, :, 1:].tolist() == [[1, 0]] * 8
     assert batch.x[1, :, 1:].tolist() == [[0, 1]] * 8
-    new = splits.of([recording("c", 60), recording("b", 60)]).tensors("test")
-    assert new.__getitems__([0]).x[0, 0, 1:].tolist() == [0, 0]
-    assert new.__getitems__([-1]).x[0, 0, 1:].tolist() == [0, 1]
+    new, other = fed(splits, recording("c", 60), recording("b", 60))
+    assert new[0, 0, 1:].tolist() == [0, 0]
+    assert other[-1, 0, 1:].tolist() == [0, 1]
 
 
 def test_a_new_recording_is_scaled_by_its_own_training_part() -> None:
     splits = monitored()
     before = dict(splits.pipeline.scales)
-    x = splits.of([recording("b", 60, 5000)]).tensors("test").__getitems__([0]).x
-    torch.testing.assert_close(x, splits.tensors("test").__getitems__([0]).x)
+    [x] = fed(splits, recording("b", 60, 5000))
+    np.testing.assert_allclose(x[:1], splits.tensors("test").__getitems__([0]).x)
     assert splits.pipeline.scales == before
 
 
 def test_other_columns_than_trained_on_are_named() -> None:
     wrong = recording("c", 60)._replace(columns=["speed"])
     with pytest.raises(InputError, match="c has the columns speed, training had value"):
-        monitored().of([wrong])
-    splits = monitored()
-    splits.source = lambda: [wrong]
-    splits._recordings = []
+        fed(monitored(), wrong)
+    other = Monitored(Given(wrong), monitored().pipeline, look_back=8, horizon=8)
     with pytest.raises(InputError, match="c has the columns speed, training had value"):
-        splits.recordings()
+        other.recordings()
 
 
 def test_a_reconstruction_is_as_long_as_what_it_sees() -> None:

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.windows import Windows
+from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.scaling import TablePipeline
 from seqfuse.runtime.tables import TableReader
 from tests.tables import counting, windows
 
 
-def spans(splits: Windows, split: str) -> tuple[list, list]:
+def spans(splits: TimeSplits, split: str) -> tuple[list, list]:
     """The numbers in the first and the last window: look-back, then horizon."""
     tensors = splits.tensors(split)
     batch = tensors.__getitems__([0, len(tensors) - 1])
@@ -48,7 +48,7 @@ def test_every_window_is_there(tmp_path: Path) -> None:
         ["2020-01-03 12:00", "2020-01-03 22:00", "2020-01-04 08:00"],
     ],
 )
-def test_shares_rows_and_dates_cut_alike(tmp_path: Path, split: list) -> None:
+def test_fractions_rows_and_dates_cut_alike(tmp_path: Path, split: list) -> None:
     splits = windows(counting(tmp_path / "a.csv"), split=split)
     assert splits.has_calibration
     assert spans(splits, "train")[1][-1] == 59
@@ -57,9 +57,10 @@ def test_shares_rows_and_dates_cut_alike(tmp_path: Path, split: list) -> None:
     assert spans(splits, "test")[1][-1] == 99
 
 
-def test_windows_are_views(tmp_path: Path) -> None:
+def test_windows_hold_each_row_once(tmp_path: Path) -> None:
     tensors = windows(counting(tmp_path / "a.csv")).tensors("train")
-    assert tensors.past.untyped_storage().nbytes() == 60 * 4
+    assert tensors.windows.filled.nbytes == 60 * 4
+    assert tensors.windows.values.nbytes == 60 * 4
 
 
 def test_series_never_mix(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_series_never_mix(tmp_path: Path) -> None:
 def test_scaling_sees_training_rows_alone(tmp_path: Path) -> None:
     splits = windows(counting(tmp_path / "a.csv"))
     pipeline = TablePipeline()
-    splits = Windows(TableReader(), pipeline, splits.source, split=[60, 20, 20], look_back=10)
+    splits = TimeSplits(TableReader(), pipeline, splits.source, split=[60, 20, 20], look_back=10)
     splits.horizon = 4
     splits.fit()
     assert pipeline.mean.tolist() == [29.5]
@@ -188,7 +189,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
         ({}, {"look_back": 58}, "train split has 60 rows, too few for data.look_back=58"),
         ({}, {"horizon": 21}, "val split has 20 rows, too few"),
         ({}, {"horizon": 0}, "data.horizon=0 must be at least 1"),
-        ({}, {"split": [0.5, 0.5, 0.5]}, "give shares that add up to 1"),
+        ({}, {"split": [0.5, 0.5, 0.5]}, "give fractions that add up to 1"),
         ({"returns": True}, {}, "line 2: data.returns needs prices above 0"),
     ],
 )
@@ -212,7 +213,7 @@ def test_encodings_and_truncated_files(tmp_path: Path) -> None:
 
 def test_ett_borders(data_root: Path) -> None:
     """12, 4 and 4 months of 30 days, as in the literature, and no dropped last window."""
-    splits = Windows(
+    splits = TimeSplits(
         *(TableReader(), TablePipeline(), TableFile("ett/ETTh1.csv.gz", str(data_root))),
         look_back=720,
         split=[8640, 2880, 2880],
@@ -235,7 +236,7 @@ def test_dates_in_order_and_within_the_table(tmp_path: Path) -> None:
 def test_columns_must_be_those_of_training(tmp_path: Path) -> None:
     path = counting(tmp_path / "a.csv", other=np.arange(100.0))
     trained = windows(path, {"targets": ["value", "other"]})
-    again = Windows(
+    again = TimeSplits(
         *(TableReader(targets=["other", "value"]), trained.pipeline, TableFile(str(path))),
         split=[60, 20, 20],
     )

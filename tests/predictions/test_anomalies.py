@@ -1,6 +1,5 @@
 """Scores and flags on the command line: the numbers of the test step."""
 
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 import torch
 
 import seqfuse
-from seqfuse.data.read.recordings import SKAB_SENSORS, Nab, Skab
-from seqfuse.data.read.telemetry import SmapMsl
 from seqfuse.predict import main
 from seqfuse.train import train
 from tests.conftest import composed
@@ -102,7 +99,7 @@ def test_from_python_as_on_the_command_line(
     ckpt, _ = trained
     table(tmp_path / "new.csv")
     command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
-    found = seqfuse.load(ckpt).predict(tmp_path / "new.csv")  # type: ignore[arg-type, call-arg]
+    found = pd.DataFrame(seqfuse.load(ckpt).table(tmp_path / "new.csv"))
     pd.testing.assert_frame_equal(found, pd.read_parquet("out.parquet"), check_dtype=False)
 
 
@@ -138,9 +135,9 @@ def test_the_threshold_lies_in_the_checkpoint(trained: tuple[Path, dict]) -> Non
         (("input=new.npz",), "new.npz: the ending must be one of: .csv, .csv.gz, .tsv"),
         (("input=other.csv",), "has no column 'pump' for data.group"),
         (("input=speed.csv",), "has the columns speed, training had value"),
-        (("input=short.csv",), "too short for data.look_back=1"),
+        (("input=short.csv",), "has 3 rows of 10, too few for a window"),
         (("input=young.csv",), "has 7 rows of 24, too few for a window"),
-        (("input=new.csv", "every=3"), "every=3 is not for windows"),
+        (("input=new.csv", "every=3"), "every=3 is not for anomalies"),
     ],
 )
 def test_mistakes_are_named(
@@ -158,20 +155,3 @@ def test_mistakes_are_named(
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "out.csv").exists()
-
-
-def test_files_of_the_benchmarks_are_read_without_labels(tmp_path: Path) -> None:
-    (tmp_path / "speed.csv").write_text("timestamp,value\n2024-01-01 00:00:00,1\n")
-    assert Nab("").file(tmp_path / "speed.csv")[0].name == "speed"
-    cells = ";".join("1" for _ in SKAB_SENSORS)
-    for end, flags in (("", ""), (";anomaly;changepoint", ";1;0")):
-        text = f"datetime;{';'.join(SKAB_SENSORS)}{end}\n2024-01-01 00:00:00;{cells}{flags}\n"
-        with gzip.open(tmp_path / "0.csv.gz", "wt") as file:
-            file.write(text)
-        one = Skab("").file(tmp_path / "0.csv.gz")[0]
-        assert (one.name, one.labels.tolist(), one.values.shape) == ("0", [False], (1, 8))
-    parts = {f"{part}_{what}": np.ones((3, 2))[:, : 1 + (what == "command")]
-             for part in ("train", "test") for what in ("value", "command")}  # fmt: skip
-    np.savez(tmp_path / "A-1.npz", **parts)
-    one = SmapMsl("").file(tmp_path / "A-1.npz")[0]
-    assert (one.name, one.num_train, len(one.values), one.labels.any()) == ("A-1", 3, 6, False)

@@ -13,16 +13,19 @@ from tests.runtime.fakes import Zeros, metadata
 X = np.random.default_rng(0).normal(size=(80, 2))
 
 
-def detector(**facts: object) -> Detector:
+TABLE = {"time": "when", "time_format": None, "gaps": "refuse"}
+
+
+def detector(**more: object) -> Detector:
     pipeline = RecordingPipeline()
     pipeline.fit("a", X, ["flow", "heat"])
     scorer = {"kind": "Likelihood", "recent": 2, "history": 0, "whole": True, "level": False}
     known = {
         **{"look_back": 8, "horizon": 2, "overlap": 0, "window_stride": 1, "validation": 0.2},
-        **{"scorer": scorer, "threshold": 0.5, "train": {"share": 0.5}},
-        **{"time": ["when"], "group": None, "gaps": None, "delimiter": ","},
+        **{"scorer": scorer, "threshold": 0.5, "train": {"fraction": 0.5}, "columns": "all"},
     }
-    return Detector(metadata(pipeline, **known | facts), Zeros(2, 2, 1))
+    reader = {"kind": "labelled", "table": TABLE, "label": "odd", "train": {"fraction": 0.5}}
+    return Detector(metadata(pipeline, reader=reader, **known | more), Zeros(2, 2, 1))
 
 
 @pytest.mark.parametrize(
@@ -61,10 +64,10 @@ def test_what_is_no_recording_is_named(x: object, message: str) -> None:
         detector().predict(x, name="pump")
 
 
-def test_a_table_has_the_delimiter_of_training(tmp_path: Path) -> None:
-    rows = [f"2024-01-01 00:{i // 60:02d}:{i % 60:02d};{a};{b}" for i, (a, b) in enumerate(X)]
-    (tmp_path / "pump.csv").write_text("\n".join(["when;flow;heat", *rows]))
-    [found] = detector(delimiter=";").rows(tmp_path / "pump.csv")
+def test_a_table_is_scored_like_an_array(tmp_path: Path) -> None:
+    rows = [f"2024-01-01 00:{i // 60:02d}:{i % 60:02d},{a},{b},x" for i, (a, b) in enumerate(X)]
+    (tmp_path / "pump.csv").write_text("\n".join(["when,flow,heat,odd", *rows]))
+    found = detector().table(tmp_path / "pump.csv")
     np.testing.assert_array_equal(found["score"], detector().predict(X)[0])
     assert set(found["recording"]) == {"pump"}
 

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from seqfuse.runtime.components import Components, held_out
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.likelihood import Told
+from seqfuse.runtime.likelihood import Residuals
 from seqfuse.runtime.subspace import Subspace
 
 GENERATOR = np.random.default_rng(0)
@@ -58,13 +58,15 @@ def test_windows_that_are_left_out_share_no_step_with_the_others() -> None:
 H, TRAIN = 10, 120
 
 
-def scores(values: np.ndarray, num_train: int, told: Told) -> np.ndarray:
-    return Subspace().of_windows(values, num_train, told, "pump")
+def scores(values: np.ndarray, num_train: int, residuals: Residuals) -> np.ndarray:
+    return Subspace().of_windows(values, num_train, residuals, "pump")
 
 
-def told(values: np.ndarray, predictions: np.ndarray) -> Told:
+def residuals_of(values: np.ndarray, predictions: np.ndarray) -> Residuals:
     starts = np.arange(len(values) - H + 1)
-    return Told(starts, np.zeros((len(starts), H)), predictions[starts[:, None] + np.arange(H)])
+    return Residuals(
+        starts, np.zeros((len(starts), H)), predictions[starts[:, None] + np.arange(H)]
+    )
 
 
 def test_either_part_tells_what_is_strange() -> None:
@@ -72,9 +74,9 @@ def test_either_part_tells_what_is_strange() -> None:
     seen = np.random.default_rng(2).normal(size=(300, 1))
     broken, far = values.copy(), seen.copy()
     broken[200], far[250] = 30, 30
-    before = scores(values, TRAIN, told(values, seen))
-    of_values = scores(broken, TRAIN, told(values, seen))
-    of_seen = scores(values, TRAIN, told(values, far))
+    before = scores(values, TRAIN, residuals_of(values, seen))
+    of_values = scores(broken, TRAIN, residuals_of(values, seen))
+    of_seen = scores(values, TRAIN, residuals_of(values, far))
     assert before.max() < 0.5
     assert of_values[200] > 0.6
     assert of_seen[250] > 0.6
@@ -94,12 +96,12 @@ def test_what_is_as_before_is_no_stranger_than_before(
     """With fewer windows than numbers in one, about as many, and many more."""
     noise = np.random.default_rng(1).normal(size=(num_train + 400, channels))
     values = np.stack([np.convolve(one, np.ones(4) / 2, "same") for one in noise.T], axis=1)
-    starts, _, windows = told(values, values)
+    starts, _, windows = residuals_of(values, values)
     code = windows.reshape(len(windows), -1) @ np.random.default_rng(2).normal(
         size=(H * channels, 2)
     )
     seen = (code @ np.random.default_rng(3).normal(size=(2, H * channels))).reshape(windows.shape)
-    every = Told(*(part[::stride] for part in (starts, windows[..., 0], seen)))
+    every = Residuals(*(part[::stride] for part in (starts, windows[..., 0], seen)))
     found = scores(values, num_train, every)
     before, behind = (np.nanmedian(part) for part in np.split(found, [num_train]))
     assert before == pytest.approx(behind, rel=0.3)
@@ -110,14 +112,14 @@ def test_a_channel_that_stood_still_may_stir_a_little() -> None:
     values = np.random.default_rng(1).normal(size=(300, 3))
     values[:TRAIN, 2], values[TRAIN:, 2] = 0.5, 0.5 + 1e-3 * values[TRAIN:, 2]
     values[250:255, 0] += 12
-    found = scores(values, TRAIN, told(values, values[:, :2]))
+    found = scores(values, TRAIN, residuals_of(values, values[:, :2]))
     assert np.median(found[TRAIN:230]) < 0.5 < found[250:255].min()
 
 
 def test_what_is_beyond_all_measure_is_still_told_apart() -> None:
     values = np.zeros((300, 1))
     values[200], values[260] = 1e4, 3e4
-    found = scores(values, TRAIN, told(values, np.zeros((300, 1))))
+    found = scores(values, TRAIN, residuals_of(values, np.zeros((300, 1))))
     assert found[:TRAIN].max() < found[200] < found[260] <= 1
 
 
@@ -125,14 +127,14 @@ def test_a_part_too_short_to_tell_what_is_normal_is_named() -> None:
     values = np.random.default_rng(1).normal(size=(100, 1))
     message = "pump: its leading part, taken to be normal, has 39 rows of 100, too few to score"
     with pytest.raises(InputError, match=message):
-        scores(values, 4 * H - 1, told(values, values))
-    assert np.isfinite(scores(values, 4 * H, told(values, values))).all()
+        scores(values, 4 * H - 1, residuals_of(values, values))
+    assert np.isfinite(scores(values, 4 * H, residuals_of(values, values))).all()
 
 
 def test_nothing_is_strange_where_few_normal_windows_are_told_of() -> None:
     values = np.random.default_rng(1).normal(size=(300, 1))
     for windows in (slice(60, 62), slice(0), slice(130, 140)):
-        some = Told(*(part[windows] for part in told(values, values)))
+        some = Residuals(*(part[windows] for part in residuals_of(values, values)))
         found = scores(values, TRAIN, some)
         assert np.isnan(found).sum() == 300 - (len(some.starts) + H - 1) * bool(len(some.starts))
         assert np.nansum(found) == 0

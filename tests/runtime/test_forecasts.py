@@ -14,9 +14,9 @@ X = np.random.default_rng(0).normal(size=(12, 3)) + 5
 
 def forecaster() -> Forecaster:
     pipeline = TablePipeline()
-    pipeline.fit(X, ["sales", "rain", "offer"], 1)
-    facts = {"look_back": 4, "horizon": 3, "num_known": 1, "quantiles": [0.5], "table": {}}
-    return Forecaster(metadata(pipeline, **facts), Zeros(3, 1, 1))
+    pipeline.fit(X, ["sales", "rain", "offer"], 1, num_known=1)
+    more = {"look_back": 4, "horizon": 3, "quantiles": [0.5], "reader": {"kind": "table"}}
+    return Forecaster(metadata(pipeline, **more), Zeros(3, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.read.recordings import Nab, Recording
+from seqfuse.data.read.recordings import Nab
 from seqfuse.runtime import nab
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.monitored import Recording
 from seqfuse.runtime.nab import File
 
 Detector = Callable[[Recording], np.ndarray]

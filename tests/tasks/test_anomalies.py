@@ -11,10 +11,10 @@ from aeon.benchmarking.metrics.anomaly_detection import range_pr_vus_score
 import seqfuse
 from seqfuse.data.monitored import Monitored
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.read.labelled import LabelledTable
-from seqfuse.data.read.recordings import Recording, runs
+from seqfuse.data.read.recordings import LabelledTable
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.likelihood import Likelihood, merge
+from seqfuse.runtime.monitored import Recording, runs
 from seqfuse.runtime.scaling import RecordingPipeline
 from seqfuse.tasks import measures
 from seqfuse.tasks.measures import Scored
@@ -204,7 +204,7 @@ def test_normal_rows_of_the_user_s_table_are_no_anomalies(
     words += ["trainer.max_epochs=25", "callbacks.figures=null"]
     metrics = train(composed(words), tmp_path / "run")
     model = seqfuse.load(tmp_path / "run/checkpoints/best.ckpt")
-    found = model.predict(tmp_path / "labelled.csv")  # type: ignore[arg-type, call-arg]
+    found = pd.DataFrame(model.table(tmp_path / "labelled.csv"))
     near = np.convolve(anomaly, np.ones(257), "same") > 0.5  # the net and the score look back
     assert found.anomaly[anomaly].all()
     assert found.anomaly[600:][~near[600:]].sum() <= 3  # of 860, at a rate of 1 in 1,000

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.read.recordings import Recording
 from seqfuse.nn.shapes import Batch
 from seqfuse.predict import main
 from seqfuse.runtime.likelihood import Likelihood
+from seqfuse.runtime.monitored import Recording
 from seqfuse.runtime.scaling import RecordingPipeline
 from seqfuse.runtime.subspace import Subspace
 from seqfuse.tasks.anomaly import Errors, Threshold

@@ -33,7 +33,7 @@ class Slot(NamedTuple):
     """Where it, and whatever stands below it, must have been defined."""
 
 
-PIPELINES = ("clips", "scaling", "series", "sources", "tables", "text")
+PIPELINES = ("clips", "rows", "scaling", "series", "sources", "tables", "text")
 DATA = ("seqfuse.data", *(f"seqfuse.runtime.{name}" for name in PIPELINES))
 CALLBACKS = (
     *("device_stats_monitor", "early_stopping", "gradient_accumulation_scheduler", "lr_monitor"),

@@ -52,6 +52,14 @@ class Splits(Protocol):
         """Steps of the longest training item."""
         ...
 
+    def metadata(self) -> dict[str, Any]:
+        """What it takes to predict from other files, as plain data."""
+        ...
+
+    def rows(self, split: str) -> tuple[Any, ...]:
+        """What is read of a split, as the runtime's job takes it in `known`."""
+        ...
+
     def fit(self) -> None:
         """Reads the training split and fits the pipeline to its training rows."""
 

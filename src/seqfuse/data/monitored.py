@@ -1,17 +1,18 @@
 """Windows over recordings with labelled anomalies: trained on their beginnings, tested whole."""
 
-import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from seqfuse.data.read.recordings import Recording
-from seqfuse.data.views import RecordingTensors, WindowTensors
+from seqfuse.data.read.recordings import RecordingReader
+from seqfuse.data.windows import WindowTensors
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.monitored import Recording
+from seqfuse.runtime.pipelines import pack
 from seqfuse.runtime.scaling import RecordingPipeline
+from seqfuse.runtime.windows import Windows, sliding
 
 
 class Monitored:
@@ -28,7 +29,7 @@ class Monitored:
         look_back: steps a forecast sees.
         horizon: steps to forecast.
         stride: steps from one window to the next.
-        validation: share of the training part, its end, that is for validation.
+        validation: fraction of the training part, its end, that is for validation.
         reconstruct: whether the horizon is the look-back itself.
 
     Raises:
@@ -41,7 +42,7 @@ class Monitored:
 
     def __init__(
         self,
-        source: Callable[[], list[Recording]],
+        source: RecordingReader,
         pipeline: RecordingPipeline,
         columns: str | Sequence[str] = "all",
         look_back: int = 96,
@@ -86,7 +87,8 @@ class Monitored:
     def recordings(self) -> list[Recording]:
         """All of them, with the chosen columns."""
         if not self._recordings:
-            self._recordings = [self._choose(one) for one in self.source()]
+            columns = self.columns if isinstance(self.columns, str) else list(self.columns)
+            self._recordings = [one.chosen(columns) for one in self.source()]
             self._check_columns()
             widths = {one.values.shape[1] for one in self._recordings}
             if len(widths) > 1:
@@ -100,36 +102,26 @@ class Monitored:
             self.fingerprints["recordings"] = digest.hexdigest()[:16]
         return self._recordings
 
-    def _choose(self, one: Recording) -> Recording:
-        if self.columns == "all":
-            return one
-        names = [self.columns] if isinstance(self.columns, str) else list(self.columns)
-        for name in names:
-            if name not in one.columns:
-                known = ", ".join(one.columns[:12])
-                raise InputError(
-                    f"{one.name} has no column '{name}' (data.columns; it has: {known})"
-                )
-        chosen = [one.columns.index(name) for name in names]
-        return one._replace(values=one.values[:, chosen], columns=names)
+    def metadata(self) -> dict[str, Any]:
+        """What it takes to score other recordings, as plain data."""
+        return {
+            "job": "anomalies",
+            "pipeline": pack(self.pipeline),
+            "reader": self.source.reader,
+            "train": self.source.train,
+            "columns": self.columns,
+            "look_back": self.look_back,
+            "horizon": self.horizon,
+            "overlap": self.overlap,
+            "window_stride": self.stride,
+            "validation": self.validation,
+        }
 
-    def of(self, recordings: Sequence[Recording]) -> "Monitored":
-        """The same for other recordings, each scaled by its own training part.
-
-        Raises:
-            InputError: one has other columns than were trained on.
-        """
-        other = copy.copy(self)
-        other.pipeline = copy.copy(self.pipeline)
-        other.pipeline.scales = {}
-        other.fingerprints, other._tensors = {}, {}
-        other._recordings = [self._choose(one) for one in recordings]
-        other._check_columns()
-        for one in other._recordings:
-            if other.cut(one) < 1:
-                raise InputError(f"{one.name} has {len(one.values)} rows: too few to scale it")
-            other.pipeline.fit(one.name, one.values[: self.cut(one)], one.columns)
-        return other
+    def rows(self, split: str) -> tuple[list[Recording]]:
+        """All recordings, whole, as scores need a past."""
+        if split != "test":
+            raise InputError(f"split={split}: scores need whole recordings: type split=test")
+        return (self.recordings(),)
 
     def _check_columns(self) -> None:
         known = self.pipeline.columns
@@ -158,43 +150,28 @@ class Monitored:
             split: `train`, `val`, `calibration` for both, `test` for anywhere.
         """
         if split not in self._tensors:
-            starts, first = [], 0
-            for one in self.recordings():
-                cut, n = self.cut(one), len(one.values)
-                parts = {"train": (0, cut), "val": (cut, one.num_train)}
-                parts |= {"calibration": (0, one.num_train), "test": (0, n)}
-                starts.append(first + self._starts(*parts[split]))
-                first += n
-            if not sum(map(len, starts)):
+            found = self.recordings()
+            offsets = np.cumsum([0, *(len(one.values) for one in found)])
+            spans = []
+            for one, first in zip(found, offsets.tolist(), strict=False):
+                cut, n = first + self.cut(one), first + one.num_train
+                ends = {"train": (first, cut), "val": (cut, n), "calibration": (first, n)}
+                spans.append(ends.get(split, (first, first + len(one.values))))
+            sizes = (self.look_back, self.horizon)
+            ahead = self.look_back - self.overlap
+            starts = sliding(spans, offsets[:-1].tolist(), ahead, self.horizon, self.stride)
+            if not len(starts):
                 raise InputError(
                     f"{self.origin}: the {split} split is too short for data.look_back="
                     f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
                 )
-            self._tensors[split] = self._windows(np.concatenate(starts))
+            scaled = [self.pipeline.transform(one.name, one.values) for one in found]
+            values = np.concatenate(scaled)
+            codes = np.stack([self.pipeline.code(one.name) for one in found])
+            more = {"overlap": self.overlap, "codes": codes, "offsets": offsets}
+            windows = Windows(values, values, starts, *sizes, values.shape[1], **more)
+            self._tensors[split] = WindowTensors(windows)
         return self._tensors[split]
-
-    def _windows(self, starts: np.ndarray) -> RecordingTensors:
-        found = self.recordings()
-        scaled = [self.pipeline.transform(one.name, one.values) for one in found]
-        codes = np.stack([self.pipeline.code(one.name) for one in found])
-        owners = np.repeat(np.arange(len(found)), [len(one.values) for one in found])
-        return RecordingTensors(
-            torch.from_numpy(np.concatenate(scaled)),
-            starts,
-            self.look_back,
-            self.horizon,
-            torch.from_numpy(codes),
-            torch.from_numpy(owners),
-            self.overlap,
-        )
-
-    def _starts(self, begin: int, end: int) -> np.ndarray:
-        """First steps of horizons within begin to end, the last one flush with the end."""
-        first, last = max(begin, self.look_back - self.overlap), end - self.horizon
-        last_one = [last] if last >= first else []
-        return np.unique(
-            np.array([*range(first, last + 1, self.stride), *last_one], dtype=np.int64)
-        )
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""

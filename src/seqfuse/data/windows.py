@@ -1,46 +1,106 @@
-"""Windows over tables: a look-back and the horizon after it, as views on one series."""
+"""Windows over tables and over files larger than the memory: splits by time."""
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
 
-from seqfuse.data.borders import borders, check_split
+from seqfuse.data.loader import ChunkShuffle, EpochShuffle
 from seqfuse.data.read.files import TableFile
-from seqfuse.data.views import WindowTensors
+from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines import pack
+from seqfuse.runtime.rows import check_columns
 from seqfuse.runtime.scaling import TablePipeline
-from seqfuse.runtime.stamps import carried_on
-from seqfuse.runtime.tables import Table, TableReader
+from seqfuse.runtime.stamps import check_finite
+from seqfuse.runtime.tables import Table
+from seqfuse.runtime.windows import Span, Windows, sliding
+
+PARTS = ("train", "val", "calibration", "test")
+BLOCKS = 64
+CELLS = 2**22
+"""Of all blocks that a scale is learnt from, where rows are on disk."""
 
 
-class Windows:
+class Reader(Protocol):
+    """How a table is read: `TableReader` or `RowReader`."""
+
+    @property
+    def metadata(self) -> dict[str, Any]: ...
+
+    def read(self, path: Any, step: int | None = None) -> Table: ...
+
+    def scaled(
+        self, table: Table, pipeline: TablePipeline, end: int | None = None
+    ) -> tuple[Any, Any]:
+        """Rows before `end`, scaled, with NaN and with nothing missing."""
+        ...
+
+
+class WindowTensors(Dataset[Batch]):
+    """Windows of one split.
+
+    Args:
+        windows: numpy arrays, which become tensors batch by batch.
+        chunk: rows that are cheap to read together, where they are on disk.
+        mix: chunks that are shuffled among each other.
+    """
+
+    def __init__(self, windows: Windows, chunk: int | None = None, mix: int = 1):
+        self.windows, self.chunk, self.mix = windows, chunk, mix
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
+        """Training windows in a random order, on disk by chunks."""
+        if self.chunk is None:
+            return EpochShuffle(len(self), seed)
+        return ChunkShuffle(len(self), seed, self.chunk, self.mix)
+
+    @property
+    def index(self) -> torch.Tensor:
+        """(w) row of the first step of each horizon."""
+        return torch.as_tensor(np.asarray(self.windows.starts))
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """x (b t c), true for the look-back in mask (b t), y (b h k) with NaN where missing."""
+        starts = self.windows.at(indices)
+        x, y = torch.from_numpy(self.windows.x(starts)), torch.from_numpy(self.windows.y(starts))
+        mask = (torch.arange(x.shape[1]) < self.windows.look_back).expand(len(x), -1)
+        return Batch(x, mask, y, torch.from_numpy(starts))
+
+
+class TimeSplits:
     """Splits of a table by time.
+
+    Training windows over rows on disk are shuffled by chunks (row groups of Parquet): chunks in
+    a random order, and the windows of as many as make up the pool among each other.
 
     Args:
         reader: of the table.
-        pipeline: fitted on the training rows alone.
+        pipeline: fitted on the training rows alone; of rows on disk, on blocks all over them.
         source: the file.
         look_back: steps a forecast sees.
         horizon: steps to forecast.
         split: training, validation, perhaps calibration (of prediction intervals), and test,
-            in this order: shares of each series, numbers of rows (what is left over is not
+            in this order: fractions of each series, numbers of rows (what is left over is not
             used), or the dates on which all but the first begin.
         season: steps after which the naive forecast, that errors are scaled by, repeats.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     unit = "windows"
+    has_validation = True
 
     def __init__(
         self,
-        reader: TableReader,
+        reader: Reader,
         pipeline: TablePipeline,
         source: TableFile,
         look_back: int = 336,
@@ -52,103 +112,130 @@ class Windows:
             if value < 1:
                 raise InputError(f"data.{name}={value} must be at least 1")
         check_split(split)
-        self.reader = reader
-        self.pipeline = pipeline
-        self.source = source
-        self.look_back, self.horizon = look_back, horizon
+        self.reader, self.pipeline, self.source = reader, pipeline, source
+        self.look_back, self.horizon, self.season = look_back, horizon, season
         self.split = [str(s) if isinstance(s, date) else s for s in split]
-        self.season = season
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, WindowTensors] = {}
         self._table: Table | None = None
 
-    def fit(self) -> None:
-        """Reads the table and fits the pipeline to the training rows."""
-        table = self.table()
-        rows = np.concatenate([np.arange(*part["train"]) for part in borders(table, self.split)])
-        if not len(rows):
-            span = f"{table.time.min()} to {table.time.max()}".replace("T", " ")
-            raise InputError(
-                f"{table.origin}: data.split={self.split} leaves no row to train on, of {span}"
-            )
-        lengths = [part["train"][1] - part["train"][0] for part in borders(table, self.split)]
-        if max(lengths) <= self.season:
-            raise InputError(
-                f"{table.origin}: the rows to train on are too few for data.season={self.season}"
-            )
-        try:
-            self.pipeline.fit(table.values[rows], table.columns, table.num_targets, table.step)
-        except InputError as error:
-            raise InputError(f"{table.origin}: {error}") from None
-        self.tensors("train")
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table": None, "_tensors": {}}  # another process opens the file
+
+    def metadata(self) -> dict[str, Any]:
+        """What it takes to forecast from other files, as plain data."""
+        return {
+            "job": "forecasts",
+            "pipeline": pack(self.pipeline),
+            "reader": self.reader.metadata,
+            "look_back": self.look_back,
+            "horizon": self.horizon,
+        }
 
     def table(self) -> Table:
         """All rows, as they were read."""
         if self._table is None:
             self._table = self.reader.read(self.source.path(), self.pipeline.step)
-            known = self.pipeline.columns
-            if known and (self._table.columns, self._table.num_targets) != (
-                known,
-                self.pipeline.num_targets,
-            ):
-                raise InputError(
-                    f"{self._table.origin} gives the columns {', '.join(self._table.columns)}, "
-                    f"training had {', '.join(known)} (the first {self.pipeline.num_targets} "
-                    "are targets): set data.targets, data.covariates and data.known alike"
-                )
-            self.fingerprints["table"] = self._table.fingerprint()
+            check_columns(self._table, self.pipeline)
+            if isinstance(self._table.values, np.ndarray):
+                self.fingerprints["table"] = self._table.fingerprint()
         return self._table
 
-    def times(self, first: int, end: int) -> NDArray[np.datetime64]:
-        """Time stamps of rows."""
-        return self.table().time[first:end]
+    def fit(self) -> None:
+        """Reads the table and fits the pipeline to the training rows."""
+        table, spans = self.table(), self.spans("train")
+        longest = max(end - first for first, end in spans)
+        if not longest and "time" in table.steps:
+            span = f"{table.time.min()} to {table.time.max()}".replace("T", " ")
+            raise InputError(
+                f"{table.origin}: data.split={self.split} leaves no row to train on, of {span}"
+            )
+        if longest <= self.season:
+            raise InputError(
+                f"{table.origin}: {longest} rows to train on are too few for "
+                f"data.season={self.season}"
+            )
+        starts, blocks = self._blocks()
+        if not isinstance(table.values, np.ndarray):
+            digest = hashlib.sha256(str(table.values.shape[0]).encode())
+            for first, block in zip(starts, blocks, strict=True):
+                check_finite(block, table.columns, table.origin, first)
+                digest.update(block.tobytes())
+            self.fingerprints["blocks"] = digest.hexdigest()[:16]
+        try:
+            sizes = (table.num_targets, table.num_known, table.step)
+            self.pipeline.fit(np.concatenate(blocks), table.columns, *sizes)
+        except InputError as error:
+            raise InputError(f"{table.origin}: {error}") from None
+        self._naive_errors = self._seasonal(blocks)
+        self.tensors("train")
+
+    def _blocks(self) -> tuple[list[int], list[NDArray[Any]]]:
+        """Stretches of training rows and their first rows: all of them; on disk up to `BLOCKS`,
+        evenly spread, of `CELLS` cells in all."""
+        table, spans = self.table(), self.spans("train")
+        if isinstance(table.values, np.ndarray):
+            return [a for a, _ in spans], [table.values[a:b] for a, b in spans]
+        [(first, end)] = spans
+        size = max(CELLS // BLOCKS // len(table.columns), self.season + 1)
+        count = min(BLOCKS, -(-(end - first) // size))
+        starts = np.linspace(first, max(end - size, first), count).astype(int).tolist()
+        return starts, [table.values[a : min(a + size, end)] for a in starts]
+
+    def _seasonal(self, blocks: Sequence[NDArray[Any]]) -> list[float]:
+        """MAE of each target's value one season before, scaled."""
+        k, season = self.table().num_targets, self.season
+        scaled = [self.pipeline.transform(block)[:, :k] for block in blocks]
+        errors = [values[season:] - values[: max(len(values) - season, 0)] for values in scaled]
+        mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
+        return np.maximum(np.nan_to_num(mean, nan=1.0), 1e-8).tolist()
+
+    def spans(self, split: str) -> list[Span]:
+        """Of each series the rows of `train`, `val`, `calibration` or `test`."""
+        table, index = self.table(), self._parts().index(split)
+        if isinstance(self.split[0], str) and "time" not in table.steps:
+            raise InputError(f"data.split={self.split}: rows have no dates here, give fractions")
+        edges = itertools.pairwise(table.offsets.tolist())
+        return [borders(table, self.split, *edge)[index] for edge in edges]
+
+    def _parts(self) -> list[str]:
+        return [part for part in PARTS if part != "calibration" or self.has_calibration]
+
+    def rows(self, split: str) -> tuple[Table, Any]:
+        """The table, and where the horizons of a split begin."""
+        table = self.table()
+        starts = sliding(
+            self.spans(split), table.offsets[:-1].tolist(), self.look_back, self.horizon
+        )
+        if not len(starts):
+            size = max(end - first for first, end in self.spans(split))
+            raise InputError(
+                f"{table.origin}: the {split} split has {size} rows, too few for data.look_back="
+                f"{self.look_back} and data.horizon={self.horizon}: type smaller ones, or another "
+                "data.split"
+            )
+        return table, starts
 
     def tensors(self, split: str) -> WindowTensors:
         """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""
         if split not in self._tensors:
-            table, parts = self.table(), borders(self.table(), self.split)
-            starts = [
-                np.arange(
-                    max(part[split][0], first + self.look_back), part[split][1] - self.horizon + 1
-                )
-                for part, first in zip(parts, table.offsets[:-1], strict=True)
-            ]
-            if not sum(map(len, starts)):
-                raise InputError(self._too_short(table, parts, split))
-            values, filled = self.scaled(table, max(part[split][1] for part in parts))
+            table, starts = self.rows(split)
+            end = max(end for _, end in self.spans(split))
+            values, filled = self.reader.scaled(table, self.pipeline, end)
             sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
-            self._tensors[split] = WindowTensors(values, filled, np.concatenate(starts), *sizes)
+            windows = Windows(values, filled, starts, *sizes)
+            on_disk = not isinstance(table.values, np.ndarray)
+            shuffle = (table.values.chunk, table.values.mix) if on_disk else ()
+            self._tensors[split] = WindowTensors(windows, *shuffle)
         return self._tensors[split]
 
-    def scaled(self, table: Table, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows before `end`, with NaN and with the last value going on; none after it."""
-        values = self.pipeline.transform(table.values[:end])
-        edges = itertools.pairwise(table.offsets)
-        filled = [np.nan_to_num(carried_on(values[a:b])) for a, b in edges if a < end]
-        return torch.from_numpy(values), torch.from_numpy(np.concatenate(filled))
-
-    def ahead(self, table: Table, every: int | None) -> WindowTensors:
-        """Windows over a table that goes on: of each series the last, or every n-th."""
-        starts = table.ends(self.look_back, self.horizon, every)
-        values, filled = self.scaled(table, len(table.time))
-        sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
-        return WindowTensors(values, filled, starts, *sizes)
-
-    def _too_short(self, table: Table, parts: list[dict[str, tuple[int, int]]], split: str) -> str:
-        rows = max(part[split][1] - part[split][0] for part in parts)
-        return (
-            f"{table.origin}: the {split} split has {rows} rows, too few for data.look_back="
-            f"{self.look_back} and data.horizon={self.horizon}: type smaller ones, or "
-            "another data.split"
-        )
+    def times(self, first: int, end: int) -> NDArray[Any]:
+        """Time stamps of rows, or their numbers."""
+        return self.table().times(np.arange(first, end))
 
     @property
     def has_calibration(self) -> bool:
         return len(self.split) + isinstance(self.split[0], str) == 4
-
-    @property
-    def has_validation(self) -> bool:
-        return True
 
     @property
     def num_steps(self) -> int:
@@ -166,23 +253,52 @@ class Windows:
             "channels": len(table.columns),
             "num_targets": table.num_targets,
             "num_known": table.num_known,
-            "naive_errors": self._naive_errors(table),
+            "naive_errors": self._naive_errors,
         }
-
-    def _naive_errors(self, table: Table) -> list[float]:
-        """MAE of each target's value one season before, on scaled training rows."""
-        parts, k = [part["train"] for part in borders(table, self.split)], table.num_targets
-        values = self.scaled(table, max(end for _, end in parts))[0].numpy()[:, :k]
-        errors = [
-            values[a + self.season : b] - values[a : max(b - self.season, a)] for a, b in parts
-        ]
-        mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
-        return np.maximum(np.nan_to_num(mean, nan=1.0), 1e-8).tolist()
 
     def describe(self) -> str:
         """Sizes, for people."""
         table = self.table()
+        covariates = len(table.columns) - table.num_targets
         return (
-            f"{self.look_back} steps to {self.horizon}, {table.num_targets} targets, "
-            f"{len(table.columns) - table.num_targets} covariates ({table.num_known} known ahead)"
+            f"{self.look_back} steps to {self.horizon}, {table.num_targets} targets, {covariates} "
+            f"covariates ({table.num_known} known ahead); {table.offsets[-1]:,} rows"
         )
+
+
+def borders(table: Table, split: Sequence[Any], first: int, end: int) -> list[Span]:
+    """First row and row after the last of each part of a series."""
+    if isinstance(split[0], str):
+        days = np.array(split, dtype="datetime64[s]")
+        edges = [*(first + np.searchsorted(table.time[first:end], days)).tolist(), end]
+    else:
+        size = end - first if isinstance(split[0], float) else 1
+        edges = [first + int(size * fraction + 1e-6) for fraction in np.cumsum(split)]
+    if edges[-1] > end:
+        raise InputError(
+            f"{table.origin}: data.split={list(split)} is more than its {end - first} rows"
+        )
+    return list(itertools.pairwise([first, *edges]))
+
+
+def check_split(split: Sequence[Any]) -> None:
+    """Raises InputError unless it is fractions, numbers of rows, or dates."""
+    dates = len(split) in (2, 3) and all(isinstance(s, (str, date)) for s in split)
+    if dates:
+        _check_dates([str(day) for day in split])
+    counts = len(split) in (3, 4) and all(isinstance(s, int) and s > 0 for s in split)
+    fractions = len(split) in (3, 4) and all(isinstance(s, float) and 0 < s < 1 for s in split)
+    if not (dates or counts or (fractions and abs(sum(split) - 1) < 1e-6)):
+        raise InputError(
+            f"data.split={list(split)}: give fractions that add up to 1, such as [0.7,0.1,0.2], "
+            "numbers of rows, or the dates on which validation and test begin"
+        )
+
+
+def _check_dates(days: list[str]) -> None:
+    try:
+        stamps = np.array(days, dtype="datetime64[s]")
+    except ValueError as error:
+        raise InputError(f"data.split={days}: {error}") from None
+    if not np.all(stamps[1:] > stamps[:-1]):
+        raise InputError(f"data.split={days}: give the dates in order")

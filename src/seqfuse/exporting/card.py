@@ -96,9 +96,10 @@ def _input(facts: Mapping[str, Any]) -> str:
     if facts["job"] != "clip_scores" and "mean" in state and not state.get("columns"):
         said.append(f"channels: {len(state['mean'])}")
     said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]
-    if "time" in (read := facts.get("table") or facts):
-        form = read["time_format"] or "ISO 8601, year first"
-        stamps = [read["time"]] if isinstance(read["time"], str) else read["time"]
+    reader = facts.get("reader", {})
+    if "time" in (table := reader.get("table", reader)):
+        form = table["time_format"] or "ISO 8601, year first"
+        stamps = [table["time"]] if isinstance(table["time"], str) else table["time"]
         said.append(f"time stamps: {', '.join(map(_plain, stamps))} ({_plain(form)})")
     for name, each in names.items():
         more = f", ... ({len(each)})" if each and len(each) > 20 else ""

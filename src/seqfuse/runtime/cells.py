@@ -81,17 +81,13 @@ def read_cells(path: Path, delimiter: str = ",") -> Cells:
 
 
 def _parquet(path: Path) -> Cells:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise InputError(f"{path}: Parquet is read by pyarrow: type pip install pyarrow") from None
+    pa = pyarrow(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
-        schema = pq.read_schema(path)
+        schema = pa.parquet.read_schema(path)
         check_names([name for name in schema.names if not INDEX.fullmatch(name)])
-        table = pq.read_table(path)
+        table = pa.parquet.read_table(path)
     except InputError as error:
         raise InputError(f"{path}{error}") from None
     except (OSError, EOFError, ValueError) as error:
@@ -107,6 +103,16 @@ def _parquet(path: Path) -> Cells:
                 column = column.cast(column.type.value_type)
             columns[name] = _plain(column.to_numpy())
     return rows_in_memory(columns, str(path))
+
+
+def pyarrow(path: Path) -> Any:
+    """The library that reads Parquet."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError(f"{path}: Parquet is read by pyarrow: type pip install pyarrow") from None
+    return pyarrow
 
 
 INDEX = re.compile(r"__index_level_\d+__")

@@ -8,7 +8,7 @@ from seqfuse.runtime.anomalies import Detector
 from seqfuse.runtime.classes import Classifier, ClipScorer, Tagger
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.forecasts import Forecaster, RowForecaster
+from seqfuse.runtime.forecasts import Forecaster
 from seqfuse.runtime.writer import Columns
 
 JOBS: dict[str, Any] = {
@@ -16,7 +16,6 @@ JOBS: dict[str, Any] = {
     "tags": Tagger,
     "clip_scores": ClipScorer,
     "forecasts": Forecaster,
-    "row_forecasts": RowForecaster,
     "anomalies": Detector,
 }
 

@@ -1,5 +1,6 @@
 """From errors of windows to anomaly scores of steps, one recording at a time."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ LEAST = 0.01
 """Of the deviation of errors, in scaled units: what stood still in training may stir a little."""
 
 
-class Told(NamedTuple):
-    """What a net said of the windows of a recording."""
+class Residuals(NamedTuple):
+    """Errors of a net in the windows of recordings."""
 
     starts: NDArray[np.int64]
     """(w) where their horizons begin, in rising order."""
@@ -19,6 +20,38 @@ class Told(NamedTuple):
     """(w h) absolute, the mean over columns."""
     predictions: NDArray[np.floating]
     """(w h c) scaled; (w 0 c) where no scorer reads them."""
+
+    @classmethod
+    def of(
+        cls,
+        starts: NDArray[np.int64],
+        prediction: NDArray[np.floating],
+        y: NDArray[np.floating],
+        keep: bool,
+    ) -> "Residuals":
+        """Those of a batch of windows.
+
+        Args:
+            starts: (w) where their horizons begin.
+            prediction: (w h c p), of which the output in the middle counts.
+            y: (w h c) what there was.
+            keep: whether predictions are read, beside their errors.
+        """
+        middle = prediction[..., prediction.shape[-1] // 2]
+        errors = np.abs(middle - y).mean(axis=-1)
+        return cls(starts, errors, middle[:, : None if keep else 0])
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Residuals]") -> "Residuals":
+        """Those of several batches, in the order of time."""
+        starts, errors, predictions = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.argsort(starts, kind="stable")
+        return cls(starts[order], errors[order], predictions[order])
+
+    def within(self, first: int, end: int) -> "Residuals":
+        """Those of a recording that begins at row `first`, whose steps are counted from there."""
+        rows = slice(*np.searchsorted(self.starts, [first, end]))
+        return Residuals(self.starts[rows] - first, self.errors[rows], self.predictions[rows])
 
     def normal(self, num_train: int) -> NDArray[np.bool_]:
         """(w) which windows end with the training part: they tell what is normal in it."""
@@ -80,7 +113,7 @@ class Likelihood:
             are their distances from the training part's mean.
     """
 
-    knobs = ("recent", "history", "whole", "level")
+    options = ("recent", "history", "whole", "level")
     reads_predictions = False
 
     def __init__(
@@ -102,13 +135,13 @@ class Likelihood:
         return 1
 
     def of_windows(
-        self, values: NDArray[np.floating], num_train: int, told: Told, name: str
+        self, values: NDArray[np.floating], num_train: int, residuals: Residuals, name: str
     ) -> Scores:
         """Scores (t) of a recording (t c), NaN at steps of no window."""
-        errors = told.errors.astype(np.float64)
+        errors = residuals.errors.astype(np.float64)
         if self.whole:
             errors = spread(errors.mean(axis=1), errors)
-        return self.of_values(values, num_train, told.merge(errors, num_train, len(values)))
+        return self.of_values(values, num_train, residuals.merge(errors, num_train, len(values)))
 
     def of_values(self, values: NDArray[np.floating], num_train: int, errors: Scores) -> Scores:
         """Scores (t) of a recording (t c), NaN where errors (t) are."""

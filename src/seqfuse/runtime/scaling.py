@@ -23,7 +23,7 @@ class TablePipeline:
             raise InputError(f"data.scaling={scaling} must be one of: {', '.join(TABLE_SCALINGS)}")
         self.scaling = scaling
         self.columns: list[str] = []
-        self.num_targets = 0
+        self.num_targets = self.num_known = 0
         self.step: int | None = None
         """Seconds from row to row, where rows are not the clock."""
         self.mean: NDArray[np.float64] = np.zeros(0)
@@ -34,6 +34,7 @@ class TablePipeline:
         values: NDArray[Any],
         columns: Sequence[str],
         num_targets: int,
+        num_known: int = 0,
         step: int | None = None,
     ) -> None:
         """Learns from the training rows (n c), targets first; NaN is a missing value."""
@@ -42,7 +43,8 @@ class TablePipeline:
             raise InputError(
                 f"column '{columns[empty[0]]}' has no value in the training rows: leave it out"
             )
-        self.columns, self.num_targets, self.step = list(columns), num_targets, step
+        self.columns, self.step = list(columns), step
+        self.num_targets, self.num_known = num_targets, num_known
         self.mean = np.asarray(np.nanmean(values, axis=0, dtype=np.float64))
         deviation = np.nanstd(values, axis=0, dtype=np.float64)
         self.deviation = np.where(deviation < 1e-8, 1.0, deviation)
@@ -67,6 +69,7 @@ class TablePipeline:
             "scaling": self.scaling,
             "columns": self.columns,
             "num_targets": self.num_targets,
+            "num_known": self.num_known,
             "step": self.step,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
@@ -75,7 +78,8 @@ class TablePipeline:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
-        self.num_targets, self.step = state["num_targets"], state["step"]
+        self.num_targets, self.num_known = state["num_targets"], state["num_known"]
+        self.step = state["step"]
         self.mean = np.array(state["mean"], dtype=np.float64)
         self.deviation = np.array(state["deviation"], dtype=np.float64)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import in_blocks
 from seqfuse.runtime.components import Components, Numbers, Vectors, held_out
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.likelihood import LEAST, Scores, Told, spread
+from seqfuse.runtime.likelihood import LEAST, Residuals, Scores, spread
 from seqfuse.runtime.scaling import scale_of
 
 Rows = NDArray[np.int64]
@@ -37,7 +37,7 @@ class Subspace:
         ValueError: a knob is out of range.
     """
 
-    knobs = ("share", "num_folds")
+    options = ("share", "num_folds")
     reads_predictions = True
 
     def __init__(self, share: float = 0.9, num_folds: int = 10):
@@ -57,54 +57,60 @@ class Subspace:
         return LEADING * horizon
 
     def of_windows(
-        self, values: NDArray[np.floating], num_train: int, told: Told, name: str
+        self, values: NDArray[np.floating], num_train: int, residuals: Residuals, name: str
     ) -> Scores:
         """Scores (t) from 0 to 1 of a recording (t c), NaN at steps of no window.
 
-        All are 0 where too few normal windows were told of to say what is strange.
+        All are 0 where too few normal windows there are to say what is strange.
 
         Raises:
             InputError: its training part is too short to tell what is normal.
         """
-        size = told.errors.shape[1]
+        size = residuals.errors.shape[1]
         if min(num_train, len(values)) < self.least(size):
             raise InputError(
                 f"{name}: its leading part, taken to be normal, has {num_train} rows of "
                 f"{len(values)}, too few to score windows of {size}, which takes {self.least(size)}"
             )
-        seen = told.starts[told.normal(num_train)]
+        seen = residuals.starts[residuals.normal(num_train)]
         if not len(seen) or seen[-1] + size - seen[0] < self.least(size):
-            return told.merge(np.zeros(told.errors.shape), num_train, len(values))
-        strange = spread(self._strangeness(values, num_train, told), told.errors)
-        found = np.sqrt(told.merge(strange, num_train, len(values)))
+            return residuals.merge(np.zeros(residuals.errors.shape), num_train, len(values))
+        strange = spread(self._strangeness(values, num_train, residuals), residuals.errors)
+        found = np.sqrt(residuals.merge(strange, num_train, len(values)))
         usual = found[:num_train][~np.isnan(found[:num_train])]
         return found / (found + max(usual.mean() + 4 * usual.std(), LEAST))
 
-    def _strangeness(self, values: NDArray[np.floating], num_train: int, told: Told) -> Scores:
+    def _strangeness(
+        self, values: NDArray[np.floating], num_train: int, residuals: Residuals
+    ) -> Scores:
         """(w) of windows; of normal ones, as if they were new."""
         mean, deviation = scale_of(values[:num_train])
-        scaled, size = (values - mean) / deviation, told.errors.shape[1]
+        scaled, size = (values - mean) / deviation, residuals.errors.shape[1]
 
         def windows(rows: Rows) -> Vectors:
-            return scaled[told.starts[rows][:, None] + np.arange(size)].reshape(len(rows), -1)
+            return scaled[residuals.starts[rows][:, None] + np.arange(size)].reshape(len(rows), -1)
 
         def reconstructions(rows: Rows) -> Vectors:
-            return told.predictions[rows].reshape(len(rows), -1).astype(np.float64)
+            return residuals.predictions[rows].reshape(len(rows), -1).astype(np.float64)
 
-        normal = np.flatnonzero(told.normal(num_train))
-        outside = self._squares(windows, self._outside, told, normal)
-        return outside + self._squares(reconstructions, self._far, told, normal)
+        normal = np.flatnonzero(residuals.normal(num_train))
+        outside = self._squares(windows, self._outside, residuals, normal)
+        return outside + self._squares(reconstructions, self._far, residuals, normal)
 
     def _squares(
-        self, vectors: Callable[[Rows], Vectors], numbers: Numbers, told: Told, normal: Rows
+        self,
+        vectors: Callable[[Rows], Vectors],
+        numbers: Numbers,
+        residuals: Residuals,
+        normal: Rows,
     ) -> Scores:
         known = vectors(normal)
         components = Components(known)
-        blocks = in_blocks(len(told.starts), BLOCK)
+        blocks = in_blocks(len(residuals.starts), BLOCK)
         squares = np.concatenate([numbers(components, vectors(rows)) for rows in blocks])
         usual = max(squares[normal].mean(), LEAST**2)
-        size = told.errors.shape[1]
-        squares[normal] = held_out(known, told.starts[normal], size, numbers, self.num_folds)
+        size = residuals.errors.shape[1]
+        squares[normal] = held_out(known, residuals.starts[normal], size, numbers, self.num_folds)
         return squares / usual
 
     def _outside(self, components: Components, windows: Vectors) -> Scores:

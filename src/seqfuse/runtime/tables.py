@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.cells import LISTED, Cells, groups_of, is_empty, numbers_of, read_table
+from seqfuse.runtime.cells import (
+    LISTED,
+    TABLE_ENDINGS,
+    Cells,
+    groups_of,
+    is_empty,
+    numbers_of,
+    read_table,
+)
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.records import check_names
@@ -19,6 +27,7 @@ from seqfuse.runtime.stamps import (
     CALENDAR_PERIODS,
     Stamps,
     calendar_of,
+    carried_on,
     check_time_format,
     clock_places,
     on_clock,
@@ -38,17 +47,23 @@ class Table(Recordings):
     num_known: int = 0
     step: int | None = None
     """Seconds from row to row, where rows are not the clock."""
+    ahead: int = 0
+    """Last steps of each series, which lie behind its last target."""
 
     @property
     def time(self) -> Stamps:
         """(n)"""
         return self.steps["time"]  # type: ignore[return-value]
 
-    def ends(self, look_back: int, horizon: int, every: int | None = None) -> NDArray[np.int64]:
-        """(w) where horizons begin: of each series the last one, or every n-th counted from it."""
+    def times(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Time stamps of rows; their numbers, where there are no stamps."""
+        return self.time[rows] if "time" in self.steps else rows
+
+    def ends(self, look_back: int, every: int | None = None) -> NDArray[np.int64]:
+        """(w) rows behind which horizons lie: of each series the last, or every n-th before it."""
         found = []
         for i, (first, end) in enumerate(itertools.pairwise(self.offsets.tolist())):
-            last, minimum = end - horizon, first + look_back
+            last, minimum = end - self.ahead, first + look_back
             if last < minimum:
                 name = f" ({self.names[i]})" if self.names and self.names[i] else ""
                 raise InputError(
@@ -96,6 +111,8 @@ class Series(NamedTuple):
 class TableReader:
     """Reads a table and says which row and column is wrong.
 
+    The last value goes on where one is missing; before the first one, it is the mean.
+
     Args:
         time: column of time stamps, or several that make one up: [year, month, day, hour].
         group: column that tells series apart; windows never cross from one to the next.
@@ -112,6 +129,10 @@ class TableReader:
             ISO 8601, year first. Stamps with an offset (Z, +01:00) become UTC.
     """
 
+    endings = TABLE_ENDINGS
+    fills = True
+    """Whether the last value goes on where one is missing."""
+
     def __init__(
         self,
         time: str | Sequence[str] = "date",
@@ -126,9 +147,9 @@ class TableReader:
     ):
         if gaps not in GAPS:
             raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
-        self.stamps = _as_list(time)
+        self.stamps = as_list(time)
         self.group = group
-        self.targets = None if targets == "all" else _as_list(targets)
+        self.targets = None if targets == "all" else as_list(targets)
         self.covariates, self.known = list(covariates), list(known)
         self.words = {name: list(one) for name, one in (words or {}).items()}
         self.gaps, self.returns = gaps, returns
@@ -139,6 +160,16 @@ class TableReader:
 
     @property
     def metadata(self) -> dict[str, Any]:
+        """What makes such a reader."""
+        return {"kind": "table", **self.options}
+
+    @property
+    def head(self) -> list[str]:
+        """Columns that say what a forecast is about."""
+        return [*([self.group] if self.group else []), "from", "time", "step"]
+
+    @property
+    def options(self) -> dict[str, Any]:
         """The arguments that make such a reader."""
         return {
             "time": self.stamps if len(self.stamps) > 1 else self.stamps[0],
@@ -216,12 +247,14 @@ class TableReader:
             num_targets=len(targets),
             num_known=num_known,
             step=step,
+            ahead=horizon,
         )
 
-    def ahead(self, cells: Cells, pipeline: TablePipeline, horizon: int) -> Table:
+    def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
         """A table like the training one, whose series go on for a horizon after the last target."""
+        cells = self.cells(given) if isinstance(given, Path) else given
         targets = pipeline.columns[: pipeline.num_targets]
-        reader = TableReader(**{**self.metadata, "targets": targets})
+        reader = TableReader(**{**self.options, "targets": targets})
         table = reader.parse(cells, pipeline.step, horizon)
         names = {*targets, *self.stamps, self.group, *self.covariates, *self.known}
         for name in cells.columns if self.targets is None else ():
@@ -237,6 +270,14 @@ class TableReader:
                 f"training data as {', '.join(pipeline.columns)}: bring it into the same form"
             )
         return table
+
+    def scaled(
+        self, table: Table, pipeline: TablePipeline, end: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n c) rows before `end`, with NaN and with the last value going on; none after it."""
+        values = pipeline.transform(table.values[:end])
+        parts = np.split(values, [edge for edge in table.offsets[1:-1] if edge < len(values)])
+        return values, np.concatenate([np.nan_to_num(carried_on(part)) for part in parts])
 
     def _check_columns(self, cells: Cells) -> None:
         wanted = {
@@ -379,8 +420,9 @@ class TableReader:
         return np.column_stack([texts == word for word in self.words[name]]).astype(np.float64)
 
 
-def _as_list(names: str | int | Sequence[str]) -> list[str]:
-    return [str(names)] if isinstance(names, (str, int)) else list(names)
+def as_list(names: str | int | Sequence[str | int]) -> list[str]:
+    """Names of columns, of one or of several."""
+    return [str(n) for n in ([names] if isinstance(names, (str, int)) else names)]
 
 
 def _place(series: Series, cells: Cells, step: int) -> str:

@@ -1,5 +1,6 @@
 """Anomaly detection: a task of forecasts or reconstructions whose errors become scores."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,14 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.read.recordings import Recording
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.anomalies import SCORERS
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.likelihood import Told
+from seqfuse.runtime.likelihood import Residuals
+from seqfuse.runtime.monitored import Recording
 from seqfuse.tasks.base import Outputs, Task
 from seqfuse.tasks.calibration import threshold
-from seqfuse.tasks.losses import middle
 from seqfuse.tasks.measures import Scored, Scorer, VusPr
 
 
@@ -91,6 +92,14 @@ class AnomalyTask(Task):
             for name, value in measure(self.scored, self.threshold).items():
                 self.log(f"test/{name}", value)
 
+    def metadata(self) -> dict[str, Any]:
+        kind = type(self.scorer)
+        scorer: Any = self.scorer
+        if kind in SCORERS.values():
+            options = {name: getattr(self.scorer, name) for name in self.scorer.options}
+            scorer = {"kind": kind.__name__, **options}
+        return {**super().metadata(), "scorer": scorer, "threshold": self.threshold}
+
     def undefined(self, name: str) -> str | None:
         for measure in self.measures.values():
             if isinstance(measure, VusPr) and measure.name == name:
@@ -102,22 +111,21 @@ class AnomalyTask(Task):
 
 
 class Errors:
-    """Errors of windows, gathered batch by batch until all are there.
+    """Residuals of windows, gathered batch by batch until all are there.
 
     Args:
         predictions: whether to keep the predictions, too.
     """
 
     def __init__(self, predictions: bool = False) -> None:
-        self._kept = slice(None if predictions else 0)
-        self._batches: list[Told] = []
+        self._keep = predictions
+        self._parts: list[Residuals] = []
 
     def add(self, prediction: Tensor, batch: Batch) -> None:
         """Those of a batch."""
-        point = middle(prediction.detach()).float()  # numpy knows no bfloat16
-        error = (point - batch.y).abs().mean(dim=-1)
-        parts = (batch.index, error, point[:, self._kept])
-        self._batches.append(Told(*(part.cpu().numpy() for part in parts)))
+        forecast = prediction.detach().float().cpu().numpy()  # numpy knows no bfloat16
+        index, y = batch.index.cpu().numpy(), batch.y.cpu().numpy()
+        self._parts.append(Residuals.of(index, forecast, y, self._keep))
 
     def score(self, recordings: Sequence[Recording], scorer: Scorer) -> list[Scored]:
         """Scores of recordings, whose rows the windows count one after the other.
@@ -125,23 +133,15 @@ class Errors:
         NaN at steps of no window.
         """
         return [
-            Scored(one, scorer.of_windows(one.values, one.num_train, windows, one.name))
-            for one, windows in zip(recordings, self.by_recording(recordings), strict=True)
+            Scored(one, scorer.of_windows(one.values, one.num_train, residuals, one.name))
+            for one, residuals in zip(recordings, self.by_recording(recordings), strict=True)
         ]
 
-    def by_recording(self, recordings: Sequence[Recording]) -> list[Told]:
-        """The windows of each recording, in the order of time, on all ranks."""
-        batches = [batch for rank in collectives.gather(self._batches) for batch in rank]
-        starts, *rest = (np.concatenate(part) for part in zip(*batches, strict=True))
-        order = np.argsort(starts, kind="stable")
-        sizes = [len(one.values) for one in recordings]
-        cuts = np.searchsorted(starts[order], np.cumsum(sizes)[:-1])
-        parts = zip(*(np.split(part[order], cuts) for part in (starts, *rest)), strict=True)
-        firsts = np.cumsum([0, *sizes[:-1]])
-        return [
-            Told(starts - first, *more)
-            for first, (starts, *more) in zip(firsts, parts, strict=True)
-        ]
+    def by_recording(self, recordings: Sequence[Recording]) -> list[Residuals]:
+        """Those of each recording, in the order of time, on all ranks."""
+        edges = np.cumsum([0, *(len(one.values) for one in recordings)]).tolist()
+        every = Residuals.joined([p for rank in collectives.gather(self._parts) for p in rank])
+        return [every.within(*edge) for edge in itertools.pairwise(edges)]
 
 
 class Threshold(nn.Module):
@@ -186,14 +186,14 @@ class Threshold(nn.Module):
         span = self.scorer.span(splits.horizon)
         self.value.fill_(threshold(held_out, training, span, self.quantile))
 
-    def _scores(self, recording: Recording, cut: int, windows: Told) -> list[np.ndarray]:
+    def _scores(self, one: Recording, cut: int, residuals: Residuals) -> list[np.ndarray]:
         """Those of the training steps of a recording, and those held out behind them."""
-        horizon, num_train = windows.errors.shape[1], recording.num_train
+        starts, horizon = residuals.starts, residuals.errors.shape[1]
         if cut < self.scorer.least(horizon):
-            cut = num_train  # too few steps are left: none is held out
-        ends = windows.starts + horizon
-        chosen = (ends <= cut) | (windows.starts >= cut) & (ends <= num_train)
-        starts, errors, predictions = windows
-        normal = Told(starts[chosen], errors[chosen], predictions[chosen])
-        values = recording.values[:num_train]
-        return np.split(self.scorer.of_windows(values, cut, normal, recording.name), [cut])
+            cut = one.num_train  # too few steps are left: none is held out
+        ends = starts + horizon
+        chosen = (ends <= cut) | (starts >= cut) & (ends <= one.num_train)
+        errors, predictions = residuals.errors[chosen], residuals.predictions[chosen]
+        kept = Residuals(starts[chosen], errors, predictions)
+        values = one.values[: one.num_train]
+        return np.split(self.scorer.of_windows(values, cut, kept, one.name), [cut])

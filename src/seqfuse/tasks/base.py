@@ -123,7 +123,9 @@ class Task(LightningModule):
 
     def metadata(self) -> dict[str, Any]:
         """What it takes to predict, beside what the data module says of itself."""
-        return {"stride": self.net.stride}  # type: ignore[dict-item]
+        config = self.record["config"]["task"]
+        quantiles = {"quantiles": list(config["quantiles"])} if "quantiles" in config else {}
+        return {"stride": int(self.net.stride), **quantiles}  # type: ignore[arg-type]
 
     def undefined(self, name: str) -> str | None:
         """Why a metric may have no value on a split that is in order; None: it must have one."""

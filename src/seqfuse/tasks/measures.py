@@ -8,10 +8,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
-from seqfuse.data.read.recordings import Recording
 from seqfuse.runtime import nab
 from seqfuse.runtime.components import Components
 from seqfuse.runtime.likelihood import Likelihood, merge, scaled
+from seqfuse.runtime.monitored import Recording
 from seqfuse.runtime.subspace import Subspace
 
 Floats = NDArray[np.float64]

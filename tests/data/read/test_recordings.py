@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.read.recordings import SKAB_EXPERIMENTS, SKAB_SENSORS, Nab, Recording, Skab, runs
-from seqfuse.data.read.telemetry import SmapMsl
+from seqfuse.data.read.recordings import SKAB_EXPERIMENTS, Nab, Skab, SmapMsl
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.monitored import SKAB_SENSORS, Recording, runs
 
 
 def check(recordings: list[Recording]) -> None:

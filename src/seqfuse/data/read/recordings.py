@@ -1,57 +1,60 @@
-"""Recordings with labelled anomalies, and the tables of NAB and SKAB.
+"""Data sets of recordings with labelled anomalies: NAB, SKAB, SMAP and MSL, and the user's own.
 
-A reader takes the folder of its data set and is called without arguments.
+A reader is called without arguments, and says how files like its own are read (`reader`) and how
+many leading steps of them are taken to be normal (`train`).
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 
-from seqfuse.data.read.cells import check_increasing, find, table, text
+from seqfuse.data.read.files import TableFile
+from seqfuse.runtime.cells import read_cells
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.nab import probation
+from seqfuse.runtime.lines import lines_of
+from seqfuse.runtime.monitored import (
+    PROBATION,
+    SKAB_FLAGS,
+    SKAB_NORMAL,
+    Recording,
+    read_labelled,
+    read_nab,
+    read_skab,
+    read_smap_msl,
+    runs,
+)
+from seqfuse.runtime.tables import TableReader
 
 NAB_SOURCE = "NAB is at GitHub, numenta/NAB (folders data and labels)"
 SKAB_SOURCE = "SKAB is at GitHub, waico/SKAB (folder data)"
 SKAB_EXPERIMENTS = {"valve1": range(16), "valve2": range(4), "other": range(1, 15)}
-SKAB_SENSORS = (
-    *("Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature"),
-    *("Thermocouple", "Voltage", "Volume Flow RateRMS"),
+SMAP_MSL_SOURCE = (
+    "the telemetry is at GitHub, khundman/telemanom, to be packed as one .npz per channel"
 )
-SKAB_FLAGS = ("anomaly", "changepoint")
-Windows = list[tuple[int, int]]
+SPACECRAFT = ("SMAP", "MSL", "both")
 
 
-class Recording(NamedTuple):
-    """One series and where it is anomalous.
+class RecordingReader(Protocol):
+    """Where recordings come from."""
 
-    Attributes:
-        name: unique within its data set.
-        time: (t,), datetime64[s], or int64 steps where there are no time stamps.
-        values: (t c), float32, in the units of the source.
-        columns: names of the c channels.
-        labels: (t,), true where anomalous.
-        windows: first and last step of each anomaly.
-        num_train: leading steps that may be trained on.
-    """
+    reader: dict[str, Any]
+    """How a file of recordings is read (see `runtime.monitored.read_recordings`)."""
+    train: dict[str, Any] | None
+    """The leading part that is taken to be normal (see `leading`); None: each file has its own."""
 
-    name: str
-    time: np.ndarray
-    values: np.ndarray
-    columns: list[str]
-    labels: np.ndarray
-    windows: Windows
-    num_train: int
+    def __call__(self) -> list[Recording]:
+        """The recordings of the data set."""
+        ...
 
 
 class Nab:
     """The 58 series of the Numenta Anomaly Benchmark; trained on: the probation period.
 
-    Rows stay in the order of the file, as the benchmark counts rows: seven series repeat
-    time stamps, and machine_temperature_system_failure steps back by 55 minutes once.
+    Seven series repeat time stamps, and machine_temperature_system_failure steps back by 55
+    minutes once: rows stay in the order of the file.
 
     Source: Ahmad et al., Neurocomputing 262, 2017; MIT licence.
 
@@ -61,20 +64,16 @@ class Nab:
         artificial: whether the groups `artificial...` are read.
     """
 
+    reader, train = {"kind": "nab"}, PROBATION
+
     def __init__(self, root: str, groups: Sequence[str] | None = None, artificial: bool = True):
-        self.root = Path(root)
-        self.groups = groups
-        self.artificial = artificial
+        self.root, self.groups, self.artificial = Path(root), groups, artificial
 
     def __call__(self) -> list[Recording]:
-        """Reads the series, sorted by name, such as `realTraffic/speed_7578`.
-
-        Raises:
-            InputError: a group is unknown, or a file is missing or broken.
-        """
+        """Reads the series, sorted by name, such as `realTraffic/speed_7578`."""
         path = find(self.root, "labels/combined_windows.json", NAB_SOURCE)
         try:
-            spans = json.loads(text(path))
+            spans = json.loads("".join(line for _, line in lines_of(path)))
         except json.JSONDecodeError as error:
             raise InputError(f"{path} is not JSON ({error}): fetch it again") from None
         groups = self._chosen({name.split("/")[0] for name in spans})
@@ -93,21 +92,10 @@ class Nab:
 
     def _read(self, name: str, spans: list[list[str]]) -> Recording:
         path = find(self.root, name, NAB_SOURCE)
-        one = self.file(path)[0]
-        windows = [(_row(path, one.time, a), _row(path, one.time, b)) for a, b in spans]
-        for start, end in windows:
-            one.labels[start : end + 1] = True
-        return one._replace(name=name.removesuffix(".csv"), windows=windows)
-
-    endings = (".csv", ".csv.gz")
-
-    @staticmethod
-    def file(path: Path) -> list[Recording]:
-        """A file in the benchmark's format, without labels."""
-        _, time, values = table(path, ["timestamp", "value"], ",")
-        labels, values = np.zeros(len(time), dtype=bool), values.astype(np.float32)
-        num_train = probation(len(time))
-        return [Recording(stem(path), time, values, ["value"], labels, [], num_train)]
+        [one] = read_nab(path)
+        for first, last in spans:
+            one.labels[_row(path, one.time, first) : _row(path, one.time, last) + 1] = True
+        return one._replace(name=name.removesuffix(".csv"), windows=runs(one.labels))
 
 
 class Skab:
@@ -122,57 +110,119 @@ class Skab:
         root: folder that holds `valve1`, `valve2`, `other` and `anomaly-free`.
     """
 
+    reader, train = {"kind": "skab"}, {"rows": SKAB_NORMAL}
+
     def __init__(self, root: str):
         self.root = Path(root)
 
     def __call__(self) -> list[Recording]:
-        """Reads `valve1/0` to `15`, `valve2/0` to `3`, `other/1` to `14`, `anomaly-free`.
-
-        Raises:
-            InputError: a file is missing or broken, or its time stamps do not increase.
-        """
+        """Reads `valve1/0` to `15`, `valve2/0` to `3`, `other/1` to `14`, `anomaly-free`."""
         names = [f"{group}/{i}" for group, numbers in SKAB_EXPERIMENTS.items() for i in numbers]
-        anomaly_free = self._read("anomaly-free/anomaly-free")
-        whole = anomaly_free._replace(name="anomaly-free", num_train=len(anomaly_free.time))
-        return [*(self._read(name, flags=SKAB_FLAGS) for name in names), whole]
+        normal = self._read("anomaly-free/anomaly-free", ())
+        whole = normal._replace(name="anomaly-free", num_train=len(normal.time))
+        return [*(self._read(name, SKAB_FLAGS) for name in names), whole]
 
-    def _read(self, name: str, flags: Sequence[str] = ()) -> Recording:
-        path = find(self.root, f"{name}.csv", SKAB_SOURCE)
-        return self._parse(path, flags)._replace(name=name)
-
-    endings = (".csv", ".csv.gz")
-
-    def file(self, path: Path) -> list[Recording]:
-        """A file in the benchmark's format, with or without labels, which are left out."""
-        flagged = text(path).split("\n", 1)[0].rstrip().endswith(";".join(SKAB_FLAGS))
-        one = self._parse(path, SKAB_FLAGS if flagged else ())
-        return [one._replace(labels=np.zeros_like(one.labels), windows=[])]
-
-    @staticmethod
-    def _parse(path: Path, flags: Sequence[str]) -> Recording:
-        cells, time, numbers = table(path, ["datetime", *SKAB_SENSORS, *flags], ";")
-        check_increasing(cells, time)
-        values, flagged = np.split(numbers, [len(SKAB_SENSORS)], axis=1)
-        wrong = np.argwhere((flagged != 0) & (flagged != 1))
-        if len(wrong):
-            row, column = wrong[0]
-            raise InputError(f"{path}: {cells.row(row)}: {flags[column]} must be 0 or 1")
-        labels = flagged[:, 0] == 1 if flags else np.zeros(len(time), dtype=bool)
-        columns, windows = list(SKAB_SENSORS), runs(labels)
-        values = values.astype(np.float32)
-        return Recording(stem(path), time, values, columns, labels, windows, 400)
+    def _read(self, name: str, flags: Sequence[str]) -> Recording:
+        [one] = read_skab(find(self.root, f"{name}.csv", SKAB_SOURCE), flags)
+        return one._replace(name=name)
 
 
-def runs(labels: np.ndarray) -> Windows:
-    """First and last step of each run of true in (t,)."""
-    padded = np.concatenate([[False], labels, [False]])
-    edges = np.flatnonzero(padded[1:] != padded[:-1])
-    return [(int(first), int(last) - 1) for first, last in edges.reshape(-1, 2)]
+class SmapMsl:
+    """81 telemetry channels of the satellite SMAP (54) and the rover MSL, Curiosity (27).
+
+    Source: Hundman et al., KDD 2018; published with telemanom under NASA/JPL's terms.
+
+    Args:
+        root: folder that holds `labeled_anomalies.csv` and one `.npz` per channel.
+        spacecraft: SMAP, MSL or both.
+        leave_out: channels. P-2 is labelled twice, differently, and most papers since
+            OmniAnomaly (Su et al., KDD 2019) leave it out.
+    """
+
+    reader, train = {"kind": "smap_msl"}, None
+
+    def __init__(
+        self, root: str, spacecraft: str = "both", leave_out: Sequence[str] = ("P-2",)
+    ) -> None:
+        if spacecraft not in SPACECRAFT:
+            raise InputError(f"spacecraft={spacecraft} must be one of: {', '.join(SPACECRAFT)}")
+        self.root, self.spacecraft, self.leave_out = Path(root), spacecraft, leave_out
+
+    def __call__(self) -> list[Recording]:
+        """Reads the channels, in the order of `labeled_anomalies.csv`."""
+        path = find(self.root, "labeled_anomalies.csv", SMAP_MSL_SOURCE)
+        columns = read_cells(path).columns
+        if not {"chan_id", "spacecraft"} <= set(columns):
+            raise InputError(f"{path}, line 1 lacks the columns chan_id and spacecraft")
+        craft = dict(zip(columns["chan_id"], columns["spacecraft"], strict=True))
+        for channel in self.leave_out:
+            if channel not in craft:
+                raise InputError(f"leave_out: SMAP and MSL have no channel '{channel}'")
+        return [
+            read_smap_msl(find(self.root, f"{name}.npz", SMAP_MSL_SOURCE), labelled=True)[0]
+            for name in craft
+            if self.spacecraft in ("both", craft[name]) and name not in self.leave_out
+        ]
 
 
-def stem(path: Path) -> str:
-    """The name of a file without its endings."""
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+class LabelledTable:
+    """Recordings of a CSV or Parquet file with a column that says where it is anomalous.
+
+    Args:
+        source: the file.
+        label: column of 0 and 1; 1 is anomalous.
+        time: as `TableReader` takes it.
+        group: column that tells recordings apart.
+        targets: columns to watch; `all` takes every number column that is nothing else.
+        gaps: as `TableReader` takes it.
+        time_format: as `TableReader` takes it.
+        train: leading fraction of each recording that may be trained on.
+    """
+
+    def __init__(
+        self,
+        source: TableFile,
+        label: str = "anomaly",
+        time: str | Sequence[str] = "date",
+        group: str | None = None,
+        targets: str | Sequence[str] = "all",
+        gaps: str = "refuse",
+        train: float = 0.3,
+        time_format: str | None = None,
+    ):
+        if not 0 < train < 1:
+            raise InputError(f"data.train={train} must be above 0 and below 1")
+        self.source = source
+        table = TableReader(time, group, targets, gaps=gaps, time_format=time_format)
+        self.train: dict[str, Any] = {"fraction": train}
+        self.reader = {
+            "kind": "labelled",
+            "table": table.options,
+            "label": label,
+            "train": self.train,
+        }
+
+    def __call__(self) -> list[Recording]:
+        """Reads the recordings, sorted by name."""
+        options = {name: value for name, value in self.reader.items() if name != "kind"}
+        return read_labelled(self.source.path(), **options, labelled=True)
+
+
+def find(root: Path, name: str, source: str) -> Path:
+    """The file `name` or `name.gz` in `root`, or in its folder `data` as in a clone.
+
+    Args:
+        root: folder of a data set.
+        name: with folders below `root`.
+        source: a sentence that says where the data can be had.
+    """
+    if not root.is_dir():
+        raise InputError(f"there is no folder {root}: set root to the data's own; {source}")
+    for folder in (root, root / "data"):
+        for ending in ("", ".gz"):
+            if (folder / f"{name}{ending}").is_file():
+                return folder / f"{name}{ending}"
+    raise InputError(f"{root} has neither {name} nor {name}.gz: set root or fetch it; {source}")
 
 
 def _row(path: Path, time: np.ndarray, stamp: str) -> int:
