@@ -165,9 +165,12 @@ def test_resumed_equals_uninterrupted(
 def test_a_checkpoint_of_a_gpu_predicts_the_same_on_a_cpu(tmp_path: Path) -> None:
     train(on_gpu("precision=32", "test=false"), tmp_path)
     predictor = seqfuse.load(tmp_path / "checkpoints" / "best.ckpt")
-    x = Synthetic(80, 12, 3)("test").x
+    x = Synthetic(80, 12, 3)("test").padded()[0]
     on_cpu = predictor.predict_proba(x)
-    net, inputs = predictor.net.to("cuda"), torch.as_tensor(np.asarray(x), device="cuda")
+    net, inputs = (
+        predictor.engine.task.net.to("cuda"),
+        torch.as_tensor(np.asarray(x), device="cuda"),
+    )
     with torch.no_grad():
         output = net(inputs, torch.ones(inputs.shape[:2], dtype=torch.bool, device="cuda"))
     on_gpu_too = output.prediction.softmax(dim=-1).cpu().numpy()

@@ -79,14 +79,14 @@ def test_metrics_equal_scikit_learn(tiny: Compose, tmp_path: Path) -> None:
     metrics = train(tiny("data.num_steps=4", "data.num_samples=200"), tmp_path)
     predictor = seqfuse.load(tmp_path / "checkpoints" / "best.ckpt")
     test = Synthetic(200, 4, 3)("test")
-    guess = predictor.predict(test.x)
-    assert metrics["test/accuracy"] == pytest.approx(accuracy_score(test.y, guess))
-    balanced = balanced_accuracy_score(test.y, guess)
+    guess = predictor.predict(list(test))
+    assert metrics["test/accuracy"] == pytest.approx(accuracy_score(test.labels, guess))
+    balanced = balanced_accuracy_score(test.labels, guess)
     assert metrics["test/balanced_accuracy"] == pytest.approx(balanced)
-    macro = f1_score(test.y, guess, average="macro")
+    macro = f1_score(test.labels, guess, average="macro")
     assert metrics["test/macro_f1"] == pytest.approx(macro, abs=1e-6)
-    probabilities = predictor.predict_proba(test.x).astype(np.float64)
-    truth = [predictor.classes.index(label) for label in test.y]
+    probabilities = predictor.predict_proba(list(test)).astype(np.float64)
+    truth = [predictor.classes.index(label) for label in test.labels or ()]
     loss = -np.log(probabilities[np.arange(len(truth)), truth]).mean()
     assert metrics["test/loss"] == pytest.approx(loss, rel=1e-4)
 
