@@ -78,7 +78,7 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["data=csv", "data.horizon=0"], "horizon=0 must be a whole number of at least 1"),
         (["data=csv", "data.horizn=9"], "data.horizn: no such key, did you mean data.horizon?"),
         (["data=ett", "model.normalization.norm=lst"], "norm='lst' must be one of"),
-        (["data=ett", "data.split=[0.5,0.5]", "data.file=x"], "give shares that add up to 1"),
+        (["data=ett", "data.split=[0.5,0.5]", "data.file=x"], "give fractions that add up to 1"),
         (["data=ett", "task.quantiles=[0.1,0.9]"], "must have 0.5 in the middle"),
         (["data=nab", "data.stride=9", "paths.data=."], "data.stride=9 must be at most"),
         (["data=nab", "paths.data=."], "there is no folder"),
