@@ -30,11 +30,7 @@ class Change(Protocol):
 
 
 class Crop:
-    """A stretch of the series, from `shortest` of its length to all of it.
-
-    Raises:
-        InputError: `shortest` is not above 0 and at most 1.
-    """
+    """A stretch of the series, from `shortest` of its length to all of it."""
 
     keeps_steps = False
 
@@ -84,11 +80,7 @@ class Scale:
 
 
 class TimeMask:
-    """Sets a stretch, up to `longest` of the series, to 0, which is the mean.
-
-    Raises:
-        InputError: `longest` is not at least 0 and below 1.
-    """
+    """Sets a stretch, up to `longest` of the series, to 0, which is the mean."""
 
     keeps_steps = True
 
@@ -125,11 +117,7 @@ class Permute:
 
 
 class Rotate:
-    """Turns pairs of channels, x and y of a point, about the origin, by up to so many degrees.
-
-    Raises:
-        InputError: `degrees` is below 0, or the channels are no pairs.
-    """
+    """Turns pairs of channels, x and y of a point, about the origin, by up to so many degrees."""
 
     keeps_steps = True
 

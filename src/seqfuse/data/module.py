@@ -27,9 +27,6 @@ class DataModule(LightningDataModule):
         augment: changes of training batches, by name, in order (see `seqfuse.data.augment`).
         shuffle: whether training batches come in a new order each epoch.
         evaluated: the split that testing looks at: `train`, `val` or `test`.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     def __init__(

@@ -31,9 +31,6 @@ class Monitored:
         stride: steps from one window to the next.
         validation: fraction of the training part, its end, that is for validation.
         reconstruct: whether the horizon is the look-back itself.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     unit = "windows"

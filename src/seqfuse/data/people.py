@@ -15,9 +15,6 @@ class People:
             people in order, the i-th (from 0 on) belongs to fold i mod `num_folds`, whatever
             the seed.
         num_folds: so many folds.
-
-    Raises:
-        InputError: a knob is out of range, or somebody is named twice.
     """
 
     def __init__(
@@ -39,11 +36,7 @@ class People:
         self.num_folds = num_folds
 
     def of(self, split: str, people: Iterable[str]) -> set[str]:
-        """Those of a split.
-
-        Raises:
-            InputError: somebody is named who is not there, or nobody is left.
-        """
+        """Those of a split."""
         everyone = sorted(set(people), key=lambda name: (len(name), name))
         found = self._named(everyone) if self.fold is None else self._folds(everyone, self.fold)
         found["train"] = set(everyone) - found["test"] - found["val"]

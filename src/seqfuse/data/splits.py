@@ -34,9 +34,6 @@ class Folds:
         seed: of the folds.
         label_share: above 0 and at most 1: share of the training items whose labels are known;
             the others are left out of training, but the pipeline is fitted to all of them.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     def __init__(

@@ -57,11 +57,7 @@ if __name__ == "__main__":
 
 @contextmanager
 def whole(output: Path) -> Iterator[Path]:
-    """A folder to write to, which gets its name when all went well.
-
-    Raises:
-        InputError: there is something in `output`.
-    """
+    """A folder to write to, which gets its name when all went well."""
     check_output(output)
     output = output.resolve()  # where a link leads
     output.absolute().parent.mkdir(parents=True, exist_ok=True)

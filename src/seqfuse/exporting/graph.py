@@ -63,9 +63,6 @@ def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
         feeds: a batch of two items or more, of which the graph is traced.
         path: of the file.
         opset: version of the operators.
-
-    Raises:
-        InputError: it cannot be written.
     """
     content = pickle.dumps({"graph": graph, "feeds": dict(feeds), "opset": opset})
     command = [sys.executable, "-P", "-m", "seqfuse.exporting.child", str(path)]

@@ -19,9 +19,6 @@ def check(graph: Graph, path: Path, samples: Samples) -> float:
 
     Returns:
         the largest difference.
-
-    Raises:
-        InputError: it is above `TOLERANCE`; names the shape.
     """
     session, worst = open_session(path, threads=1), 0.0
     lengths = (max(samples.steps // 2, 1), samples.steps + 7)

@@ -14,11 +14,7 @@ INT8 = (None, False, True, "finetune")
 
 
 def check_settings(config: Any) -> None:
-    """Checks the knobs of `conf/export.yaml`.
-
-    Raises:
-        InputError: one is out of range, or the output is there already.
-    """
+    """Checks the knobs of `conf/export.yaml`."""
     if not config.output:
         raise InputError("output is empty: type output=<a new folder>")
     check_output(Path(config.output))

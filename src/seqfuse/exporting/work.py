@@ -65,11 +65,7 @@ class Export:
         self.facts = facts.describe(task, data, trained, config["opset"])
 
     def write(self, part: Path) -> card.Measured:
-        """Writes all files of the folder.
-
-        Raises:
-            InputError: the graph is not what torch is; int8 loses more than may be lost.
-        """
+        """Writes all files of the folder."""
         export(self.graph, self.samples(3, self.samples.steps, True), part / GRAPH, self.opset)
         worst = parity.check(self.graph, part / GRAPH, self.samples)
         if self.config["int8"]:

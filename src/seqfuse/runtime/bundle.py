@@ -31,11 +31,7 @@ def seal(metadata: Mapping[str, Any]) -> str:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What `pipeline.json` says, once all files are found to be those that were exported.
-
-    Raises:
-        InputError: a file is missing, truncated or changed.
-    """
+    """What `pipeline.json` says, once all files are found to be those that were exported."""
     path = folder / METADATA
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))

@@ -70,9 +70,6 @@ class NormalClipPipeline(ClipPipeline):
 
     Args:
         normal: label of the normal clips.
-
-    Raises:
-        InputError: there is none.
     """
 
     def __init__(self, normal: str | None):
@@ -82,11 +79,7 @@ class NormalClipPipeline(ClipPipeline):
         self.normal = normal
 
     def fit_labels(self, labels: ItemLabels) -> None:
-        """Checks that every training item is normal.
-
-        Raises:
-            InputError: one is not.
-        """
+        """Checks that every training item is normal."""
         if odd := sorted(set(labels) - {self.normal}):  # type: ignore[arg-type]
             raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
         self.classes = [self.normal, ANOMALY]

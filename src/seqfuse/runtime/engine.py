@@ -31,11 +31,7 @@ class Engine(Protocol):
 
 
 def open_session(path: Path, threads: int = 0) -> Any:
-    """A session of ONNX Runtime on the CPU; 0 threads leave their number to it.
-
-    Raises:
-        InputError: it cannot be opened, or onnxruntime is not there.
-    """
+    """A session of ONNX Runtime on the CPU; 0 threads leave their number to it."""
     try:
         onnxruntime = import_module("onnxruntime")  # all that is needed beside numpy, and only here
     except ImportError as error:

@@ -4,7 +4,10 @@ import signal
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave; its message is one line and names the fix."""
+    """A mistake in what the user gave; its message is one line and names the fix.
+
+    Whatever takes something from a user may raise it: docstrings name other errors alone.
+    """
 
     exit_code = 1
 

@@ -18,11 +18,7 @@ def find(file: str, root: str | Path, key: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        InputError: it cannot be read, or holds something else; names it.
-    """
+    """The object in a JSON file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

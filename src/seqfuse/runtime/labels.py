@@ -18,11 +18,7 @@ WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
 
 
 def texts_of(y: Sequence[Any] | np.ndarray, origin: str) -> Any:
-    """The labels as text: a list of n, or of n lists with a label per step.
-
-    Raises:
-        InputError: they are neither, or one is missing.
-    """
+    """The labels as text: a list of n, or of n lists with a label per step."""
     if isinstance(y, np.ndarray) and not y.ndim:
         raise InputError(f"{origin}: y is a single label, expected one for each series")
     if len(y) and isinstance(y[0], (list, tuple)):
@@ -64,11 +60,7 @@ class Labels:
         self.per_step = False
 
     def fit_labels(self, labels: ItemLabels) -> None:
-        """Learns the classes from the training items.
-
-        Raises:
-            InputError: there is only one class.
-        """
+        """Learns the classes from the training items."""
         self.per_step = bool(len(labels)) and not isinstance(labels[0], str)
         every = [one for item in labels for one in item] if self.per_step else labels
         self.classes = sorted(set(every), key=_by_number)  # type: ignore[arg-type]

@@ -9,11 +9,7 @@ from seqfuse.runtime.errors import InputError
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a text file, plain or gzipped, with their numbers from 1 and their ends.
-
-    Raises:
-        InputError: it is missing, truncated, or in another encoding; names the line.
-    """
+    """Lines of a text file, plain or gzipped, with their numbers from 1 and their ends."""
     number = 0
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:

@@ -62,11 +62,7 @@ PROFILES = {
 
 
 def score(files: Sequence[File], threshold: float, profile: str = "standard") -> float:
-    """Normalised score of a corpus: at most 100, 0 for no detection, below 0 for worse.
-
-    Raises:
-        InputError: a file is malformed, no file has a window, or there is no such profile.
-    """
+    """Normalised score of a corpus: at most 100, 0 for no detection, below 0 for worse."""
     total = sum(_gains(file, profile)[file.scores >= threshold].sum() for file in files)
     return _normalise(float(total), files, profile)
 
@@ -76,9 +72,6 @@ def best_threshold(files: Sequence[File], profile: str = "standard") -> Best:
 
     The leaderboard of the benchmark does the same, on the data it scores: the figure is
     that of a threshold chosen in hindsight.
-
-    Raises:
-        InputError: as for `score`.
     """
     gains = np.concatenate([np.zeros(0), *(_gains(file, profile) for file in files)])
     scores = np.concatenate([np.zeros(0), *(file.scores for file in files)])
@@ -92,11 +85,7 @@ def best_threshold(files: Sequence[File], profile: str = "standard") -> Best:
 
 
 def raw_score(file: File, threshold: float, profile: str = "standard") -> float:
-    """Score of one file before normalisation; minus the cost of each window if none is hit.
-
-    Raises:
-        InputError: as for `score`.
-    """
+    """Score of one file before normalisation; minus the cost of each window if none is hit."""
     missed = _weights(profile).false_negative * len(_scored_windows(file))
     return float(_gains(file, profile)[file.scores >= threshold].sum() - missed)
 

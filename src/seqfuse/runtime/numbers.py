@@ -86,9 +86,6 @@ def numbers_in(
         cells: words, numbers or an array.
         where: names row and column of a cell.
         fix: ends the message about a word.
-
-    Raises:
-        InputError: a cell is no number, infinite or too large.
     """
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
         values = cells.astype(np.float64)

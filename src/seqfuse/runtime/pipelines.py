@@ -26,11 +26,7 @@ KINDS: dict[type, tuple[str, ...]] = {
 
 
 def pack(pipeline: Any) -> dict[str, Any]:
-    """A fitted pipeline as lists, numbers and strings.
-
-    Raises:
-        InputError: it is of another kind.
-    """
+    """A fitted pipeline as lists, numbers and strings."""
     kind = type(pipeline)
     found = {"kind": kind.__name__, "state": pipeline.state_dict()}
     if kind is SourcesPipeline:

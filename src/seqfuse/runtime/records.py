@@ -31,9 +31,6 @@ def rows_of(path: Path, delimiter: str = ",") -> Iterator[Row]:
     Args:
         path: of the file.
         delimiter: of the columns of a .csv.
-
-    Raises:
-        InputError: another ending, or a row that is none; names the line.
     """
     name = path.name.lower()
     if not name.endswith(RECORD_ENDINGS):

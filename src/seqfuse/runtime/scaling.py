@@ -125,11 +125,7 @@ class RecordingPipeline:
         return np.array([float(name == one) for one in names], dtype=np.float32)
 
     def transform(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
-        """(t c) of one recording, scaled.
-
-        Raises:
-            InputError: training never saw the recording.
-        """
+        """(t c) of one recording, scaled."""
         if name not in self.scales:
             raise InputError(f"recording '{name}' has no scale: training never saw it")
         mean, deviation = self.scales[name]

@@ -30,11 +30,7 @@ class Sentence(NamedTuple):
 
 
 def sentences(path: Path) -> Iterator[Sentence]:
-    """Sentences of a file, one by one.
-
-    Raises:
-        InputError: another ending, or a line that is none; names it.
-    """
+    """Sentences of a file, one by one."""
     name = path.name.lower()
     if not name.endswith(SENTENCE_ENDINGS):
         raise InputError(f"{path}: the ending must be one of: {', '.join(SENTENCE_ENDINGS)}")

@@ -136,9 +136,6 @@ class SeriesPipeline(Labels):
         missing: `mean` (a missing value becomes the mean, which is 0 after scaling)
             or `indicator` (the same, and each channel gets a second one beside it:
             1 where observed, 0 where missing).
-
-    Raises:
-        InputError: a knob is not one of these.
     """
 
     def __init__(self, scaling: str = "channel", missing: str = "mean"):

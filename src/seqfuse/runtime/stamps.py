@@ -77,9 +77,6 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
         cells: the table.
         names: of the column or columns.
         form: as of strptime, such as %d.%m.%Y; None: ISO 8601.
-
-    Raises:
-        InputError: one is empty, none, or has an offset where others have none; names the row.
     """
     columns = [cells.column(name) for name in names]
     if not len(columns[0]):
@@ -208,10 +205,6 @@ def clock_places(
         gaps: `refuse`, `fill` or `ignore` (rows are the clock).
         where: begins an error message.
         row: what a row is called.
-
-    Raises:
-        InputError: stamps do not increase, are missing, or off the step; or more of them are
-            missing than there are.
     """
     seconds = np.diff(stamps).astype(np.int64)
     for wrong, what in (

@@ -62,9 +62,6 @@ class Subspace:
         """Scores (t) from 0 to 1 of a recording (t c), NaN at steps of no window.
 
         All are 0 where too few normal windows there are to say what is strange.
-
-        Raises:
-            InputError: its training part is too short to tell what is normal.
         """
         size = residuals.errors.shape[1]
         if min(num_train, len(values)) < self.least(size):

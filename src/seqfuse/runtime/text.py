@@ -53,9 +53,6 @@ class TextPipeline(Labels):
         ngrams: the shortest and the longest n-gram, in characters, the ends of a word being two.
         buckets: numbers that n-grams are hashed to.
         strip: whether `Peru?` and `Peru's` are looked up as `peru`; their subwords stay apart.
-
-    Raises:
-        InputError: a knob is out of range.
     """
 
     by_length = True

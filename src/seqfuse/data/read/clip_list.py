@@ -28,9 +28,6 @@ def listed(path: Path, there: Mapping[str, Sequence[Path]]) -> list[Entry]:
     Args:
         path: of the list.
         there: clips in the folder of each class.
-
-    Raises:
-        InputError: the list cannot be read, or is at odds with what is there.
     """
     rows = _read(path)
     _check_classes(path, {row["label"] for row in rows}, set(there))

@@ -13,10 +13,6 @@ class TableFile:
         root: folder that a relative name starts from, and that a download goes to.
         url: where the plain file can be had.
         sha256: of the plain file.
-
-    Raises:
-        InputError: no file is named. (It is looked for when it is read: predictions of a
-            checkpoint need none.)
     """
 
     def __init__(
@@ -27,11 +23,7 @@ class TableFile:
         self.file, self.root, self.url, self.sha256 = file, Path(root), url, sha256
 
     def path(self) -> Path:
-        """Where the file is, once it is there.
-
-        Raises:
-            InputError: it is not there and cannot be downloaded.
-        """
+        """Where the file is, once it is there."""
         for name in (self.file, self.file.removesuffix(".gz")):
             for path in (self.root / name, Path(name)):
                 if path.is_file():

@@ -18,9 +18,6 @@ class Synthetic(Source):
         num_steps: steps of a series.
         num_channels: channels of a series.
         seed: another seed, other series.
-
-    Raises:
-        InputError: a size is below 1.
     """
 
     def __init__(

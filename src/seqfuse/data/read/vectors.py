@@ -22,9 +22,6 @@ def read(path: Path, words: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArr
 
     Returns:
         ids (n) and vectors (n d).
-
-    Raises:
-        InputError: the file is missing or broken, or has none of the words; names the line.
     """
     found: dict[int, list[float]] = {}
     size = 0
