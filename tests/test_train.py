@@ -21,6 +21,7 @@ from seqfuse.config.cli import offer_recipe
 from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.evaluate import evaluate
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.series import series
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import DRAWN, TINY, Compose, composed
@@ -179,7 +180,7 @@ def test_poisoned_test_split_changes_no_weight(
     def poisoned(self, split):
         data = original(self, split)
         if split == "test":
-            data.x[:] = np.nan
+            return series(np.full((len(data), *self.shape), np.nan), data.labels)
         return data
 
     monkeypatch.setattr(Synthetic, "__call__", poisoned)

@@ -10,7 +10,7 @@ from seqfuse.train import main
 from tests import devices
 from tests.bad_inputs.catalogue import Content, Row, rows
 from tests.bad_inputs.conftest import BRIEF, Judge
-from tests.bad_inputs.makers import NORMAL, gz, head, npz, sources, zipped
+from tests.bad_inputs.makers import NORMAL, gz, head, npz, saved, sources, zipped
 
 SOURCES = ("data=sources", "data.train=a.npz", "model=base", *BRIEF)
 X = NORMAL(size=(20, 4, 3)).astype(np.float32)
@@ -20,11 +20,14 @@ def one(**changes: Any) -> dict[str, Content]:
     return {"a.npz": sources(**changes)}
 
 
+HUGE = {"a.npz": zipped(phone_x=head((10**12, 6, 2)), y=saved(np.array(["a", "b"])))}
+
+
 @rows(
     Row("data.train=null", "data.train is empty"),
     Row("", "a.npz is not there"),
     Row("", "a.npz", {"a.npz": b"nothing"}),
-    Row("", ["a.npz", "1000000000000"], {"a.npz": zipped(phone_x=head((10**12, 6, 2)))}),
+    Row("", ["a.npz", "1000000000000"], HUGE),
     Row("", ["a.npz", "'y'"], one(y=None)),
     Row("", ["a.npz", "<source>_x"], one(phone_x=None, watch_x=None)),
     Row("data.sources=[phone,ring]", ["a.npz", "'ring_x'"], one()),

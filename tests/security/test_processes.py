@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from seqfuse.data.read.decode import decode
 
 from seqfuse.callbacks.provenance import git_state
+from seqfuse.runtime.decode import decode
 from seqfuse.runtime.errors import InputError
 from tests.conftest import TINY
 from tests.security.conftest import Server

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -64,8 +65,8 @@ def test_a_poisoned_test_split_changes_no_weight(
     def poisoned(self: ClipFolder, split: str):
         found = original(self, split)
         if split == "test":
-            found.x[:] = torch.randint(0, 256, found.x.shape, dtype=torch.uint8).numpy()
-            found.y = found.y[::-1]
+            noise = torch.randint(0, 256, found.values.shape, dtype=torch.uint8).numpy()
+            return replace(found, values=noise, labels=found.labels[::-1])
         return found
 
     monkeypatch.setattr(ClipFolder, "__call__", poisoned)

@@ -140,7 +140,10 @@ def test_a_mapped_file_of_other_columns_is_refused(command: Callable, tmp_path: 
     pd.read_parquet(tmp_path / "table.parquet")[:20].to_parquet(tmp_path / "short.parquet")
     for words, message in (
         (("input=a.npy",), "has no number column 'load' (it has: 0, 1, 2)"),
-        (("input=short.parquet",), "has 20 rows, too few for data.look_back=24"),
+        (
+            ("input=short.parquet",),
+            "20 rows up to the last target are too few for data.look_back=24",
+        ),
         (("split=test", "every=2"), "every=2 is for input=<file>"),
     ):
         code, _, err = command(predict_main, ckpt, *words, "output=out.csv", *QUIET)
