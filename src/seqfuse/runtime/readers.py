@@ -8,6 +8,7 @@ function.
 import csv
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def read_series(path: Path, layout: str = "btc", size: int = READ) -> Blocks:
     elif name.endswith(SERIES_ENDINGS):
         rows = series_in(path, labelled=False)
         for first, part in _numbered(rows, size):
-            yield _checked_lines(path, part, first)
+            checked = _checked_lines(path, part, first)
+            yield replace(checked, origin=f"{path}, line {part[0][0]}")
     else:
         for first, part in _numbered(_series_rows(path), size):
             names, values = zip(*part, strict=True)
