@@ -8,11 +8,15 @@ from typing import Any
 from seqfuse.runtime.errors import InputError
 
 
-def find(file: str, root: str | Path, key: str) -> Path:
-    """A file or folder from here or from `root`, perhaps without its `.gz`; `key` names it."""
+def find(file: str, root: str | Path, key: str, folders: bool = False) -> Path:
+    """A file (or folder, too) from here or from `root`, perhaps without its `.gz`.
+
+    Args:
+        key: names it in the message.
+    """
     for name in (file, file.removesuffix(".gz")):
         for path in (Path(name), Path(root) / name):
-            if path.exists():
+            if path.is_file() or (folders and path.exists()):
                 return path
     raise InputError(f"{file} is not there, nor in {root}: check {key}")
 

@@ -87,7 +87,7 @@ class ClipFolder(Source):
         return listed(self._find(self.table), there)
 
     def _find(self, name: str) -> Path:
-        return find(name, self.root, "data.folder and data.list")
+        return find(name, self.root, "data.folder and data.list", folders=True)
 
     def _of(self, split: str) -> list[Entry]:
         if self.entries[0].split:
