@@ -8,8 +8,8 @@ import pandas as pd
 
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
-from seqfuse.runtime.scaling import TablePipeline
-from seqfuse.runtime.tables import TableReader
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.tables import TableReader
 
 
 def counting(path: Path, n: int = 100, **columns: Any) -> Path:

@@ -19,7 +19,7 @@ KNOWN = {}
 """What the core still imports of annexes."""
 SIZE = 13
 """Files of a folder, at most."""
-LARGE = {"data/read", "runtime"}
+LARGE = {"data/read", "runtime/read"}
 """Folders that still hold more."""
 
 

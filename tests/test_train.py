@@ -21,7 +21,7 @@ from seqfuse.config.cli import offer_recipe
 from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.evaluate import evaluate
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.series import series
+from seqfuse.runtime.pipelines.series import series
 from seqfuse.tasks.base import Task
 from seqfuse.train import train
 from tests.conftest import DRAWN, TINY, Compose, composed

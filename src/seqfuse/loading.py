@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.config import build
-from seqfuse.runtime import jobs
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.make import make
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.engine import TorchEngine
 
@@ -25,4 +25,4 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
     task, data, _ = build.load(ckpt, trust)
     if isinstance(task, ContrastiveTask):
         raise InputError(f"{ckpt}: {NO_HEAD}")
-    return jobs.make({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))
+    return make({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))

@@ -74,16 +74,16 @@ def predict(config: DictConfig, run: Path) -> int:
     writer = Writer(config.output, config.overwrite)
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
-    from seqfuse.runtime import jobs
+    from seqfuse.runtime.jobs.make import make, of_input
     from seqfuse.tasks.engine import TorchEngine
 
     task, data, _, _, trainer = build.load_for(config, run)
     split, given = config.split, config.input
     metadata = {**data.splits.metadata(), **task.metadata()}
     options = {} if config.every is None else {"every": config.every}
-    job = jobs.make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
+    job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
     known = split and data.splits.rows(split)
-    blocks = job.known(*known) if split else jobs.of_input(job, given, writer.path)
+    blocks = job.known(*known) if split else of_input(job, given, writer.path)
     shown = config.trainer.enable_progress_bar
     with writer, bar("predict", None, "row", shown) as progress:
         for block in blocks:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from seqfuse.data.windows import TimeSplits, WindowTensors
-from seqfuse.runtime.cells import as_cells
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.tables import Table
+from seqfuse.runtime.read.cells import as_cells
+from seqfuse.runtime.read.tables import Table
 from seqfuse.runtime.windows import Windows
 from tests.tables import counting, windows
 

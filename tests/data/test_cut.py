@@ -7,10 +7,10 @@ import pytest
 
 from seqfuse.data.people import People
 from seqfuse.data.read.devices import Devices
-from seqfuse.runtime.devices import cut
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.series import SeriesPipeline, series
+from seqfuse.runtime.read.devices import cut
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.series import SeriesPipeline, series
 from tests.conftest import composed
 
 

@@ -16,10 +16,10 @@ from seqfuse.data.loader import Batches, ChunkShuffle, Loader
 from seqfuse.data.module import DataModule
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
-from seqfuse.runtime import rows
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.rows import GroupRows, RowReader, open_rows
-from seqfuse.runtime.scaling import TablePipeline
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read import rows
+from seqfuse.runtime.read.rows import GroupRows, RowReader, open_rows
 
 N = 1000
 SIZES = {"look_back": 10, "horizon": 5, "split": [0.6, 0.1, 0.1, 0.2], "season": 3}

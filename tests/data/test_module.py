@@ -10,9 +10,9 @@ from seqfuse.data.loader import EpochShuffle
 from seqfuse.data.module import DataModule
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import label_text
+from seqfuse.runtime.pipelines.labels import label_text
+from seqfuse.runtime.pipelines.series import SeriesPipeline, series
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.series import SeriesPipeline, series
 
 
 class Toy:

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from seqfuse.data.monitored import Monitored
-from seqfuse.runtime.anomalies import Detector
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.monitored import Recording, runs
-from seqfuse.runtime.scaling import RecordingPipeline
+from seqfuse.runtime.jobs.anomalies import Detector
+from seqfuse.runtime.pipelines.scaling import RecordingPipeline
+from seqfuse.runtime.read.monitored import Recording, runs
 from tests.runtime.fakes import Zeros
 
 

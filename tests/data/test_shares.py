@@ -9,7 +9,7 @@ from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.data.shares import draw
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.series import SeriesPipeline
+from seqfuse.runtime.pipelines.series import SeriesPipeline
 
 LABELS = ["a"] * 200 + ["b"] * 100 + ["c"] * 3
 

@@ -10,8 +10,8 @@ import torch
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.scaling import TablePipeline
-from seqfuse.runtime.tables import TableReader
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.tables import TableReader
 from tests.tables import counting, windows
 
 

@@ -11,7 +11,7 @@ import pytest
 import seqfuse
 from seqfuse.predict import main as predict
 from seqfuse.runtime import runner
-from seqfuse.runtime.readers import read_arrays, read_sources
+from seqfuse.runtime.read.labelled import read_arrays, read_sources
 from seqfuse.train import train
 from tests import shipped
 from tests.conftest import composed

@@ -55,7 +55,7 @@ def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> N
     assert names == {*models, "pipeline.json", "example.npz", "card.md", "run.py", package}
     metadata = read_metadata(folder)
     assert metadata["pipeline"]["state"]["classes"] == ["negative", "positive"]
-    inner = {f"{package}/{path.name}" for path in (folder / package).iterdir()}
+    inner = {path.relative_to(folder).as_posix() for path in (folder / package).rglob("*.py")}
     assert set(metadata["files"]) == names - {"pipeline.json", "card.md", package} | inner
     card = (folder / "card.md").read_text()
     assert "- channels: 3\n- classes: negative, positive\n" in card

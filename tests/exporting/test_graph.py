@@ -15,11 +15,11 @@ from seqfuse.exporting.graph import Graph, export, write
 from seqfuse.exporting.quantise import write_int8
 from seqfuse.exporting.samples import Samples, sources_of
 from seqfuse.nn.shapes import Output
-from seqfuse.runtime.clips import ClipPipeline
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.series import SeriesPipeline
-from seqfuse.runtime.sources import SourcesPipeline
-from seqfuse.runtime.text import TextPipeline, texts
+from seqfuse.runtime.pipelines.clips import ClipPipeline
+from seqfuse.runtime.pipelines.series import SeriesPipeline
+from seqfuse.runtime.pipelines.sources import SourcesPipeline
+from seqfuse.runtime.pipelines.text import TextPipeline, texts
 from seqfuse.tasks.calibration import EntityBias
 from tests.conftest import composed
 

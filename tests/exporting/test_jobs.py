@@ -197,8 +197,8 @@ def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callab
 def by_torch(task, pipeline, x: dict) -> list[np.ndarray]:
     """Probabilities of each step."""
     from seqfuse.data.items import Items
-    from seqfuse.runtime.series import series
-    from seqfuse.runtime.sources import clocked
+    from seqfuse.runtime.pipelines.series import series
+    from seqfuse.runtime.pipelines.sources import clocked
 
     given = dict(x)
     clock = given.pop("clock", None)
@@ -229,7 +229,7 @@ def test_clips(job: str, tmp_path: Path, command: Callable) -> None:
     ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
     assert command(predict, ckpt, "split=test", "output=torch.csv", *QUIET)[0] == 0
     wanted = pd.read_csv("torch.csv")
-    from seqfuse.runtime.decode import decode
+    from seqfuse.runtime.read.decode import decode
 
     x = [decode(root / "clips" / name, 8, 16) for name in wanted.id]
     model = runner.load(folder)

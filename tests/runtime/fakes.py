@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.runtime.engine import Feeds
-from seqfuse.runtime.pipelines import pack
+from seqfuse.runtime.pipelines.packed import pack
 
 
 class Zeros:

@@ -8,8 +8,8 @@ import pytest
 from seqfuse.runtime import batches
 from seqfuse.runtime.batches import Block, check_batch_size, feeds_of, regroup
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.sources import clocked
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.sources import clocked
 
 LENGTHS = (3, 5, 2, 7, 1)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seqfuse.callbacks.provenance import git_state
-from seqfuse.runtime.decode import decode
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.decode import decode
 from tests.conftest import TINY
 from tests.security.conftest import Server
 

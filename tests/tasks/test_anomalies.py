@@ -13,9 +13,9 @@ from seqfuse.data.monitored import Monitored
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.recordings import LabelledTable
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.likelihood import Likelihood, merge
-from seqfuse.runtime.monitored import Recording, runs
-from seqfuse.runtime.scaling import RecordingPipeline
+from seqfuse.runtime.pipelines.scaling import RecordingPipeline
+from seqfuse.runtime.read.monitored import Recording, runs
+from seqfuse.runtime.scores.likelihood import Likelihood, merge
 from seqfuse.tasks import measures
 from seqfuse.tasks.measures import Scored
 from seqfuse.train import train

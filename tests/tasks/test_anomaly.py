@@ -10,10 +10,10 @@ import torch
 from seqfuse.data.monitored import Monitored
 from seqfuse.nn.shapes import Batch
 from seqfuse.predict import main
-from seqfuse.runtime.likelihood import Likelihood
-from seqfuse.runtime.monitored import Recording
-from seqfuse.runtime.scaling import RecordingPipeline
-from seqfuse.runtime.subspace import Subspace
+from seqfuse.runtime.pipelines.scaling import RecordingPipeline
+from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.scores.likelihood import Likelihood
+from seqfuse.runtime.scores.subspace import Subspace
 from seqfuse.tasks.anomaly import Errors, Threshold
 from seqfuse.tasks.measures import Scorer
 from seqfuse.train import train

@@ -15,7 +15,7 @@ from scipy.stats import entropy
 
 from seqfuse.config import build
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import NO_LABEL
+from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks import distill
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.distill import DistillTask, SameOutputs, SoftTargets

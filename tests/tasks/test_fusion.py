@@ -16,8 +16,8 @@ from seqfuse.data.loader import Sliceable
 from seqfuse.evaluate import main as evaluate
 from seqfuse.predict import main as predict
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.series import series
-from seqfuse.runtime.sources import clocked
+from seqfuse.runtime.pipelines.series import series
+from seqfuse.runtime.pipelines.sources import clocked
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.devices import OPTIONS, both, phone, watch, write

@@ -33,8 +33,12 @@ class Slot(NamedTuple):
     """Where it, and whatever stands below it, must have been defined."""
 
 
-PIPELINES = ("clips", "rows", "scaling", "series", "sources", "tables", "text")
-DATA = ("seqfuse.data", *(f"seqfuse.runtime.{name}" for name in PIPELINES))
+DATA = (
+    "seqfuse.data",
+    "seqfuse.runtime.pipelines",
+    "seqfuse.runtime.read.tables",
+    "seqfuse.runtime.read.rows",
+)
 CALLBACKS = (
     *("device_stats_monitor", "early_stopping", "gradient_accumulation_scheduler", "lr_monitor"),
     *("model_checkpoint", "model_summary", "stochastic_weight_avg", "timer", "weight_averaging"),
@@ -56,7 +60,7 @@ SLOTS: dict[Keys, Slot] = {
         (
             *TASKS,
             *METRICS,
-            *("seqfuse.runtime.likelihood", "seqfuse.runtime.subspace"),
+            "seqfuse.runtime.scores",
             *("seqfuse.data.augment", "torch.nn.modules.loss"),
         ),
     ),

@@ -27,7 +27,7 @@ class Source:
         raise NotImplementedError
 
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
-        """How a file to predict is read, as plain data (see `seqfuse.runtime.readers`)."""
+        """How a file to predict is read, as plain data (see `seqfuse.runtime.read.labelled`)."""
         return {"kind": "series"}
 
 

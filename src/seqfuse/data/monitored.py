@@ -9,9 +9,9 @@ import numpy as np
 from seqfuse.data.read.recordings import RecordingReader
 from seqfuse.data.windows import WindowTensors
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.monitored import Recording
-from seqfuse.runtime.pipelines import pack
-from seqfuse.runtime.scaling import RecordingPipeline
+from seqfuse.runtime.pipelines.packed import pack
+from seqfuse.runtime.pipelines.scaling import RecordingPipeline
+from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.windows import Windows, sliding
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import ItemLabels
+from seqfuse.runtime.pipelines.labels import ItemLabels
 
 
 def check_share(share: float) -> None:

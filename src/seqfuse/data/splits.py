@@ -13,8 +13,8 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from seqfuse.data.items import Function, Items, Source
 from seqfuse.data.shares import check_share, draw
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import NO_LABEL, UNLABELLED
-from seqfuse.runtime.pipelines import pack
+from seqfuse.runtime.pipelines.labels import NO_LABEL, UNLABELLED
+from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.recordings import Recordings
 
 SPLITS = ("stratified", "grouped", "random")

@@ -15,11 +15,11 @@ from seqfuse.data.loader import ChunkShuffle, EpochShuffle
 from seqfuse.data.read.files import TableFile
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines import pack
-from seqfuse.runtime.rows import check_columns
-from seqfuse.runtime.scaling import TablePipeline
-from seqfuse.runtime.stamps import check_finite
-from seqfuse.runtime.tables import Table
+from seqfuse.runtime.pipelines.packed import pack
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.rows import check_columns
+from seqfuse.runtime.read.stamps import check_finite
+from seqfuse.runtime.read.tables import Table
 from seqfuse.runtime.windows import Span, Windows, sliding
 
 PARTS = ("train", "val", "calibration", "test")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from seqfuse.config.mistakes import CONF
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.runtime import files
-from seqfuse.runtime.arrays import LAYOUTS
+from seqfuse.runtime.read.arrays import LAYOUTS
 from seqfuse.runtime.shown import visible
 
 UNKNOWN = "not known: write it here"

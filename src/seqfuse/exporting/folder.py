@@ -85,10 +85,12 @@ def write_example(folder: Path, graph: Graph, feeds: Feeds) -> None:
 
 def write_run(folder: Path) -> None:
     """`run.py`, and the package that it runs on: a copy of `seqfuse.runtime` by another name."""
-    (folder / PACKAGE).mkdir()
-    for path in sorted(Path(runtime.__file__).parent.glob("*.py")):
+    package = Path(runtime.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        copy = folder / PACKAGE / path.relative_to(package)
+        copy.parent.mkdir(exist_ok=True)
         source = path.read_text(encoding="utf-8")
-        files.write(folder / PACKAGE / path.name, source.replace(runtime.__name__, PACKAGE))
+        files.write(copy, source.replace(runtime.__name__, PACKAGE))
     files.write(folder / RUN, SCRIPT)
 
 

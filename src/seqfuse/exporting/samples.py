@@ -8,9 +8,9 @@ from torch import Tensor
 from seqfuse.exporting.graph import Graph
 from seqfuse.nn.shapes import CLOCK
 from seqfuse.runtime.batches import input_name
-from seqfuse.runtime.clips import ClipPipeline
-from seqfuse.runtime.sources import SourcesPipeline
-from seqfuse.runtime.text import TextPipeline
+from seqfuse.runtime.pipelines.clips import ClipPipeline
+from seqfuse.runtime.pipelines.sources import SourcesPipeline
+from seqfuse.runtime.pipelines.text import TextPipeline
 
 Config = dict[str, Any]
 

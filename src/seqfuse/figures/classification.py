@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
-from seqfuse.runtime.chain import softmax
+from seqfuse.runtime.jobs.chain import softmax
 
 MAX_TICKS = 30
 BINS = 10

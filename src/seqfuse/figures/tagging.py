@@ -14,9 +14,9 @@ from seqfuse.figures import drawing
 from seqfuse.figures.classification import confusion_matrix
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
-from seqfuse.runtime.chain import best_tags
-from seqfuse.runtime.labels import NO_LABEL
-from seqfuse.runtime.sources import SourcesPipeline
+from seqfuse.runtime.jobs.chain import best_tags
+from seqfuse.runtime.pipelines.labels import NO_LABEL
+from seqfuse.runtime.pipelines.sources import SourcesPipeline
 
 
 class StepFigures(Figures):

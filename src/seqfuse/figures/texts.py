@@ -14,7 +14,7 @@ from seqfuse.figures.classification import ClassFigures, title
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.figures.tagging import StepFigures
-from seqfuse.runtime.labels import NO_LABEL
+from seqfuse.runtime.pipelines.labels import NO_LABEL
 
 WIDTH = 110
 """Characters of a line."""

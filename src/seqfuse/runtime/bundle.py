@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqfuse.runtime.arrays import load_arrays
 from seqfuse.runtime.engine import OUTPUTS, Engine, difference
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.arrays import load_arrays
 
 METADATA = "pipeline.json"
 GRAPH, GRAPH_INT8 = "model.onnx", "model.int8.onnx"
 EXAMPLE = "example.npz"
 REQUIRED = {"job": str, "files": dict, "pipeline": dict, "tolerance": float}
-FILE = re.compile(r"(seqfuse_runtime/)?\w[\w.]*")
+FILE = re.compile(r"(seqfuse_runtime/(\w+/)?)?\w[\w.]*")
 """A file of the folder, or of the package in it."""
 
 

@@ -13,10 +13,10 @@ from torchmetrics import Metric
 from seqfuse.data.monitored import Monitored
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
-from seqfuse.runtime.anomalies import SCORERS
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.likelihood import Residuals
-from seqfuse.runtime.monitored import Recording
+from seqfuse.runtime.jobs.anomalies import SCORERS
+from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.scores.likelihood import Residuals
 from seqfuse.tasks.base import Outputs, Task
 from seqfuse.tasks.calibration import threshold
 from seqfuse.tasks.measures import Scored, Scorer, VusPr

@@ -16,7 +16,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import NO_LABEL, Labels
+from seqfuse.runtime.pipelines.labels import NO_LABEL, Labels
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask

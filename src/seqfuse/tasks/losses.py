@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from seqfuse.nn import crf
 from seqfuse.nn.shapes import fraction
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import NO_LABEL
+from seqfuse.runtime.pipelines.labels import NO_LABEL
 
 
 @runtime_checkable

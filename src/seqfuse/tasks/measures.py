@@ -8,11 +8,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
-from seqfuse.runtime import nab
-from seqfuse.runtime.components import Components
-from seqfuse.runtime.likelihood import Likelihood, merge, scaled
-from seqfuse.runtime.monitored import Recording
-from seqfuse.runtime.subspace import Subspace
+from seqfuse.runtime.pipelines.components import Components
+from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.scores import nab
+from seqfuse.runtime.scores.likelihood import Likelihood, merge, scaled
+from seqfuse.runtime.scores.subspace import Subspace
 
 Floats = NDArray[np.float64]
 Scorer = Likelihood | Subspace

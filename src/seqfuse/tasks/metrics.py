@@ -21,7 +21,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from seqfuse.nn.crf import decode
 from seqfuse.nn.stems import motion
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import NO_LABEL
+from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles, middle
 
 

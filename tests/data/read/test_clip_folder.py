@@ -9,8 +9,8 @@ import pytest
 from seqfuse.data.read.cache import Decoder
 from seqfuse.data.read.clip_folder import ClipFolder
 from seqfuse.data.splits import Folds
-from seqfuse.runtime.clips import ClipPipeline
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.clips import ClipPipeline
 from tests import clips
 
 

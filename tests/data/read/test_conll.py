@@ -7,8 +7,8 @@ import pytest
 
 from seqfuse.data.read.text import Conll
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.labels import Labels
-from seqfuse.runtime.sentences import sentences
+from seqfuse.runtime.pipelines.labels import Labels
+from seqfuse.runtime.read.sentences import sentences
 
 CONLLU = (
     "# sent_id = 1\n# text = I didn't\n1\tI\ti\tPRON\tPRP\t_\t2\tnsubj\t_\t_\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imsave
 
-from seqfuse.runtime.decode import decode, sampled
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.decode import decode, sampled
 from tests.clips import frames, write
 
 

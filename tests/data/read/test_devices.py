@@ -8,7 +8,7 @@ import pytest
 from seqfuse.data.people import People
 from seqfuse.data.read.devices import Devices
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.readers import read
+from seqfuse.runtime.read.labelled import read
 from seqfuse.runtime.recordings import Recordings
 from tests.devices import both, phone, watch, write
 

@@ -11,7 +11,7 @@ import pytest
 from seqfuse.data.read.key_points import KeyPoints
 from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.readers import read_points
+from seqfuse.runtime.read.labelled import read_points
 from seqfuse.train import train
 from tests.conftest import composed
 

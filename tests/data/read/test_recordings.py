@@ -10,7 +10,7 @@ import pytest
 
 from seqfuse.data.read.recordings import SKAB_EXPERIMENTS, Nab, Skab, SmapMsl
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.monitored import SKAB_SENSORS, Recording, runs
+from seqfuse.runtime.read.monitored import SKAB_SENSORS, Recording, runs
 
 
 def check(recordings: list[Recording]) -> None:

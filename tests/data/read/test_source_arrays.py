@@ -11,12 +11,12 @@ import pytest
 from seqfuse.data.items import Items
 from seqfuse.data.read.source_arrays import SourceArrays
 from seqfuse.predict import main
-from seqfuse.runtime.clips import ClipPipeline
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.readers import read_sources
+from seqfuse.runtime.pipelines.clips import ClipPipeline
+from seqfuse.runtime.pipelines.series import SeriesPipeline, series
+from seqfuse.runtime.pipelines.sources import SourcesPipeline, clocked
+from seqfuse.runtime.read.labelled import read_sources
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.series import SeriesPipeline, series
-from seqfuse.runtime.sources import SourcesPipeline, clocked
 from seqfuse.train import train
 from tests.conftest import composed
 

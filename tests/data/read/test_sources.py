@@ -47,7 +47,7 @@ def test_every_bundled_set_reads_as_aeon_reads_it() -> None:
 
 
 def _same(label: str) -> str:
-    from seqfuse.runtime.labels import label_text
+    from seqfuse.runtime.pipelines.labels import label_text
 
     return label_text(label)
 

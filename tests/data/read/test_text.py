@@ -11,9 +11,9 @@ from seqfuse.data.loader import LengthShuffle
 from seqfuse.data.read.text import TextTable
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.readers import read_texts
+from seqfuse.runtime.pipelines.text import TextPipeline
+from seqfuse.runtime.read.labelled import read_texts
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.text import TextPipeline
 
 CSV = 'text,label\nWhere is my card?,card\n"No, wait,\nplease",wait\nHi there,greeting\n'
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.formats import SERIES_ENDINGS, read_archive
+from seqfuse.runtime.read.formats import SERIES_ENDINGS, read_archive
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.items import Source
-from seqfuse.runtime.arrays import LAYOUTS
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find
-from seqfuse.runtime.labels import UNLABELLED
-from seqfuse.runtime.readers import read_arrays
+from seqfuse.runtime.pipelines.labels import UNLABELLED
+from seqfuse.runtime.read.arrays import LAYOUTS
+from seqfuse.runtime.read.labelled import read_arrays
 from seqfuse.runtime.recordings import Recordings
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from seqfuse.data.progress import bar
 from seqfuse.runtime import files
-from seqfuse.runtime.decode import Frames, decode
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.decode import Frames, decode
 from seqfuse.runtime.shown import say
 
 VERSION = 1

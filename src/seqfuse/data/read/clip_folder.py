@@ -11,9 +11,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from seqfuse.data.items import Source
 from seqfuse.data.read.cache import Decoder
 from seqfuse.data.read.clip_list import Entry, listed
-from seqfuse.runtime.decode import CLIP_ENDINGS
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find
+from seqfuse.runtime.read.decode import CLIP_ENDINGS
 from seqfuse.runtime.recordings import Recordings
 
 

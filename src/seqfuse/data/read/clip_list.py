@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.records import rows_of
+from seqfuse.runtime.read.records import rows_of
 
 COLUMNS = ("clip", "label", "source", "split")
 SPLITS = ("train", "val", "test")

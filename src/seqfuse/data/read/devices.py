@@ -6,11 +6,11 @@ from typing import Any
 
 from seqfuse.data.items import Source
 from seqfuse.data.people import People
-from seqfuse.runtime import devices
-from seqfuse.runtime.arrays import load_arrays
-from seqfuse.runtime.devices import Track
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.lines import lines_of
+from seqfuse.runtime.read import devices
+from seqfuse.runtime.read.arrays import load_arrays
+from seqfuse.runtime.read.devices import Track
+from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.recordings import Recordings
 
 MARK = "{source}"

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from seqfuse.data.read.files import TableFile
-from seqfuse.runtime.cells import read_cells
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.lines import lines_of
-from seqfuse.runtime.monitored import (
+from seqfuse.runtime.read.cells import read_cells
+from seqfuse.runtime.read.lines import lines_of
+from seqfuse.runtime.read.monitored import (
     PROBATION,
     SKAB_FLAGS,
     SKAB_NORMAL,
@@ -26,7 +26,7 @@ from seqfuse.runtime.monitored import (
     read_smap_msl,
     runs,
 )
-from seqfuse.runtime.tables import TableReader
+from seqfuse.runtime.read.tables import TableReader
 
 NAB_SOURCE = "NAB is at GitHub, numenta/NAB (folders data and labels)"
 SKAB_SOURCE = "SKAB is at GitHub, waico/SKAB (folder data)"

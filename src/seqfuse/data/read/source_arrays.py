@@ -5,10 +5,10 @@ from typing import Any
 
 from seqfuse.data.items import Source
 from seqfuse.data.splits import hold_out
-from seqfuse.runtime.arrays import array_names, missing
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find
-from seqfuse.runtime.readers import read_sources
+from seqfuse.runtime.read.arrays import array_names, missing
+from seqfuse.runtime.read.labelled import read_sources
 from seqfuse.runtime.recordings import Recordings
 
 

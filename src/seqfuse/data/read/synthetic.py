@@ -4,8 +4,8 @@ import numpy as np
 
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.series import series
 
 SEEDS = {"train": 0, "val": 1, "test": 2}
 

@@ -6,7 +6,7 @@ from typing import Any
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find
-from seqfuse.runtime.readers import read_sentences, read_texts
+from seqfuse.runtime.read.labelled import read_sentences, read_texts
 from seqfuse.runtime.recordings import Recordings
 
 

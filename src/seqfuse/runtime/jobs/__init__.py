@@ -1,0 +1,1 @@
+"""Predictions: one class for each job."""

@@ -1,0 +1,157 @@
+"""Anomalies in recordings: a score and a flag for each time step."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.batches import check_batch_size
+from seqfuse.runtime.engine import Engine
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.forecasts import in_folder, joined
+from seqfuse.runtime.pipelines.packed import unpack
+from seqfuse.runtime.read.monitored import (
+    Recording,
+    endings_of,
+    leading,
+    read_recordings,
+    recording,
+)
+from seqfuse.runtime.read.stamps import as_numbers, carried_on, check_finite
+from seqfuse.runtime.scores.likelihood import Likelihood, Residuals, Scores
+from seqfuse.runtime.scores.subspace import Subspace
+from seqfuse.runtime.windows import Windows, sliding
+from seqfuse.runtime.writer import Columns
+
+SCORERS = {"Likelihood": Likelihood, "Subspace": Subspace}
+
+
+class Detector:
+    """Scores of recordings, whose leading part is taken to be normal and gives the scale.
+
+    Rows for people: `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold
+    on. Steps that no window looks at have no score.
+
+    Args:
+        metadata: what a fitted data module and a task say of themselves.
+        engine: predicts.
+        batch_size: windows at a time; `auto` as many as suit the memory.
+    """
+
+    options: tuple[str, ...] = ()
+
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
+        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
+        check_batch_size(batch_size)
+        self.endings = endings_of(metadata["reader"])
+        self.columns: list[str] = metadata["pipeline"]["state"]["columns"]
+        self.threshold: float = metadata["threshold"]
+        """The minimum score of an anomaly."""
+        self.scorer = metadata["scorer"]
+        if isinstance(self.scorer, Mapping):  # not the object of a task
+            options = dict(self.scorer)
+            self.scorer = SCORERS[options.pop("kind")](**options)
+        self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
+
+    def predict(
+        self, x: Any, num_train: int | None = None, name: str = "the recording"
+    ) -> tuple[Scores, NDArray[np.int64]]:
+        """Scores (t) from 0 to 1, NaN where no window looks, and flags (t) from the threshold on.
+
+        Args:
+            x: (t c) in the user's units, in the order of `columns`; NaN is as the step before.
+            num_train: leading steps that are taken to be normal; as in training, if not given.
+            name: of the recording; a net may know it.
+        """
+        values = as_numbers(x, name, f"numbers (time, {len(self.columns)} columns)", (2,))
+        if values.shape[1] != len(self.columns):
+            raise InputError(
+                f"{name} has {values.shape[1]} columns, training had {', '.join(self.columns)}"
+            )
+        rule = self.metadata["train"]
+        if num_train is None and rule is None:
+            raise InputError(
+                f"{name}: nobody knows how many leading steps are normal: say it in Python: "
+                "model = run.load(); model.predict(x, num_train=...)"
+            )
+        normal = leading(len(values), rule) if num_train is None else num_train
+        values = self._filled(values.astype(np.float64), name)
+        scores = self._scores(recording(name, np.arange(len(values)), values, self.columns, normal))
+        return scores, self._flags(scores)
+
+    def rows(self, path: str | Path) -> Iterator[Columns]:
+        """Rows for people of a file in the format of training; labels are left out."""
+        return map(self._columns, read_recordings(Path(path), self.metadata["reader"]))
+
+    def table(self, path: str | Path) -> Columns:
+        """All rows of a file at once."""
+        return joined(self.rows(path))
+
+    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+        """The same of files; the column `file` comes first."""
+        return in_folder(self.rows, paths)
+
+    def known(self, recordings: Sequence[Recording]) -> Iterator[Columns]:
+        """The same of the training data, whole, with `label`."""
+        for one in recordings:
+            yield {**self._columns(one), "label": one.labels.astype(np.int64)}
+
+    def _columns(self, one: Recording) -> Columns:
+        one = one.chosen(self.metadata["columns"])
+        if one.columns != self.columns:
+            raise InputError(
+                f"{one.name} has the columns {', '.join(one.columns)}, training had "
+                f"{', '.join(self.columns)}: leave out or rename the others"
+            )
+        scores = self._scores(one)
+        names = np.repeat(one.name, len(scores))
+        return {
+            "recording": names,
+            "time": one.time,
+            "score": scores,
+            "anomaly": self._flags(scores),
+        }
+
+    def _flags(self, scores: Scores) -> NDArray[np.int64]:
+        return (scores >= self.threshold).astype(np.int64)
+
+    def _filled(self, values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        """(t c) with each missing value as the step before, or at the start as the one behind."""
+        check_finite(values, self.columns, name)
+        values = carried_on(carried_on(values)[::-1])[::-1]
+        for c in np.flatnonzero(np.isnan(values).any(axis=0))[:1]:
+            raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
+        return values
+
+    def _scores(self, one: Recording) -> Scores:
+        steps, overlap = len(one.values), self.metadata["overlap"]
+        ahead = max(0, self.look_back - overlap)
+        cut = int(one.num_train * (1 - self.metadata["validation"]))
+        if cut < 1 or ahead + self.horizon > min(one.num_train, steps):
+            raise InputError(
+                f"{one.name}: its leading part, taken to be normal, has {one.num_train} rows of "
+                f"{steps}, too few for a window: add earlier rows"
+            )
+        pipeline = unpack(self.metadata["pipeline"])
+        pipeline.fit(one.name, one.values[:cut], self.columns)
+        values = pipeline.transform(one.name, one.values)
+        windows = Windows(
+            values,
+            values,
+            sliding([(0, steps)], [0], ahead, self.horizon, self.metadata["window_stride"]),
+            self.look_back,
+            self.horizon,
+            len(self.columns),
+            overlap=overlap,
+            codes=pipeline.code(one.name)[None],
+            offsets=np.array([0, steps]),
+        )
+        residuals = Residuals.joined([
+            Residuals.of(
+                starts, self.engine(feeds)[0], windows.y(starts), self.scorer.reads_predictions
+            )
+            for starts, feeds in windows.feeds(self.batch_size)
+        ])  # fmt: skip
+        return self.scorer.of_windows(one.values, one.num_train, residuals, one.name)

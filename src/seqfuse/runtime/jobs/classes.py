@@ -1,0 +1,250 @@
+"""Classes of items, or of each of their steps."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_blocks, regroup
+from seqfuse.runtime.engine import Engine, Feeds
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.chain import best_tags, softmax, tag_probabilities
+from seqfuse.runtime.pipelines.labels import NO_LABEL
+from seqfuse.runtime.pipelines.packed import unpack
+from seqfuse.runtime.read import labelled
+from seqfuse.runtime.read.arrays import LAYOUTS, by_time
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.writer import Columns
+
+
+class Answer(NamedTuple):
+    """What an engine says of a batch."""
+
+    block: Block
+    prediction: NDArray[Any]
+    weights: NDArray[Any]
+    feeds: Feeds
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(b t) real steps, of several sources those of the clock."""
+        return next(mask for name, mask in self.feeds.items() if name.endswith("mask"))
+
+
+class Classifier:
+    """A class for each series, text, clip or item of several sources.
+
+    Args:
+        metadata: what a fitted data module says of itself.
+        engine: predicts.
+        batch_size: items at a time; `auto` as many as suit the memory.
+    """
+
+    options: tuple[str, ...] = ()
+
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
+        check_batch_size(batch_size)
+        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
+        self.pipeline = unpack(metadata["pipeline"])
+        self.classes: list[str] = self.pipeline.classes
+        """Names, in the order of the columns of `predict_proba`."""
+        self.reader: Mapping[str, Any] = metadata["reader"]
+        self.layout: str = self.reader.get("layout", "btc")
+        """Axes of series, as in training: `btc` is (series, time, channels)."""
+        self.endings = labelled.endings_of(self.reader)
+
+    def predict(self, x: Any) -> Any:
+        """(n) the most probable class of each item.
+
+        Args:
+            x: raw values, as in training: series (n t c) or a list of (t c) of any lengths, or
+                (n c t) and (c t) where training had data.layout=bct (`layout` says which);
+                texts, or lists of words; clips (n t c height width) of uint8 or a list of
+                them; of several sources a dict of such.
+        """
+        return np.array(self.classes)[self.predict_proba(x).argmax(axis=1)]
+
+    def predict_proba(self, x: Any) -> Any:
+        """(n k) probabilities."""
+        return np.concatenate([softmax(answer.prediction) for answer in self._ask(x)])
+
+    def attention(self, x: Any) -> list[NDArray[Any]]:
+        """Where the net looked: (q t) for each item, 0 to 1, repeated where it pooled."""
+        return [
+            weights[:, :steps]
+            for answer in self._ask(x)
+            for weights, steps in zip(
+                np.repeat(answer.weights, self.metadata["stride"], axis=2),
+                answer.mask.sum(axis=1),
+                strict=True,
+            )
+        ]
+
+    def rows(self, path: str | Path) -> Iterator[Columns]:
+        """Rows for people of a file: row (or id), prediction, and p_<class> of each class."""
+        return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
+
+    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+        """The same of files, several of which may share a batch; the column `file` comes first."""
+        return self._rows(
+            block
+            for path in paths
+            for block in self._blocks(labelled.read(path, self.reader), path.name)
+        )
+
+    def known(self, items: Recordings, rows: NDArray[np.int64]) -> Iterator[Columns]:
+        """The same of the items at these rows of a split, with their `label`."""
+        blocks = (
+            next(self._blocks([items.take(rows[part])], numbers=rows[part]))
+            for part in in_blocks(len(rows), READ)
+        )
+        return self._rows(blocks)
+
+    def table(self, path: str | Path) -> Columns:
+        """All rows of a file at once."""
+        blocks = list(self.rows(path))
+        return {
+            name: np.concatenate([np.asarray(block[name]) for block in blocks])
+            for name in (blocks[0] if blocks else ())
+        }
+
+    def _ask(self, x: Any) -> Iterator[Answer]:
+        items = self.pipeline.items(by_time(x, self.layout))
+        if isinstance(x, np.ndarray) and x.ndim == 3:
+            read_as = f"x has shape {x.shape}, read as {LAYOUTS[self.layout]}: "
+            items = replace(items, read_as=read_as)
+        return self._answers([Block(self.pipeline.transform(items), {})])
+
+    def _answers(self, blocks: Iterable[Block]) -> Iterator[Answer]:
+        for block in regroup(blocks, self.batch_size):
+            feeds = feeds_of(block.items)
+            yield Answer(block, *self.engine(feeds), feeds)
+
+    def _blocks(
+        self,
+        parts: Iterable[Recordings],
+        file: str | None = None,
+        numbers: NDArray[np.int64] | None = None,
+    ) -> Iterator[Block]:
+        """Parts as a net takes them, and what the user calls their items."""
+        first = 0
+        for part in parts:
+            columns: dict[str, Any] = {} if file is None else {"file": [file] * len(part)}
+            if part.names is not None:
+                columns["id"] = part.names
+            else:
+                columns["row"] = np.arange(first, first + len(part)) if numbers is None else numbers
+            try:
+                yield Block(self.pipeline.transform(part), columns)
+            except InputError as error:
+                raise InputError(f"{part.origin}: {error}") from None
+            first += len(part)
+
+    def _rows(self, blocks: Iterable[Block]) -> Iterator[Columns]:
+        return (self._columns(answer) for answer in self._answers(blocks))
+
+    def _columns(self, answer: Answer) -> Columns:
+        probabilities, classes = softmax(answer.prediction), np.array(self.classes)
+        columns = {**answer.block.columns, "prediction": classes[probabilities.argmax(axis=1)]}
+        columns |= self._truth(answer.block.items)
+        return columns | {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
+
+    def _truth(self, items: Recordings) -> Columns:
+        """The labels of items, where they are known."""
+        if items.labels is None:
+            return {}
+        y = self.pipeline.encode(items.labels, items.lines, items.names)
+        return {"label": np.array(self.classes)[y]}
+
+
+class Tagger(Classifier):
+    """A class for each step.
+
+    Rows for people: row (or id), step from 1, what the user calls it, prediction, probability.
+    """
+
+    def predict(self, x: Any) -> list[list[str]]:
+        """The best tags of each item."""
+        return [
+            row[real].tolist()
+            for answer in self._ask(x)
+            for row, real in zip(
+                np.array(self.classes)[best_tags(answer.prediction, answer.mask)],
+                answer.mask,
+                strict=True,
+            )
+        ]
+
+    def predict_proba(self, x: Any) -> list[NDArray[Any]]:
+        """Of each item (t k) the probability of each tag at each step."""
+        return [
+            row[real]
+            for answer in self._ask(x)
+            for row, real in zip(
+                tag_probabilities(answer.prediction, answer.mask), answer.mask, strict=True
+            )
+        ]
+
+    def _columns(self, answer: Answer) -> Columns:
+        mask, items, classes = answer.mask, answer.block.items, np.array(self.classes)
+        best = best_tags(answer.prediction, mask)
+        probabilities = tag_probabilities(answer.prediction, mask)
+        probabilities = np.take_along_axis(probabilities, best[:, :, None], axis=2)[:, :, 0]
+        lengths = items.lengths
+        columns: Columns = {k: np.repeat(v, lengths) for k, v in answer.block.columns.items()}
+        columns["step"] = np.concatenate([np.arange(1, steps + 1) for steps in lengths])
+        columns |= {**items.steps, "prediction": classes[best[mask]]}
+        if items.labels is not None:
+            y = self.pipeline.encode(items.labels, items.lines, items.names)[mask]
+            columns["label"] = np.where(y == NO_LABEL, "", classes[y])
+        return {**columns, "probability": probabilities[mask]}
+
+
+class ClipScorer(Classifier):
+    """How little a clip is like those that were trained on: the higher, the less.
+
+    Rows for people: row (or id), score.
+    """
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        """(n) scores."""
+        return np.concatenate([self._scores(answer) for answer in self._ask(x)])
+
+    def _scores(self, answer: Answer) -> NDArray[Any]:
+        middle = answer.prediction[..., answer.prediction.shape[-1] // 2]
+        grid = round(middle.shape[2] ** 0.5)
+        target = np.full_like(middle, np.nan)
+        cells = motion_cells(answer.feeds["x"], answer.mask, grid)
+        target[:, : cells.shape[1]] = cells
+        lengths = answer.block.items.lengths
+        for row in np.flatnonzero(lengths < 2)[:1]:
+            *_, names = answer.block.columns.values() or [np.arange(len(lengths))]
+            raise InputError(f"{names[row]} has one frame: its motion cannot be scored")
+        return np.nanmean(np.square(middle - target).reshape(len(middle), -1), axis=1)
+
+    def _columns(self, answer: Answer) -> Columns:
+        scores = self._scores(answer)
+        return {**answer.block.columns, "score": scores, **self._truth(answer.block.items)}
+
+
+def motion_cells(x: NDArray[np.uint8], mask: NDArray[np.bool_], grid: int) -> NDArray[Any]:
+    """(b t k) change of brightness since the frame before, in percent, in grid x grid cells.
+
+    NaN for the first frame and behind the last one.
+    """
+    grey = (x / np.float32(255)).mean(axis=2, dtype=np.float32)
+    change = np.abs(grey[:, 1:] - grey[:, :-1]) * 100
+    rows, columns = (_edges(size, grid) for size in change.shape[2:])
+    cells = [change[:, :, a:b, c:d].mean(axis=(2, 3)) for a, b in rows for c, d in columns]
+    found = np.full((*mask.shape, grid * grid), np.nan, dtype=np.float32)
+    found[:, 1:] = np.stack(cells, axis=2)
+    found[~mask] = np.nan
+    return found
+
+
+def _edges(size: int, parts: int) -> list[tuple[int, int]]:
+    """First and end of each part; where they do not fit, neighbours overlap."""
+    return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]

@@ -1,0 +1,87 @@
+"""Jobs, by what a fitted data module says of itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from seqfuse.runtime.engine import Engine
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.anomalies import Detector
+from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Tagger
+from seqfuse.runtime.jobs.forecasts import Forecaster
+from seqfuse.runtime.writer import Columns
+
+JOBS: dict[str, Any] = {
+    "classes": Classifier,
+    "tags": Tagger,
+    "clip_scores": ClipScorer,
+    "forecasts": Forecaster,
+    "anomalies": Detector,
+}
+
+
+class Job(Protocol):
+    """One kind of prediction, for every surface; rows are those of `seqfuse-predict`."""
+
+    endings: tuple[str, ...]
+    """Of the files that it reads."""
+    options: tuple[str, ...]
+    """Its own, beside the size of batches."""
+
+    def predict(self, x: Any) -> Any:
+        """Predictions for what is in memory."""
+        ...
+
+    def rows(self, path: str | Path) -> Iterator[Columns]:
+        """Predictions for what is in a file, block by block."""
+        ...
+
+    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+        """The same of files, in their order; the column `file` comes first."""
+        ...
+
+
+def make(
+    metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto", **options: Any
+) -> Any:
+    """The job that metadata describe, over an engine."""
+    name = metadata["job"]
+    if name not in JOBS:
+        raise InputError(f"'{name}' is no job that this version knows: export it again")
+    for option, value in options.items():
+        if option not in JOBS[name].options:
+            raise InputError(f"{option}={value} is not for {name}: leave it out")
+    return JOBS[name](metadata, engine, batch_size, **options)
+
+
+def of_input(job: Job, given: str, output: Path) -> Iterator[Columns]:
+    """Predictions for a file, or for all files of a folder in the order of their names."""
+    path = Path(given)
+    if not path.exists():
+        raise InputError(f"input={given}: there is no such file or folder")
+    paths = _files(path, job.endings) if path.is_dir() else [path]
+    if not paths:
+        raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
+    if output.resolve() in [file.resolve() for file in paths]:
+        raise InputError(f"output={output} is an input, too: choose another name")
+    return _alike(job.folder(paths)) if path.is_dir() else job.rows(path)
+
+
+def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    paths = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(endings)]
+    labels = {path.with_name(f"{path.stem}_y.npy") for path in paths if path.suffix == ".npy"}
+    return [p for p in paths if p.is_file() and p not in labels and not p.name.startswith(".")]
+
+
+def _alike(blocks: Iterator[Columns]) -> Iterator[Columns]:
+    """Raises InputError where a file gives other columns than the first one."""
+    first = None
+    for block in blocks:
+        name, columns = block["file"][0], list(block)[1:]
+        first = first or (name, columns)
+        if columns != first[1]:
+            raise InputError(
+                f"{name} gives the columns {', '.join(columns)}, but {first[0]} gave "
+                f"{', '.join(first[1])}: predict them apart"
+            )
+        yield block

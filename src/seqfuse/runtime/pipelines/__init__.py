@@ -1,0 +1,1 @@
+"""What is fitted on training rows and travels with the model."""

@@ -1,0 +1,89 @@
+"""Labels of clips to class numbers; their frames stay whole numbers, as a stem scales them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.labels import ItemLabels, Labels
+from seqfuse.runtime.pipelines.series import check_several
+from seqfuse.runtime.recordings import Recordings
+
+ANOMALY = "anomaly"
+
+
+class ClipPipeline(Labels):
+    """Class numbers of clips, and the colours and size of frames that were trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape: tuple[int, ...] = ()
+
+    def fit(self, items: Recordings) -> "ClipPipeline":
+        """Learns classes from the training clips, frames (n c height width)."""
+        self.shape = items.values.shape[1:]
+        self.fit_labels(items.labels or ())
+        return self
+
+    def items(self, x: Any) -> Recordings:
+        """Clips given in memory: (n t c height width) of uint8, or a list of such."""
+        check_several(x)
+        clips = [np.asarray(clip) for clip in x]
+        for i, clip in enumerate(clips):
+            if clip.dtype != np.uint8 or clip.ndim != 4 or not len(clip):
+                raise InputError(
+                    f"clip {i} is {clip.dtype} of shape {clip.shape}, expected (time, colours, "
+                    "height, width) of uint8"
+                )
+            self._check(clip.shape[1:])
+        return Recordings.of(clips, origin="x", unit="clips")
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        return {"channels": self.shape[0], **self.label_sizes()}
+
+    def transform(self, items: Recordings) -> Recordings:
+        """The frames as they are."""
+        self._check(items.values.shape[1:])
+        return items
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if shape != self.shape:
+            raise InputError(
+                f"the frames are (colours, height, width) = {shape}, but {self.shape} were "
+                "trained on"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        return {"shape": list(self.shape), **self.labels_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what another pipeline had fitted."""
+        self.shape = tuple(state["shape"])
+        self.load_labels(state)
+
+
+class NormalClipPipeline(ClipPipeline):
+    """One class is normal and trained on; whatever else there is, is an anomaly.
+
+    Args:
+        normal: label of the normal clips.
+    """
+
+    def __init__(self, normal: str | None):
+        if not normal:
+            raise InputError("data.normal is empty: name the class that is trained on")
+        super().__init__()
+        self.normal = normal
+
+    def fit_labels(self, labels: ItemLabels) -> None:
+        """Checks that every training item is normal."""
+        if odd := sorted(set(labels) - {self.normal}):  # type: ignore[arg-type]
+            raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
+        self.classes = [self.normal, ANOMALY]
+
+    def encode(self, labels: ItemLabels, *_: Any) -> NDArray[np.int64]:
+        """(n) 0 where a label is that of normal clips, else 1."""
+        return np.array([label != self.normal for label in labels], dtype=np.int64)

@@ -1,0 +1,229 @@
+"""Files of recordings in which anomalies are looked for: tables, NAB, SKAB, SMAP and MSL."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.arrays import load_arrays
+from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, read_cells
+from seqfuse.runtime.read.numbers import as_float32
+from seqfuse.runtime.read.stamps import Stamps, carried_on, shown, stamps_of
+from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.scores.nab import MAX_PROBATION
+
+SKAB_SENSORS = (
+    *("Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature"),
+    *("Thermocouple", "Voltage", "Volume Flow RateRMS"),
+)
+SKAB_FLAGS = ("anomaly", "changepoint")
+SKAB_NORMAL = 400
+"""Leading rows of an experiment that its authors train on."""
+PROBATION = {"fraction": 0.15, "maximum": MAX_PROBATION}
+ARRAYS = ("train_value", "train_command", "test_value", "test_command", "test_label")
+
+
+class Recording(NamedTuple):
+    """One series and where it is anomalous."""
+
+    name: str
+    """Unique within its data set."""
+    time: NDArray[Any]
+    """(t), datetime64[s], or int64 steps where there are no time stamps."""
+    values: NDArray[np.float32]
+    """(t c), in the units of the source."""
+    columns: list[str]
+    labels: NDArray[np.bool_]
+    """(t), true where anomalous."""
+    windows: list[tuple[int, int]]
+    """First and last step of each anomaly."""
+    num_train: int
+    """Leading steps that may be trained on."""
+
+    def chosen(self, columns: str | Sequence[str]) -> "Recording":
+        """The recording with some of its channels, or `all`."""
+        if columns == "all":
+            return self
+        names = [columns] if isinstance(columns, str) else list(columns)
+        for name in names:
+            if name not in self.columns:
+                known = ", ".join(self.columns[:12])
+                raise InputError(
+                    f"{self.name} has no column '{name}' (data.columns; it has: {known})"
+                )
+        rows = [self.columns.index(name) for name in names]
+        return self._replace(values=self.values[:, rows], columns=names)
+
+
+def recording(
+    name: str,
+    time: NDArray[Any],
+    values: NDArray[Any],
+    columns: Sequence[str],
+    num_train: int,
+    labels: NDArray[np.bool_] | None = None,
+) -> Recording:
+    """A recording, without anomalies where no labels are known."""
+    labels = np.zeros(len(values), dtype=bool) if labels is None else labels
+    values = values.astype(np.float32)
+    return Recording(name, time, values, list(columns), labels, runs(labels), num_train)
+
+
+def runs(labels: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last step of each run of true in (t,)."""
+    padded = np.concatenate([[False], labels, [False]])
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return [(int(first), int(last) - 1) for first, last in edges.reshape(-1, 2)]
+
+
+def leading(steps: int, rule: Mapping[str, Any]) -> int:
+    """Leading steps that are taken to be normal: `rows`, or a `fraction`, at most a `maximum`."""
+    found = rule["rows"] if "rows" in rule else int(steps * rule["fraction"])
+    return min(found, rule.get("maximum", found))
+
+
+def stem(path: Path) -> str:
+    """The name of a file without its endings."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+
+
+def read_recordings(path: Path, reader: Mapping[str, Any]) -> list[Recording]:
+    """The recordings of a file, in the format of training; labels are left out."""
+    kind, endings, options = reader["kind"], endings_of(reader), dict(reader)
+    if not path.name.lower().endswith(endings):
+        raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}")
+    del options["kind"]
+    return [
+        one._replace(labels=np.zeros_like(one.labels), windows=[])
+        for one in READERS[kind][0](path, **options)
+    ]
+
+
+def endings_of(reader: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the files that it reads."""
+    return READERS[reader["kind"]][1]
+
+
+def read_labelled(
+    path: Path,
+    table: Mapping[str, Any],
+    label: str,
+    train: Mapping[str, Any],
+    labelled: bool = False,
+) -> list[Recording]:
+    """A table with a recording for each group, and perhaps a column of 0 and 1 for anomalies."""
+    reader = TableReader(**table)
+    cells = reader.cells(path)
+    if labelled:
+        reader = TableReader(**{**table, "covariates": [label]})
+    else:
+        cells = cells.without(label)
+    try:
+        found = reader.parse(cells)
+    except InputError as error:
+        raise InputError(str(error).replace("data.covariates", "data.label")) from None
+    labels = np.nan_to_num(found.values[:, -1]) if labelled else np.zeros(len(found.values))
+    for i in np.flatnonzero((labels != 0) & (labels != 1))[:1]:
+        raise InputError(
+            f"{path}: at {shown(found.time[i])}, column '{label}': {labels[i]:g} must be 0 or 1"
+        )
+    recordings = []
+    for name, first, end in zip(found.names or (), found.offsets, found.offsets[1:], strict=False):
+        values = carried_on(found.values[first:end, : found.num_targets])
+        values = carried_on(values[::-1])[::-1]
+        recordings.append(
+            recording(
+                name or stem(path),
+                found.time[first:end],
+                values,
+                found.columns[: found.num_targets],
+                leading(len(values), train),
+                labels[first:end] == 1,
+            )
+        )
+    return recordings
+
+
+def read_nab(path: Path) -> list[Recording]:
+    """A series of the Numenta Anomaly Benchmark; trained on: its probation period.
+
+    Rows stay in the order of the file, as the benchmark counts rows.
+    """
+    _, time, values = _table(path, ["timestamp", "value"], ",")
+    return [recording(stem(path), time, values, ["value"], leading(len(time), PROBATION))]
+
+
+def read_skab(path: Path, flags: Sequence[str] | None = None) -> list[Recording]:
+    """An experiment of the Skoltech Anomaly Benchmark, with or without its columns of labels."""
+    if flags is None:
+        flags = SKAB_FLAGS if SKAB_FLAGS[0] in read_cells(path, ";").columns else ()
+    cells, time, numbers = _table(path, ["datetime", *SKAB_SENSORS, *flags], ";")
+    for row in np.flatnonzero(np.diff(time) <= np.timedelta64(0, "s"))[:1] + 1:
+        raise InputError(
+            f"{path}: {cells.row(row)}: {shown(time[row])} is not later than the line above: sort "
+            "the rows and remove repeated ones"
+        )
+    values, marks = np.split(numbers, [len(SKAB_SENSORS)], axis=1)
+    for row, column in np.argwhere((marks != 0) & (marks != 1))[:1]:
+        raise InputError(f"{path}: {cells.row(row)}: {flags[column]} must be 0 or 1")
+    labels = marks[:, 0] == 1 if flags else None
+    return [recording(stem(path), time, values, SKAB_SENSORS, SKAB_NORMAL, labels)]
+
+
+def read_smap_msl(path: Path, labelled: bool = False) -> list[Recording]:
+    """A telemetry channel of NASA's spacecraft SMAP or MSL.
+
+    The train part comes first, labelled normal, and the test part behind it: steps run on,
+    though the two were not recorded back to back. Columns are one telemetry value from -1 to 1
+    and 24 (SMAP) or 54 (MSL) commands, 0 or 1.
+    """
+    names, arrays = ARRAYS if labelled else ARRAYS[:4], load_arrays(path)
+    if not set(names) <= set(arrays):
+        raise InputError(
+            f"{path} is no .npz that holds {', '.join(names)} (it has: {', '.join(arrays)})"
+        )
+    parts = {}
+    for part in ("train", "test"):
+        lengths = {name: len(arrays[name]) for name in names if name.startswith(part)}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"{path}: the {part} part has arrays of other lengths, {lengths}")
+        parts[part] = np.column_stack([arrays[f"{part}_value"], arrays[f"{part}_command"]])
+        for row, column in np.argwhere(~np.isfinite(parts[part]))[:1]:
+            raise InputError(f"{path}: {part} part, row {row}, column {column} is not finite")
+    train, test = parts["train"], parts["test"]
+    if train.shape[1] != test.shape[1]:
+        raise InputError(f"{path}: {train.shape[1]} columns to train on, {test.shape[1]} to test")
+    values = as_float32(
+        np.concatenate([train, test]), lambda i: f"{path}: row {i[0]}, column {i[1]}"
+    )
+    labels = np.zeros(len(values), dtype=bool)
+    labels[len(train) :] = arrays["test_label"] == 1 if labelled else False
+    columns = ["value", *(f"command_{i}" for i in range(values.shape[1] - 1))]
+    return [recording(stem(path), np.arange(len(values)), values, columns, len(train), labels)]
+
+
+READERS: dict[str, tuple[Callable[..., list[Recording]], tuple[str, ...]]] = {
+    "labelled": (read_labelled, TABLE_ENDINGS),
+    "nab": (read_nab, (".csv", ".csv.gz")),
+    "skab": (read_skab, (".csv", ".csv.gz")),
+    "smap_msl": (read_smap_msl, (".npz",)),
+}
+"""By kind, what reads a file, and the endings of its files."""
+
+
+def _table(path: Path, header: Sequence[str], delimiter: str) -> tuple[Cells, Stamps, NDArray[Any]]:
+    """The cells of a file, its time stamps (t) and its numbers (t c), all columns of a header."""
+    cells = read_cells(path, delimiter)
+    if list(cells.columns) != list(header):
+        raise InputError(
+            f"{path}, line 1: columns are '{delimiter.join(cells.columns)}', expected "
+            f"'{delimiter.join(header)}'"
+        )
+    values = np.stack([numbers_of(cells, name) for name in header[1:]], axis=1)
+    for row, column in np.argwhere(np.isnan(values))[:1].tolist():
+        place = cells.place(str(header[column + 1]), row)
+        raise InputError(f"{place} is empty: fill the cell or remove the row")
+    return cells, stamps_of(cells, header[:1]), values

@@ -1,0 +1,127 @@
+"""Rows of text files: a table with a header, or JSON lines; plain or gzipped."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.lines import lines_of
+from seqfuse.runtime.read.numbers import number
+
+RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
+Row = tuple[int, dict[str, Any]]
+"""Line it begins at, and its columns."""
+
+
+def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any:
+    """One cell; raises InputError with the fix where the row has no such column."""
+    if name in row and row[name] is not None:
+        return row[name]
+    known = ", ".join(str(one) for one in row if one)
+    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): {fix}")
+
+
+def rows_of(path: Path, delimiter: str = ",") -> Iterator[Row]:
+    """Rows of a table with a header, or of JSON lines.
+
+    Args:
+        path: of the file.
+        delimiter: of the columns of a .csv.
+    """
+    name = path.name.lower()
+    if not name.endswith(RECORD_ENDINGS):
+        raise InputError(f"{path}: the ending must be one of: {', '.join(RECORD_ENDINGS)}")
+    if ".jsonl" in name[-9:]:
+        yield from _json_lines(path)
+    else:
+        yield from _separated(path, "\t" if ".tsv" in name[-7:] else delimiter)
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    for i, line in lines_of(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.rstrip(), object_pairs_hook=_once)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {i}, column {error.colno}: {error.msg}") from None
+        except InputError as error:
+            raise InputError(f"{path}, line {i}{error}") from None
+        except (RecursionError, ValueError) as error:  # brackets in brackets, or endless digits
+            reason = str(error).split(":")[0]
+            raise InputError(f"{path}, line {i} cannot be read: {reason}") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {i} is no object: write {{...}}")
+        yield i, _whole(row) if "\\u" in line else row
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        check_names([name for name, _ in pairs])
+    return row
+
+
+def _whole(row: dict[str, Any]) -> dict[str, Any]:
+    """Half a character, which JSON can hold and no file can, becomes \ufffd."""
+    text = json.dumps(row, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _separated(path: Path, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader((line for _, line in lines_of(path)), delimiter=delimiter, strict=True)
+    header: list[str] = []
+    before = 0
+    try:
+        for values in reader:
+            line, before = before + 1, reader.line_num
+            if not values or (len(values) == 1 and values[0].isspace()):
+                continue
+            if not header:
+                header = _header(path, line, values)
+                continue
+            if len(values) != len(header):
+                raise InputError(
+                    f"{path}, line {line} has {len(values)} columns, the header {len(header)}: "
+                    "put quotes around a text with the separator in it"
+                )
+            yield line, dict(zip(header, values, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}") from None
+    if not header:
+        raise InputError(f"{path} is empty")
+
+
+def _header(path: Path, line: int, values: list[str]) -> list[str]:
+    names = [name.strip() for name in values]
+    try:
+        check_names(names)
+    except InputError as error:
+        raise InputError(f"{path}, line {line}{error}") from None
+    return names
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises InputError where a column has no name, or that of another; names its place."""
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if not name:
+            if are_numbers([one for one in names if one]):
+                raise InputError(": the first line holds numbers: add a line of column names")
+            raise InputError(f": column {i + 1} has no name: give it one, or leave it out")
+        if first.setdefault(name, i) < i:
+            raise InputError(
+                f": columns {first[name] + 1} and {i + 1} have one name, '{name}': rename one"
+            )
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether words are numbers, as a first row has them, and names of columns seldom are."""
+    try:
+        return bool(np.isfinite([number(name) for name in names]).any())
+    except (ValueError, OverflowError):
+        return False

@@ -1,0 +1,108 @@
+"""Sentences of text files: CoNLL-U, a word and its tag per line, JSON lines; plain or gzipped."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.lines import lines_of
+from seqfuse.runtime.read.records import cell, rows_of
+
+SENTENCE_TABLES = (".conllu", ".conll", ".tsv", ".txt", ".bio", ".iob")
+SENTENCE_ENDINGS = tuple(
+    f"{kind}{gz}" for kind in (*SENTENCE_TABLES, ".jsonl") for gz in ("", ".gz")
+)
+CONLLU_COLUMNS = 10
+FORM, UPOS = 1, 3
+MOST_WORDS = 5_000
+"""Of a sentence; more is a file without empty lines, and beyond what a net can take at once."""
+
+
+class Sentence(NamedTuple):
+    """One sentence of a file."""
+
+    lines: list[int]
+    """Of each word."""
+    words: list[str]
+    tags: list[str]
+    """Empty texts where there are none."""
+
+
+def sentences(path: Path) -> Iterator[Sentence]:
+    """Sentences of a file, one by one."""
+    name = path.name.lower()
+    if not name.endswith(SENTENCE_ENDINGS):
+        raise InputError(f"{path}: the ending must be one of: {', '.join(SENTENCE_ENDINGS)}")
+    return _json_sentences(path) if ".jsonl" in name[-9:] else _tabled(path)
+
+
+def _tabled(path: Path) -> Iterator[Sentence]:
+    found, width = Sentence([], [], []), 0
+    for number, line in itertools.chain(lines_of(path), [(0, "")]):
+        line = line.rstrip("\r\n")
+        if line.strip() and not (not found.words and _is_comment(path, line)):
+            columns = line.split("\t") if "\t" in line else line.split()
+            width = _same_width(path, number, len(columns), width)
+            for part, one in zip(found, _word(path, number, columns), strict=False):
+                part.append(one)  # type: ignore[arg-type]
+        elif found.words and not line.strip():
+            _check_length(path, found)
+            yield found
+            found = Sentence([], [], [])
+
+
+def _check_length(path: Path, found: Sentence) -> None:
+    if len(found.words) > MOST_WORDS:
+        raise InputError(
+            f"{path}, line {found.lines[0]}: a sentence of {len(found.words):,} words, more than "
+            f"{MOST_WORDS:,}: put an empty line between sentences"
+        )
+
+
+def _is_comment(path: Path, line: str) -> bool:
+    """Whether a line before a sentence is one; `#tag` is a word, but for CoNLL-U."""
+    if "\t" in line:
+        return False
+    return line[0] == "#" and (line[1:2] in ("", " ") or ".conllu" in path.name.lower())
+
+
+def _same_width(path: Path, number: int, columns: int, width: int) -> int:
+    """How many columns a file has; a word without a tag is told elsewhere."""
+    width = CONLLU_COLUMNS if ".conllu" in path.name.lower() else width
+    if width and columns not in (1, width):
+        raise InputError(
+            f"{path}, line {number} has {columns} columns, the lines before {width}: columns are "
+            "parted by tabs, or by blanks where there is no tab"
+        )
+    return max(width, columns) if columns > 1 else width
+
+
+def _word(path: Path, number: int, columns: list[str]) -> tuple[int, str, str] | tuple[()]:
+    """Line, word and tag; nothing of a multiword token or an empty node."""
+    if len(columns) == CONLLU_COLUMNS:
+        if not columns[0].isdigit():
+            if set(columns[0]) <= set("0123456789-."):
+                return ()
+            raise InputError(f"{path}, line {number}: '{columns[0][:20]}' is no number of a word")
+        columns = [columns[FORM], columns[UPOS]]
+    word, tag = columns[0].strip(), columns[-1].strip() if len(columns) > 1 else ""
+    if not word:
+        raise InputError(f"{path}, line {number} has no word in column 1")
+    return number, word, tag
+
+
+def _json_sentences(path: Path) -> Iterator[Sentence]:
+    for number, row in rows_of(path):
+        words = cell(path, number, row, "tokens", "set it to the words")
+        if not isinstance(words, list) or not words or not all(words):
+            raise InputError(f"{path}, line {number}: 'tokens' must be a list of words")
+        tags = row.get("tags") or [""] * len(words)
+        if not isinstance(tags, list):
+            raise InputError(f"{path}, line {number}: 'tags' must be a list of a tag for each word")
+        if len(tags) != len(words):
+            raise InputError(f"{path}, line {number}: {len(words)} tokens but {len(tags)} tags")
+        named = ["" if tag is None else str(tag) for tag in tags]
+        found = Sentence([number] * len(words), [str(word) for word in words], named)
+        _check_length(path, found)
+        yield found

@@ -1,0 +1,280 @@
+"""Time stamps of tables, and their clock."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.cells import Cells, is_empty, numbers_of
+from seqfuse.runtime.read.numbers import LARGEST, too_large
+
+CALENDAR_PERIODS = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
+PARTS_OF_TIME = {
+    "year": (1000, 9999),
+    "month": (1, 12),
+    "day": (1, 31),
+    "hour": (0, 23),
+    "minute": (0, 59),
+    "second": (0, 59),
+}
+"""Columns that make up a time stamp, and the range of each."""
+SECONDS = {"hour": 3600, "minute": 60, "second": 1}
+CANONICAL = {len(form): form for form in ("0000-00-00", "0000-00-00T00:00", "0000-00-00T00:00:00")}
+ISO = re.compile(
+    r"(\d{4})([-/])(\d\d?)(?:\2(\d\d?)"
+    r"(?:[T ] *(\d\d?)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)? *(Z|[+-]\d\d:?\d\d)?)?)?",
+    re.ASCII,
+)
+Stamps = NDArray[Any]
+"""datetime64[s]"""
+
+
+def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:
+    """An array in memory; raises InputError unless it is numbers with so many axes."""
+    try:
+        values = np.asarray(x)
+    except ValueError:  # lists of unequal lengths
+        raise InputError(f"{name} holds rows of unequal lengths, expected {wanted}") from None
+    if values.dtype.kind not in "biuf" or values.ndim not in axes:
+        raise InputError(f"{name} is {values.dtype} of shape {values.shape}, expected {wanted}")
+    return values
+
+
+def check_finite(values: NDArray[Any], columns: Sequence[str], where: str, first: int = 0) -> None:
+    """Raises InputError where a cell of (t c) is infinite or too large; rows begin at `first`."""
+    for t, c in np.argwhere(np.abs(values) > LARGEST)[:1]:
+        place = f"{where}: row {first + t}, column '{columns[c]}'"
+        raise InputError(f"{place}{too_large(float(values[t, c]))}")
+
+
+def check_time_format(form: str | None) -> None:
+    """Raises InputError unless a form of time stamps can be read, and holds the year."""
+    if form is None:
+        return
+    try:
+        probe = datetime(2024, 1, 31, 12, tzinfo=UTC)
+        year = datetime.strptime(probe.strftime(form), form).year
+    except (ValueError, TypeError, re.error) as error:
+        raise InputError(f"data.time_format={form} cannot be read ({error}): use directives of "
+                         "strptime, such as %d.%m.%Y %H:%M") from None  # fmt: skip
+    if year != probe.year:
+        raise InputError(f"data.time_format={form} has no year: add %Y")
+
+
+def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> Stamps:
+    """Time stamps of one column, or of columns for year, month, day and so on.
+
+    A column is written by ISO 8601, year first: 2024-01-31, 2024-01-31 12:00, 2024/01/31
+    12:00:30, 2024-01-31T12:00Z; or in another form, which then has to be named. Stamps with an
+    offset (Z, +01:00) become UTC.
+
+    Args:
+        cells: the table.
+        names: of the column or columns.
+        form: as of strptime, such as %d.%m.%Y; None: ISO 8601.
+    """
+    columns = [cells.column(name) for name in names]
+    if not len(columns[0]):
+        raise InputError(f"{cells.origin} has no rows")
+    if len(names) > 1:
+        return _from_parts(cells, names)
+    found = None if form else _canonical(columns[0])
+    return _one_by_one(cells, names[0], form) if found is None else found
+
+
+def _canonical(column: Any) -> Stamps | None:
+    """All stamps at once, where they are written alike, or are stamps; None elsewhere."""
+    if isinstance(column, np.ndarray) and column.dtype.kind == "M":
+        return None if np.isnat(column).any() else column.astype("datetime64[s]")
+    text = np.array(column, dtype=str)
+    size = text.dtype.itemsize // 4
+    form = CANONICAL.get(size)
+    if form is None:
+        return None
+    codes = text.view(np.uint32).reshape(len(text), size).T
+    for sign, code in zip(form, codes, strict=True):
+        wanted = code - np.uint32(ord("0")) < 10 if sign == "0" else code == ord(sign)
+        if not (wanted | (code == ord(" ")) if sign == "T" else wanted).all():
+            return None
+    try:
+        return text.astype("datetime64[s]")
+    except ValueError:
+        return None
+
+
+def _one_by_one(cells: Cells, name: str, form: str | None) -> Stamps:
+    found, offsets = [], set()
+    for i, cell in enumerate(cells.column(name)):
+        where = partial(cells.place, name, i)
+        if is_empty(cell):
+            raise InputError(f"{where()} is empty: it has no stamp")
+        try:
+            one = _moment(cell, form)
+        except (ValueError, TypeError, OverflowError):
+            raise InputError(f"{where()}{_no_stamp(cell, form)}") from None
+        offsets.add(one.tzinfo is not None)
+        if len(offsets) > 1:
+            raise InputError(
+                f"{where()}: '{str(cell)[:30]}' {'has an' if one.tzinfo else 'has no'} offset from "
+                "UTC, unlike the rows above it: give it to all rows or to none"
+            )
+        found.append(one.astimezone(UTC).replace(tzinfo=None) if one.tzinfo else one)
+    return np.array(found, dtype="datetime64[s]")
+
+
+def _moment(cell: Any, form: str | None) -> datetime:
+    """One stamp; raises ValueError or TypeError where it is none."""
+    if isinstance(cell, np.datetime64):
+        cell = cell.astype("datetime64[s]").item()
+    if isinstance(cell, datetime):
+        return cell
+    if isinstance(cell, date):
+        return datetime(cell.year, cell.month, cell.day)
+    text = str.strip(cell)
+    if form:
+        return datetime.strptime(text, form)
+    parts = ISO.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    year, _, month, day, hour, minute, second, offset = parts.groups()
+    zone = UTC if offset == "Z" else offset and datetime.strptime(offset, "%z").tzinfo
+    clock = [int(one or 0) for one in (hour, minute, second)]
+    return datetime(int(year), int(month), int(day or 1), *clock, tzinfo=zone or None)
+
+
+def _no_stamp(cell: Any, form: str | None) -> str:
+    """Why a cell is no time stamp."""
+    said = str(cell)[:30]
+    if form:
+        return f": '{said}' is not of the form data.time_format={form}"
+    try:
+        is_number = not isinstance(cell, bool) and np.isfinite(float(cell))
+    except (TypeError, ValueError):
+        is_number = False
+    if is_number:
+        return f" holds numbers, not dates such as 2024-01-31 12:00: '{said}'"
+    return (
+        f": '{said}' is no time stamp with the year first, such as 2024-01-31 12:00: for another "
+        "form name it, such as data.time_format='%d.%m.%Y %H:%M'"
+    )
+
+
+def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
+    """Time stamps from columns that hold their parts."""
+    for name in names:
+        if name not in PARTS_OF_TIME:
+            raise InputError(f"data.time names '{name}', expected of {', '.join(PARTS_OF_TIME)}")
+    for name in ("year", "month", "day"):
+        if name not in names:
+            raise InputError(f"data.time={list(names)} has no '{name}'")
+    parts = {name: numbers_of(cells, name) for name in names}
+    for name, values in parts.items():
+        low, high = PARTS_OF_TIME[name]
+        for i in np.flatnonzero(np.isnan(values))[:1]:
+            raise InputError(f"{cells.place(name, int(i))} is empty: it has no stamp")
+        wrong = (values < low) | (values > high) | (values % 1 != 0)
+        for i in np.flatnonzero(wrong)[:1]:
+            raise InputError(
+                f"{cells.place(name, int(i))}: {values[i]:g} is no {name}, from {low} to {high}"
+            )
+    whole = {name: values.astype(np.int64) for name, values in parts.items()}
+    months = (whole["year"] - 1970) * 12 + whole["month"] - 1
+    days = months.astype("datetime64[M]").astype("datetime64[D]") + (whole["day"] - 1)
+    for i in np.flatnonzero(days.astype("datetime64[M]").astype(np.int64) != months)[:1]:
+        raise InputError(
+            f"{cells.place('day', int(i))}: {whole['day'][i]} is no day of month "
+            f"{whole['month'][i]}"
+        )
+    seconds = sum(whole.get(name, 0) * size for name, size in SECONDS.items())
+    return days.astype("datetime64[s]") + np.asarray(seconds, dtype="timedelta64[s]")
+
+
+def clock_places(
+    stamps: Stamps, step: int | None, gaps: str, where: str, row: Callable[[int], str]
+) -> NDArray[np.int64]:
+    """(n) the step of the clock that each row stands at.
+
+    Args:
+        stamps: of the rows of one series.
+        step: seconds; None: as most rows have it.
+        gaps: `refuse`, `fill` or `ignore` (rows are the clock).
+        where: begins an error message.
+        row: what a row is called.
+    """
+    seconds = np.diff(stamps).astype(np.int64)
+    for wrong, what in (
+        (seconds < 0, "is before the row above it: sort the rows by time"),
+        (seconds == 0, "is there twice: keep one of the two rows"),
+    ):
+        for i in np.flatnonzero(wrong)[:1] + 1:
+            raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
+    if gaps == "ignore" or not len(seconds):
+        return np.arange(len(stamps))
+    step = step or step_of(stamps)
+    for i in np.flatnonzero(seconds % step)[:1] + 1:
+        raise InputError(
+            f"{where}: {row(i)}: {shown(stamps[i])} is off the step of {step} s: bring the rows "
+            "onto one clock, or type data.gaps=ignore"
+        )
+    missing = seconds // step - 1
+    total = int(missing.sum())
+    if total and gaps == "refuse":
+        i = int(np.flatnonzero(missing)[0])
+        raise InputError(
+            f"{where}: {total:,} time stamps are missing, the first after {row(i)}, "
+            f"{shown(stamps[i])}: type data.gaps=fill"
+        )
+    if total > len(stamps):
+        i = int(missing.argmax())
+        raise InputError(
+            f"{where}: {total:,} time stamps are missing of {len(stamps):,}, most of them between "
+            f"{row(i)}, {shown(stamps[i])}, and {row(i + 1)}, {shown(stamps[i + 1])}: correct "
+            "these, or cut the series there; data.gaps=fill adds no more rows than there are"
+        )
+    return (stamps - stamps[0]).astype(np.int64) // step
+
+
+def step_of(stamps: Stamps) -> int:
+    """Seconds from row to row, as most have it."""
+    return int(np.median(np.diff(stamps).astype(np.int64)))
+
+
+def shown(stamp: Any) -> str:
+    """A time stamp for people."""
+    return str(stamp).replace("T", " ")
+
+
+def on_clock(values: NDArray[Any], places: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """(size) values at their steps, NaN at the others."""
+    found = np.full(size, np.nan)
+    inside = places < size
+    found[places[inside]] = values[inside]
+    return found
+
+
+def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
+    """(n 2) sine and cosine of a place in the calendar; NaN where there is no stamp."""
+    day = stamps.astype("datetime64[D]")
+    month, year = stamps.astype("datetime64[M]"), stamps.astype("datetime64[Y]")
+    place = {
+        "hour": (stamps - day) // np.timedelta64(3600, "s"),
+        "weekday": (day.astype(np.int64) + 3) % 7,  # day 0 was a Thursday
+        "day": (day - month.astype("datetime64[D]")).astype(np.int64) + 1,
+        "month": (month - year.astype("datetime64[M]")).astype(np.int64) + 1,
+        "dayofyear": (day - year.astype("datetime64[D]")).astype(np.int64) + 1,
+    }[name]
+    angle = np.asarray(place, dtype=np.float64) * (2 * np.pi / CALENDAR_PERIODS[name])
+    angle[np.isnat(stamps)] = np.nan
+    return np.column_stack([np.sin(angle), np.cos(angle)])
+
+
+def carried_on(values: NDArray[Any]) -> NDArray[Any]:
+    """(t c) with the last value going on where one is missing; NaN before the first."""
+    rows = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
+    last = np.maximum.accumulate(rows, axis=0)
+    return np.where(last < 0, np.nan, np.take_along_axis(values, last.clip(min=0), axis=0))

@@ -1,0 +1,444 @@
+"""Tables of one or several series, a row for each step: read, checked, made ready to forecast."""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.cells import (
+    LISTED,
+    TABLE_ENDINGS,
+    Cells,
+    groups_of,
+    is_empty,
+    numbers_of,
+    read_table,
+)
+from seqfuse.runtime.read.records import check_names
+from seqfuse.runtime.read.stamps import (
+    CALENDAR_PERIODS,
+    Stamps,
+    calendar_of,
+    carried_on,
+    check_time_format,
+    clock_places,
+    on_clock,
+    shown,
+    stamps_of,
+    step_of,
+)
+from seqfuse.runtime.recordings import Recordings
+
+GAPS = ("refuse", "fill", "ignore")
+
+
+@dataclass(frozen=True)
+class Table(Recordings):
+    """Series of numbers: targets first, then covariates, those known ahead last; NaN is missing."""
+
+    num_targets: int = 0
+    num_known: int = 0
+    step: int | None = None
+    """Seconds from row to row, where rows are not the clock."""
+    ahead: int = 0
+    """Last steps of each series, which lie behind its last target."""
+
+    @property
+    def time(self) -> Stamps:
+        """(n)"""
+        return self.steps["time"]  # type: ignore[return-value]
+
+    def times(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Time stamps of rows; their numbers, where there are no stamps."""
+        return self.time[rows] if "time" in self.steps else rows
+
+    def ends(self, look_back: int, every: int | None = None) -> NDArray[np.int64]:
+        """(w) rows behind which horizons lie: of each series the last, or every n-th before it."""
+        found = []
+        for i, (first, end) in enumerate(itertools.pairwise(self.offsets.tolist())):
+            last, minimum = end - self.ahead, first + look_back
+            if last < minimum:
+                name = f" ({self.names[i]})" if self.names and self.names[i] else ""
+                raise InputError(
+                    f"{self.origin}{name}: {last - first} rows up to the last target are too few "
+                    f"for data.look_back={look_back}: add earlier rows, or leave it out"
+                )
+            found.append(np.arange(last, minimum - 1, -(every or end))[::-1])
+        return np.concatenate(found)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of time stamps and values, first 16 digits."""
+        digest = hashlib.sha256(self.time.astype("int64").tobytes())
+        digest.update(np.ascontiguousarray(self.values).tobytes())
+        return digest.hexdigest()[:16]
+
+
+class Series(NamedTuple):
+    """The rows of one series, and the step of the clock that each stands at."""
+
+    name: str
+    where: str
+    """Begins an error message."""
+    rows: NDArray[np.int64]
+    """(m) in the table."""
+    places: NDArray[np.int64]
+    """(m)"""
+    time: Stamps
+    """(n) of each step of the clock; unknown behind the last row, where rows are the clock."""
+    step: int | None
+    ahead: int = 0
+    """Last steps, which lie behind the last target."""
+
+    def on_clock(self, column: NDArray[Any]) -> NDArray[np.float64]:
+        """(n) a column of the table, NaN at steps without a row."""
+        return on_clock(column[self.rows], self.places, len(self.time))
+
+    def row_at(self) -> NDArray[np.int64]:
+        """(n) the row of the table at each step, -1 where there is none."""
+        found = np.full(len(self.time), -1)
+        inside = self.places < len(self.time)
+        found[self.places[inside]] = self.rows[inside]
+        return found
+
+
+class TableReader:
+    """Reads a table and says which row and column is wrong.
+
+    The last value goes on where one is missing; before the first one, it is the mean.
+
+    Args:
+        time: column of time stamps, or several that make one up: [year, month, day, hour].
+        group: column that tells series apart; windows never cross from one to the next.
+        targets: columns to forecast; `all` takes every number column that is nothing else.
+        covariates: columns known up to now.
+        known: what is known ahead, too: columns, and hour, weekday, day, month or dayofyear
+            from the time stamp.
+        words: of text columns, the words that get a column of 0 and 1 each.
+        gaps: missing time stamps and empty cells are `refuse`d, or `fill`ed (stamps are
+            added; the last value goes on as input; nothing is scored there), or `ignore`d
+            (rows are the clock, as for trading days).
+        returns: targets are log-returns of the columns, which hold prices.
+        time_format: of time stamps as they are written, such as %d.%m.%Y (strptime); None: by
+            ISO 8601, year first. Stamps with an offset (Z, +01:00) become UTC.
+    """
+
+    endings = TABLE_ENDINGS
+    fills = True
+    """Whether the last value goes on where one is missing."""
+
+    def __init__(
+        self,
+        time: str | Sequence[str] = "date",
+        group: str | None = None,
+        targets: str | Sequence[str] = "all",
+        covariates: Sequence[str] = (),
+        known: Sequence[str] = (),
+        words: Mapping[str, Sequence[str]] | None = None,
+        gaps: str = "refuse",
+        returns: bool = False,
+        time_format: str | None = None,
+    ):
+        if gaps not in GAPS:
+            raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
+        self.stamps = as_list(time)
+        self.group = group
+        self.targets = None if targets == "all" else as_list(targets)
+        self.covariates, self.known = list(covariates), list(known)
+        self.words = {name: list(one) for name, one in (words or {}).items()}
+        self.gaps, self.returns = gaps, returns
+        check_time_format(time_format)
+        if time_format and not isinstance(time, (str, int)):
+            raise InputError(f"data.time_format={time_format} is for data.time=<one column>")
+        self.time_format = time_format
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What makes such a reader."""
+        return {"kind": "table", **self.options}
+
+    @property
+    def head(self) -> list[str]:
+        """Columns that say what a forecast is about."""
+        return [*([self.group] if self.group else []), "from", "time", "step"]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments that make such a reader."""
+        return {
+            "time": self.stamps if len(self.stamps) > 1 else self.stamps[0],
+            "group": self.group,
+            "targets": "all" if self.targets is None else self.targets,
+            "covariates": self.covariates,
+            "known": self.known,
+            "words": self.words,
+            "gaps": self.gaps,
+            "returns": self.returns,
+            "time_format": self.time_format,
+        }
+
+    def cells(self, path: Path) -> Cells:
+        """The columns of a file as they are written."""
+        stamps = self.stamps if len(self.stamps) == 1 else []
+        return read_table(path, [*self.words, *([self.group] if self.group else []), *stamps])
+
+    def read(self, path: Path, step: int | None = None) -> Table:
+        """A file; its clock has this step in seconds, if it is given."""
+        return self.parse(self.cells(path), step)
+
+    def parse(self, cells: Cells, step: int | None = None, horizon: int = 0) -> Table:
+        """A table whose series, with a `horizon`, go on for so many steps after the last target.
+
+        Rows that are there hold what is known ahead, with empty targets. Missing ones are added
+        where the calendar alone, or nothing, is known ahead.
+        """
+        try:
+            check_names([str(name) for name in cells.columns])
+        except InputError as error:
+            raise InputError(f"{cells.origin}{error}") from None
+        self._check_columns(cells)
+        stamps = stamps_of(cells, self.stamps, self.time_format)
+        targets = self._targets(cells)
+        numbers = {
+            name: numbers_of(
+                cells,
+                name,
+                f": leave it out, or type +data.words.{name}=[...] with all its words",
+            )
+            for name in (*targets, *self.covariates, *self.known)
+            if name not in self.words and not self._computed(name, cells)
+        }
+        columns, num_known = self._columns(targets, cells)
+        series: list[Series] = []
+        for name, rows in self._groups(cells, len(stamps)):
+            part = self._series(name, cells, rows, stamps[rows], step)
+            if horizon:
+                part = self._lengthened(part, cells, numbers, targets, horizon)
+            series.append(part)
+            step = step or part.step
+        values = np.concatenate([self._values(one, cells, numbers, targets) for one in series])
+        offsets = np.cumsum([0, *(len(one.time) for one in series)])
+        rows = np.concatenate([one.row_at() for one in series])
+        if self.gaps == "refuse":
+            seen = np.concatenate([np.arange(len(s.time)) < len(s.time) - s.ahead for s in series])
+            needed = seen[:, None] | (np.arange(len(columns)) >= len(columns) - num_known)
+            for c, i in np.argwhere((np.isnan(values) & needed).T)[:1].tolist():
+                place = cells.place(columns[c], int(rows[i]))
+                raise InputError(f"{place} is empty: type data.gaps=fill")
+        if self.returns:
+            prices = values[:, : len(targets)]
+            for i in np.flatnonzero((prices <= 0).any(axis=1))[:1]:
+                row = cells.row(int(rows[i]))
+                raise InputError(f"{cells.origin}: {row}: data.returns needs prices above 0")
+            values[:, : len(targets)] = log_returns(prices, offsets[:-1])
+        return Table(
+            values,
+            offsets,
+            columns,
+            names=[one.name for one in series],
+            steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
+            origin=cells.origin,
+            num_targets=len(targets),
+            num_known=num_known,
+            step=step,
+            ahead=horizon,
+        )
+
+    def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
+        """A table like the training one, whose series go on for a horizon after the last target."""
+        cells = self.cells(given) if isinstance(given, Path) else given
+        targets = pipeline.columns[: pipeline.num_targets]
+        reader = TableReader(**{**self.options, "targets": targets})
+        table = reader.parse(cells, pipeline.step, horizon)
+        names = {*targets, *self.stamps, self.group, *self.covariates, *self.known}
+        for name in cells.columns if self.targets is None else ():
+            if name not in names:
+                known = ", ".join([one for one in cells.columns if one in names][:LISTED])
+                raise InputError(
+                    f"{cells.origin} has a column '{name}' that the training data did not have: "
+                    f"leave it out (known: {known})"
+                )
+        if table.columns != pipeline.columns:
+            raise InputError(
+                f"{cells.origin} is read as the columns {', '.join(table.columns)}, but the "
+                f"training data as {', '.join(pipeline.columns)}: bring it into the same form"
+            )
+        return table
+
+    def scaled(
+        self, table: Table, pipeline: TablePipeline, end: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n c) rows before `end`, with NaN and with the last value going on; none after it."""
+        values = pipeline.transform(table.values[:end])
+        parts = np.split(values, [edge for edge in table.offsets[1:-1] if edge < len(values)])
+        return values, np.concatenate([np.nan_to_num(carried_on(part)) for part in parts])
+
+    def _check_columns(self, cells: Cells) -> None:
+        wanted = {
+            "time": self.stamps,
+            "group": [self.group] if self.group else [],
+            "targets": self.targets or [],
+            "covariates": self.covariates,
+            "known": self.known,
+        }
+        for key, names in wanted.items():
+            for name in names:
+                if name not in cells.columns and not (key == "known" and name in CALENDAR_PERIODS):
+                    known = ", ".join(list(cells.columns)[:LISTED])
+                    raise InputError(
+                        f"{cells.origin} has no column '{name}' for data.{key} (it has: {known})"
+                    )
+
+    def _targets(self, cells: Cells) -> list[str]:
+        if self.targets is not None:
+            return self.targets
+        others = {*self.stamps, self.group, *self.covariates, *self.known}
+        return [name for name in cells.columns if name not in others]
+
+    def _computed(self, name: str, cells: Cells) -> bool:
+        """Whether a covariate follows from the time stamp."""
+        return name in CALENDAR_PERIODS and (name not in cells.columns or name in self.stamps)
+
+    def _columns(self, targets: list[str], cells: Cells) -> tuple[list[str], int]:
+        """Names of the columns of numbers, and how many are known ahead."""
+
+        def encoded(name: str) -> list[str]:
+            if self._computed(name, cells):
+                return [f"{name}_sin", f"{name}_cos"]
+            return [f"{name}={word}" for word in self.words[name]] if name in self.words else [name]
+
+        covariates = [column for name in self.covariates for column in encoded(name)]
+        known = [column for name in self.known for column in encoded(name)]
+        columns = [*targets, *covariates, *known]
+        for name in {name for name in columns if columns.count(name) > 1}:
+            raise InputError(
+                f"{cells.origin}: column '{name}' is named twice in data.targets, .covariates and "
+                ".known"
+            )
+        if not targets:
+            raise InputError(f"{cells.origin}: data.targets names no column to forecast")
+        return columns, len(known)
+
+    def _groups(self, cells: Cells, size: int) -> list[tuple[str, NDArray[np.int64]]]:
+        """Name and rows of each series, in the order of their names."""
+        if self.group is None:
+            return [("", np.arange(size))]
+        names, codes = np.unique(groups_of(cells, self.group), return_inverse=True)
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        return list(zip(names.tolist(), rows, strict=True))
+
+    def _series(
+        self, name: str, cells: Cells, rows: NDArray[np.int64], stamps: Stamps, step: int | None
+    ) -> Series:
+        where = f"{cells.origin} ({name})" if name else cells.origin
+        places = clock_places(stamps, step, self.gaps, where, lambda i: cells.row(int(rows[i])))
+        if self.gaps == "ignore":
+            return Series(name, where, rows, places, stamps, None)
+        if len(stamps) > 1:
+            step = step or step_of(stamps)
+        time = stamps[0] + np.arange(places[-1] + 1) * np.timedelta64(step or 0, "s")
+        return Series(name, where, rows, places, time, step)
+
+    def _lengthened(
+        self,
+        series: Series,
+        cells: Cells,
+        numbers: Mapping[str, NDArray[np.float64]],
+        targets: list[str],
+        horizon: int,
+    ) -> Series:
+        """A series that ends `horizon` steps after its last row with a target."""
+        seen = ~np.isnan([series.on_clock(numbers[name]) for name in targets]).all(axis=0)
+        if not seen.any():
+            raise InputError(f"{series.where}: no row has a value in {', '.join(targets[:LISTED])}")
+        first = int(np.flatnonzero(seen)[-1]) + 1
+        for name in self.known:
+            if self._computed(name, cells) and series.step:
+                continue
+            present = np.flatnonzero(~self._empty(name, series, cells, numbers))
+            row = max(first, *(present[-1:] + 1))
+            if row < first + horizon:
+                raise InputError(
+                    f"{series.where}: column '{name}' is to be known ahead, but "
+                    f"{_place(series, cells, row)} (step {row - first + 1} of data.horizon="
+                    f"{horizon}) has no value: add what is known, with the targets left empty"
+                )
+        size = first + horizon
+        added = np.arange(1, max(size - len(series.time), 0) + 1).astype("timedelta64[s]")
+        last = series.time[-1] if series.step else np.datetime64("NaT", "s")
+        time = np.concatenate([series.time, last + added * (series.step or 1)])
+        return series._replace(time=time[:size], ahead=horizon)
+
+    def _empty(
+        self,
+        name: str,
+        series: Series,
+        cells: Cells,
+        numbers: Mapping[str, NDArray[np.float64]],
+    ) -> NDArray[np.bool_]:
+        """(n) where something that is to be known ahead has no value."""
+        if self._computed(name, cells):
+            return series.row_at() < 0
+        if name in numbers:
+            return np.isnan(series.on_clock(numbers[name]))
+        column = cells.columns[name]
+        return np.array([row < 0 or is_empty(column[row]) for row in series.row_at()])
+
+    def _values(
+        self,
+        series: Series,
+        cells: Cells,
+        numbers: Mapping[str, NDArray[np.float64]],
+        targets: list[str],
+    ) -> NDArray[np.float64]:
+        """(n c) in the order of the columns."""
+
+        def encoded(name: str) -> NDArray[np.float64]:
+            if self._computed(name, cells):
+                return calendar_of(series.time, name)
+            if name in numbers:
+                return series.on_clock(numbers[name])[:, None]
+            return self._one_hot(name, series, cells)
+
+        parts = [encoded(name) for name in (*targets, *self.covariates, *self.known)]
+        return np.concatenate(parts, axis=1)
+
+    def _one_hot(self, name: str, series: Series, cells: Cells) -> NDArray[np.float64]:
+        """(n w) a column of 0 and 1 for each word; what is missing is as the step before."""
+        column, words, last = cells.columns[name], [], ""
+        for row in series.row_at():
+            cell = column[row] if row >= 0 else None
+            last = last if is_empty(cell) else str(cell)
+            words.append(last)
+        texts = np.array(words, dtype=object)
+        return np.column_stack([texts == word for word in self.words[name]]).astype(np.float64)
+
+
+def as_list(names: str | int | Sequence[str | int]) -> list[str]:
+    """Names of columns, of one or of several."""
+    return [str(n) for n in ([names] if isinstance(names, (str, int)) else names)]
+
+
+def _place(series: Series, cells: Cells, step: int) -> str:
+    """The row of the file, if it is there, and its time stamp, if that can be told."""
+    if step < len(series.time):
+        row, stamp = series.row_at()[step], shown(series.time[step])
+        return stamp if row < 0 else f"{cells.row(row)}, {stamp},"
+    behind = step - len(series.time) + 1
+    if series.step:
+        return shown(series.time[-1] + behind * np.timedelta64(series.step, "s"))
+    return f"the {behind}. row after the last, {shown(series.time[-1])},"
+
+
+def log_returns(prices: NDArray[Any], firsts: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    """(n k) logarithms of each price over the one before; 0 in the first row of a series."""
+    logs = np.log(prices)
+    change = np.diff(logs, axis=0, prepend=logs[:1])
+    change[firsts] = 0.0
+    return change

@@ -1,0 +1,1 @@
+"""Scores of anomalies, and the score of such scores."""

@@ -1,0 +1,117 @@
+"""From reconstructed windows to anomaly scores of steps: what is outside, and what is far out."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.batches import in_blocks
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.components import Components, Numbers, Vectors, held_out
+from seqfuse.runtime.pipelines.scaling import scale_of
+from seqfuse.runtime.scores.likelihood import LEAST, Residuals, Scores, spread
+
+Rows = NDArray[np.int64]
+LEADING = 4
+"""Windows, end to end, that tell what is normal: with fewer, none can be left out."""
+BLOCK = 4096
+"""Windows at a time, so that a long recording needs no more memory than a short one."""
+
+
+class Subspace:
+    """How far windows lie from those of the training part of their recording.
+
+    Two squares are added, each divided by its mean over normal windows: what the leading principal
+    components leave of a window, and the distance of the net's reconstruction of it from other
+    reconstructions, in their deviations. The first sees what is outside of all that was normal,
+    the second what is far out within (Jackson and Mudholkar 1979, of components; Denouden et al.
+    2018, of autoencoders). How well the net puts a window together again does not count. The root
+    of the mean over the windows of a step is 0.5 of a score at 4 deviations above the mean of
+    normal windows, each of which is held against components that have not seen it.
+
+    Args:
+        share: of the variance of normal windows that the leading components hold.
+        num_folds: stretches of normal windows that are left out in turn, to see what is usual.
+
+    Raises:
+        ValueError: a knob is out of range.
+    """
+
+    options = ("share", "num_folds")
+    reads_predictions = True
+
+    def __init__(self, share: float = 0.9, num_folds: int = 10):
+        if not 0 < share < 1 or num_folds < 2:
+            raise ValueError(
+                f"share={share} must be above 0 and below 1, num_folds={num_folds} at least 2"
+            )
+        self.share = share
+        self.num_folds = num_folds
+
+    def span(self, horizon: int) -> int:
+        """Steps that a score looks at: windows to either side."""
+        return 2 * horizon
+
+    def least(self, horizon: int) -> int:
+        """Steps that tell what is normal, at least."""
+        return LEADING * horizon
+
+    def of_windows(
+        self, values: NDArray[np.floating], num_train: int, residuals: Residuals, name: str
+    ) -> Scores:
+        """Scores (t) from 0 to 1 of a recording (t c), NaN at steps of no window.
+
+        All are 0 where too few normal windows there are to say what is strange.
+        """
+        size = residuals.errors.shape[1]
+        if min(num_train, len(values)) < self.least(size):
+            raise InputError(
+                f"{name}: its leading part, taken to be normal, has {num_train} rows of "
+                f"{len(values)}, too few to score windows of {size}, which takes {self.least(size)}"
+            )
+        seen = residuals.starts[residuals.normal(num_train)]
+        if not len(seen) or seen[-1] + size - seen[0] < self.least(size):
+            return residuals.merge(np.zeros(residuals.errors.shape), num_train, len(values))
+        strange = spread(self._strangeness(values, num_train, residuals), residuals.errors)
+        found = np.sqrt(residuals.merge(strange, num_train, len(values)))
+        usual = found[:num_train][~np.isnan(found[:num_train])]
+        return found / (found + max(usual.mean() + 4 * usual.std(), LEAST))
+
+    def _strangeness(
+        self, values: NDArray[np.floating], num_train: int, residuals: Residuals
+    ) -> Scores:
+        """(w) of windows; of normal ones, as if they were new."""
+        mean, deviation = scale_of(values[:num_train])
+        scaled, size = (values - mean) / deviation, residuals.errors.shape[1]
+
+        def windows(rows: Rows) -> Vectors:
+            return scaled[residuals.starts[rows][:, None] + np.arange(size)].reshape(len(rows), -1)
+
+        def reconstructions(rows: Rows) -> Vectors:
+            return residuals.predictions[rows].reshape(len(rows), -1).astype(np.float64)
+
+        normal = np.flatnonzero(residuals.normal(num_train))
+        outside = self._squares(windows, self._outside, residuals, normal)
+        return outside + self._squares(reconstructions, self._far, residuals, normal)
+
+    def _squares(
+        self,
+        vectors: Callable[[Rows], Vectors],
+        numbers: Numbers,
+        residuals: Residuals,
+        normal: Rows,
+    ) -> Scores:
+        known = vectors(normal)
+        components = Components(known)
+        blocks = in_blocks(len(residuals.starts), BLOCK)
+        squares = np.concatenate([numbers(components, vectors(rows)) for rows in blocks])
+        usual = max(squares[normal].mean(), LEAST**2)
+        size = residuals.errors.shape[1]
+        squares[normal] = held_out(known, residuals.starts[normal], size, numbers, self.num_folds)
+        return squares / usual
+
+    def _outside(self, components: Components, windows: Vectors) -> Scores:
+        return components.residuals(windows, self.share)
+
+    def _far(self, components: Components, reconstructions: Vectors) -> Scores:
+        return components.distances(reconstructions, LEAST)

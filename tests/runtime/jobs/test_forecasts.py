@@ -1,0 +1,63 @@
+"""Forecasts of arrays in memory."""
+
+import numpy as np
+import pytest
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.forecasts import Forecaster
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from tests.runtime.fakes import Zeros, metadata
+
+X = np.random.default_rng(0).normal(size=(12, 3)) + 5
+"""Five rows more than are looked at: 4 of a look-back, and 3 of a horizon."""
+
+
+def forecaster() -> Forecaster:
+    pipeline = TablePipeline()
+    pipeline.fit(X, ["sales", "rain", "offer"], 1, num_known=1)
+    more = {"look_back": 4, "horizon": 3, "quantiles": [0.5], "reader": {"kind": "table"}}
+    return Forecaster(metadata(pipeline, **more), Zeros(3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "value", "message"),
+    [
+        (8, 1, np.inf, "x: row 8, column 'rain' is infinite: correct it"),
+        (0, 0, -np.inf, "x: row 0, column 'sales' is infinite"),
+        (10, 2, np.inf, "x: row 10, column 'offer' is infinite"),
+        (10, 2, np.nan, "x: column 'offer' is to be known ahead, but step 2 of the 3 behind"),
+        (slice(5, 9), 0, np.nan, "x: none of the last 4 rows up to row 8 has a value in sales"),
+    ],
+)
+def test_what_no_forecast_can_come_from_is_refused(
+    rows: int | slice, column: int, value: float, message: str
+) -> None:
+    x = X.copy()
+    x[rows, column] = value
+    with pytest.raises(InputError, match=message):
+        forecaster().predict(x)
+
+
+def test_what_is_not_looked_at_may_be_anything() -> None:
+    x = X.copy()
+    x[9:, :2] = [np.nan, np.inf]
+    np.testing.assert_array_equal(forecaster().predict(x), forecaster().predict(X))
+    x[6, 0] = np.nan
+    assert np.isfinite(forecaster().predict(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([X, X[:9]], "x holds rows of unequal lengths, expected numbers .time, columns. or"),
+        (X[None][:0], "there is nothing to forecast: x is empty"),
+        ([], "x is float64 of shape"),
+        (None, "x is NoneType, expected an array, or a table such as a dict of columns"),
+        ("sales.csv", "x is str, expected an array, or a table"),
+        ({"sales": 3}, "x is dict, expected an array, or a table such as a dict of columns"),
+        ({"sales": [3, 4], "when": [1]}, "unequal numbers of rows .sales: 2, when: 1"),
+    ],
+)
+def test_what_is_no_table_is_named(x: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        forecaster().predict(x)

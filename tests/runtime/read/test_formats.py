@@ -1,0 +1,116 @@
+"""Readers of the archive's files, and what they say of broken ones."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.formats import read_archive, series_in
+
+TS = """# a comment
+@problemName Toy
+@timeStamps false
+@univariate false
+@equalLength false
+@classLabel true Up Down
+@data
+1,2,3:4,?,6:Up
+7,8:9,NaN:Down
+"""
+ARFF = """% a comment
+@relation Toy
+@attribute a1 numeric
+@attribute target {1,2}
+@data
+1.5,?,1
+2.5,3.5,2
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["Toy_TRAIN.ts", "Toy_TRAIN.ts.gz"])
+def test_ts_keeps_class_names_and_lengths(tmp_path: Path, name: str) -> None:
+    found = read_archive(write(tmp_path / name, TS))
+    assert found.labels == ["Up", "Down"]
+    np.testing.assert_array_equal(found.item(0), [[1, 4], [2, np.nan], [3, 6]])
+    assert found.item(1).shape == (2, 2)
+
+
+def test_tsv(tmp_path: Path) -> None:
+    found = read_archive(write(tmp_path / "Toy_TRAIN.tsv.gz", "1\t0.5\t1.5\n-1\tNaN\t2\n"))
+    assert found.labels == ["1", "-1"]
+    np.testing.assert_array_equal(found.item(1), [[np.nan], [2]])
+
+
+def test_arff_of_one_and_of_many_channels(tmp_path: Path) -> None:
+    found = read_archive(write(tmp_path / "Toy_TRAIN.arff", ARFF))
+    assert found.labels == ["1", "2"]
+    np.testing.assert_array_equal(found.item(0), [[1.5]])
+    many = ARFF.replace("1.5,?,1\n2.5,3.5,2", "'1,2,3\\n4,5,6',up")
+    found = read_archive(write(tmp_path / "Many_TRAIN.arff", many))
+    assert found.labels == ["up"]
+    np.testing.assert_array_equal(found.item(0), [[1, 4], [2, 5], [3, 6]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.ts", TS.replace("7,8", "7,x8"), r"a.ts, line 9, column 2: 'x8' is no number"),
+        ("a.ts", TS.replace(":Down", ""), r"a.ts, line 9: '9,NaN' is not a class"),
+        ("a.ts", TS.replace("7,8:", "7,8,9:"), r"line 9: channels of different lengths \[2, 3\]"),
+        ("a.ts", TS[: TS.index("@data")], "has no @data line"),
+        ("a.ts", TS[: TS.index("1,2,3")], "holds no series"),
+        ("a.ts", TS.replace("Stamps false", "Stamps true"), "time stamps are not supported"),
+        ("a.ts", TS.replace("Label true Up Down", "Label false"), "a.ts has no labels"),
+        ("a.tsv", "1\t2\t3\n2\t4\n", "line 2 has 1 values, line 1 has 2"),
+        ("a.tsv", "1\t2\tabc\n", "line 1, column 3: 'abc' is no number"),
+        ("a.tsv", "1\t2\t1_0\n", "line 1, column 3: '1_0' is no number"),
+        ("a.tsv", "1\t2\n\n1\t1e39\n", r"line 3, column 2: 1e\+39 is beyond what 32 bits"),
+        ("a.arff", ARFF + "1,inf,2\n", "line 8, column 2 is infinite"),
+        ("a.tsv", "", "holds no series"),
+        ("a.arff", ARFF + "7\n", "line 8 has no label"),
+    ],
+)
+def test_broken_files_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_archive(write(tmp_path / name, text))
+
+
+def test_truncated_gzip_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ts.gz", TS * 50)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(InputError, match=r"a.ts.gz is truncated"):
+        read_archive(path)
+    path.write_text("no gzip")
+    with pytest.raises(InputError, match="not gzip"):
+        read_archive(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TS.replace(":Up", ":?").replace(":Down", ":Left"),
+        TS.replace("Label true Up Down", "Label false").replace(":Up", "").replace(":Down", ""),
+    ],
+    ids=["unknown", "absent"],
+)
+def test_series_without_labels_can_be_streamed(tmp_path: Path, text: str) -> None:
+    rows = series_in(write(tmp_path / "a.ts", text), labelled=False)
+    line, series, _ = next(rows)
+    assert (line, series.shape) == (8, (3, 2))
+    assert next(rows)[1].shape == (2, 2)
+
+
+def test_another_encoding_is_named_where_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(TS.replace(":Up", ":Über").encode("latin-1"))
+    with pytest.raises(InputError, match="line 8, column 13 is not UTF-8 .*: save it as UTF-8"):
+        read_archive(tmp_path / "a.ts")

@@ -1,0 +1,124 @@
+"""Series read block by block: the same as when they are read at once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.series import SeriesPipeline, series
+from seqfuse.runtime.read import labelled
+from seqfuse.runtime.recordings import Recordings
+
+X = np.random.default_rng(0).normal(size=(25, 7, 3)).astype(np.float32)
+
+
+def read(path: Path, **options: Any) -> tuple[np.ndarray, Any]:
+    """Values and names, as a net of three channels takes them."""
+    pipeline = SeriesPipeline("none").fit(series(X, ["a", "b"] * 12 + ["a"]))
+    blocks = list(labelled.read(path, {"kind": "series", **options}, size=4))
+    assert [len(block) for block in blocks[:-1]] == [4] * (len(blocks) - 1)
+    whole = Recordings.joined([pipeline.transform(block) for block in blocks])
+    return whole.padded()[0], whole.names
+
+
+def save(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["plain", "compressed", "npy", "fortran", "big-endian", "float64"])
+def test_arrays(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("x.npz" if kind in ("plain", "compressed") else "x.npy")
+    if path.suffix == ".npz":
+        writer = np.savez if kind == "plain" else np.savez_compressed
+        writer(path, x=X, y=np.arange(9))
+    else:
+        kinds = {"fortran": np.asfortranarray(X), "big-endian": X.astype(">f4")}
+        np.save(path, kinds.get(kind, X.astype(np.float64) if kind == "float64" else X))
+    x, ids = read(path)
+    np.testing.assert_array_equal(x, X)
+    assert ids is None
+
+
+def test_layout(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.npz", x=X.transpose(0, 2, 1))
+    np.testing.assert_array_equal(read(path, layout="bct")[0], X)
+
+
+@pytest.mark.parametrize("ids", [np.arange(25) * 7, np.array([f"no {i}" for i in range(25)])])
+def test_ids(tmp_path: Path, ids: np.ndarray) -> None:
+    assert read(save(tmp_path / "x.npz", x=X, id=ids))[1] == ids.tolist()
+    if ids.dtype.kind == "U":
+        assert read(save(tmp_path / "b.npz", x=X, id=np.char.encode(ids)))[1] == ids.tolist()
+
+
+def test_text(tmp_path: Path) -> None:
+    lines = [":".join(",".join(map(str, channel)) for channel in one.T) for one in X]
+    (tmp_path / "x.ts").write_text("@classLabel false\n@data\n" + "\n".join(lines))
+    x, ids = read(tmp_path / "x.ts")
+    np.testing.assert_array_equal(x, X)
+    assert ids is None
+
+
+def with_value(value: float) -> np.ndarray:
+    x = X.copy()
+    x[13] = value
+    return x
+
+
+BROKEN = {
+    "other axes": (
+        {"x": X.transpose(0, 2, 1)},
+        r"7 channels, the training data 3.*x.transpose\(0, 2, 1\)",
+    ),
+    "other channels": (
+        {"x": X[..., :2]},
+        r"x has .*: the series have 2 channels, the training data 3",
+    ),
+    "two axes": ({"x": X[0]}, "expected numbers with three axes"),
+    "words": ({"x": X.astype(str)}, "expected numbers with three axes"),
+    "objects": ({"x": X.astype(object)}, "x.npz: x.npy holds Python objects"),
+    "no x": ({"z": X}, r"has no array 'x' \(it has: z\)"),
+    "no series": ({"x": X[:0]}, "holds no series"),
+    "infinite": ({"x": with_value(np.inf)}, "row 13 has an infinite value at step 0, channel 0"),
+    "empty": ({"x": with_value(np.nan)}, "row 13 has no value at all"),
+    "few ids": ({"x": X, "id": np.arange(24)}, "id is .* expected 25 numbers or words"),
+    "pickled ids": ({"x": X, "id": np.arange(25).astype(object)}, "x.npz: id.npy holds Python obj"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
+    arrays, message = BROKEN[name]
+    with pytest.raises(InputError, match=message):
+        read(save(tmp_path / "x.npz", **arrays))
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+@pytest.mark.parametrize("kept", [0, 5, 300, 1500])
+def test_broken_files(tmp_path: Path, kind: str, kept: int) -> None:
+    path = tmp_path / f"x.{kind}"
+    np.savez(path, x=X) if kind == "npz" else np.save(path, X)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=rf"x.{kind} is truncated"):
+        read(path)
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.npz", x=X)
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x.npz is truncated or .*Bad CRC"):
+        read(path)
+
+
+def test_text_with_other_channels_and_unknown_endings(tmp_path: Path) -> None:
+    (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2:3,4:5,6\n1,2:3,4\n")
+    with pytest.raises(InputError, match=r"x.ts, line 4 has 2 channels, line 3 3"):
+        read(tmp_path / "x.ts")
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(InputError, match=r"x.txt: the ending must be one of: .npz, .npy, .ts"):
+        read(tmp_path / "x.txt")

@@ -1,0 +1,48 @@
+"""Files of recordings are read as in training, but for their labels."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqfuse.data.read.recordings import Nab, Skab
+from seqfuse.runtime.read.monitored import SKAB_SENSORS, leading, read_recordings
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "name"),
+    [
+        (Nab, "nab/realKnownCause/nyc_taxi.csv.gz", "realKnownCause/nyc_taxi"),
+        (Skab, "skab/valve1/0.csv.gz", "valve1/0"),
+    ],
+)
+def test_files_of_a_benchmark_are_read_as_in_training(
+    kind: Any, file: str, name: str, data_root: Path
+) -> None:
+    source = kind(str(data_root / file.split("/")[0]))
+    [wanted] = [one for one in source() if one.name == name]
+    [one] = read_recordings(data_root / file, source.reader)
+    np.testing.assert_array_equal(one.time, wanted.time)
+    np.testing.assert_array_equal(one.values, wanted.values)
+    assert (one.columns, one.num_train) == (wanted.columns, wanted.num_train)
+    assert one.num_train == leading(len(one.values), source.train)
+    assert not one.labels.any()
+
+
+def test_labels_may_be_there_or_not(tmp_path: Path) -> None:
+    (tmp_path / "speed.csv").write_text("timestamp,value\n2024-01-01 00:00:00,1\n")
+    assert read_recordings(tmp_path / "speed.csv", {"kind": "nab"})[0].name == "speed"
+    cells = ";".join("1" for _ in SKAB_SENSORS)
+    for end, flags in (("", ""), (";anomaly;changepoint", ";1;0")):
+        text = f"datetime;{';'.join(SKAB_SENSORS)}{end}\n2024-01-01 00:00:00;{cells}{flags}\n"
+        with gzip.open(tmp_path / "0.csv.gz", "wt") as file:
+            file.write(text)
+        [one] = read_recordings(tmp_path / "0.csv.gz", {"kind": "skab"})
+        assert (one.name, one.labels.tolist(), one.values.shape) == ("0", [False], (1, 8))
+    parts = {f"{part}_{what}": np.ones((3, 2))[:, : 1 + (what == "command")]
+             for part in ("train", "test") for what in ("value", "command")}  # fmt: skip
+    np.savez(tmp_path / "A-1.npz", **parts)
+    [one] = read_recordings(tmp_path / "A-1.npz", {"kind": "smap_msl"})
+    assert (one.name, one.num_train, len(one.values), one.labels.any()) == ("A-1", 3, 6, False)

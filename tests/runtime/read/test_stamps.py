@@ -1,0 +1,41 @@
+"""Time stamps as they are written."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.cells import rows_in_memory
+from seqfuse.runtime.read.stamps import stamps_of
+
+
+def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:
+    return stamps_of(rows_in_memory(columns, "in.csv"), names, form)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["2020-01-31 13:00", " 2020/01/31 13:00:00", "2020-01-31T13", np.datetime64("2020-01-31T13")],
+)
+def test_these_forms_are_read(cell: Any) -> None:
+    found = read(["when"], when=[cell])
+    assert str(found[0]) == "2020-01-31T13:00:00"
+
+
+def test_parts_of_a_stamp_are_numbers() -> None:
+    columns = {"year": ["2020", "2020"], "month": ["1", "2"], "day": [31, 1.0]}
+    assert str(read(list(columns), **columns)[1]) == "2020-02-01T00:00:00"
+
+
+@pytest.mark.parametrize("cell", ["1580475600", "2020010100", "2020", "1.58e9", 1580475600, 7.5])
+def test_numbers_are_no_stamps(cell: Any) -> None:
+    message = "in.csv: row 3, column 'when' holds numbers, not dates such as 2024-01-31 12:00"
+    with pytest.raises(InputError, match=message):
+        read(["when"], when=["2020-01-31", cell])
+
+
+@pytest.mark.parametrize("cell", ["01/31/2020 13:00", "31.01.2020", "soon", None, np.nan])
+def test_other_forms_are_to_be_named(cell: Any) -> None:
+    with pytest.raises(InputError, match="row 2.*data.time_format|empty"):
+        read(["when"], when=[cell])
