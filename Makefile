@@ -5,7 +5,7 @@ ARGS ?=
 # Tests share the cores: one thread each, at most four at a time.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4
 
-.PHONY: train test test-all lint types lock clean
+.PHONY: train test test-all lint types docs lock clean
 
 train: .venv/installed  ## Trains the default experiment; more overrides in ARGS="..."
 	$(BIN)/seqfuse-train experiment=japanese_vowels $(ARGS)
@@ -23,6 +23,9 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: .venv/installed  ## Pages with search: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f .github/mkdocs.yml
+
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13))' \
 		|| { echo "seqfuse needs Python 3.11 to 3.13: type make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -33,7 +36,7 @@ types: .venv/installed
 
 lock:  ## Writes requirements.lock anew (needs uv): hashes, no addresses
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra dev --upgrade pyproject.toml -o requirements.lock
+		--extra dev --extra docs --upgrade pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
-"""What the README says can be typed, and the numbers that it names have a command beside them."""
+"""What README and pages say can be typed, and the numbers that they name have a command beside."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -17,17 +18,19 @@ from tests.conftest import composed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+CHINESE = (ROOT / "README.zh-CN.md").read_text()
+PAGES = {path.stem: path.read_text() for path in sorted((ROOT / ".github/docs").glob("*.md"))}
+ALL = "\n".join([README, *PAGES.values()])
 FAST = ["debug=fast", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
 
 
 def commands(program: str) -> list[list[str]]:
     """The words behind every `program ...` of code blocks and tables."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", ALL, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    lines += re.findall(rf"`({program} [^`]+)`", README)
-    return [
-        shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")
-    ]
+    lines += [" ".join(line.split()) for line in re.findall(rf"`({program} [^`]+)`", ALL)]
+    words = [shlex.split(line, comments=True) for line in lines if line.startswith(f"{program} ")]
+    return list({" ".join(line): line[1:] for line in words}.values())
 
 
 def is_composed(words: list[str]) -> bool:
@@ -78,8 +81,46 @@ def first_of_sweep(words: list[str]) -> list[str]:
     ]
 
 
+def test_the_chinese_readme_has_the_same_commands_and_numbers() -> None:
+    def typed(text: str) -> list[str]:
+        fenced = re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)
+        code = [line.partition("#")[0].strip() for block in fenced for line in block.splitlines()]
+        return code + re.findall(r"`(seqfuse-[^`]+)`", text)
+
+    assert typed(CHINESE) == typed(README)
+    assert re.findall(r"\d\.\d+", CHINESE) == re.findall(r"\d\.\d+", README)
+    assert re.findall(r"\]\((.*?)\)", CHINESE) == re.findall(r"\]\((.*?)\)", README)
+
+
+def test_links_lead_somewhere() -> None:
+    texts = {ROOT: README, **{ROOT / ".github/docs" / name: text for name, text in PAGES.items()}}
+    made = {"keys.md", "security.md", "changes.md"}
+    for place, text in texts.items():
+        folder = place if place == ROOT else place.parent
+        for link in re.findall(r"\]\(([^)#:]+?)(?:#[\w-]+)?\)", text):
+            assert link in made or (folder / link).exists(), link
+
+
+@pytest.mark.slow
+def test_pages_are_built_without_a_warning(tmp_path: Path) -> None:
+    words = ["-m", "mkdocs", "build", "--strict", "-q", "-f", str(ROOT / ".github/mkdocs.yml")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(
+        [sys.executable, *words, "-d", str(tmp_path)],
+        capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    keys = (tmp_path / "keys" / "index.html").read_text()
+    for key in ("data.num_folds", "model.cnn.kernel_size", "trainer.max_epochs", "seqfuse-export"):
+        assert key in keys
+    assert (tmp_path / "notebooks" / "quickstart" / "index.html").exists()
+
+
 def test_the_readme_is_short_and_has_commands() -> None:
-    assert README.count("\n") <= 150
+    assert README.count("\n") <= 110
+    assert len(README.split()) <= 900
+    rows = [line for line in README.splitlines() if line.startswith("|")]
+    assert max(len(cell.strip()) for row in rows for cell in row.split("|")) <= 90
     assert len(TRAIN) >= 10
     assert commands("seqfuse-evaluate")
 
@@ -161,16 +202,24 @@ def test_a_fused_net_can_be_measured_without_a_source(command: Callable) -> None
 
 
 def test_python_lines_are_the_package_s() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    blocks = re.findall(r"```python\n(.*?)```", ALL, re.DOTALL)
+    assert len(blocks) >= 5
     for block in blocks:
         compile(block, "README.md", "exec")
 
 
+def test_the_tutorial_s_file_can_be_trained_on(command: Callable) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", PAGES["tutorial"], re.DOTALL)
+    exec(compile(block, "tutorial.md", "exec"), {})
+    code, out, err = command(train.main, "data=arrays", "data.train=mine.npz", *FAST)
+    assert code == 0, err
+    assert "test/accuracy" in out
+
+
 def test_own_data_set_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ten-line examples, word for word."""
-    data, block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1:]
-    [yaml] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    data, block = re.findall(r"```python\n(.*?)```", PAGES["own"], re.DOTALL)
+    [yaml] = re.findall(r"```yaml\n(.*?)```", PAGES["own"], re.DOTALL)
     (tmp_path / "mylab").mkdir()
     (tmp_path / "mylab" / "data.py").write_text(data)
     (tmp_path / "mylab" / "blocks.py").write_text(block)
