@@ -16,6 +16,7 @@ from tests.bad_inputs.conftest import BRIEF, Judge
 MAINS = {one.__name__.rpartition(".")[2]: one.main for one in (evaluate, export, predict, train)}
 GOOD = "good.ckpt"
 DATA = "DataModule"
+SCALE = (DATA, "pipeline", "standardisation")
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -129,7 +130,7 @@ NAME = "bad.ckpt"
     Row(E, [NAME, "paths"], without("recipe", "paths")),
     Row(E, [NAME, "module"], without("recipe", "data", "module")),
     Row(E, [NAME, "pipeline"], without(DATA, "pipeline")),
-    Row(E, [NAME, "mean"], without(DATA, "pipeline", "mean")),
+    Row(E, [NAME, "mean"], without(*SCALE, "mean")),
     Row(E, [NAME, "classes"], without(DATA, "pipeline", "classes")),
     Row(E, [NAME, "config"], given(None, "config")),
     Row(E, [NAME, "config"], given("text", "config")),
@@ -143,8 +144,8 @@ NAME = "bad.ckpt"
     Row(E, [NAME, DATA], given(None, DATA)),
     Row(E, [NAME, "pipeline"], given(None, DATA, "pipeline")),
     Row(E, [NAME, "pipeline"], given("text", DATA, "pipeline")),
-    Row(E, "2 channels", given([1.0], DATA, "pipeline", "mean")),
-    Row(E, NAME, given("text", DATA, "pipeline", "mean")),
+    Row(E, "2 channels", given([1.0], *SCALE, "mean")),
+    Row(E, NAME, given("text", *SCALE, "mean")),
     Row(E, [NAME, "classes"], given(5, DATA, "pipeline", "classes")),
     Row(E, "'down'", given(["up"], DATA, "pipeline", "classes")),
     Row(E, [NAME, "trainer"], given(None, "config", "trainer")),
@@ -175,17 +176,17 @@ NAME = "bad.ckpt"
     Row(
         "predict ckpt=bad.ckpt output=a.csv split=test",
         [NAME, "mean"],
-        without(DATA, "pipeline", "mean"),
+        without(*SCALE, "mean"),
     ),
     Row("predict ckpt=bad.ckpt output=a.csv split=test", NAME, {NAME: b"nothing"}),
     Row("export ckpt=bad.ckpt output=out", [NAME, "trainer"], without("config", "trainer")),
     Row("export ckpt=bad.ckpt output=out", NAME, cycle("config")),
     Row("export ckpt=bad.ckpt output=out", [NAME, "config"], given(None, "config")),
-    Row("export ckpt=bad.ckpt output=out", [NAME, "mean"], without(DATA, "pipeline", "mean")),
-    Row("export ckpt=bad.ckpt output=out", "2 channels", given([1.0], DATA, "pipeline", "mean")),
+    Row("export ckpt=bad.ckpt output=out", [NAME, "mean"], without(*SCALE, "mean")),
+    Row("export ckpt=bad.ckpt output=out", "2 channels", given([1.0], *SCALE, "mean")),
     Row(E, [NAME, "callbacks"], given(None, "config", "callbacks")),
-    Row(E, [NAME, "mean"], given(5, DATA, "pipeline", "mean")),
-    Row(E, [NAME, "mean"], given([1.0, None], DATA, "pipeline", "mean")),
+    Row(E, [NAME, "mean"], given(5, *SCALE, "mean")),
+    Row(E, [NAME, "mean"], given([1.0, None], *SCALE, "mean")),
     Row(E, [NAME, "scale of a"], given({"a": [1.0]}, DATA, "pipeline", "scales")),
     Row(E, NAME, bad(lambda c: c["state_dict"].update({5: torch.zeros(3)}))),
 )
@@ -238,7 +239,7 @@ TEACH = "task=distill teacher=bad.ckpt"
     Row(TEACH, [NAME, "pipeline"], given("text", DATA, "pipeline")),
     Row(TEACH, NAME, cycle("config")),
     Row(TEACH, [NAME, "classes"], given(["a", "b"], DATA, "pipeline", "classes")),
-    Row(TEACH, [NAME, "mean"], given([1.0, 2.0], DATA, "pipeline", "mean")),
+    Row(TEACH, [NAME, "mean"], given([1.0, 2.0], *SCALE, "mean")),
     Row(f"{TEACH} task.teaching=2", "teaching"),
     Row(f"{TEACH} task.match.temperature=0", "temperature", bad(lambda c: None)),
     Row("task=distill_tags teacher=good.ckpt", ["label per step", "another task"]),

@@ -87,8 +87,8 @@ def test_windows_in_any_order(path: Path) -> None:
 def test_the_scale_and_the_naive_error_are_those_of_the_training_rows(path: Path) -> None:
     splits = mapped(path, scaling="channel")
     train = count()[:600].astype(np.float64)
-    np.testing.assert_allclose(splits.pipeline.mean, train.mean(axis=0))
-    np.testing.assert_allclose(splits.pipeline.deviation, train.std(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(splits.pipeline.standardisation.mean, train.mean(axis=0))
+    np.testing.assert_allclose(splits.pipeline.standardisation.std, train.std(axis=0), rtol=1e-6)
     expected = 3 / train[:, 0].std()
     assert splits.sizes()["naive_errors"] == pytest.approx([expected, expected], rel=1e-5)
 
@@ -118,7 +118,7 @@ def test_large_numbers_keep_their_differences(tmp_path: Path) -> None:
     pd.DataFrame({"0": values[:, 0]}).to_parquet(tmp_path / "large.parquet")
     for name in ("large.npy", "large.parquet"):
         splits = mapped(tmp_path / name, scaling="channel")
-        assert splits.pipeline.deviation[0] == pytest.approx(values[:600].std(), rel=1e-6)
+        assert splits.pipeline.standardisation.std[0] == pytest.approx(values[:600].std(), rel=1e-6)
         x = splits.tensors("train").__getitems__([0]).x[0, :, 0]
         expected = (values[:10, 0] - values[:600].mean()) / values[:600].std()
         np.testing.assert_allclose(x, expected, atol=1e-5)

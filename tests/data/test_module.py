@@ -60,7 +60,9 @@ def test_groups_are_kept_whole(split: str) -> None:
 def test_scaling_is_fitted_on_training_rows_alone() -> None:
     data = module()
     raw = data.splits.raw("train").take(data.tensors("train").index.numpy())
-    np.testing.assert_allclose(data.splits.pipeline.mean, np.nanmean(raw.values, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        data.splits.pipeline.standardisation.mean, np.nanmean(raw.values, axis=0), rtol=1e-6
+    )
 
 
 def test_the_test_split_is_opened_only_for_testing() -> None:

@@ -49,8 +49,7 @@ def fed(splits: Monitored, *recordings: Recording) -> list[np.ndarray]:
 
 
 def raw(splits: Monitored, name: str, scaled: torch.Tensor) -> np.ndarray:
-    mean, deviation = splits.pipeline.scales[name]
-    return (scaled.double().numpy() * deviation[0] + mean[0]).round()
+    return splits.pipeline.scales[name].undo(scaled.double().numpy()[:, None])[:, 0].round()
 
 
 def test_a_reconstruction_gives_back_what_it_sees() -> None:

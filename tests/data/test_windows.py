@@ -85,8 +85,8 @@ def test_scaling_sees_training_rows_alone(tmp_path: Path) -> None:
     splits = TimeSplits(TableReader(), pipeline, splits.source, split=[60, 20, 20], look_back=10)
     splits.horizon = 4
     splits.fit()
-    assert pipeline.mean.tolist() == [29.5]
-    np.testing.assert_allclose(pipeline.deviation, np.arange(60).std())
+    assert pipeline.standardisation.mean.tolist() == [29.5]
+    np.testing.assert_allclose(pipeline.standardisation.std, np.arange(60).std())
     scaled = pipeline.transform(np.array([[99.0]]))
     np.testing.assert_allclose(pipeline.undo(scaled), [[99.0]], rtol=1e-6)
 

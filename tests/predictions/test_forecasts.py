@@ -99,7 +99,7 @@ def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, ckpt: Pat
     found = pd.read_parquet("test.parquet")
     metrics = json.loads((ckpt.parents[1] / "metrics.json").read_text())
     pipeline = torch.load(ckpt, weights_only=True)["DataModule"]["pipeline"]
-    scales = dict(zip(pipeline["columns"], pipeline["deviation"], strict=True))
+    scales = dict(zip(pipeline["columns"], pipeline["standardisation"]["std"], strict=True))
     errors = [(found[n] - found[f"{n}_true"]) / scales[n] for n in ("sales", "stock")]
     assert np.square(errors).mean() == pytest.approx(metrics["test/mse"], rel=1e-5)
     assert np.abs(errors).mean() == pytest.approx(metrics["test/mae"], rel=1e-5)

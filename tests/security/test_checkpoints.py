@@ -313,9 +313,9 @@ def weight(content: dict[str, Any], value: complex) -> None:
         (lambda content: weight(content, 1j), "complex"),
         (lambda content: _scale(content, "mean", float("nan")), "mean"),
         (lambda content: _scale(content, "mean", 1j), "mean"),
-        (lambda content: _scale(content, "deviation", 0.0), "deviation"),
-        (lambda content: _scale(content, "deviation", float("inf")), "deviation"),
-        (lambda content: _scale(content, "deviation", "1"), "deviation"),
+        (lambda content: _scale(content, "std", 0.0), "std"),
+        (lambda content: _scale(content, "std", float("inf")), "std"),
+        (lambda content: _scale(content, "std", "1"), "std"),
     ],
 )
 def test_numbers_that_are_none(
@@ -334,4 +334,4 @@ def test_numbers_that_are_none(
 
 
 def _scale(content: dict[str, Any], name: str, value: Any) -> None:
-    content["DataModule"]["pipeline"][name] = [value] * 3
+    content["DataModule"]["pipeline"]["standardisation"][name] = [value] * 3

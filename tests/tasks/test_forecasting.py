@@ -104,7 +104,7 @@ def test_evaluated_and_predicted_as_tested(
     code, _, err = command(predict_main, f"ckpt={ckpt}", "split=test", "output=p.csv", *QUIET)
     assert not code, err
     found = pd.read_csv("p.csv")
-    scale = content(tmp_path)["DataModule"]["pipeline"]["deviation"]
+    scale = content(tmp_path)["DataModule"]["pipeline"]["standardisation"]["std"]
     errors = [
         (found[n] - found[f"{n}_true"]) / d
         for n, d in zip(("load", "heat"), scale[:2], strict=True)

@@ -86,30 +86,28 @@ def _check_weights(weights: Mapping[str, Any], path: str | Path) -> None:
             raise InputError(f"{path}: {name} is not finite: take an earlier checkpoint of the run")
 
 
-def _check_scales(state: Any, path: str | Path) -> None:
-    """Means must be finite, deviations also above 0; of each source or recording."""
+def _check_scales(state: Any, path: str | Path, name: str = "its data") -> None:
+    """Means must be finite, standard deviations also above 0; of each source or recording."""
     for key, value in state.items() if isinstance(state, dict) else ():
-        if key == "scales" and isinstance(value, dict):
-            for name, pair in value.items():
-                if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-                    raise InputError(f"{path}: the scale of {name} is no pair: train it again")
-                for kind, numbers in zip(("mean", "deviation"), pair, strict=True):
-                    _check_scale(f"{kind} of {name}", numbers, path)
+        if key == "standardisation" and not isinstance(value, dict):
+            raise InputError(f"{path}: the scale of {name} is none: train it again")
+        if key == "scales":
+            for one, scale in value.items() if isinstance(value, dict) else ():
+                _check_scales({"standardisation": scale}, path, one)
         elif isinstance(value, dict):
-            _check_scales(value, path)
+            _check_scales(value, path, name)
         elif key == "classes" and not _all_are(str, value):
             raise InputError(f"{path}: classes of its data are no list of texts: train it again")
-        elif key in ("mean", "deviation"):
-            _check_scale(key, value, path)
+        elif key in ("mean", "std"):
+            _check_scale(f"{key} of {name}", value, path, above=0.0 if key == "std" else -math.inf)
 
 
-def _check_scale(key: str, numbers: Any, path: str | Path) -> None:
+def _check_scale(name: str, numbers: Any, path: str | Path, above: float) -> None:
     if not _all_are((int, float), numbers):
-        raise InputError(f"{path}: the {key} of its data is no list of numbers: train it again")
-    bound = 0.0 if key.startswith("deviation") else -math.inf
+        raise InputError(f"{path}: the {name} is no list of numbers: train it again")
     for number in numbers:
-        if not bound < number < math.inf:
-            raise InputError(f"{path}: the {key} of its data is {number}: train it again")
+        if not above < number < math.inf:
+            raise InputError(f"{path}: the {name} is {number}: train it again")
 
 
 def _all_are(kind: type | tuple[type, ...], values: Any) -> bool:

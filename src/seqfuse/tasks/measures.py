@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
 from seqfuse.runtime.pipelines.components import Components
+from seqfuse.runtime.pipelines.scaling import CONSTANT, Standardisation
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores import nab
-from seqfuse.runtime.scores.likelihood import Likelihood, merge, scaled
+from seqfuse.runtime.scores.likelihood import Likelihood, merge
 from seqfuse.runtime.scores.subspace import Subspace
 
 Floats = NDArray[np.float64]
@@ -92,7 +93,8 @@ class PcaBaseline(VusPr):
         num_train = recording.num_train
         if num_train <= self.size:
             return np.zeros(len(recording.values))  # too short for a window
-        values = scaled(recording.values, num_train)
+        scale = Standardisation.of(recording.values[:num_train], CONSTANT)
+        values = scale.apply(recording.values)
         windows = sliding_window_view(values, self.size, axis=0)
         windows = windows.reshape(len(windows), -1)
         normal = windows[: num_train - self.size + 1]

@@ -1,6 +1,7 @@
 """Columns of a table to what a net takes, and back: fitted once, then fixed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,76 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 
 TABLE_SCALINGS = ("channel", "none")
+CHUNK = 2**16
+"""Rows at a time, so that double precision takes no second copy of the data."""
+ROUNDING = 10
+"""Units in the last place of the mean, within which values do not differ."""
+DOUBLE = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Mean and standard deviation of columns, and values in these units.
+
+    A column is constant where its standard deviation is within the rounding error of its mean, of
+    the precision that the values are stored in, and of a sum of so many (Chan, Golub and LeVeque
+    1983). It is divided by 1, so that rounding errors are not blown up to the size of a signal.
+    """
+
+    mean: NDArray[np.float64]
+    """(c)"""
+    std: NDArray[np.float64]
+    """(c) above 0."""
+
+    @classmethod
+    def of(cls, values: NDArray[Any], constant: float | None = None) -> "Standardisation":
+        """That of rows (n c), of which NaN are left out; a column of NaN alone has a NaN mean.
+
+        Args:
+            values: numbers.
+            constant: divides constant columns by this fraction of their magnitude, which counts
+                as 1 at least, so that a detector sees what stirs after it stood still.
+        """
+        chunks = [values[first : first + CHUNK] for first in range(0, len(values), CHUNK)]
+        count = sum((~np.isnan(chunk)).sum(axis=0) for chunk in chunks)
+        total = sum(np.nansum(chunk, axis=0, dtype=np.float64) for chunk in chunks)
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        squares = sum(np.nansum(np.square(chunk - mean), axis=0) for chunk in chunks)
+        std = np.sqrt(squares / np.maximum(count, 1))
+        stored = np.finfo(values.dtype).eps if values.dtype.kind == "f" else DOUBLE
+        rounding = np.abs(mean) * max(ROUNDING * float(stored), len(values) * DOUBLE)
+        least = 1.0 if constant is None else constant * np.maximum(np.abs(mean), 1.0)
+        return cls(mean, np.where(std > rounding, std, least))
+
+    @classmethod
+    def none(cls, columns: int) -> "Standardisation":
+        """Values as they are."""
+        return cls(np.zeros(columns), np.ones(columns))
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(... c) standardised."""
+        return (values - self.mean) / self.std
+
+    def undo(self, values: NDArray[Any], outputs: bool = False) -> NDArray[np.float64]:
+        """The first columns (... k), or with several outputs of each (... k p), as they were."""
+        columns = values.shape[-2 if outputs else -1]
+        mean, std = self.mean[:columns], self.std[:columns]
+        if outputs:
+            mean, std = mean[:, None], std[:, None]
+        return values * std + mean
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """Mean and standard deviation, as lists."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Sequence[float]]) -> "Standardisation":
+        """That of a state."""
+        return cls(np.array(state["mean"], np.float64), np.array(state["std"], np.float64))
 
 
 class TablePipeline:
-    """Scales each column to mean 0 and deviation 1 over the training rows.
+    """Standardises each column over the training rows.
 
     Args:
         scaling: `channel` or `none`.
@@ -26,8 +93,7 @@ class TablePipeline:
         self.num_targets = self.num_known = 0
         self.step: int | None = None
         """Seconds from row to row, where rows are not the clock."""
-        self.mean: NDArray[np.float64] = np.zeros(0)
-        self.deviation: NDArray[np.float64] = np.zeros(0)
+        self.standardisation = Standardisation.none(0)
 
     def fit(
         self,
@@ -45,23 +111,18 @@ class TablePipeline:
             )
         self.columns, self.step = list(columns), step
         self.num_targets, self.num_known = num_targets, num_known
-        self.mean = np.asarray(np.nanmean(values, axis=0, dtype=np.float64))
-        deviation = np.nanstd(values, axis=0, dtype=np.float64)
-        self.deviation = np.where(deviation < 1e-8, 1.0, deviation)
         if self.scaling == "none":
-            self.mean, self.deviation = np.zeros_like(self.mean), np.ones_like(self.mean)
+            self.standardisation = Standardisation.none(len(columns))
+        else:
+            self.standardisation = Standardisation.of(values)
 
     def transform(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """(n c) in the user's units to scaled values; NaN stays."""
-        return ((values - self.mean) / self.deviation).astype(np.float32)
+        return self.standardisation.apply(values).astype(np.float32)
 
     def undo(self, targets: NDArray[Any], outputs: bool = False) -> NDArray[np.float64]:
         """Scaled targets (... k), or with several outputs (... k p), in the user's units."""
-        k = self.num_targets
-        mean, deviation = self.mean[:k], self.deviation[:k]
-        if outputs:
-            mean, deviation = mean[:, None], deviation[:, None]
-        return targets * deviation + mean
+        return self.standardisation.undo(targets, outputs)
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
@@ -71,8 +132,7 @@ class TablePipeline:
             "num_targets": self.num_targets,
             "num_known": self.num_known,
             "step": self.step,
-            "mean": self.mean.tolist(),
-            "deviation": self.deviation.tolist(),
+            "standardisation": self.standardisation.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -80,25 +140,18 @@ class TablePipeline:
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.num_known = state["num_targets"], state["num_known"]
         self.step = state["step"]
-        self.mean = np.array(state["mean"], dtype=np.float64)
-        self.deviation = np.array(state["deviation"], dtype=np.float64)
+        self.standardisation = Standardisation.from_state(state["standardisation"])
 
 
-def scale_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
-    """Mean and deviation (c) of the training rows (t c) of a recording.
-
-    A channel that stood still in training is scaled by the least there is to see.
-    """
-    mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0)
-    least = np.maximum(np.abs(mean) * 1e-2, 1e-2)
-    return mean, np.where(deviation < 1e-6, least, deviation)
+CONSTANT = 0.01
+"""Of its magnitude: what a channel that stood still is scaled by where anomalies are looked for."""
 
 
 class RecordingPipeline:
-    """Scales each recording by the mean and deviation of its own training rows.
+    """Standardises each recording over its own training rows.
 
     Args:
-        limit: deviations from the mean at which values are cut off, so that one recording
+        limit: standard deviations from the mean at which values are cut off, so that one recording
             that stood still in training cannot drown the others.
         identity: whether the net is told which recording it sees (see `code`).
     """
@@ -111,13 +164,12 @@ class RecordingPipeline:
         self.names: list[str] = []
         """Of the recordings trained on."""
         self.columns: list[str] = []
-        self.scales: dict[str, tuple[list[float], list[float]]] = {}
+        self.scales: dict[str, Standardisation] = {}
 
     def fit(self, name: str, values: NDArray[Any], columns: Sequence[str]) -> None:
         """Learns one recording's scale from its training rows (t c)."""
-        mean, deviation = scale_of(values)
         self.columns = list(columns)
-        self.scales[name] = mean.tolist(), deviation.tolist()
+        self.scales[name] = Standardisation.of(values, CONSTANT)
 
     def code(self, name: str) -> NDArray[np.float32]:
         """One number per recording trained on, 1 for this one; all 0 for a new one."""
@@ -128,16 +180,15 @@ class RecordingPipeline:
         """(t c) of one recording, scaled."""
         if name not in self.scales:
             raise InputError(f"recording '{name}' has no scale: training never saw it")
-        mean, deviation = self.scales[name]
-        scaled = (values - np.array(mean)) / np.array(deviation)
+        scaled = self.scales[name].apply(values)
         return scaled.clip(-self.limit, self.limit).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
-        scales = {name: [mean, deviation] for name, (mean, deviation) in self.scales.items()}
+        scales = {name: scale.state_dict() for name, scale in self.scales.items()}
         return {"columns": self.columns, "names": self.names, "scales": scales}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.columns, self.names = list(state["columns"]), list(state["names"])
-        self.scales = {name: (mean, dev) for name, (mean, dev) in state["scales"].items()}
+        self.scales = {n: Standardisation.from_state(s) for n, s in state["scales"].items()}

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import Labels, texts_of
+from seqfuse.runtime.pipelines.scaling import Standardisation
 from seqfuse.runtime.read.numbers import as_float32
 from seqfuse.runtime.recordings import Recordings
 
@@ -131,8 +132,8 @@ class SeriesPipeline(Labels):
     """Scaling, missing values and class numbers of labelled series.
 
     Args:
-        scaling: `channel` (mean 0 and deviation 1 per channel, over the training
-            split), `series` (the same within each series and channel) or `none`.
+        scaling: `channel` (standardised over the training split), `series` (within each series)
+            or `none`.
         missing: `mean` (a missing value becomes the mean, which is 0 after scaling)
             or `indicator` (the same, and each channel gets a second one beside it:
             1 where observed, 0 where missing).
@@ -145,8 +146,7 @@ class SeriesPipeline(Labels):
         super().__init__()
         self.scaling = scaling
         self.missing = missing
-        self.mean: NDArray[np.float64] = np.zeros(0)
-        self.deviation: NDArray[np.float64] = np.zeros(0)
+        self.standardisation = Standardisation.none(0)
         self.has_time = True
         """Whether an item had more than one step in training."""
 
@@ -155,8 +155,7 @@ class SeriesPipeline(Labels):
         x = items.values
         for channel in np.flatnonzero(np.isnan(x).all(axis=0))[:1]:
             raise InputError(f"channel {channel} holds only missing values: remove it")
-        self.mean = np.asarray(np.nanmean(x, axis=0, dtype=np.float64))
-        self.deviation = _not_zero(np.nanstd(x, axis=0, dtype=np.float64))
+        self.standardisation = Standardisation.of(x)
         self.has_time = bool(items.lengths.max() > 1)
         self.fit_labels(items.labels or ())
         return self
@@ -176,7 +175,7 @@ class SeriesPipeline(Labels):
     @property
     def in_channels(self) -> int:
         """Channels of a raw series."""
-        return len(self.mean)
+        return len(self.standardisation.mean)
 
     @property
     def out_channels(self) -> int:
@@ -204,26 +203,18 @@ class SeriesPipeline(Labels):
         return replace(items, values=filled)
 
     def _scale(self, items: Recordings) -> NDArray[Any]:
-        x = items.values
         if self.scaling == "channel":
-            return (x - self.mean) / self.deviation
+            return self.standardisation.apply(items.values)
         if self.scaling == "none":
-            return np.where(np.isnan(x), self.mean, x)
-        x, mask = items.padded(np.nan)
-        real = ~np.isnan(x)
-        count = np.maximum(real.sum(axis=1, keepdims=True), 1)
-        mean = np.where(real, x, 0).sum(axis=1, keepdims=True, dtype=np.float64) / count
-        centred = np.where(real, x - mean, 0)
-        deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-        return (centred / _not_zero(deviation))[mask]
+            return np.where(np.isnan(items.values), self.standardisation.mean, items.values)
+        return np.concatenate([Standardisation.of(item).apply(item) for item in items])
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
         return {
             "scaling": self.scaling,
             "missing": self.missing,
-            "mean": self.mean.tolist(),
-            "deviation": self.deviation.tolist(),
+            "standardisation": self.standardisation.state_dict(),
             **({} if self.has_time else {"has_time": False}),
             **self.labels_state(),
         }
@@ -231,12 +222,6 @@ class SeriesPipeline(Labels):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.missing = state["scaling"], state["missing"]
-        self.mean = np.array(state["mean"], dtype=np.float64)
-        self.deviation = np.array(state["deviation"], dtype=np.float64)
+        self.standardisation = Standardisation.from_state(state["standardisation"])
         self.has_time = bool(state.get("has_time", True))
         self.load_labels(state)
-
-
-def _not_zero(deviation: NDArray[Any]) -> NDArray[Any]:
-    """A constant channel is only centred, not divided by nothing."""
-    return np.where(deviation < 1e-8, 1.0, deviation)

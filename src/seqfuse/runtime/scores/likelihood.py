@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.pipelines.scaling import CONSTANT, Standardisation
+
 Scores = NDArray[np.float64]
 LEAST = 0.01
 """Of the deviation of errors, in scaled units: what stood still in training may stir a little."""
@@ -83,13 +85,8 @@ def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
 
 def distances(values: NDArray[np.floating], num_train: int) -> Scores:
     """(t) from the mean of the training part, in its deviations; the mean over channels."""
-    return np.abs(scaled(values, num_train)).mean(axis=1)
-
-
-def scaled(values: NDArray[np.floating], num_train: int) -> Scores:
-    """(t c) by mean and deviation of the training part."""
-    train = values[:num_train].astype(np.float64)
-    return (values - train.mean(axis=0)) / np.maximum(train.std(axis=0), 1e-6)
+    scale = Standardisation.of(values[:num_train], CONSTANT)
+    return np.abs(scale.apply(values)).mean(axis=1)
 
 
 def spread(numbers: Scores, errors: NDArray[np.floating]) -> Scores:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import in_blocks
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.components import Components, Numbers, Vectors, held_out
-from seqfuse.runtime.pipelines.scaling import scale_of
+from seqfuse.runtime.pipelines.scaling import CONSTANT, Standardisation
 from seqfuse.runtime.scores.likelihood import LEAST, Residuals, Scores, spread
 
 Rows = NDArray[np.int64]
@@ -81,8 +81,8 @@ class Subspace:
         self, values: NDArray[np.floating], num_train: int, residuals: Residuals
     ) -> Scores:
         """(w) of windows; of normal ones, as if they were new."""
-        mean, deviation = scale_of(values[:num_train])
-        scaled, size = (values - mean) / deviation, residuals.errors.shape[1]
+        scaled = Standardisation.of(values[:num_train], CONSTANT).apply(values)
+        size = residuals.errors.shape[1]
 
         def windows(rows: Rows) -> Vectors:
             return scaled[residuals.starts[rows][:, None] + np.arange(size)].reshape(len(rows), -1)
