@@ -122,11 +122,12 @@ def _prepare_words() -> None:
 
 def _quoted(word: str) -> str:
     """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
-    group, equals, options = word.partition("=")
-    if not equals or group not in mistakes.groups():
+    group, _, options = word.partition("=")
+    names = options.split(",")
+    if not any(name.isdigit() for name in names) or group not in mistakes.groups():
         return word
-    names = [f"'{name}'" if name.isdigit() else name for name in options.split(",")]
-    return f"{group}={','.join(names)}"
+    quoted = [f"'{name}'" if name.isdigit() else name for name in names]
+    return f"{group}={','.join(quoted)}"
 
 
 @contextmanager
