@@ -14,6 +14,8 @@ def describe(task: Task, data: DataModule, config: dict[str, Any], opset: int) -
     metadata = {**data.splits.metadata(), **task.metadata()}
     if "absent" in metadata["reader"]:  # a folder takes whatever sources a file has
         metadata["reader"] = {**metadata["reader"], "absent": None}
+    if "cache" in metadata["reader"]:  # nor does it write anywhere
+        metadata["reader"] = {**metadata["reader"], "cache": None}
     if not isinstance(scorer := metadata.get("scorer", {}), dict):
         raise InputError(f"{type(scorer).__qualname__} is no scorer that can be exported")
     return {

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.read import cache
 from seqfuse.data.read.cache import Decoder
+from seqfuse.data.read.clip_folder import ClipFolder
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read import decode, labelled
 from tests.clips import frames, write
 
 
@@ -21,13 +22,13 @@ def clips(tmp_path: Path) -> list[Path]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the clips that were decoded."""
     names = []
-    original = cache.decode
+    original = decode.decode
 
     def counted(path: Path, *knobs: int) -> np.ndarray:
         names.append(path.name)
         return original(path, *knobs)
 
-    monkeypatch.setattr(cache, "decode", counted)
+    monkeypatch.setattr(decode, "decode", counted)
     return names
 
 
@@ -42,6 +43,21 @@ def test_clips_are_decoded_once(clips: list[Path], decoded: list[str], tmp_path:
     assert decoded == ["0.mp4", "1.mp4", "2.mp4"]
 
 
+def test_predicted_clips_are_those_of_the_cache(
+    clips: list[Path], decoded: list[str], tmp_path: Path
+) -> None:
+    decoder = Decoder(6, 16, str(tmp_path / "cache"))
+    found, _ = decoder(clips[:2])
+    reader = ClipFolder("clips", decoder).reader(None)
+    for path, wanted in zip(clips, found, strict=False):
+        [block] = labelled.read(path, reader)
+        np.testing.assert_array_equal(block.values, wanted)
+    assert len(decoded) == 2
+    for _ in range(2):
+        list(labelled.read(clips[2], reader))
+    assert decoded == ["0.mp4", "1.mp4", "2.mp4"]
+
+
 def test_another_size_number_version_or_clip_is_decoded_anew(
     clips: list[Path], decoded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +65,7 @@ def test_another_size_number_version_or_clip_is_decoded_anew(
     Decoder(6, 16, folder)(clips[:1])
     Decoder(5, 16, folder)(clips[:1])
     Decoder(6, 8, folder)(clips[:1])
-    monkeypatch.setattr(cache, "VERSION", 2)
+    monkeypatch.setattr(decode, "VERSION", 2)
     Decoder(6, 16, folder)(clips[:1])
     os.utime(clips[0], (0, 0))
     Decoder(6, 16, folder)(clips[:1])

@@ -76,7 +76,7 @@ class ClipFolder(Source):
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
         decoder = self.decoder
         sizes = {"num_frames": decoder.num_frames, "side": decoder.size}
-        return {"kind": "clips", **sizes, "skip_bad": decoder.skip_bad}
+        return {"kind": "clips", **sizes, "skip_bad": decoder.skip_bad, "cache": decoder.cache}
 
     @functools.cached_property
     def entries(self) -> list[Entry]:

@@ -1,5 +1,8 @@
-"""Frames of a clip: evenly sampled, scaled down, as whole numbers."""
+"""Frames of a clip: evenly sampled, scaled down, as whole numbers; kept in a cache or not."""
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg")
@@ -14,6 +18,55 @@ STRIPS = (".jpg", ".jpeg", ".png")
 """Square frames side by side in one picture."""
 CLIP_ENDINGS = (*VIDEOS, *STRIPS)
 Frames = NDArray[np.uint8]
+VERSION = 1
+"""Of what `decode` returns: to be raised when that changes, so that nothing older is read."""
+DIGEST = 32
+"""Bytes of a SHA-256."""
+
+
+def cached(path: Path, num_frames: int, size: int, cache: str | Path | None) -> Frames:
+    """`decode` through a folder of decoded clips; without one, every time anew.
+
+    An entry is found by the clip's path, size and time of change, and by the numbers here. It
+    carries a digest of itself: one that is broken, or cut short, is decoded again. Entries that
+    cannot be written are left out.
+    """
+    entry = entry_of(path, num_frames, size, cache)
+    kept = _read(entry) if entry else None
+    if kept is not None and kept.shape[1:] == (3, size, size):
+        return kept
+    frames = decode(path, num_frames, size)
+    if entry:
+        _write(entry, frames)
+    return frames
+
+
+def entry_of(path: Path, num_frames: int, size: int, cache: str | Path | None) -> Path | None:
+    """Where a cache keeps a clip, whether it is there or not; None without a cache or a clip."""
+    if not cache or not path.is_file():
+        return None
+    state = path.stat()
+    key = [VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, num_frames, size]
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+    return Path(cache).expanduser() / f"{name}.frames"
+
+
+def _read(entry: Path) -> Frames | None:
+    """What an entry holds; None where it is not there, or not whole."""
+    with contextlib.suppress(OSError, ValueError):
+        content = entry.read_bytes()
+        digest, body = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(body).digest() == digest:
+            shape = np.frombuffer(body[:32], dtype="<i8")
+            return np.frombuffer(body[32:], dtype=np.uint8).reshape(shape)
+    return None
+
+
+def _write(entry: Path, frames: Frames) -> None:
+    body = np.array(frames.shape, dtype="<i8").tobytes() + frames.tobytes()
+    with contextlib.suppress(OSError):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        files.write_shared(entry, hashlib.sha256(body).digest() + body)
 
 
 def decode(path: Path, num_frames: int, size: int) -> Frames:

@@ -36,7 +36,7 @@ from seqfuse.runtime.read.arrays import (
     load_arrays,
     missing,
 )
-from seqfuse.runtime.read.decode import CLIP_ENDINGS, decode
+from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.read.numbers import numbers_in
@@ -261,12 +261,21 @@ def _check_tags(path: Path, lines: list[int], words: list[str], tags: list[str])
 
 
 def read_clips(
-    path: Path, num_frames: int, side: int, skip_bad: bool = False, size: int = READ
+    path: Path,
+    num_frames: int,
+    side: int,
+    skip_bad: bool = False,
+    cache: str | None = None,
+    size: int = READ,
 ) -> Blocks:
-    """A clip of a video or a strip of frames; or several, the array `x` of an .npz."""
+    """A clip of a video or a strip of frames; or several, the array `x` of an .npz.
+
+    Args:
+        cache: folder of decoded clips, if there is one (see `decode.cached`).
+    """
     if not path.name.lower().endswith(ARRAY_ENDINGS):
         try:
-            frames = decode(path, num_frames, side)
+            frames = cached(path, num_frames, side, cache)
         except InputError as error:
             if not skip_bad:
                 raise
