@@ -83,10 +83,10 @@ def predict(config: DictConfig, run: Path) -> int:
     options = {} if config.every is None else {"every": config.every}
     job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
     known = split and data.splits.rows(split)
-    blocks = job.known(*known) if split else of_input(job, given, writer.path)
+    rows = job.known(*known) if split else of_input(job, given, writer.path)
     shown = config.trainer.enable_progress_bar
-    with writer, bar("predict", None, "row", shown) as progress:
-        for block in blocks:
+    with writer, bar("predict", rows.total, "row", shown) as progress:
+        for block in rows:
             progress.update(writer.write(block))
         if not writer.rows:
             raise InputError(f"{given or split} holds nothing to predict")

@@ -87,6 +87,10 @@ def test_a_folder_is_predicted_in_the_order_of_names(predict: Callable) -> None:
     found = pd.read_csv("in/out.csv")
     assert found.file.tolist() == ["a.npy"] * 50 + ["b.npy"] * 7
     assert found.row.tolist() == [*range(50), *range(7)]
+    assert predict("input=in", "output=in/out.csv")[0] == 1, "it is there already"
+    code, _, err = predict("input=in", "output=in/out.csv", "overwrite=true")
+    assert code == 0, err
+    pd.testing.assert_frame_equal(pd.read_csv("in/out.csv"), found)
     Path("in/out.csv").unlink()
     np.savez("in/c.npz", x=X, id=np.arange(50))
     code, _, err = predict("input=in", "output=mixed.csv")

@@ -1,4 +1,4 @@
-"""Rows of predictions to one file: block by block, complete or not there at all."""
+"""Rows of predictions, and one file of them: block by block, complete or not there at all."""
 
 import contextlib
 import csv
@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -20,6 +20,21 @@ Columns = dict[str, Any]
 """Of a table: sequences, all as long as each other."""
 CELLS = 200_000  # that are gathered before they are written
 SECONDS = 0.5  # after which they are written in any case, or a twentieth of the time so far
+
+
+class Rows(Iterator[Columns]):
+    """Rows of predictions, block by block.
+
+    Args:
+        blocks: tables of the same columns.
+        total: how many rows there are in all, where that is known before they are predicted.
+    """
+
+    def __init__(self, blocks: Iterable[Columns], total: int | None = None):
+        self.blocks, self.total = iter(blocks), total
+
+    def __next__(self) -> Columns:
+        return next(self.blocks)
 
 
 class Writer:

@@ -76,3 +76,12 @@ def test_what_is_normal_can_be_said_where_nobody_knows() -> None:
     assert len(detector(train=None).predict(X, num_train=40)[0]) == 80
     with pytest.raises(InputError, match=r"pump: .*model.predict\(x, num_train=...\)"):
         detector(train=None).predict(X, name="pump")
+
+
+def test_the_number_of_rows_is_known_before(tmp_path: Path) -> None:
+    stamps = np.datetime64("2024-01-01") + np.arange(len(X))
+    lines = [f"{when},{flow},{heat}" for when, (flow, heat) in zip(stamps, X, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(["when,flow,heat", *lines]))
+    rows = detector().rows(tmp_path / "a.csv")
+    assert rows.total == len(X)
+    assert sum(len(block["score"]) for block in rows) == len(X)

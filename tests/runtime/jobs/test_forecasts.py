@@ -1,5 +1,7 @@
 """Forecasts of arrays in memory."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,21 @@ def test_what_is_not_looked_at_may_be_anything() -> None:
     np.testing.assert_array_equal(forecaster().predict(x), forecaster().predict(X))
     x[6, 0] = np.nan
     assert np.isfinite(forecaster().predict(x)).all()
+
+
+@pytest.mark.parametrize(("every", "forecasts"), [(None, 1), (1, 29), (10, 3)])
+def test_the_number_of_rows_is_known_before(
+    every: int | None, forecasts: int, tmp_path: Path
+) -> None:
+    pipeline = TablePipeline()
+    pipeline.fit(X, ["0", "1", "2"], 3)
+    sizes = {"look_back": 4, "horizon": 3, "quantiles": [0.5]}
+    known = metadata(pipeline, reader={"kind": "rows"}, **sizes)
+    model = Forecaster(known, Zeros(3, 3, 1), 8, every)
+    np.save(tmp_path / "a.npy", np.resize(X, (32, 3)))
+    rows = model.rows(tmp_path / "a.npy")
+    assert rows.total == 3 * forecasts
+    assert sum(len(block["step"]) for block in rows) == rows.total
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Anomalies in recordings: a score and a flag for each time step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from seqfuse.runtime.read.stamps import as_numbers, carried_on, check_finite
 from seqfuse.runtime.scores.likelihood import Likelihood, Residuals, Scores
 from seqfuse.runtime.scores.subspace import Subspace
 from seqfuse.runtime.windows import Windows, sliding
-from seqfuse.runtime.writer import Columns
+from seqfuse.runtime.writer import Columns, Rows
 
 SCORERS = {"Likelihood": Likelihood, "Subspace": Subspace}
 
@@ -81,22 +81,28 @@ class Detector:
         scores = self._scores(recording(name, np.arange(len(values)), values, self.columns, normal))
         return scores, self._flags(scores)
 
-    def rows(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file in the format of training; labels are left out."""
-        return map(self._columns, read_recordings(Path(path), self.metadata["reader"]))
+        return self._rows(read_recordings(Path(path), self.metadata["reader"]), labelled=False)
 
     def table(self, path: str | Path) -> Columns:
         """All rows of a file at once."""
         return joined(self.rows(path))
 
-    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+    def folder(self, paths: Sequence[Path]) -> Rows:
         """The same of files; the column `file` comes first."""
         return in_folder(self.rows, paths)
 
-    def known(self, recordings: Sequence[Recording]) -> Iterator[Columns]:
+    def known(self, recordings: Sequence[Recording]) -> Rows:
         """The same of the training data, whole, with `label`."""
-        for one in recordings:
-            yield {**self._columns(one), "label": one.labels.astype(np.int64)}
+        return self._rows(recordings, labelled=True)
+
+    def _rows(self, recordings: Sequence[Recording], labelled: bool) -> Rows:
+        blocks = (
+            self._columns(one) | ({"label": one.labels.astype(np.int64)} if labelled else {})
+            for one in recordings
+        )
+        return Rows(blocks, sum(len(one.values) for one in recordings))
 
     def _columns(self, one: Recording) -> Columns:
         one = one.chosen(self.metadata["columns"])

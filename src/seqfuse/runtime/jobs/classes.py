@@ -17,7 +17,7 @@ from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read import labelled
 from seqfuse.runtime.read.arrays import LAYOUTS, by_time
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.writer import Columns
+from seqfuse.runtime.writer import Columns, Rows
 
 
 class Answer(NamedTuple):
@@ -83,11 +83,11 @@ class Classifier:
             )
         ]
 
-    def rows(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file: row (or id), prediction, and p_<class> of each class."""
         return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
 
-    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+    def folder(self, paths: Sequence[Path]) -> Rows:
         """The same of files, several of which may share a batch; the column `file` comes first."""
         return self._rows(
             block
@@ -95,13 +95,13 @@ class Classifier:
             for block in self._blocks(labelled.read(path, self.reader), path.name)
         )
 
-    def known(self, items: Recordings, rows: NDArray[np.int64]) -> Iterator[Columns]:
+    def known(self, items: Recordings, rows: NDArray[np.int64]) -> Rows:
         """The same of the items at these rows of a split, with their `label`."""
         blocks = (
             next(self._blocks([items.take(rows[part])], numbers=rows[part]))
             for part in in_blocks(len(rows), READ)
         )
-        return self._rows(blocks)
+        return self._rows(blocks, self._count(items.lengths[rows]))
 
     def table(self, path: str | Path) -> Columns:
         """All rows of a file at once."""
@@ -143,8 +143,12 @@ class Classifier:
                 raise InputError(f"{part.origin}: {error}") from None
             first += len(part)
 
-    def _rows(self, blocks: Iterable[Block]) -> Iterator[Columns]:
-        return (self._columns(answer) for answer in self._answers(blocks))
+    def _rows(self, blocks: Iterable[Block], total: int | None = None) -> Rows:
+        return Rows((self._columns(answer) for answer in self._answers(blocks)), total)
+
+    def _count(self, lengths: NDArray[np.int64]) -> int:
+        """Rows for people of items of so many steps."""
+        return len(lengths)
 
     def _columns(self, answer: Answer) -> Columns:
         probabilities, classes = softmax(answer.prediction), np.array(self.classes)
@@ -187,6 +191,9 @@ class Tagger(Classifier):
                 tag_probabilities(answer.prediction, answer.mask), answer.mask, strict=True
             )
         ]
+
+    def _count(self, lengths: NDArray[np.int64]) -> int:
+        return int(lengths.sum())
 
     def _columns(self, answer: Answer) -> Columns:
         mask, items, classes = answer.mask, answer.block.items, np.array(self.classes)

@@ -1,6 +1,6 @@
 """Forecasts of tables and of rows on disk, in the user's units."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from seqfuse.runtime.read.rows import RowReader
 from seqfuse.runtime.read.stamps import as_numbers, carried_on, check_finite
 from seqfuse.runtime.read.tables import Table, TableReader, log_returns
 from seqfuse.runtime.windows import Windows
-from seqfuse.runtime.writer import Columns
+from seqfuse.runtime.writer import Columns, Rows
 
 READERS: dict[str, Any] = {"table": TableReader, "rows": RowReader}
 
@@ -90,7 +90,7 @@ class Forecaster:
         outputs = np.concatenate([found for _, found in self._outputs(windows)])
         return outputs[0] if array.ndim == 2 else outputs
 
-    def rows(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
         table = self.reader.ahead(Path(path), self.pipeline, self.horizon)
         return self._ahead(table, self.every)
@@ -99,20 +99,23 @@ class Forecaster:
         """All rows of a file at once."""
         return joined(self.rows(path))
 
-    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+    def folder(self, paths: Sequence[Path]) -> Rows:
         """The same of files; the column `file` comes first."""
         return in_folder(self.rows, paths)
 
-    def known(self, table: Table, starts: Any) -> Iterator[Columns]:
+    def known(self, table: Table, starts: Any) -> Rows:
         """The same of a split, as the test step sees it, with `<target>_true`."""
         if self.every:
             raise InputError(f"every={self.every} is for input=<file>: a split has its own windows")
         return self._rows(table, starts, truth=True)
 
-    def _ahead(self, table: Table, every: int | None) -> Iterator[Columns]:
+    def _ahead(self, table: Table, every: int | None) -> Rows:
         return self._rows(table, table.ends(self.look_back, every), truth=False)
 
-    def _rows(self, table: Table, starts: Any, truth: bool) -> Iterator[Columns]:
+    def _rows(self, table: Table, starts: Any, truth: bool) -> Rows:
+        return Rows(self._columns(table, starts, truth), len(starts) * self.horizon)
+
+    def _columns(self, table: Table, starts: Any, truth: bool) -> Iterator[Columns]:
         values, filled = self.reader.scaled(table, self.pipeline)
         windows = self._windows(values, filled, starts)
         for rows, outputs in self._outputs(windows):
@@ -191,12 +194,13 @@ def _checked(every: int | None) -> int | None:
     return every
 
 
-def in_folder(rows: Any, paths: Sequence[Path]) -> Iterator[Columns]:
+def in_folder(rows: Callable[[Path], Rows], paths: Sequence[Path]) -> Rows:
     """Predictions for files that share no batch; the column `file` comes first."""
-    for path in paths:
-        for columns in rows(path):
-            size = len(next(iter(columns.values())))
-            yield {"file": np.repeat(path.name, size), **columns}
+    return Rows(
+        {"file": np.repeat(path.name, len(next(iter(columns.values())))), **columns}
+        for path in paths
+        for columns in rows(path)
+    )
 
 
 def joined(blocks: Iterator[Columns]) -> Columns:

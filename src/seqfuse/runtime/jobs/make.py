@@ -9,7 +9,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Tagger
 from seqfuse.runtime.jobs.forecasts import Forecaster
-from seqfuse.runtime.writer import Columns
+from seqfuse.runtime.writer import Columns, Rows
 
 JOBS: dict[str, Any] = {
     "classes": Classifier,
@@ -32,11 +32,11 @@ class Job(Protocol):
         """Predictions for what is in memory."""
         ...
 
-    def rows(self, path: str | Path) -> Iterator[Columns]:
+    def rows(self, path: str | Path) -> Rows:
         """Predictions for what is in a file, block by block."""
         ...
 
-    def folder(self, paths: Sequence[Path]) -> Iterator[Columns]:
+    def folder(self, paths: Sequence[Path]) -> Rows:
         """The same of files, in their order; the column `file` comes first."""
         ...
 
@@ -54,17 +54,23 @@ def make(
     return JOBS[name](metadata, engine, batch_size, **options)
 
 
-def of_input(job: Job, given: str, output: Path) -> Iterator[Columns]:
-    """Predictions for a file, or for all files of a folder in the order of their names."""
+def of_input(job: Job, given: str, output: Path) -> Rows:
+    """Predictions for a file, or for all files of a folder in the order of their names.
+
+    The output is no input, though an earlier run may have left it in the folder.
+    """
     path = Path(given)
     if not path.exists():
         raise InputError(f"input={given}: there is no such file or folder")
-    paths = _files(path, job.endings) if path.is_dir() else [path]
+    if not path.is_dir():
+        if output.resolve() == path.resolve():
+            raise InputError(f"output={output} is the input, too: choose another name")
+        return job.rows(path)
+    paths = [p for p in _files(path, job.endings) if p.resolve() != output.resolve()]
     if not paths:
         raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
-    if output.resolve() in [file.resolve() for file in paths]:
-        raise InputError(f"output={output} is an input, too: choose another name")
-    return _alike(job.folder(paths)) if path.is_dir() else job.rows(path)
+    rows = job.folder(paths)
+    return Rows(_alike(rows), rows.total)
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
