@@ -1,5 +1,6 @@
 """`seqfuse <command>`: hands over, lists, looks at the machine."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 from seqfuse import __main__, doctor
 from seqfuse import list as listing
 from seqfuse.config.mistakes import CONF
+from tests.conftest import TINY
 
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -96,3 +99,18 @@ def test_the_doctor_looks_at_versions_devices_and_places(
     _, out, _ = command(__main__.main, "doctor")
     assert "pip install no-such-package" in out
     assert "elsewhere" in out
+
+
+def test_the_latest_checkpoint_is_the_one_written_last(command: Command) -> None:
+    code, out, err = command(__main__.main, "evaluate", "ckpt=latest")
+    assert (code, out) == (1, "")
+    assert "ckpt=latest" in err
+    for seed in (0, 1):
+        code, _, err = command(__main__.main, "train", *TINY, f"seed={seed}", "name='my run'")
+        assert code == 0, err
+    code, out, err = command(__main__.main, "evaluate", "ckpt=latest", *QUIET)
+    assert code == 0, err
+    last = max(Path("logs").glob("my run/*"))
+    assert str(last) in err
+    metrics = json.loads((last / "metrics.json").read_text())
+    assert f"{metrics['test/accuracy']:.4f}" in out

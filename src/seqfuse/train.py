@@ -43,6 +43,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     from seqfuse.tuning.tune import tune
 
     mistakes.check_sections(recipe)
+    mistakes.check_fit(recipe)
     recipe = state.in_folder(runs.prepare(recipe, run))
     config = build.rehearse(recipe)
     runs.seed(config)

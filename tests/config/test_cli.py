@@ -43,6 +43,9 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
             "(options: autoencoder, base, segments, steps, tags, text, video, video_autoencoder, "
             "wide)",
         ),
+        (["data.name=GunPoint", "model=segments"], "it needs data.horizon, data.num_known,"),
+        (["data.name=GunPoint", "model=segments"], "type model=base or model="),
+        (["data=csv", "data.file=a.csv", "model=wide"], "type model=autoencoder or model=segments"),
         (["model/attention=multi"], "did you mean multihead?"),
         (["experiment=japanese"], "did you mean japanese_vowels?"),
         (["optimizer.lr=abc"], "optimizer.lr=abc: expected a number such as 0.001"),

@@ -256,6 +256,35 @@ def check_sections(config: DictConfig) -> None:
             raise InputError(f"{_read_from()} has no section '{name}': it is broken")
 
 
+def check_fit(config: DictConfig) -> None:
+    """Checks that the data section has what the model asks of it; names models that would do."""
+    model = OmegaConf.to_container(config.model, resolve=False)
+    if lacking := sorted(_asked(str(model)) - {*map(str, config.data)}):
+        fitting = [name for name, asked in _models().items() if asked <= {*map(str, config.data)}]
+        raise InputError(
+            f"this model is for other data: it needs {', '.join(f'data.{key}' for key in lacking)}"
+            f": type {' or '.join(f'model={name}' for name in fitting) or 'another model'}"
+        )
+
+
+def _asked(text: str) -> set[str]:
+    """Keys of the data section that a text refers to."""
+    return set(re.findall(r"\$\{data\.(\w+)\}", text))
+
+
+def _models() -> dict[str, set[str]]:
+    """What each of our models, with its parts, asks of the data section."""
+    found = {}
+    for path in sorted((CONF / "model").glob("*.yaml")):
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+        parts = [pair for entry in node["defaults"] for pair in entry.items()]
+        files = [path, *(CONF / "model" / part / f"{option}.yaml" for part, option in parts)]
+        frames = {"num_frames"} if {"stem": "frames"} in node["defaults"] else set()
+        asked = _asked("".join(file.read_text(encoding="utf-8") for file in files))
+        found[path.stem] = asked | frames
+    return found
+
+
 def check_left_out(words: Sequence[str]) -> None:
     """Checks that `<group>=null` and `~<key>` leave out nothing that every run reads."""
     for word in words:
