@@ -1,9 +1,12 @@
-"""Files that are whole or not there, whatever ends the process or fills the disk."""
+"""Files: found, opened, read line by line; written whole or not at all, whatever goes wrong."""
 
+import gzip
 import json
 import os
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from seqfuse.runtime.errors import InputError
 
@@ -14,11 +17,42 @@ def find(file: str, root: str | Path, key: str, folders: bool = False) -> Path:
     Args:
         key: names it in the message.
     """
+    path = find_in((".", root), file, folders)
+    if path is None:
+        raise InputError(f"{file} is not there, nor in {root}: check {key}")
+    return path
+
+
+def find_in(roots: Sequence[str | Path], file: str, folders: bool = False) -> Path | None:
+    """A file (or folder, too) of the first root that has it, perhaps without its `.gz`."""
     for name in (file, file.removesuffix(".gz")):
-        for path in (Path(name), Path(root) / name):
+        for path in (Path(root) / name for root in roots):
             if path.is_file() or (folders and path.exists()):
                 return path
-    raise InputError(f"{file} is not there, nor in {root}: check {key}")
+    return None
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """A file as it was before it was gzipped, where its name ends so."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a text file, plain or gzipped, with their numbers from 1 and their ends."""
+    number = 0
+    try:
+        with open_binary(path) as file:
+            for number, raw in enumerate(file, start=1):
+                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is truncated or not gzip ({error}): fetch it again") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}, line {number}, column {error.start + 1} is not UTF-8 ({error.reason}): "
+            "save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 from seqfuse.data.items import Source
 from seqfuse.data.people import People
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.read import devices
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.devices import Track
-from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.recordings import Recordings
 
 MARK = "{source}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import find, find_in
 
 
 class TableFile:
@@ -24,16 +25,11 @@ class TableFile:
 
     def path(self) -> Path:
         """Where the file is, once it is there."""
-        for name in (self.file, self.file.removesuffix(".gz")):
-            for path in (self.root / name, Path(name)):
-                if path.is_file():
-                    return path
         if not self.url:
-            raise InputError(
-                f"{self.file} is not there, nor in {self.root}: check its name in data.* and "
-                "paths.data"
-            )
-        return self._download(self.url, self.root / self.file.removesuffix(".gz"))
+            return find(self.file, self.root, "its name in data.* and paths.data")
+        return find_in((".", self.root), self.file) or self._download(
+            self.url, self.root / self.file.removesuffix(".gz")
+        )
 
     def _download(self, url: str, path: Path) -> Path:
         import pooch  # slow, and seldom needed

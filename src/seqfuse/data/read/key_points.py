@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import find
+from seqfuse.runtime.files import find, lines_of
 from seqfuse.runtime.read.labelled import read_points
-from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.recordings import Recordings
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from seqfuse.data.read.files import TableFile
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import find_in, lines_of
 from seqfuse.runtime.read.cells import read_cells
-from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.read.monitored import (
     PROBATION,
     SKAB_FLAGS,
@@ -209,7 +209,7 @@ class LabelledTable:
 
 
 def find(root: Path, name: str, source: str) -> Path:
-    """The file `name` or `name.gz` in `root`, or in its folder `data` as in a clone.
+    """The file `name`, perhaps gzipped, in `root`, or in its folder `data` as in a clone.
 
     Args:
         root: folder of a data set.
@@ -218,11 +218,11 @@ def find(root: Path, name: str, source: str) -> Path:
     """
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: set root to the data's own; {source}")
-    for folder in (root, root / "data"):
-        for ending in ("", ".gz"):
-            if (folder / f"{name}{ending}").is_file():
-                return folder / f"{name}{ending}"
-    raise InputError(f"{root} has neither {name} nor {name}.gz: set root or fetch it; {source}")
+    folders = (root, root / "data")
+    path = find_in(folders, name) or find_in(folders, f"{name}.gz")
+    if path is None:
+        raise InputError(f"{root} has neither {name} nor {name}.gz: set root or fetch it; {source}")
+    return path
 
 
 def _row(path: Path, time: np.ndarray, stamp: str) -> int:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.pipelines.text import normal
-from seqfuse.runtime.read.lines import lines_of
 
 
 def read(path: Path, words: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 import codecs
 import csv
-import gzip
 import io
 import re
 import zlib
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import open_binary
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, check_names, rows_of
 
@@ -224,7 +224,7 @@ _MISSING = ["", "?", "NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "
 def _content(path: Path) -> bytes:
     """What a file holds, without the ends of its last lines; nothing of a file that is broken."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        with open_binary(path) as file:
             return file.read().removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
     except (OSError, EOFError, zlib.error):
         return b""

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.pipelines.labels import UNLABELLED
 from seqfuse.runtime.pipelines.series import series
-from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.recordings import Recordings
 

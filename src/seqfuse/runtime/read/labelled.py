@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.batches import READ
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.pipelines.labels import UNLABELLED, texts_of
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.pipelines.sources import CLOCK, clocked
@@ -38,7 +39,6 @@ from seqfuse.runtime.read.arrays import (
 )
 from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
-from seqfuse.runtime.read.lines import lines_of
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, are_numbers, cell, rows_of
 from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.lines import lines_of
+from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.read.numbers import number
 
 RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.lines import lines_of
+from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.read.records import cell, rows_of
 
 SENTENCE_TABLES = (".conllu", ".conll", ".tsv", ".txt", ".bio", ".iob")
