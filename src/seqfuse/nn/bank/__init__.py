@@ -1,0 +1,1 @@
+"""A bank of fixed convolutions, read by a ridge regression in closed form."""

@@ -1,0 +1,131 @@
+"""The bank: fixed convolutions, their ridge regression, and the join with a net."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqfuse.nn.bank import ridge
+from seqfuse.nn.bank.convolutions import Competing, Convolutions, Fractions
+from seqfuse.nn.masking import zero
+from seqfuse.nn.shapes import positive
+
+Series = Float[Tensor, "b t c"]
+Steps = Bool[Tensor, "b t"]
+
+
+class Bank(nn.Module):
+    """Log-probabilities of classes from fixed convolutions, joined to those of a net.
+
+    Half of the features are of the series, the others of its first difference. They are
+    standardised and read by a ridge regression. Nothing of it is trained by gradients: `fit`
+    looks at the training rows once.
+
+    Args:
+        in_channels: channels of the series.
+        num_classes: classes.
+        num_steps: of the longest training row.
+        num_features: of MiniRocket.
+        num_groups: of Hydra.
+        share: of the bank's log-probabilities; the net's have the rest.
+        max_rows: training rows that the regression is fitted to; its cost grows with their cube.
+        seed: of kernels, and of the rows that are drawn.
+    """
+
+    centre: Tensor
+    weight: Tensor
+    bias: Tensor
+    is_fitted: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        num_steps: int,
+        num_features: int = 10_000,
+        num_groups: int = 64,
+        share: float = 0.5,
+        max_rows: int = 4000,
+        seed: int = 0,
+    ):
+        super().__init__()
+        positive(num_features=num_features, num_groups=num_groups, max_rows=max_rows)
+        self.max_rows, self.seed, self.share = max_rows, seed, share
+        draw = self._draw()
+
+        def both() -> list[Convolutions]:
+            fractions = Fractions(in_channels, num_steps, num_features // 2, draw)
+            return [fractions, Competing(in_channels, num_steps, max(num_groups // 2, 1), draw)]
+
+        values, changes = both(), both()
+        self.of_values, self.of_changes = nn.ModuleList(values), nn.ModuleList(changes)
+        width = sum(part.num_features for part in values + changes)
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("weight", torch.zeros(num_classes, width))
+        self.register_buffer("bias", torch.zeros(num_classes))
+        self.register_buffer("is_fitted", torch.tensor(False))
+
+    def _draw(self) -> torch.Generator:
+        return torch.Generator("cpu").manual_seed(self.seed)
+
+    def rows(self, y: Int[Tensor, " n"]) -> Int[Tensor, " m"]:
+        """Rows to fit to: all, or `max_rows` with each class's share of them, at least one."""
+        if len(y) <= self.max_rows:
+            return torch.arange(len(y))
+        order = torch.randperm(len(y), generator=self._draw())
+        order = order[y[order].argsort(stable=True)]
+        counts = y.bincount()
+        taken = torch.arange(len(y)) - (counts.cumsum(dim=0) - counts)[y[order]]
+        first = (taken / counts[y[order]]).argsort(stable=True)[: self.max_rows]
+        return order[first].sort().values
+
+    @torch.no_grad()
+    def fit(self, x: Series, mask: Steps, y: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+        """Takes all there is to learn from training rows.
+
+        Returns:
+            log-probabilities of each row by a regression that was fitted to all others.
+        """
+        draw = self._draw()
+        for part, values, steps in self._views(x, mask):
+            part.fit(values, steps, draw)
+        features = self.features(x, mask)
+        centre, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
+        inverse = torch.where(deviation > 1e-6, 1 / deviation, 0.0)
+        targets = 2 * F.one_hot(y, len(self.bias)).double() - 1
+        read = ridge.fit((features - centre) * inverse, targets)
+        temperature = ridge.temperature(read.left_out, y)
+        self.centre.copy_(centre)
+        self.weight.copy_((inverse.unsqueeze(1) * read.weight / temperature).T)
+        self.bias.copy_(read.bias / temperature)
+        self.is_fitted.fill_(True)
+        return (read.left_out / temperature).log_softmax(dim=1)
+
+    def features(self, x: Series, mask: Steps) -> Float[Tensor, "b p"]:
+        """All features, of MiniRocket and Hydra, of the series and of its first difference."""
+        return torch.cat([part(*view) for part, *view in self._views(x, mask)], dim=1)
+
+    def _views(self, x: Series, mask: Steps) -> list[tuple[Convolutions, Series, Steps]]:
+        """Each part with what it looks at."""
+        x = zero(x.to(self.centre.dtype), mask)
+        changes = F.pad(x[:, 1:] - x[:, :-1], (0, 0, 0, 1))
+        known = F.pad(mask[:, 1:], (0, 1), value=False)
+        return [
+            *((part, x, mask) for part in self.of_values),
+            *((part, zero(changes, known), known) for part in self.of_changes),
+        ]  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def forward(self, x: Series, mask: Steps) -> Float[Tensor, "b k"]:
+        """Log-probabilities by the bank alone."""
+        with torch.autocast(x.device.type, enabled=False):
+            features = self.features(x, mask) - self.centre
+            # A convolution, as those stay as they are in an export of 8 bits.
+            scores = F.conv1d(features.unsqueeze(2), self.weight.unsqueeze(2), self.bias)
+            return scores.squeeze(2).log_softmax(dim=1)
+
+    def join(self, scores: Float[Tensor, "b k"], x: Series, mask: Steps) -> Float[Tensor, "b k"]:
+        """Log-probabilities by a net's scores and the bank together."""
+        net = scores.to(self.centre.dtype).log_softmax(dim=1)
+        both = self.share * self(x, mask) + (1 - self.share) * net
+        return both.log_softmax(dim=1)
