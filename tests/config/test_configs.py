@@ -93,6 +93,7 @@ WIRED = {
     "skip": {"in_channels"},
     "head": {"in_channels", "num_queries"},
     "init": {"net"},
+    "bank": {"in_channels"},
     "task": {"net", "optimizer", "scheduler"},
     "optimizer": {"params"},
 }
@@ -151,7 +152,9 @@ def test_what_hydra_calls_itself_is_there() -> None:
     assert [get_object(target) for target in targets] == [Summaries]
 
 
-@pytest.mark.parametrize("part", ["normalization", "stem", "cnn", "lstm", "attention", "skip"])
+@pytest.mark.parametrize(
+    "part", ["normalization", "stem", "cnn", "lstm", "attention", "skip", "bank"]
+)
 def test_every_part_has_a_none(part: str) -> None:
     recipe = composed([f"model/{part}=none"])
     assert recipe.model[part] is None

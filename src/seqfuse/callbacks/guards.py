@@ -11,8 +11,10 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
+from seqfuse.compat.lightning import averaged
 from seqfuse.config import runs
 from seqfuse.nn import collectives
+from seqfuse.nn.bank.bank import Bank
 from seqfuse.runtime.errors import Diverged
 
 SKIPS = 20
@@ -73,6 +75,16 @@ class Average(EMAWeightAveraging):
 
     Lightning does so before, and that checkpoint would go on from the average.
     """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
+        average = averaged(self)
+        pairs = zip(pl_module.modules(), average.modules(), strict=True) if average else ()
+        for ours, theirs in pairs:
+            if isinstance(ours, Bank):  # an average of equal numbers is rounded
+                theirs.load_state_dict(ours.state_dict())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         return None

@@ -5,12 +5,13 @@ from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.strategies.launchers import (
     _MultiProcessingLauncher,
     _SubprocessScriptLauncher,
 )
+from torch import nn
 
 
 class SpawnLauncher(_MultiProcessingLauncher):
@@ -96,3 +97,9 @@ def epochs_done(checkpoint: dict[str, Any]) -> int:
     epoch = fit["epoch_progress"]["current"]
     last = fit["epoch_loop.batch_progress"]["is_last_batch"]
     return epoch["processed"] + int(last and epoch["started"] > epoch["processed"])
+
+
+def averaged(callback: WeightAveraging) -> nn.Module | None:
+    """The copy of the task that holds the averages, once there is one."""
+    average = callback._average_model
+    return None if average is None else average.module

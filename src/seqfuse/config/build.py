@@ -49,6 +49,7 @@ MOMENTS = {
 }
 ANY_SIZES = {
     "channels": 1,
+    "num_steps": 1,
     "sources": ["any"],
     "source_channels": {"any": 1},
     "num_classes": 2,
@@ -163,7 +164,7 @@ def build_data(config: Config, evaluated: str = "test") -> DataModule:
     return make(config["data"]["module"], "data", shuffle=shuffle, evaluated=evaluated)
 
 
-PARTS = ("normalization", "stem", "cnn", "lstm", "attention", "skip", "head", "init")
+PARTS = ("normalization", "stem", "cnn", "lstm", "attention", "skip", "head", "init", "bank")
 
 
 def build_net(model: Config) -> Net:
@@ -198,6 +199,7 @@ def build_net(model: Config) -> Net:
     if isinstance(parts["head"], ClassHead) and parts["attention"].keeps_steps:
         raise InputError("a class needs a whole item: type model/attention=mean")
     parts["init"] = _part(model, "init")
+    parts["bank"] = _part(model, "bank", in_channels=model["in_channels"])
     return Net(**parts)
 
 
@@ -327,7 +329,7 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
     fitting, left = {}, []
     for name, ours in net.state_dict().items():
         given = theirs.get(f"net.{name}")
-        if name.startswith("head."):
+        if name.startswith(("head.", "bank.")):
             continue
         if given is not None and given.shape == ours.shape:
             fitting[name] = given

@@ -511,6 +511,10 @@ def check_task(recipe: Any) -> None:
             "the task is for a label per step, the net for one per item: type model=tags (words) "
             "or model=steps, or another task"
         )
+    if recipe.model.get("bank") and not loss.endswith(".CrossEntropy"):
+        raise InputError(
+            "model.bank is for one class per series, task=classification: type model/bank=none"
+        )
     ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
     if "vocab_size" in data and ours and not stem.endswith(WORD_STEMS):
         raise InputError("the data are words: type model=text for classes, model=tags for tags")

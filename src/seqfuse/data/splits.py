@@ -143,7 +143,7 @@ class Folds:
         """What a config may leave at `auto`: counted on the training rows."""
         sizes, y = self.pipeline.sizes(), self.tensors("train").y.flatten()
         counts = torch.bincount(y[y != NO_LABEL], minlength=sizes["num_classes"])
-        return {**sizes, "class_counts": counts.tolist()}
+        return {**sizes, "class_counts": counts.tolist(), "num_steps": self.num_steps}
 
     def describe(self) -> str:
         """Sizes, for people."""

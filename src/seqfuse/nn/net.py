@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
+from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.masking import zero
 from seqfuse.nn.revin import Normalized, RevIN, Unnormalized
 from seqfuse.nn.shapes import Output, ReadOut, Strided
@@ -31,6 +32,8 @@ class Net(nn.Module):
         skip: a second read-out, of the CNN's features, joined to every query.
         normalization: of raw series before the stem, undone behind the head.
         init: sets the first weights; without one torch's own stay.
+        bank: joins its log-probabilities to the head's outside of training: the net learns
+            alone, as the bank knows the training rows by heart.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Net(nn.Module):
         skip: ReadOut | None = None,
         normalization: RevIN | None = None,
         init: Callable[[nn.Module], None] | None = None,
+        bank: Bank | None = None,
     ):
         super().__init__()
         self.normalization = normalization or Unnormalized()
@@ -52,6 +56,7 @@ class Net(nn.Module):
         self.attention = attention or Mean(0)
         self.skip = skip
         self.head = head
+        self.bank = bank
         self.frozen = False
         if init is not None:
             init(self)
@@ -60,6 +65,8 @@ class Net(nn.Module):
         batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
         queries, weights = self._read(batch)
         prediction = self.normalization.denormalize(self.head(queries), batch)
+        if self.bank is not None and not self.training:
+            prediction = self.bank.join(prediction, x, mask)  # type: ignore[arg-type]
         return Output(prediction, self.normalization.mean_weights(weights))
 
     def encode(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from seqfuse.nn import collectives
+from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.losses import Pooled
@@ -160,6 +161,18 @@ class Task(LightningModule):
             self.calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
         if is_last:  # not at the epoch's end: an averaged net has left by then
             self.calibrator.fit()
+
+    def on_fit_start(self) -> None:
+        for part in self.net.modules():
+            if isinstance(part, Bank) and not part.is_fitted:  # a resumed run has one that is
+                self._fit_bank(part)
+
+    def _fit_bank(self, bank: Bank) -> None:
+        """Hands the training rows to a bank, without augmentation; each rank does the same."""
+        items = self.trainer.datamodule.tensors("train")  # type: ignore[attr-defined]
+        batch = items.__getitems__(bank.rows(items.y).tolist())
+        x, mask, y = (part.to(self.device) for part in (batch.x, batch.mask, batch.y))
+        bank.fit(x, mask, y)
 
     def on_train_start(self) -> None:
         # Of a run that goes on: what validation found is known, as if it had never stopped.

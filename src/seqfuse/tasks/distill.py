@@ -116,6 +116,7 @@ class DistillTask(Task):
         self.teachers = tuple(teachers)
 
     def on_fit_start(self) -> None:
+        super().on_fit_start()
         for teacher in self.teachers:
             teacher.to(self.device)
 

@@ -1,0 +1,110 @@
+"""Runs with a bank beside the net, or alone: fitted once, kept, predicted, exported."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnxruntime import InferenceSession
+
+import seqfuse
+from seqfuse.config import build
+from seqfuse.nn.bank.bank import Bank
+from seqfuse.runtime import runner
+from seqfuse.runtime.errors import InputError
+from seqfuse.train import train
+from tests import shipped
+from tests.conftest import TINY, Compose, composed
+from tests.trained import Killed, assert_same, stop_after, weights
+
+SMALL = (
+    *("model/bank=convolutions", "model.bank.num_features=500", "model.bank.num_groups=4"),
+    *("data.scaling=channel", "data.num_steps=20"),
+)
+X = np.random.default_rng(1).normal(size=(9, 26, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train(composed([*TINY, *SMALL]), folder)
+    return folder
+
+
+def bank_of(run: Path) -> dict[str, torch.Tensor]:
+    return {n: w for n, w in weights(run).items() if n.startswith("net.bank.")}
+
+
+def test_a_checkpoint_holds_the_bank(run: Path) -> None:
+    bank = bank_of(run)
+    assert bank["net.bank.is_fitted"]
+    assert bank["net.bank.weight"].abs().max() > 0
+    task, _, _ = build.load(run / "checkpoints" / "last.ckpt")
+    assert_same({f"net.{n}": w for n, w in task.net.state_dict().items() if "bank" in n}, bank)
+
+
+def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Compose) -> None:
+    changed = tiny(*SMALL, "+data.augment.jitter._target_=seqfuse.data.augment.Jitter")
+    data = build.build_data(build.resolve(changed))
+    data.setup("fit")
+    task = build.first_task(changed, data, {})
+    items = data.tensors("train")
+    batch = items.__getitems__(range(len(items)))
+    task.net.bank.fit(batch.x, batch.mask, batch.y)
+    wanted = {n: w for n, w in task.state_dict().items() if n.startswith("net.bank.")}
+    assert_same(bank_of(run), wanted)
+
+
+def test_a_resumed_run_keeps_its_bank(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(monkeypatch, 0)
+    with pytest.raises(Killed):
+        train(composed([*TINY, *SMALL]), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(Bank, "fit", None)
+    resumed = composed([*TINY, *SMALL, f"resume={tmp_path}/checkpoints/last.ckpt"])
+    train(resumed, tmp_path)
+    assert_same(weights(tmp_path), weights(run))
+
+
+def test_an_averaged_net_keeps_its_bank(run: Path, tmp_path: Path) -> None:
+    train(composed([*TINY, *SMALL, "callbacks=ema", "callbacks.figures=null"]), tmp_path)
+    assert_same(bank_of(tmp_path), bank_of(run))
+
+
+def test_a_bank_is_exported_with_its_net(run: Path, tmp_path: Path) -> None:
+    folder = shipped.export(run, tmp_path / "shipped", "int8=true", "bound=1")
+    task = seqfuse.load(run / "checkpoints" / "best.ckpt")
+    for x in (X, X[:1, :7], [row[: 3 + 2 * i] for i, row in enumerate(X)]):
+        wanted = task.predict_proba(x)  # type: ignore[union-attr, call-arg]
+        np.testing.assert_allclose(runner.load(folder).predict_proba(x), wanted, atol=1e-5)
+    alone = tmp_path / "alone"
+    train(composed([*TINY, *SMALL, "model=bank"]), alone)
+    folder = shipped.export(alone, tmp_path / "bank", "int8=true", "bound=1")
+    full, small = (runner.load(folder, int8=int8).predict_proba(X) for int8 in (False, True))
+    np.testing.assert_allclose(full, small, atol=1e-6)
+    assert InferenceSession(folder / "model.int8.onnx").get_inputs()[0].name == "x"
+
+
+def test_a_bank_alone_predicts_as_it_was_fitted(tmp_path: Path) -> None:
+    train(composed([*TINY, *SMALL, "model=bank"]), tmp_path)
+    task, data, _ = build.load(tmp_path / "checkpoints" / "last.ckpt")
+    batch = data.tensors("test").__getitems__(range(5))
+    prediction = task.net(batch.x, batch.mask).prediction
+    torch.testing.assert_close(prediction, task.net.bank(batch.x, batch.mask))
+    model = seqfuse.load(tmp_path / "checkpoints" / "last.ckpt")
+    assert model.predict_proba(X).shape == (9, 2)  # type: ignore[union-attr, call-arg]
+
+
+@pytest.mark.parametrize("words", [["task=multilabel"], ["task=contrastive"]])
+def test_a_bank_is_for_classes(words: list[str]) -> None:
+    with pytest.raises(InputError, match=r"model.bank.*model/bank=none"):
+        build.rehearse(composed([*TINY, *words, "model/bank=convolutions"]))
+
+
+def test_first_weights_come_without_the_bank_of_another_run(run: Path, tmp_path: Path) -> None:
+    path = f"init_from={run}/checkpoints/last.ckpt"
+    train(composed([*TINY, *SMALL, path, "seed=1"]), tmp_path)
+    ours, theirs = bank_of(tmp_path), bank_of(run)
+    assert not torch.equal(ours["net.bank.weight"], theirs["net.bank.weight"])
