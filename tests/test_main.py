@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from seqfuse import __main__, doctor
+from seqfuse import __main__, doctor, sample
 from seqfuse import list as listing
+from seqfuse.config import build
 from seqfuse.config.mistakes import CONF
-from tests.conftest import TINY
+from tests.conftest import TINY, composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
 Command = Callable[..., tuple[int, str, str]]
@@ -114,3 +116,40 @@ def test_the_latest_checkpoint_is_the_one_written_last(command: Command) -> None
     assert str(last) in err
     metrics = json.loads((last / "metrics.json").read_text())
     assert f"{metrics['test/accuracy']:.4f}" in out
+
+
+@pytest.mark.parametrize("kind", sample.MAKERS)
+def test_a_sample_is_made_and_its_command_fits(command: Command, kind: str) -> None:
+    code, out, _ = command(__main__.main, "sample", kind)
+    assert code == 0
+    program, *words = out.splitlines()[-1].partition("next        ")[2].split()[1:]
+    assert program == "train"
+    build.rehearse(composed(words))
+    for name in (word.partition("=")[2] for word in words if word.startswith("data.")):
+        assert "." not in name or Path(name).exists()
+    code, out, err = command(__main__.main, "sample", kind)
+    assert (code, out) == (1, "")
+    assert "is there already" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sample.MAKERS)
+def test_a_sample_is_trained_on(command: Command, kind: str) -> None:
+    _, out, _ = command(__main__.main, "sample", kind)
+    _, *words = out.splitlines()[-1].partition("next        ")[2].split()
+    code, out, err = command(__main__.main, *words, *QUIET, "debug=fast")
+    assert code == 0, err
+    assert "test/" in out
+
+
+def test_samples_are_the_same_each_time(tmp_path: Path) -> None:
+    for maker, _ in sample.MAKERS.values():
+        first, second = (maker(np.random.default_rng(0)) for _ in range(2))
+        assert first == second
+
+
+def test_a_kind_without_a_sample_is_named(command: Command) -> None:
+    code, _, err = command(__main__.main, "sample", "tabel")
+    assert code == 1
+    assert "tabel" in err
+    assert "table" in err
