@@ -116,7 +116,7 @@ USE = "a.npz b.csv"
     Row("--check", ["pipeline.json", "pipeline"], given({"a": 1}, "pipeline", "knobs")),
     Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "state", "mean")),
     Row("--check", ["pipeline.json", "pipeline"], given("text", "pipeline", "state", "mean")),
-    Row("--check", ["pipeline.json", "pipeline"], given(5, "pipeline", "state", "classes")),
+    Row("--check", ["pipeline.json"], given(5, "pipeline", "state", "labels", "classes")),
     Row("--check", ["pipeline.json", "tolerance"], without("tolerance")),
     Row("--check", ["pipeline.json", "tolerance"], given("much", "tolerance")),
     Row("--check", "model.onnx", file("model.onnx", b"no graph at all")),

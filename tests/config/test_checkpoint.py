@@ -43,7 +43,7 @@ def test_it_holds_plain_containers_alone(best: Path) -> None:
     assert "${" not in str(config)
     assert content["recipe"]["model"]["in_channels"] == "${data.channels}"
     state = content["DataModule"]["pipeline"]
-    assert state["classes"] == [str(i) for i in range(1, 10)]
+    assert state["labels"]["classes"] == [str(i) for i in range(1, 10)]
     assert "hyper_parameters" not in content
 
 

@@ -63,7 +63,6 @@ NEEDS = {
     "model/head/numbers": FORECASTING,
     "task/loss/squared": FORECASTING,
     "callbacks/figures/tags": TAGS,
-    "callbacks/figures/texts": TEXT,
     "model/attention/each_step": TAGS,
     "model/attention/steps": TAGS,
     "model/head/crf": TAGS,

@@ -1,5 +1,7 @@
 """Random changes of series: what they keep, and what they change."""
 
+from unittest import mock
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -125,5 +127,6 @@ def test_the_config_changes_training_batches_alone() -> None:
     assert not torch.equal(changed.x, batch.x)
     assert changed.y is batch.y
     data.augment["crop"] = augment.Crop()
-    with pytest.raises(InputError, match="data.augment.crop moves steps"):
-        data.on_after_batch_transfer(batch._replace(y=batch.mask.long()), 0)
+    moves = pytest.raises(InputError, match="data.augment.crop moves steps")
+    with mock.patch.object(data.tensors("train"), "per_step", True), moves:
+        data.on_after_batch_transfer(batch, 0)

@@ -54,7 +54,7 @@ def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> N
     package = "seqfuse_runtime"
     assert names == {*models, "pipeline.json", "example.npz", "card.md", "run.py", package}
     metadata = read_metadata(folder)
-    assert metadata["pipeline"]["state"]["classes"] == ["negative", "positive"]
+    assert metadata["pipeline"]["state"]["labels"]["classes"] == ["negative", "positive"]
     inner = {path.relative_to(folder).as_posix() for path in (folder / package).rglob("*.py")}
     assert set(metadata["files"]) == names - {"pipeline.json", "card.md", package} | inner
     card = (folder / "card.md").read_text()

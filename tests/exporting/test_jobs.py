@@ -85,8 +85,38 @@ def pumps(folder: Path, aim: str) -> list[str]:
     return [*test_anomalies.KNOBS, *test_anomalies.AIMS[aim], f"data.file={folder}/in.csv"]
 
 
+def numbers(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(60, 9, 2)).astype(np.float32)
+    y = np.stack([x.mean(axis=(1, 2)) * 100, x[:, 0, 0]], axis=1)
+    y[4, 1] = np.nan
+    np.savez(folder / "train.npz", x=x, y=y, y_names=np.array(["far", "near"]))
+    np.savez(folder / "in.npz", x=x[:7], id=np.arange(7))
+    return ["data=arrays", f"data.train={folder}/train.npz", "task=regression", "model=base"]
+
+
+def several(folder: Path) -> list[str]:
+    rows = ["fly to rome,flight|city", "how warm is it,weather", "is it warm in Rome?,weather|city"]
+    rows = [*rows, "good morning,"] * 12
+    (folder / "in.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    return ["data=text", f"data.train={folder}/in.csv", f"data.test={folder}/in.csv",
+            "task=multilabel", "data.buckets=500", "data.batch_size=8"]  # fmt: skip
+
+
+def windows(folder: Path) -> list[str]:
+    frame = test_forecasts.table(folder / "in.csv")
+    frame[frame["shop"] == frame["shop"].iloc[0]].to_csv(folder / "in.csv", index=False)
+    return ["data=table_windows", f"data.file={folder}/in.csv", "data.time=when",
+            "data.targets=[sales]", "data.covariates=[stock]", "data.look_back=12",
+            "data.horizon_mean=6", "data.every=2", "task/loss=intervals",
+            "model=base"]  # fmt: skip
+
+
 JOBS: dict[str, Callable[[Path], list[str]]] = {
     "texts": texts,
+    "numbers": numbers,
+    "several": several,
+    "windows": windows,
     "tags": tags,
     "shops": shops,
     "prices": prices,

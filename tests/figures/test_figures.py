@@ -16,6 +16,8 @@ from seqfuse.figures.clips import ClipFigures, ClipScoreFigures
 from seqfuse.figures.collect import Figures, Item
 from seqfuse.figures.drawing import pixels
 from seqfuse.figures.forecasting import Panel, forecasts
+from seqfuse.figures.multilabel import precision_recall
+from seqfuse.figures.regression import predictions
 from seqfuse.figures.tagging import step_classes
 from seqfuse.figures.texts import MAX_WORDS, Sentence, sentences, worst_pairs
 
@@ -131,3 +133,31 @@ def test_a_long_text_is_drawn_in_part() -> None:
     assert drawn.count("word") == MAX_WORDS
     assert drawn[0] == "row 0, the first 120 of 5,000 words"
     assert pixels(figure).shape[0] < 1000
+
+
+def test_predicted_numbers_against_true_ones() -> None:
+    truth = np.array([[1.0, np.nan], [2.0, 5.0], [3.0, 6.0]])
+    outputs = np.stack([truth - 0.5, truth + 0.25, truth + 0.5], axis=2)
+    outputs[0, 0] += 10
+    figure = predictions(truth, np.nan_to_num(outputs), ["a", "b"])
+    first, second = figure.axes
+    assert first.get_title() == "MAE 3.583"
+    assert second.get_title() == "MAE 0.25"
+    assert second.get_xlabel() == "true b"
+    np.testing.assert_allclose(second.collections[-1].get_offsets(), [[5, 5.25], [6, 6.25]])
+    labels = [text.get_text() for text in first.get_legend().get_texts()]
+    assert labels[0] == "band, 67% within"
+    alone = predictions(truth[1:, :1], outputs[1:, :1, 1:2], ["a"])
+    assert len(alone.axes[0].collections) == 1
+
+
+def test_precision_and_recall_of_each_label() -> None:
+    truth = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]])
+    scores = np.array([[2.0, -1, -3], [1, 2, -1], [0.5, -2, -4], [-1, -3, -2]])
+    figure = precision_recall(truth, scores, ["a", "b", "c"])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["a: F1 0.667, 3 items", "b: F1 1.000, 1 items", "c: F1 0.000, 0 items"]
+    place = figure.axes[0].lines[-1].get_xydata()
+    np.testing.assert_allclose(place, [[2 / 3, 2 / 3]])
+    assert not figure.axes[2].lines
+    assert len(precision_recall(truth, scores, ["a", "b", "c"], max_panels=2).axes) == 2

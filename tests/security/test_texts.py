@@ -26,7 +26,7 @@ def evil(classifier: Path, tmp_path: Path) -> Path:
     """A checkpoint whose classes have such names."""
 
     def change(content: dict[str, Any]) -> None:
-        content["DataModule"]["pipeline"]["classes"] = NAMES
+        content["DataModule"]["pipeline"]["labels"]["classes"] = NAMES
         content["config"]["data"]["classes"] = NAMES
         content["config"]["data"]["name"] = NAMES[2]
 

@@ -240,8 +240,9 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
             start(student, **{"teacher": str(teacher), **changes})
     pipeline = student.data.splits.pipeline
     state = pipeline.state_dict()
+    named = {**state["labels"], "classes": ["a", "b"]}
     cases = [
-        ({"classes": ["a", "b", "c"]}, "knows negative, positive; the classes here are a, b, c"),
+        ({"labels": named}, "knows negative, positive; the classes here are a, b"),
         ({"mean": [0.0]}, "was trained on 3 channels, the data here has 1"),
         ({"mean": [0.0, 9.0, 0.0]}, "fitted to other rows: its 'mean' is not that of this run"),
     ]

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    root_mean_squared_error,
+)
 from torch import Tensor
 
 from seqfuse.nn.attention import Mean
@@ -11,9 +16,17 @@ from seqfuse.nn.heads import NumberHead
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.calibration import Conformal
+from seqfuse.tasks.calibration import Conformal, PointConformal
 from seqfuse.tasks.losses import Pinball, SquaredError
-from seqfuse.tasks.metrics import R2, Coverage, Metric, PointError, RootMeanSquaredError
+from seqfuse.tasks.metrics import (
+    R2,
+    Coverage,
+    Crps,
+    EachTarget,
+    Metric,
+    PointError,
+    RootMeanSquaredError,
+)
 from seqfuse.tasks.schedules import Constant
 
 
@@ -78,3 +91,53 @@ def test_ranges() -> None:
         NumberHead(6, num_targets=0)
     with pytest.raises(ValueError, match="quantiles=0"):
         NumberHead(6, quantiles=[])
+
+
+def test_errors_are_in_the_user_s_units_of_each_target() -> None:
+    deviations, names = [10.0, 0.5], ["a", "b"]
+    y = torch.randn(60, 2)
+    y[3, 0] = y[40, 1] = torch.nan
+    prediction = (y.nan_to_num() + torch.randn(60, 2)).unsqueeze(-1)
+    batches = list(zip(prediction.split(17), y.split(17), strict=True))
+    metric = EachTarget(names, deviations)
+    for batch in batches:
+        metric.update(*batch)
+    found = {name: float(number) for name, number in metric.compute().items()}
+    errors = []
+    for k, name in enumerate(names):
+        rows = ~y[:, k].isnan()
+        pair = [(part[rows, k] * deviations[k]).numpy() for part in (y, prediction[..., 0])]
+        assert found[f"mse_{name}"] == pytest.approx(mean_squared_error(*pair), rel=1e-5)
+        assert found[f"mae_{name}"] == pytest.approx(mean_absolute_error(*pair), rel=1e-5)
+        assert found[f"r2_{name}"] == pytest.approx(r2_score(*pair), rel=1e-5)
+        errors.append(np.abs(pair[0] - pair[1]))
+    wanted = np.concatenate(errors)
+    assert value(PointError(1, deviations), *batches) == pytest.approx(wanted.mean(), rel=1e-5)
+    rmse = value(RootMeanSquaredError(deviations), *batches)
+    assert rmse == pytest.approx(np.sqrt((wanted**2).mean()), rel=1e-5)
+    crps = value(Crps([0.5], deviations), *batches)
+    assert crps == pytest.approx(wanted.mean(), rel=1e-5)
+    one = EachTarget(["a"], [10.0])
+    one.update(prediction[:, :1], y[:, :1])
+    assert one.compute() == {}
+    nothing = EachTarget(names, deviations)
+    nothing.update(prediction, torch.stack([torch.ones(60), torch.full((60,), torch.nan)], 1))
+    assert set(nothing.compute()) == {"mse_a", "mae_a"}
+
+
+def test_bands_around_a_point_hold_their_fraction() -> None:
+    levels = [0.05, 0.5, 0.95]
+    conformal, guess = PointConformal(levels, [2]), torch.zeros(4000, 2, 1)
+    y = torch.randn(4000, 2) * torch.tensor([1.0, 5.0])
+    assert conformal(guess).equal(guess)  # as nothing was held out
+    assert np.isnan(value(Coverage(levels, 0.9), (conformal(guess), y)))
+    conformal.update(guess[:2000], y[:2000])
+    conformal.fit()
+    band = conformal(guess[2000:])
+    assert value(Coverage(levels, 0.9), (band, y[2000:])) == pytest.approx(0.9, abs=0.02)
+    assert (band[..., 1] == 0).all()
+    assert (band[..., 0] == -band[..., 2]).all()
+    assert (band[0, 1, 2] / band[0, 0, 2]).item() == pytest.approx(5, rel=0.1)
+    other = PointConformal(levels, [2])
+    other.load_state_dict(conformal.state_dict())
+    assert other(guess).equal(conformal(guess))

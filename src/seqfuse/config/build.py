@@ -59,9 +59,13 @@ ANY_SIZES = {
     "num_subwords": 2,
     "batch_size": 1,
     "num_targets": 1,
+    "target_names": ["any"],
+    "target_std": [1.0],
     "num_known": 0,
     "naive_errors": [1.0],
 }
+TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
+"""For each type of labels."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 
 
@@ -144,6 +148,8 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
         declared = recipe.data[size]
         if declared not in ("auto", value):
             message = f"data.{size}={declared}, but the data has {value}"
+            if size == "label_type":
+                message += f" as labels: type task={TASKS[value]}, or give it others"
             if size == "channels":
                 message += (
                     f": read as (series, {steps} steps, {value} channels); if the axes are the "

@@ -515,6 +515,11 @@ def check_task(recipe: Any) -> None:
         raise InputError(
             "model.bank is for one class per series, task=classification: type model/bank=none"
         )
+    if "horizon" in data and data.get("label_type", "classes") != "classes":
+        raise InputError(
+            f"the task is for labels of items (data.label_type={data.label_type}), but data="
+            f"{data.name} has none: leave out task=..., or take other data"
+        )
     ours = recipe.model.get("stem") is None or stem.startswith("seqfuse.")
     if "vocab_size" in data and ours and not stem.endswith(WORD_STEMS):
         raise InputError("the data are words: type model=text for classes, model=tags for tags")

@@ -14,6 +14,8 @@ class Tensors(Protocol):
 
     index: Tensor
     """(n) rows in the split that the items came from."""
+    per_step: bool
+    """Whether steps have targets of their own."""
 
     def __len__(self) -> int: ...
 

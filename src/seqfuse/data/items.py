@@ -46,7 +46,7 @@ class Items(Dataset[Batch]):
 
     Args:
         items: transformed by a fitted pipeline.
-        y: (n) class numbers, or (n t) of steps.
+        y: (n) class numbers, or (n t) of steps; (n k) numbers, or several labels.
         index: (n) rows in the split that the items came from.
         by_length: whether training batches are of items about as long as each other.
     """
@@ -54,11 +54,12 @@ class Items(Dataset[Batch]):
     def __init__(
         self,
         items: Recordings,
-        y: NDArray[np.int64],
+        y: NDArray[Any],
         index: NDArray[np.int64],
         by_length: bool = False,
     ):
         self.steps = Steps(items)
+        self.per_step = items.per_step
         self.sources = {name: Steps(part) for name, part in items.sources.items()}
         self.lengths = self.steps.lengths
         self.num_steps = int(self.lengths.max())
@@ -77,7 +78,7 @@ class Items(Dataset[Batch]):
         """A batch, each source cut to its longest item."""
         rows = torch.as_tensor(indices)
         x, mask = self.steps(rows)
-        y = self.y[:, : mask.shape[1]] if self.y.ndim > 1 else self.y
+        y = self.y[:, : mask.shape[1]] if self.per_step else self.y
         if not self.sources:
             return Batch(x, mask, y[rows], self.index[rows])
         parts = {CLOCK: (x, mask)} | {name: part(rows) for name, part in self.sources.items()}

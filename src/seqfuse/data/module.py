@@ -112,7 +112,7 @@ class DataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if not self.augment or self.trainer is None or not self.trainer.training:
             return batch
-        if batch.y.dim() > 1:
+        if self.tensors("train").per_step:
             self._check_steps()
         x, mask = augmentation.apply(list(self.augment.values()), batch.x, batch.mask)
         return batch._replace(x=x, mask=mask)

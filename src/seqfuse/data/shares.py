@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import ItemLabels
+from seqfuse.runtime.pipelines.labels import ItemLabels, names_in
 
 
 def check_share(share: float) -> None:
@@ -18,7 +18,8 @@ def check_share(share: float) -> None:
 def draw(labels: ItemLabels, share: float, seed: int) -> NDArray[np.int64]:
     """Positions of items, drawn at random: the share of each class, at least one of each.
 
-    Where each step has a label: the share of the items, and more until no class is missing.
+    Where each step has a label, or an item several: the share of the items, and more until no
+    class is missing. Of numbers: the share of the items.
 
     Args:
         labels: of all items.
@@ -34,7 +35,7 @@ def draw(labels: ItemLabels, share: float, seed: int) -> NDArray[np.int64]:
         chosen = _by_class(labels, order, wanted)  # type: ignore[arg-type]
     else:
         chosen = order[: _count(len(order), share)]
-        chosen += _missing(labels, order, chosen)  # type: ignore[arg-type]
+        chosen += _missing(names_in(labels), order, chosen)
     return np.sort(np.array(chosen, dtype=np.int64))
 
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.items import Function, Items, Source
 from seqfuse.data.shares import check_share, draw
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import NO_LABEL, UNLABELLED
+from seqfuse.runtime.pipelines.labels import UNLABELLED, names_in, strata
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.recordings import Recordings
 
@@ -102,18 +101,18 @@ class Folds:
                 rows = rows[draw(labels, self.label_share, self.seed)]
             items, pipeline = raw.take(rows), self.pipeline
             try:
-                y = pipeline.encode(items.labels, items.lines, items.names)
+                y = pipeline.labels.encode(items)
                 items = pipeline.transform(items)
             except InputError as error:
                 raise InputError(f"{raw.origin}: {error}") from None
-            y = y[:, : items.lengths.max()] if y.ndim > 1 else y
+            y = y[:, : items.lengths.max()] if items.per_step else y
             self._tensors[split] = Items(items, y, rows, pipeline.by_length)
         return self._tensors[split]
 
     def metadata(self) -> dict[str, Any]:
         """What it takes to predict items of other files, as plain data."""
         return {
-            "job": "tags" if self.pipeline.per_step else "classes",
+            "job": self.pipeline.labels.job,
             "pipeline": pack(self.pipeline),
             "reader": dict(self.dataset.reader(self.pipeline)),
         }
@@ -141,16 +140,14 @@ class Folds:
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`: counted on the training rows."""
-        sizes, y = self.pipeline.sizes(), self.tensors("train").y.flatten()
-        counts = torch.bincount(y[y != NO_LABEL], minlength=sizes["num_classes"])
-        return {**sizes, "class_counts": counts.tolist(), "num_steps": self.num_steps}
+        counts = self.pipeline.labels.counts(self.tensors("train").y.numpy())
+        return {**self.pipeline.sizes(), **counts, "num_steps": self.num_steps}
 
     def describe(self) -> str:
         """Sizes, for people."""
         sizes = self.pipeline.sizes()
-        known = self.pipeline.classes != [UNLABELLED]  # type: ignore[attr-defined]
-        classes = f"{sizes['num_classes']} classes" if known else "no labels"
-        return f"up to {self.num_steps} steps, {sizes['channels']} channels, {classes}"
+        labels = self.pipeline.labels.describe()
+        return f"up to {self.num_steps} steps, {sizes['channels']} channels, {labels}"
 
 
 def _check(num_folds: int, fold: int, split: str) -> None:
@@ -170,8 +167,8 @@ def hold_out(
     A row whose label no training row has is trained on, whatever its fold.
 
     Args:
-        kind: `stratified` (each class shared out evenly; groups, where there are any,
-            kept whole), `grouped` (groups kept whole, classes ignored) or `random`.
+        kind: `stratified` (each class, or set of labels, shared out evenly; groups, where
+            there are any, kept whole), `grouped` (groups kept whole, classes ignored) or `random`.
     """
     if num_folds > len(data):
         raise InputError(
@@ -188,7 +185,7 @@ def hold_out(
     with warnings.catch_warnings():
         # A class with fewer members than folds is spread as far as it goes.
         warnings.filterwarnings("ignore", message="The least populated class")
-        folds = list(splitter.split(np.zeros(len(data)), _strata(data), groups))
+        folds = list(splitter.split(np.zeros(len(data)), strata(data.labels or ()), groups))
     train, val = folds[fold]
     if groups is None:
         moved = _with_rare_labels(data, train, val)
@@ -198,7 +195,7 @@ def hold_out(
 
 def _with_rare_labels(data: Recordings, train: np.ndarray, val: np.ndarray) -> np.ndarray:
     """Rows to validate on whose labels no other row has: they can only be trained on."""
-    labels: Any = data.labels if data.per_step else [[label] for label in data.labels or ()]
+    labels = names_in(data.labels or ())
     known = {label for row in train for label in labels[row]}
     moved = []
     for i in val:
@@ -212,11 +209,7 @@ def _splitter(data: Recordings, num_folds: int, kind: str, seed: int):
     shuffle = {"n_splits": num_folds, "shuffle": True, "random_state": seed}
     if kind == "grouped":
         return GroupKFold(**shuffle)
-    members = np.unique(_strata(data), return_counts=True)[1]
+    members = np.unique(strata(data.labels or ()), return_counts=True)[1]
     if kind == "random" or members.max() < num_folds:
         return KFold(**shuffle)
     return StratifiedKFold(**shuffle) if data.groups is None else StratifiedGroupKFold(**shuffle)
-
-
-def _strata(data: Recordings) -> Any:
-    return np.zeros(len(data)) if data.per_step else data.labels

@@ -52,6 +52,9 @@ class WindowTensors(Dataset[Batch]):
         mix: chunks that are shuffled among each other.
     """
 
+    per_step = True
+    """Whether steps have targets of their own: those of the horizon."""
+
     def __init__(self, windows: Windows, chunk: int | None = None, mix: int = 1):
         self.windows, self.chunk, self.mix = windows, chunk, mix
 

@@ -89,7 +89,9 @@ def _input(facts: Mapping[str, Any]) -> str:
     """What a prediction is made from, and what it says."""
     packed, state = facts["pipeline"], facts["pipeline"]["state"]
     names = {"sources": list(packed.get("parts", ())), "columns": state.get("columns")}
-    names |= {"classes": state.get("classes"), "quantiles": facts.get("quantiles")}
+    labels = state.get("labels", {})
+    names |= {"classes": labels.get("classes"), "targets": labels.get("targets")}
+    names["quantiles"] = facts.get("quantiles")
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
     if packed["kind"] == "SeriesPipeline":
         said = [said[0].format(layout=LAYOUTS[facts["reader"].get("layout", "btc")])]

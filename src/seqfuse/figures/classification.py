@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
+from seqfuse.figures.texts import Sentence, sentences, words_of, worst_pairs
 from seqfuse.runtime.jobs.chain import softmax
 
 MAX_TICKS = 30
@@ -32,7 +33,10 @@ class Example(NamedTuple):
 
 
 class ClassFigures(Figures):
-    """Confusion matrix, reliability diagram, and attention over one item of each class."""
+    """Confusion matrix, reliability diagram, and attention over one item of each class.
+
+    Of texts the worst pairs of classes, too.
+    """
 
     def answer(self, prediction: Array, mask: Array) -> Array:
         return softmax(prediction)
@@ -46,29 +50,36 @@ class ClassFigures(Figures):
 
     def draw(self, result: Result) -> dict[str, Figure]:
         _, truth, probabilities = result.numbers
-        guesses, classes = probabilities.argmax(axis=1), result.splits.pipeline.classes
+        guesses, classes = probabilities.argmax(axis=1), result.splits.pipeline.labels.classes
         figures = {
             "confusion_matrix": confusion_matrix(truth, guesses, classes),
             "reliability": reliability(truth, probabilities, result.splits.unit),
         }
+        if result.splits.unit == "texts":
+            figures["worst_pairs"] = worst_pairs(truth, guesses, classes)
         looked = self.attention(result)
         return figures | ({"attention": looked} if looked else {})
 
     def attention(self, result: Result) -> Figure | None:
-        """Items and where the net looked; None if no item has a signal."""
+        """Items and where the net looked; None if no item has a signal or words."""
+        if result.items and result.splits.unit == "texts":
+            rows = [
+                Sentence(words_of(item, result), item.weights, self.title(item, result))
+                for item in result.items
+            ]
+            return sentences(rows)
         examples = [
-            Example(max(signals.values(), key=len), item.weights, title(item, result))
+            Example(max(signals.values(), key=len), item.weights, self.title(item, result))
             for item in result.items
             if (signals := item.signals())
         ]
         return attention(examples) if examples else None
 
-
-def title(item: Item, result: Result) -> str:
-    """The class, the row, and what the net called it if that is another."""
-    classes, guess = result.splits.pipeline.classes, int(item.answer.argmax())
-    wrong = "" if guess == item.truth else f", called {classes[guess]}"
-    return f"{classes[int(item.truth)]} (row {item.index}){wrong}"
+    def title(self, item: Item, result: Result) -> str:
+        """The class, the row, and what the net called it if that is another."""
+        classes, guess = result.splits.pipeline.labels.classes, int(item.answer.argmax())
+        wrong = "" if guess == item.truth else f", called {classes[guess]}"
+        return f"{classes[int(item.truth)]} (row {item.index}){wrong}"
 
 
 def confusion_matrix(truth: Array, predicted: Array, classes: Sequence[str]) -> Figure:

@@ -43,7 +43,7 @@ class ClipFigures(ClassFigures):
         return figures
 
     def attention(self, result: Result) -> Figure | None:
-        classes, titles = result.splits.pipeline.classes, []
+        classes, titles = result.splits.pipeline.labels.classes, []
         for item in result.items:
             guess = int(item.answer.argmax())
             titles.append(classes[guess] + ("" if guess == item.truth else " (wrong)"))
@@ -66,7 +66,7 @@ class ClipScoreFigures(Figures):
         truth, scores = result.numbers
         area = float(auroc(torch.from_numpy(scores), torch.from_numpy(truth > 0)))
         titles = [f"score {item.answer:.2f}" for item in result.items]
-        classes = result.splits.pipeline.classes
+        classes = result.splits.pipeline.labels.classes
         return {
             "scores": histogram(scores, truth, classes, f"AUROC {area:.3f}"),
             "attention": frames(_named(result, titles)),

@@ -14,6 +14,7 @@ from seqfuse.figures import drawing
 from seqfuse.figures.classification import confusion_matrix
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
+from seqfuse.figures.texts import Sentence, sentences, words_of
 from seqfuse.runtime.jobs.chain import best_tags
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.pipelines.sources import SourcesPipeline
@@ -33,13 +34,31 @@ class StepFigures(Figures):
 
     def draw(self, result: Result) -> dict[str, Figure]:
         (truth, answer), pipeline = result.numbers, result.splits.pipeline
-        figures = {"confusion_matrix": confusion_matrix(truth, answer, pipeline.classes)}
+        figures = {"confusion_matrix": confusion_matrix(truth, answer, pipeline.labels.classes)}
         if result.items:
             parts = set(pipeline.parts) if isinstance(pipeline, SourcesPipeline) else set()
             missing = ", ".join(sorted(parts - set(result.items[0].signals())))
             remark = f"missing: {missing}" if missing else ""
-            figures["steps"] = step_classes(result.items, pipeline.classes, remark)
+            figures["steps"] = step_classes(result.items, pipeline.labels.classes, remark)
         return figures
+
+
+class TagFigures(StepFigures):
+    """Sentences with the attention on each word, its tag and what the net predicted instead."""
+
+    def draw(self, result: Result) -> dict[str, Figure]:
+        names = np.array(result.splits.pipeline.labels.classes, dtype=object)
+        rows = [
+            Sentence(
+                words_of(item, result),
+                item.weights,
+                f"row {item.index}",
+                np.where(item.truth == NO_LABEL, "", names[item.truth]).tolist(),
+                names[item.answer].tolist(),
+            )
+            for item in result.items
+        ]
+        return {"sentences": sentences(rows)} if rows else {}
 
 
 def step_classes(items: Sequence[Item], classes: Sequence[str], missing: str = "") -> Figure:

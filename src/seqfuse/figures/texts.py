@@ -10,11 +10,8 @@ from matplotlib.patches import Rectangle
 from sklearn.metrics import confusion_matrix as count_pairs
 
 from seqfuse.figures import drawing
-from seqfuse.figures.classification import ClassFigures, title
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
-from seqfuse.figures.tagging import StepFigures
-from seqfuse.runtime.pipelines.labels import NO_LABEL
 
 WIDTH = 110
 """Characters of a line."""
@@ -40,39 +37,7 @@ class Sentence(NamedTuple):
         return [self.predicted[i]] if wrong else []
 
 
-class TextFigures(ClassFigures):
-    """As for series, with attention over words, and the worst pairs of classes."""
-
-    def draw(self, result: Result) -> dict[str, Figure]:
-        _, truth, probabilities = result.numbers
-        classes = result.splits.pipeline.classes
-        pairs = worst_pairs(truth, probabilities.argmax(axis=1), classes)
-        return super().draw(result) | {"worst_pairs": pairs}
-
-    def attention(self, result: Result) -> Figure | None:
-        items = result.items
-        return sentences([Sentence(_words(i, result), i.weights, title(i, result)) for i in items])
-
-
-class TagFigures(StepFigures):
-    """Sentences with the attention on each word, its tag and what the net predicted instead."""
-
-    def draw(self, result: Result) -> dict[str, Figure]:
-        names = np.array(result.splits.pipeline.classes, dtype=object)
-        rows = [
-            Sentence(
-                _words(item, result),
-                item.weights,
-                f"row {item.index}",
-                np.where(item.truth == NO_LABEL, "", names[item.truth]).tolist(),
-                names[item.answer].tolist(),
-            )
-            for item in result.items
-        ]
-        return {"sentences": sentences(rows)} if rows else {}
-
-
-def _words(item: Item, result: Result) -> Sequence[str]:
+def words_of(item: Item, result: Result) -> Sequence[str]:
     """As they were read."""
     return result.raw.item(item.index)[: len(item.weights)]
 

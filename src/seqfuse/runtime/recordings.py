@@ -31,7 +31,10 @@ class Recordings:
     names: Sequence[Any] | None = None
     """(r) the user's own ids."""
     labels: Sequence[Any] | None = None
-    """(r) a label for each recording, or a list of one for each of its steps."""
+    """(r) a label for each recording: a text, a tuple of numbers or of several texts; or a list
+    of a text for each of its steps."""
+    targets: Sequence[str] = ()
+    """Names of the numbers of a label."""
     groups: Sequence[str] | None = None
     """(r) persons, recordings or other groups that never stand on both sides of a split."""
     steps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -102,7 +105,7 @@ class Recordings:
     @property
     def per_step(self) -> bool:
         """Whether each step has a label."""
-        return bool(self.labels) and not isinstance(self.labels[0], str)  # type: ignore[index]
+        return bool(self.labels) and isinstance(self.labels[0], list)  # type: ignore[index]
 
     def __iter__(self) -> Iterator[Any]:
         """The values (t ...) of one recording after the other."""
@@ -167,7 +170,8 @@ class Recordings:
         else:
             digest.update(np.ascontiguousarray(self.values).data)
         for item in self.labels or ():
-            digest.update((item if isinstance(item, str) else "\t".join(item)).encode() + b"\n")
+            text = item if isinstance(item, str) else "\t".join(map(str, item))
+            digest.update(text.encode() + b"\n")
         for part in self.sources.values():
             digest.update(part.fingerprint().encode())
         return digest.hexdigest()[:16]

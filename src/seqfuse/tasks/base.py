@@ -15,6 +15,7 @@ from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
+from seqfuse.tasks.calibration import PointConformal
 from seqfuse.tasks.losses import Pooled
 from seqfuse.tasks.metrics import BatchMean, Undefinable
 from seqfuse.tasks.schedules import Schedule
@@ -124,9 +125,11 @@ class Task(LightningModule):
 
     def metadata(self) -> dict[str, Any]:
         """What it takes to predict, beside what the data module says of itself."""
-        config = self.record["config"]["task"]
-        quantiles = {"quantiles": list(config["quantiles"])} if "quantiles" in config else {}
-        return {"stride": int(self.net.stride), **quantiles}  # type: ignore[arg-type]
+        quantiles = self.record["config"]["task"].get("quantiles")
+        if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
+            quantiles = self.calibrator.quantiles
+        more = {"quantiles": list(quantiles)} if quantiles else {}
+        return {"stride": int(self.net.stride), **more}  # type: ignore[arg-type]
 
     def undefined(self, name: str) -> str | None:
         """Why a metric may have no value on a split that is in order; None: it must have one."""

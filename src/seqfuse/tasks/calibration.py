@@ -36,6 +36,7 @@ class Conformal(nn.Module):
     def __init__(self, quantiles: Sequence[float], shape: Sequence[int]):
         super().__init__()
         check_quantiles(quantiles)
+        self.quantiles = list(quantiles)
         self.levels = [1 - 2 * q for q in quantiles if q < 0.5]
         self.register_buffer("margins", torch.zeros(len(self.levels), *shape))
         self._scores: list[Tensor] = []
@@ -77,6 +78,36 @@ class Conformal(nn.Module):
         """Lower ends, median, and upper ends from the outermost band inwards."""
         n = len(self.levels)
         return prediction[..., :n], prediction[..., n : n + 1], prediction[..., n + 1 :].flip(-1)
+
+
+class PointConformal(Conformal):
+    """Split-conformal bands of one width around a point (Lei et al. 2018).
+
+    Before margins were fitted there is no band, but the point alone.
+
+    Args:
+        quantiles: of the prediction with its bands, in order, around 0.5.
+        shape: of the targets of an item.
+    """
+
+    def __init__(self, quantiles: Sequence[float], shape: Sequence[int]):
+        super().__init__(quantiles, shape)
+        self.margins.fill_(torch.nan)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether a validation part has set the margins."""
+        return not bool(self.margins.isnan().any())
+
+    def forward(self, prediction: Float[Tensor, "b *s 1"]) -> Float[Tensor, "b *s p"]:
+        return super().forward(self._spread(prediction)) if self.fitted else prediction
+
+    def update(self, prediction: Float[Tensor, "b *s 1"], y: Float[Tensor, "b *s"]) -> None:
+        """Scores targets by how far they are from the point."""
+        super().update(self._spread(prediction), y)
+
+    def _spread(self, prediction: Tensor) -> Tensor:
+        return prediction.expand(*prediction.shape[:-1], len(self.quantiles))
 
 
 def _margin(scores: Float[Tensor, "n *s"], level: float) -> Float[Tensor, "*s"]:

@@ -16,7 +16,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import NO_LABEL, Labels
+from seqfuse.runtime.pipelines.labels import NO_LABEL, Labelled
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
@@ -155,7 +155,7 @@ def start(task: Task, data: DataModule, config: build.Config) -> None:
             "task=distill has no teacher: type teacher=logs/<name>/<time>/checkpoints/best.ckpt"
         )
     pipeline = data.splits.pipeline
-    is_per_step = isinstance(pipeline, Labels) and pipeline.per_step
+    is_per_step = isinstance(pipeline, Labelled) and pipeline.labels.per_step
     if is_per_step != isinstance(task.loss, TagLoss):
         raise InputError(
             "task=distill is for labels of items, task=distill_tags for those of steps"
@@ -187,10 +187,11 @@ def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Conf
 
 def _check_data(path: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Raises InputError unless both nets see the same numbers in the same data."""
-    if theirs.get("classes") != ours.get("classes"):
+    known, wanted = (state.get("labels", {}).get("classes") for state in (theirs, ours))
+    if known != wanted:
         raise InputError(
-            f"teacher={path} knows {_few(theirs.get('classes'))}; the classes here are "
-            f"{_few(ours.get('classes'))}: train it on the same data"
+            f"teacher={path} knows {_few(known)}; the classes here are {_few(wanted)}: train it "
+            "on the same data"
         )
     trained, here = (len(state.get("mean", ())) for state in (theirs, ours))
     if trained != here:

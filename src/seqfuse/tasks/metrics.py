@@ -238,12 +238,15 @@ class ObservedMean(Metric):
 
     total: Tensor
     items: Tensor
+    std: Tensor
+    """(k) what an error of 1 is in the user's units; 1 where errors stay scaled."""
 
-    def __init__(self) -> None:
+    def __init__(self, std: Sequence[float] = (1.0,)) -> None:
         super().__init__()
         zero = torch.zeros((), dtype=torch.float64)
         self.add_state("total", zero, dist_reduce_fx="sum")
         self.add_state("items", zero.clone(), dist_reduce_fx="sum")
+        self.register_buffer("std", torch.tensor(std), persistent=False)
 
     def add(self, values: Tensor, observed: Tensor) -> None:
         """Values and whether they count, of one shape."""
@@ -255,21 +258,27 @@ class ObservedMean(Metric):
 
 
 class PointError(ObservedMean):
-    """Mean of |error|^power of the middle output: 1 is MAE, 2 is MSE."""
+    """Mean of |error|^power of the middle output: 1 is MAE, 2 is MSE.
 
-    def __init__(self, power: int = 1):
-        super().__init__()
+    Args:
+        power: of the errors.
+        std: standard deviations of the targets, for errors in the user's units.
+    """
+
+    def __init__(self, power: int = 1, std: Sequence[float] = (1.0,)):
+        super().__init__(std)
         self.power = power
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        self.add((middle(preds) - target).abs() ** self.power, ~target.isnan())
+        error = (middle(preds) - target) * self.std
+        self.add(error.abs() ** self.power, ~target.isnan())
 
 
 class RootMeanSquaredError(PointError):
     """The root of the mean squared error of the middle output."""
 
-    def __init__(self) -> None:
-        super().__init__(power=2)
+    def __init__(self, std: Sequence[float] = (1.0,)) -> None:
+        super().__init__(power=2, std=std)
 
     def compute(self) -> Tensor:
         return super().compute().sqrt()
@@ -298,9 +307,52 @@ class R2(Metric):
         self.residual = self.residual + residual.sum(dim=0)
 
     def compute(self) -> Tensor:
+        return self.of_targets().mean().float()
+
+    def of_targets(self) -> Tensor:
+        """(k) of each target, NaN where it has one value alone."""
         spread = self.square - self.total**2 / self.count
-        r2 = 1 - self.residual / spread
-        return r2.where(spread > 0, torch.nan).mean().float()
+        return (1 - self.residual / spread).where(spread > 0, torch.nan)
+
+
+class EachTarget(R2):
+    """MSE, MAE and R2 of each of several targets, such as `mae_<name>`; of one target nothing.
+
+    What a split does not define is left out: of a target that was not observed there, or (R2) has
+    one value alone.
+
+    Args:
+        names: of the targets.
+        std: their standard deviations, for errors in the user's units.
+    """
+
+    undefined = ""
+
+    def __init__(self, names: Sequence[str], std: Sequence[float]):
+        super().__init__()
+        self.names = list(names)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
+        self.add_state("absolute", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        super().update(preds, target)
+        error = (middle(preds) - target).double().abs()
+        self.absolute = self.absolute + error.nan_to_num().sum(dim=0)
+
+    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
+        if len(self.names) < 2:
+            return {}
+        each = {
+            "mse": self.residual / self.count * self.std**2,
+            "mae": self.absolute / self.count * self.std,
+            "r2": self.of_targets(),
+        }
+        values = {
+            f"{kind}_{name}": value.float()
+            for kind, row in each.items()
+            for name, value in zip(self.names, row, strict=True)
+        }
+        return {name: value for name, value in values.items() if value.isfinite()}
 
 
 class ScaledError(ObservedMean):
@@ -354,25 +406,29 @@ class Crps(ObservedMean):
 
     levels: Tensor
 
-    def __init__(self, quantiles: Sequence[float]):
-        super().__init__()
+    def __init__(self, quantiles: Sequence[float], std: Sequence[float] = (1.0,)):
+        super().__init__(std)
         check_quantiles(quantiles)
         self.register_buffer("levels", torch.tensor(quantiles), persistent=False)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         error = target.unsqueeze(-1) - preds
         loss = torch.maximum(self.levels * error, (self.levels - 1) * error)
-        self.add(2 * loss.mean(dim=-1), ~target.isnan())
+        self.add(2 * loss.mean(dim=-1) * self.std, ~target.isnan())
 
 
 class Coverage(ObservedMean):
     """Fraction of targets within the central band that should hold `level` of them."""
+
+    undefined = "the band is not calibrated, as there was no validation part"
 
     def __init__(self, quantiles: Sequence[float], level: float = 0.8):
         super().__init__()
         self.low, self.high = band(quantiles, level)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
+        if preds.shape[-1] <= self.high:  # a point, without a band
+            return
         inside = (target >= preds[..., self.low]) & (target <= preds[..., self.high])
         self.add(inside.to(preds.dtype), ~target.isnan())
 

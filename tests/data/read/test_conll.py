@@ -7,7 +7,8 @@ import pytest
 
 from seqfuse.data.read.text import Conll
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import Labels
+from seqfuse.runtime.pipelines.labels import Classes
+from seqfuse.runtime.pipelines.text import texts
 from seqfuse.runtime.read.sentences import sentences
 
 CONLLU = (
@@ -53,12 +54,11 @@ def test_unseen_tags_are_told_by_their_line(tmp_path: Path) -> None:
     rows = [{"tokens": ["a", "b"], "tags": ["O", "X"]}] * 2
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "a.conllu").write_text(CONLLU.replace("ADVMOD", "advmod"))
-    labels = Labels()
-    labels.fit_labels([["O", "PRON", "AUX"]])
+    labels = Classes().fit(texts([["a", "b", "c"]], labels=[["O", "PRON", "AUX"]]))
     for name, line in (("a.jsonl", 1), ("a.conllu", 6)):
         items = Conll(name, name, root=str(tmp_path))("train")
         with pytest.raises(InputError, match=f"^line {line} has label"):
-            labels.encode(items.labels, items.lines)
+            labels.encode(items)
 
 
 def test_json_lines(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_sources_of_any_kind_stand_beside_each_other() -> None:
     items = clocked(film.lengths, {"film": film, "facts": facts}, labels=["a", "b", "a"])
     pipeline = SourcesPipeline(SeriesPipeline, {"film": ClipPipeline}).fit(items)
     assert pipeline.sizes()["source_channels"] == {"film": 3, "facts": 2}
-    y = pipeline.encode(items.labels or ())
+    y = pipeline.labels.encode(items)
     batch = Items(pipeline.transform(items), y, np.arange(3)).__getitems__([0, 2])
     shapes = {name: tuple(x.shape) for name, x in batch.x.items()}
     assert shapes == {"clock": (2, 5, 0), "film": (2, 5, 3, 2, 2), "facts": (2, 1, 2)}

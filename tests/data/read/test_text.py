@@ -104,7 +104,7 @@ def test_a_row_whose_label_no_other_has_is_trained_on(tmp_path: Path, fold: int)
     (tmp_path / "a.csv").write_text("text,label\n" + "a,x\nb,y\n" * 4 + "c,rare\n")
     splits = Folds(TextTable("a.csv", "a.csv", root=str(tmp_path)), TextPipeline(), 3, fold)
     splits.fit()
-    assert splits.sizes()["class_counts"][splits.pipeline.classes.index("rare")] == 1
+    assert splits.sizes()["class_counts"][splits.pipeline.labels.classes.index("rare")] == 1
     sizes = [len(splits.tensors(split)) for split in ("train", "val")]
     assert sum(sizes) == 9
     assert min(sizes) >= 2

@@ -98,8 +98,8 @@ def test_constant_channel_is_not_divided_by_nothing() -> None:
 
 def test_classes_sort_as_numbers() -> None:
     pipeline = fitted(x=example()[:4], labels=("10", "9", "x", "-1"))
-    assert pipeline.classes == ["-1", "9", "10", "x"]
-    assert pipeline.encode(["x", "9"]).tolist() == [3, 1]
+    assert pipeline.labels.classes == ["-1", "9", "10", "x"]
+    assert pipeline.labels.encode(read(example()[:2], ["x", "9"])).tolist() == [3, 1]
 
 
 def test_state_restores_everything() -> None:
@@ -107,7 +107,7 @@ def test_state_restores_everything() -> None:
     pipeline, other = fitted("channel", "indicator"), SeriesPipeline()
     other.load_state_dict(pipeline.state_dict())
     np.testing.assert_array_equal(scaled(other, x), scaled(pipeline, x))
-    assert other.classes == ["a", "b"]
+    assert other.labels.classes == ["a", "b"]
 
 
 def test_bad_input_is_named() -> None:
@@ -117,7 +117,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="only one class, 'a'"):
         fitted(labels=("a",))
     with pytest.raises(InputError, match="row 1 has label 'c', which training never saw"):
-        fitted().encode(["a", "c"])
+        fitted().labels.encode(read(x[:2], ["a", "c"]))
     with pytest.raises(InputError, match="3 channels, the training data 2"):
         fitted().transform(read(np.zeros((1, 4, 3))))
     x[..., 1] = NAN

@@ -75,10 +75,12 @@ def test_long_texts_are_cut() -> None:
 
 def test_tags_behind_the_last_word_are_none() -> None:
     pipeline = TextPipeline().fit(texts(TEXTS, labels=[list("ABA"), list("BBA"), list("AAA")]))
-    assert pipeline.per_step
-    assert pipeline.encode([["A", "B"], ["B"]]).tolist() == [[0, 1], [1, -1]]
+    labels = pipeline.labels
+    assert labels.per_step
+    tags = [["A", "B"], ["B"]]
+    assert labels.encode(texts(tags, labels=tags)).tolist() == [[0, 1], [1, -1]]
     with pytest.raises(InputError, match="line 8 has label 'C', which training never saw"):
-        pipeline.encode([["A"], ["A", "C"]], lines=[[3], [7, 8]])
+        labels.encode(texts([["a"], ["b", "c"]], labels=[["A"], ["A", "C"]], lines=[[3], [7, 8]]))
 
 
 def test_state_is_enough() -> None:

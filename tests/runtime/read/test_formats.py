@@ -114,3 +114,20 @@ def test_another_encoding_is_named_where_it_begins(tmp_path: Path) -> None:
     (tmp_path / "a.ts").write_bytes(TS.replace(":Up", ":Über").encode("latin-1"))
     with pytest.raises(InputError, match="line 8, column 13 is not UTF-8 .*: save it as UTF-8"):
         read_archive(tmp_path / "a.ts")
+
+
+def test_numbers_as_in_the_tser_archive(tmp_path: Path) -> None:
+    text = "@problemName a\n@targetlabel true\n@data\n1,2:3,4:0.5\n5,6:7,8:-2\n"
+    path = write(tmp_path / "a_TRAIN.ts", text)
+    for head in ("", "@classlabel false\n"):
+        path = write(tmp_path / "a_TRAIN.ts", head + text)
+        found = read_archive(path, label_type="numbers")
+        assert found.labels == [(0.5,), (-2.0,)]
+        assert found.item(0).tolist() == [[1, 3], [2, 4]]
+        rows = series_in(path, labelled=False)
+        assert [values.shape for _, values, _ in rows] == [(2, 2)] * 2
+    with pytest.raises(InputError, match="task=regression"):
+        read_archive(path)
+    write(path, text.replace("-2", "up"))
+    with pytest.raises(InputError, match="a_TRAIN.ts, line 5.*'up'"):
+        read_archive(path, label_type="numbers")

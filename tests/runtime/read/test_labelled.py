@@ -122,3 +122,37 @@ def test_text_with_other_channels_and_unknown_endings(tmp_path: Path) -> None:
     (tmp_path / "x.txt").touch()
     with pytest.raises(InputError, match=r"x.txt: the ending must be one of: .npz, .npy, .ts"):
         read(tmp_path / "x.txt")
+
+
+def test_numbers_and_several_labels_beside_texts(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\na b,1.5\n"c\nd",-2\n')
+    [items] = labelled.read_texts(path, "text", "label", "numbers")
+    assert items.labels == [(1.5,), (-2.0,)]
+    path.write_text("text,label\na b,x|y\nc,\n")
+    [items] = labelled.read_texts(path, "text", "label", "several")
+    assert items.labels == [("x", "y"), ()]
+    path.write_text("text,label\na b,1\nc,up\n")
+    with pytest.raises(InputError, match=r"a.csv, line 3.*'up'"):
+        list(labelled.read_texts(path, "text", "label", "numbers"))
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": ["x", "y"]}\n{"text": "b", "label": []}\n')
+    [items] = labelled.read_texts(path, "text", "label", "several")
+    assert items.labels == [("x", "y"), ()]
+    path.write_text('{"text": "a", "label": [1, null]}\n{"text": "b", "label": [2, 3]}\n')
+    [items] = labelled.read_texts(path, "text", "label", "numbers")
+    assert str(items.labels) == "[(1.0, nan), (2.0, 3.0)]"
+
+
+def test_columns_of_y_have_names(tmp_path: Path) -> None:
+    y = np.tile([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1]], (5, 1))
+    named = {"x": X, "y": y, "y_names": np.array(["up", "near"])}
+    path = save(tmp_path / "x.npz", **named)
+    items = Recordings.joined(list(labelled.read_arrays(path, "btc", True, "several", size=4)))
+    assert list(items.labels or ())[:3] == [("near",), ("near", "up"), ()]
+    items = Recordings.joined(list(labelled.read_arrays(path, "btc", True, "numbers", size=4)))
+    assert list(items.labels or ())[:2] == [(0.0, 1.0), (1.0, 1.0)]
+    assert list(items.targets) == ["up", "near"]
+    save(path, **{**named, "y_names": np.array(["up"])})
+    with pytest.raises(InputError, match="x.npz: y_names has 1 names"):
+        list(labelled.read_arrays(path, "btc", True, "numbers"))

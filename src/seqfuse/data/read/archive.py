@@ -26,16 +26,24 @@ class Archive(Source):
         root: folder of data.
         labelled: without it, labels are not read, and need not be there.
         download: whether a set that is not there is downloaded.
+        label_type: `classes`, or `numbers`, as in the TSER archive.
     """
 
-    def __init__(self, name: str, root: str, labelled: bool = True, download: bool = False):
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        labelled: bool = True,
+        download: bool = False,
+        label_type: str = "classes",
+    ):
+        self.name, self.label_type = name, label_type
         self.download = download
         self.labelled = labelled
         self.root = Path(root)
 
     def __call__(self, split: str) -> Recordings:
-        return read_archive(self.find(split), self.labelled)
+        return read_archive(self.find(split), self.labelled, self.label_type)
 
     def find(self, split: str) -> Path:
         """The file of a split; downloads it where there is a network."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.items import Source
+from seqfuse.data.splits import hold_out
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find
 from seqfuse.runtime.pipelines.labels import UNLABELLED
@@ -18,11 +18,11 @@ from seqfuse.runtime.recordings import Recordings
 
 
 class Arrays(Source):
-    """Reads x (three axes) and y (one label per series) from files.
+    """Reads x (three axes) and y (series) or (series, k) from files.
 
-    An .npz holds `x` and `y`, and may hold `groups`, and `lengths`, the steps of each series
-    before its padding. For .npy, `train.npy` has the series and `train_y.npy` beside it the
-    labels.
+    An .npz holds `x` and `y`, and may hold `groups`, `lengths`, the steps of each series
+    before its padding, and `y_names` of the columns of y. For .npy, `train.npy` has the
+    series and `train_y.npy` beside it the labels.
 
     Args:
         train: file to train and validate on.
@@ -31,6 +31,7 @@ class Arrays(Source):
         test_folds: one part in so many of `train` is the test split, where `test` is absent.
         root: folder that relative names start from.
         labelled: without it, labels are not read, and need not be there.
+        label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Arrays(Source):
         test_folds: int = 5,
         root: str = ".",
         labelled: bool = True,
+        label_type: str = "classes",
     ):
         if not train:
             raise InputError("data.train is empty: name your .npz (with x and y) or .npy file")
@@ -50,6 +52,7 @@ class Arrays(Source):
             raise InputError(f"data.test_folds={test_folds} must be at least 2")
         self.train, self.test, self.root = train, test, root
         self.layout, self.labelled, self.test_folds = layout, labelled, test_folds
+        self.label_type = label_type
 
     def __call__(self, split: str) -> Recordings:
         if self.test:
@@ -62,16 +65,11 @@ class Arrays(Source):
 
     def _read(self, file: str) -> Recordings:
         path = find(file, self.root, "data.train and data.test")
-        items = Recordings.joined(list(read_arrays(path, self.layout, self.labelled)))
+        blocks = read_arrays(path, self.layout, self.labelled, self.label_type)
+        items = Recordings.joined(list(blocks))
         return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
 
     def _rows(self, items: Recordings, split: str) -> NDArray[np.int64]:
         if len(items) < self.test_folds:
             raise InputError(f"{items.origin}: {len(items)} series are too few for a test split")
-        kind = StratifiedKFold if items.groups is None else StratifiedGroupKFold
-        folds = kind(self.test_folds, shuffle=True, random_state=0)
-        try:
-            rows = next(iter(folds.split(np.zeros(len(items)), items.labels, items.groups)))
-        except ValueError as error:
-            raise InputError(f"{items.origin}: cannot cut a test split ({error})") from None
-        return np.sort(rows[split == "test"])
+        return hold_out(items, self.test_folds, 0, "stratified", 0)[split == "test"]

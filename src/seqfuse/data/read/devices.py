@@ -33,8 +33,9 @@ class Devices(Source):
         root: folder of the files.
         missing: sources left out in validation, in test and in files to predict.
         joined: puts the channels of all sources, of one rate, beside each other.
-        windows: steps of a window and from one to the next, that recordings are cut into; the most
-            frequent label is the window's.
+        windows: steps of a window and from one to the next, that recordings are cut into.
+        label_type: a window has the most frequent label of its steps (`classes`), all of them
+            (`several`), or the fraction of its steps that each label has (`numbers`).
     """
 
     has_validation = True
@@ -50,12 +51,13 @@ class Devices(Source):
         missing: Collection[str] = (),
         joined: bool = False,
         windows: Sequence[int] | None = None,
+        label_type: str = "classes",
     ):
         _check(file, sources, missing)
         self.files = {name: Path(root) / file.replace(MARK, name) for name in sources}
         rates = _per_source(rate, len(sources))
         self.widths = {name: 1000 / one for name, one in zip(sources, rates, strict=True)}
-        self.people = people
+        self.people, self.label_type = people, label_type
         self.labels = Path(root) / labels if labels else None
         self.missing, self.joined, self.windows = sorted(missing), joined, windows
         if windows is not None and min(windows) < 1:
@@ -71,7 +73,11 @@ class Devices(Source):
         absent = () if split == "train" else self.missing
         items = every.recordings(names, absent, self._names(), labelled=True)
         items = devices.join(items) if self.joined else items
-        return items if self.windows is None else devices.cut(items, *self.windows)
+        return (
+            items
+            if self.windows is None
+            else devices.cut(items, *self.windows, self.label_type, self._names())
+        )
 
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
         windows = None if self.windows is None else list(self.windows)

@@ -23,6 +23,7 @@ class SourceArrays(Source):
         missing: sources left out in test and in files to predict; the clock is kept of the
             first one, which must be there.
         root: folder that relative names start from.
+        label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 
     def __init__(
@@ -33,12 +34,13 @@ class SourceArrays(Source):
         test_folds: int = 5,
         missing: Collection[str] = (),
         root: str = ".",
+        label_type: str = "classes",
     ):
         if not train:
             raise InputError("data.train is empty: name your .npz (with <source>_x and y)")
         if test_folds < 2:
             raise InputError(f"data.test_folds={test_folds} must be at least 2")
-        self.train, self.test, self.root = train, test, root
+        self.train, self.test, self.root, self.label_type = train, test, root, label_type
         self.sources = [] if sources == "auto" else list(sources)
         self.test_folds, self.missing = test_folds, sorted(missing)
 
@@ -46,7 +48,7 @@ class SourceArrays(Source):
         testing = split == "test"
         path = find(self.test if testing and self.test else self.train, self.root, KEYS)
         absent = self.missing if testing else []
-        blocks = read_sources(path, self._sources(), absent, labelled=True)
+        blocks = read_sources(path, self._sources(), absent, True, self.label_type)
         items = Recordings.joined(list(blocks))
         if self.test:
             return items

@@ -20,6 +20,7 @@ class TextTable(Source):
         text: name of the column of texts.
         label: name of the column of labels.
         root: folder that relative names start from.
+        label_type: `classes`, `numbers` or `several` labels in a cell (see `labels_of`).
     """
 
     endings = ".csv, .tsv or .jsonl"
@@ -32,8 +33,9 @@ class TextTable(Source):
         text: str = "text",
         label: str = "label",
         root: str = ".",
+        label_type: str = "classes",
     ):
-        self.text, self.label = text, label
+        self.text, self.label, self.label_type = text, label, label_type
         self._set_files(train, test, val, root)
 
     def _set_files(self, train: str | None, test: str | None, val: str | None, root: str) -> None:
@@ -45,7 +47,7 @@ class TextTable(Source):
 
     def __call__(self, split: str) -> Recordings:
         path = find(self.files[split], self.root, f"data.{split}")
-        blocks = list(read_texts(path, self.text, self.label))
+        blocks = list(read_texts(path, self.text, self.label, self.label_type))
         if not blocks:
             raise InputError(f"{path} holds no text")
         return Recordings.joined(blocks)

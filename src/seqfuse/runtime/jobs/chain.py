@@ -17,6 +17,11 @@ def softmax(scores: Floats) -> Floats:
     return found / found.sum(axis=-1, keepdims=True)
 
 
+def sigmoid(scores: Floats) -> Floats:
+    """The logistic function, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * scores))
+
+
 def log_sum(scores: Floats, axis: int) -> Floats:
     """The logarithm of the sum of exponentials."""
     most = scores.max(axis=axis, keepdims=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_blocks, regroup
 from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.chain import best_tags, softmax, tag_probabilities
-from seqfuse.runtime.pipelines.labels import NO_LABEL
+from seqfuse.runtime.jobs.chain import best_tags, sigmoid, softmax, tag_probabilities
+from seqfuse.runtime.pipelines.labels import NO_LABEL, SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read import labelled
 from seqfuse.runtime.read.arrays import LAYOUTS, by_time
@@ -49,7 +49,8 @@ class Classifier:
         check_batch_size(batch_size)
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         self.pipeline = unpack(metadata["pipeline"])
-        self.classes: list[str] = self.pipeline.classes
+        self.labels = self.pipeline.labels
+        self.classes: list[str] = self.labels.classes
         """Names, in the order of the columns of `predict_proba`."""
         self.reader: Mapping[str, Any] = metadata["reader"]
         self.layout: str = self.reader.get("layout", "btc")
@@ -160,8 +161,43 @@ class Classifier:
         """The labels of items, where they are known."""
         if items.labels is None:
             return {}
-        y = self.pipeline.encode(items.labels, items.lines, items.names)
+        y = self.labels.encode(items)
         return {"label": np.array(self.classes)[y]}
+
+
+class Labeller(Classifier):
+    """Any number of labels for each item.
+
+    Rows for people: row (or id), prediction (the labels, as `a|b`), and score_<label> of each: 0
+    to 1, above 0.5 where the label is predicted. Each label has a threshold of its own, so that a
+    score is no probability.
+    """
+
+    def predict(self, x: Any) -> list[list[str]]:
+        """The labels of each item."""
+        return [self._names(row) for row in self.scores(x)]
+
+    def scores(self, x: Any) -> NDArray[Any]:
+        """(n k) a score for each item and label."""
+        return np.concatenate([sigmoid(answer.prediction) for answer in self._ask(x)])
+
+    def predict_proba(self, x: Any) -> Any:
+        raise InputError("labels have thresholds, not probabilities: call scores(x)")
+
+    def _names(self, scores: NDArray[Any]) -> list[str]:
+        return [self.classes[i] for i in np.flatnonzero(scores > 0.5)]
+
+    def _columns(self, answer: Answer) -> Columns:
+        scores = sigmoid(answer.prediction)
+        columns = {
+            **answer.block.columns,
+            "prediction": [SEPARATOR.join(self._names(row)) for row in scores],
+        }
+        columns |= self._truth(answer.block.items)
+        return columns | {f"score_{name}": scores[:, i] for i, name in enumerate(self.classes)}
+
+    def _truth(self, items: Recordings) -> Columns:
+        return {} if items.labels is None else {"label": list(map(SEPARATOR.join, items.labels))}
 
 
 class Tagger(Classifier):
@@ -205,7 +241,7 @@ class Tagger(Classifier):
         columns["step"] = np.concatenate([np.arange(1, steps + 1) for steps in lengths])
         columns |= {**items.steps, "prediction": classes[best[mask]]}
         if items.labels is not None:
-            y = self.pipeline.encode(items.labels, items.lines, items.names)[mask]
+            y = self.labels.encode(items)[mask]
             columns["label"] = np.where(y == NO_LABEL, "", classes[y])
         return {**columns, "probability": probabilities[mask]}
 

@@ -7,12 +7,15 @@ from typing import Any, Protocol
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import Detector
-from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Tagger
+from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Labeller, Tagger
 from seqfuse.runtime.jobs.forecasts import Forecaster
+from seqfuse.runtime.jobs.numbers import Regressor
 from seqfuse.runtime.writer import Columns, Rows
 
 JOBS: dict[str, Any] = {
     "classes": Classifier,
+    "labels": Labeller,
+    "numbers": Regressor,
     "tags": Tagger,
     "clip_scores": ClipScorer,
     "forecasts": Forecaster,

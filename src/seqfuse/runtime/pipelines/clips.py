@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import ItemLabels, Labels
+from seqfuse.runtime.pipelines.labels import Classes, Labelled
 from seqfuse.runtime.pipelines.series import check_several
 from seqfuse.runtime.recordings import Recordings
 
 ANOMALY = "anomaly"
 
 
-class ClipPipeline(Labels):
+class ClipPipeline(Labelled):
     """Class numbers of clips, and the colours and size of frames that were trained on."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class ClipPipeline(Labels):
     def fit(self, items: Recordings) -> "ClipPipeline":
         """Learns classes from the training clips, frames (n c height width)."""
         self.shape = items.values.shape[1:]
-        self.fit_labels(items.labels or ())
+        self.fit_labels(items)
         return self
 
     def items(self, x: Any) -> Recordings:
@@ -41,7 +41,7 @@ class ClipPipeline(Labels):
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
-        return {"channels": self.shape[0], **self.label_sizes()}
+        return {"channels": self.shape[0], **self.labels.sizes()}
 
     def transform(self, items: Recordings) -> Recordings:
         """The frames as they are."""
@@ -57,12 +57,35 @@ class ClipPipeline(Labels):
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
-        return {"shape": list(self.shape), **self.labels_state()}
+        return {"shape": list(self.shape), "labels": self.labels.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""
         self.shape = tuple(state["shape"])
         self.load_labels(state)
+
+
+class NormalOrNot(Classes):
+    """Classes 0, the normal one, and 1, an anomaly, whatever its label.
+
+    Args:
+        normal: label of the normal clips.
+    """
+
+    def __init__(self, normal: str):
+        super().__init__()
+        self.normal = normal
+
+    def fit(self, items: Recordings) -> "NormalOrNot":
+        """Checks that every training item is normal."""
+        if odd := sorted(set(items.labels or ()) - {self.normal}):
+            raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
+        self.classes = [self.normal, ANOMALY]
+        return self
+
+    def encode(self, items: Recordings) -> NDArray[np.int64]:
+        """(n) 0 where a label is that of normal clips, else 1."""
+        return np.array([label != self.normal for label in items.labels or ()], dtype=np.int64)
 
 
 class NormalClipPipeline(ClipPipeline):
@@ -77,13 +100,10 @@ class NormalClipPipeline(ClipPipeline):
             raise InputError("data.normal is empty: name the class that is trained on")
         super().__init__()
         self.normal = normal
+        self.labels = NormalOrNot(normal)
 
-    def fit_labels(self, labels: ItemLabels) -> None:
-        """Checks that every training item is normal."""
-        if odd := sorted(set(labels) - {self.normal}):  # type: ignore[arg-type]
-            raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
-        self.classes = [self.normal, ANOMALY]
+    def fit_labels(self, items: Recordings) -> None:
+        self.labels.fit(items)
 
-    def encode(self, labels: ItemLabels, *_: Any) -> NDArray[np.int64]:
-        """(n) 0 where a label is that of normal clips, else 1."""
-        return np.array([label != self.normal for label in labels], dtype=np.int64)
+    def load_labels(self, state: dict[str, Any]) -> None:
+        self.labels.load_state_dict(state["labels"])

@@ -1,26 +1,63 @@
-"""Labels to class numbers, one per item or one per step: fitted once, then fixed."""
+"""Labels of items to the targets of a net: classes, numbers, or several labels.
 
+Of each item a label is a text (a class), a list of one text for each of its steps, a tuple of
+numbers (NaN where one is missing), or a tuple of the names of all labels that it has.
+"""
+
+import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.scaling import Standardisation
+from seqfuse.runtime.read.numbers import numbers_in
+from seqfuse.runtime.recordings import Recordings
 
 NO_LABEL = -1
 """The class number of a step that has none, such as padding."""
 UNLABELLED = ""
 """The label of each item where labels are not read."""
-ItemLabels = Sequence[str] | Sequence[Sequence[str]]
+SEPARATOR = "|"
+"""Between several labels in one cell."""
+ItemLabels = Sequence[Any]
+LABEL_TYPES = ("classes", "numbers", "several")
 WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
 
 
-def texts_of(y: Sequence[Any] | np.ndarray, origin: str) -> Any:
-    """The labels as text: a list of n, or of n lists with a label per step."""
+def labels_of(
+    y: Sequence[Any] | NDArray[Any],
+    origin: str,
+    label_type: str = "classes",
+    lines: Sequence[Any] | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Any]:
+    """The labels of n items, of one type.
+
+    Args:
+        y: of classes (n), or n lists of one for each step; of numbers (n) or (n k), as numbers or
+            as they are written; of several labels an array (n k) of 0 and 1, or for each item a
+            list of names, or the names in a text: `a|b`, or a JSON list.
+        origin: begins an error message.
+        label_type: one of `LABEL_TYPES`.
+        lines: of the file, one for each item, in error messages; without them rows are counted.
+        names: of the k columns of an array of several labels; without them, their numbers.
+    """
+    if label_type not in LABEL_TYPES:
+        raise InputError(f"data.label_type={label_type} must be one of: {', '.join(LABEL_TYPES)}")
     if isinstance(y, np.ndarray) and not y.ndim:
         raise InputError(f"{origin}: y is a single label, expected one for each series")
+
+    def where(row: int) -> str:
+        return f"{origin}: row {row}" if lines is None else f"{origin}, line {lines[row]}"
+
+    if label_type == "numbers":
+        return _numbers(y, origin, where)
+    if label_type == "several":
+        return _several(y, origin, where, names)
     if len(y) and isinstance(y[0], (list, tuple)):
         return [_row(np.asarray(item), origin, f"row {i}, step") for i, item in enumerate(y)]
     return _row(np.asarray(y), origin, "row")
@@ -28,7 +65,10 @@ def texts_of(y: Sequence[Any] | np.ndarray, origin: str) -> Any:
 
 def _row(y: np.ndarray, origin: str, where: str) -> list[str]:
     if y.ndim != 1:
-        raise InputError(f"{origin}: y has shape {y.shape}, expected one label per series")
+        raise InputError(
+            f"{origin}: y has shape {y.shape}, expected one label per series: for numbers type "
+            "task=regression, for several labels task=multilabel"
+        )
     labels = [label_text(label) for label in y.tolist()]
     if "nan" in labels:
         raise InputError(f"{origin}: {where} {labels.index('nan')} has no label (NaN)")
@@ -46,81 +86,323 @@ def label_text(label: object) -> str:
     return text
 
 
-class Labels:
-    """Class names, in order: numbers by value, then names by letter."""
+def _numbers(
+    y: Sequence[Any] | NDArray[Any], origin: str, where: Callable[[int], str]
+) -> list[tuple[float, ...]]:
+    """Of each item its k numbers, NaN where one is missing."""
+    if isinstance(y, np.ndarray):
+        if y.ndim > 2:
+            raise InputError(f"{origin}: y has shape {y.shape}, expected (series) or (series, k)")
+        rows = y.reshape(len(y), -1)
+        count, cells = rows.shape[1], rows.ravel()
+    else:
+        items = [item if isinstance(item, (list, tuple)) else [item] for item in y]
+        count = len(items[0]) if items else 0
+        for row, item in enumerate(items):
+            if len(item) != count:
+                raise InputError(f"{where(row)} has {len(item)} numbers, the first item {count}")
+        cells = [cell for item in items for cell in item]
+    if not count:
+        raise InputError(f"{origin}: y holds no number")
+    fix = ": task=regression needs numbers; for classes type task=classification"
+    found = numbers_in(cells, lambda i: f"{where(i // count)}, label", fix).reshape(-1, count)
+    for row in np.flatnonzero(np.isnan(found).all(axis=1))[:1]:
+        raise InputError(f"{where(int(row))} has no label (NaN): remove it")
+    return [tuple(row) for row in found.tolist()]
 
+
+def _several(
+    y: Sequence[Any] | NDArray[Any],
+    origin: str,
+    where: Callable[[int], str],
+    names: Sequence[str] | None,
+) -> list[tuple[str, ...]]:
+    """Of each item the names of its labels, in order."""
+    if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
+        if y.ndim != 2:
+            raise InputError(
+                f"{origin}: y has shape {y.shape}, expected (series, labels) of 0 and 1: for one "
+                "class per series type task=classification"
+            )
+        for row, column in np.argwhere((y != 0) & (y != 1))[:1]:
+            raise InputError(f"{where(row)} has {y[row, column]} in column {column} of y, "
+                             "expected 0 or 1")  # fmt: skip
+        columns = np.array([str(i) for i in range(y.shape[1])] if names is None else names)
+        return [tuple(sorted(columns[row == 1].tolist(), key=_by_number)) for row in y]
+    found = []
+    for row, item in enumerate(y):
+        try:
+            written = {label_text(name) for name in _listed(item)} - {UNLABELLED}
+        except ValueError:
+            raise InputError(
+                f"{where(row)}: '{str(item)[:20]}' is no list of labels: write a|b, or a JSON list"
+            ) from None
+        found.append(tuple(sorted(written, key=_by_number)))
+    return found
+
+
+def _listed(item: Any) -> Iterable[Any]:
+    """The labels of one item, however they are written."""
+    if isinstance(item, (list, tuple, np.ndarray)):
+        return item
+    text = str(item).strip()
+    return json.loads(text) if text.startswith("[") else text.split(SEPARATOR)
+
+
+def names_in(labels: ItemLabels) -> list[Sequence[str]]:
+    """Of each item all its classes: one, those of its steps, or several; none of numbers."""
+    if kind_of(labels) is Numbers:
+        return [()] * len(labels)
+    return [[item] if isinstance(item, str) else item for item in labels]
+
+
+def strata(labels: ItemLabels) -> list[str]:
+    """(n) what folds hold evenly: of each item its class, or its set of labels; else all alike."""
+    if labels and isinstance(labels[0], str):
+        return list(labels)
+    several = kind_of(labels) is Several
+    return [SEPARATOR.join(item) if several else "" for item in labels]
+
+
+Self = TypeVar("Self", bound="Labels")
+
+
+class Labels:
+    """The base: what was learnt of the labels of the training items."""
+
+    label_type: str
+    """One of `LABEL_TYPES`."""
+    job: str
+    """Which predicts them (see `seqfuse.runtime.jobs.make`)."""
     classes: list[str]
-    per_step: bool
+    """Names of classes or labels, in order: numbers by value, then names by letter."""
+    per_step = False
     """Whether each step of an item has a label."""
+
+    def __init__(self) -> None:
+        self.classes = []
+
+    def fit(self: Self, items: Recordings) -> Self:
+        """Learns from the training items."""
+        raise NotImplementedError
+
+    def encode(self, items: Recordings) -> NDArray[Any]:
+        """Targets of a net."""
+        raise NotImplementedError
+
+    def sizes(self) -> dict[str, Any]:
+        """What a config may leave at `auto`."""
+        return {
+            "label_type": self.label_type,
+            "num_classes": len(self.classes),
+            "classes": self.classes,
+        }
+
+    def counts(self, y: NDArray[Any]) -> dict[str, Any]:
+        """What a config may leave at `auto` and is counted in the targets of training items."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Sizes, for people."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted, as lists and strings."""
+        return {"type": self.label_type, "classes": self.classes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what others had fitted."""
+        self.classes = list(state["classes"])
+
+    def _unseen(self, items: Recordings, rows: Sequence[Sequence[str]]) -> InputError:
+        """The mistake that an item, or one of its steps, has a label that is not in `classes`."""
+        row, step = next(
+            (i, t)
+            for i, names in enumerate(rows)
+            for t, name in enumerate(names)
+            if name not in self.classes
+        )
+        where = f"row {row}" if items.names is None else str(items.names[row])
+        if items.lines is not None:
+            where = f"line {items.lines[row][step] if self.per_step else items.lines[row]}"
+        elif self.per_step:
+            where += f", step {step}"
+        return InputError(
+            f"{where} has label '{rows[row][step]}', which training never saw "
+            f"(known: {', '.join(self.classes[:12])}): remove the row or train on it"
+        )
+
+
+class Classes(Labels):
+    """One class for each item, or for each of its steps."""
+
+    label_type = "classes"
+
+    @property
+    def job(self) -> str:  # type: ignore[override]
+        return "tags" if self.per_step else "classes"
+
+    def fit(self, items: Recordings) -> "Classes":
+        """Learns the classes; where labels are not read, `UNLABELLED` is the only one."""
+        self.per_step = items.per_step
+        self.classes = _sorted(names_in(items.labels or ())) or [UNLABELLED]
+        if len(self.classes) < 2 and self.classes != [UNLABELLED]:
+            raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
+        return self
+
+    def encode(self, items: Recordings) -> NDArray[np.int64]:
+        """(n) class numbers; of labels per step (n t), `NO_LABEL` behind the last."""
+        numbers = {name: i for i, name in enumerate(self.classes)}
+        labels: Any = items.labels
+        try:
+            if not self.per_step:
+                return np.array([numbers[label] for label in labels], dtype=np.int64)
+            rows = [[numbers[name] for name in item] for item in labels]
+        except KeyError:
+            raise self._unseen(items, names_in(labels)) from None
+        y = np.full((len(rows), max(map(len, rows), default=0)), NO_LABEL, dtype=np.int64)
+        for i, row in enumerate(rows):
+            y[i, : len(row)] = row
+        return y
+
+    def counts(self, y: NDArray[np.int64]) -> dict[str, Any]:
+        counts = np.bincount(y[y != NO_LABEL], minlength=len(self.classes))
+        return {"class_counts": counts.tolist()}
+
+    def describe(self) -> str:
+        return "no labels" if self.classes == [UNLABELLED] else f"{len(self.classes)} classes"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "per_step": self.per_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.per_step = bool(state["per_step"])
+
+
+class Several(Labels):
+    """Any number of labels for each item."""
+
+    label_type, job = "several", "labels"
+
+    def fit(self, items: Recordings) -> "Several":
+        """Learns the names of the labels that occur."""
+        self.classes = _sorted(items.labels or ())
+        if not self.classes:
+            raise InputError("no item has a label: nothing can be learnt")
+        return self
+
+    def encode(self, items: Recordings) -> NDArray[np.int64]:
+        """(n k) 1 for each label that an item has, else 0."""
+        numbers = {name: i for i, name in enumerate(self.classes)}
+        labels: Any = items.labels
+        y = np.zeros((len(labels), len(self.classes)), dtype=np.int64)
+        try:
+            for row, names in zip(y, labels, strict=True):
+                row[[numbers[name] for name in names]] = 1
+        except KeyError:
+            raise self._unseen(items, labels) from None
+        return y
+
+    def counts(self, y: NDArray[np.int64]) -> dict[str, Any]:
+        return {"class_counts": y.sum(axis=0).tolist()}
+
+    def describe(self) -> str:
+        return f"{len(self.classes)} labels, any number of them for each item"
+
+
+class Numbers(Labels):
+    """Numbers of each item, scaled to mean 0 and standard deviation 1 over the training items."""
+
+    label_type, job = "numbers", "numbers"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        """Names of the k numbers."""
+        self.standardisation = Standardisation.none(0)
+
+    def fit(self, items: Recordings) -> "Numbers":
+        """Learns names and scales."""
+        y = np.array(items.labels, dtype=np.float64)
+        names = [f"y{i}" for i in range(y.shape[1])] if y.shape[1] > 1 else ["y"]
+        self.targets = list(items.targets) or names
+        for i in np.flatnonzero(np.isnan(y).all(axis=0))[:1]:
+            raise InputError(f"target '{self.targets[i]}' has no value in the training rows")
+        self.standardisation = Standardisation.of(y)
+        return self
+
+    def encode(self, items: Recordings) -> NDArray[np.float32]:
+        """(n k) scaled numbers, NaN where one is missing."""
+        y = np.array(items.labels, dtype=np.float64)
+        if y.shape[1] != len(self.targets):
+            raise InputError(
+                f"there are {y.shape[1]} numbers for each item, in training {len(self.targets)}"
+            )
+        return self.standardisation.apply(y).astype(np.float32)
+
+    def undo(self, prediction: NDArray[Any]) -> NDArray[np.float64]:
+        """Predictions (n k p) in the user's units."""
+        return self.standardisation.undo(prediction, outputs=True)
+
+    def sizes(self) -> dict[str, Any]:
+        return {
+            "label_type": self.label_type,
+            "num_targets": len(self.targets),
+            "target_names": self.targets,
+            "target_std": self.standardisation.std.tolist(),
+        }
+
+    def counts(self, y: NDArray[Any]) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> str:
+        targets = len(self.targets)
+        return f"{targets} numbers for each item" if targets > 1 else "a number for each item"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "type": self.label_type,
+            "targets": self.targets,
+            "standardisation": self.standardisation.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.targets = list(state["targets"])
+        self.standardisation = Standardisation.from_state(state["standardisation"])
+
+
+KINDS: dict[str, type[Labels]] = {kind.label_type: kind for kind in (Classes, Numbers, Several)}
+
+
+def kind_of(labels: ItemLabels) -> type[Labels]:
+    """Which labels these are."""
+    if not len(labels) or not isinstance(labels[0], tuple):
+        return Classes
+    return Numbers if any(isinstance(one, float) for one in labels[0]) else Several
+
+
+class Labelled:
+    """The base of the pipelines of items: their labels."""
+
     by_length = False
     """Whether training batches are of items of about one length, so that little is padded."""
 
     def __init__(self) -> None:
-        self.classes = []
-        self.per_step = False
+        self.labels: Labels = Classes()
 
-    def fit_labels(self, labels: ItemLabels) -> None:
-        """Learns the classes from the training items."""
-        self.per_step = bool(len(labels)) and not isinstance(labels[0], str)
-        every = [one for item in labels for one in item] if self.per_step else labels
-        self.classes = sorted(set(every), key=_by_number)  # type: ignore[arg-type]
-        if len(self.classes) < 2 and self.classes != [UNLABELLED]:
-            raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
-
-    def encode(
-        self,
-        labels: ItemLabels,
-        lines: Sequence[Any] | None = None,
-        names: Sequence[Any] | None = None,
-    ) -> NDArray[np.int64]:
-        """(n) class numbers; of labels per step (n t), `NO_LABEL` behind the last.
-
-        Args:
-            lines: of the file, for each label, in error messages.
-            names: the user's own of the items; without either, rows are counted.
-        """
-        numbers = {name: i for i, name in enumerate(self.classes)}
-        try:
-            if not self.per_step:
-                return np.array([numbers[label] for label in labels], dtype=np.int64)  # type: ignore[index]
-            rows = [[numbers[one] for one in item] for item in labels]
-        except KeyError:
-            raise InputError(self._unseen(labels, lines, names)) from None
-        found = np.full((len(rows), max(map(len, rows), default=0)), NO_LABEL, dtype=np.int64)
-        for i, row in enumerate(rows):
-            found[i, : len(row)] = row
-        return found
-
-    def _unseen(
-        self, labels: ItemLabels, lines: Sequence[Any] | None, names: Sequence[Any] | None
-    ) -> str:
-        known = set(self.classes)
-        items = [item if self.per_step else [item] for item in labels]
-        row, step = next(
-            (i, t) for i, item in enumerate(items) for t, one in enumerate(item) if one not in known
-        )
-        where = f"row {row}" if names is None else str(names[row])
-        if lines is not None:
-            where = f"line {lines[row][step] if self.per_step else lines[row]}"
-        elif self.per_step:
-            where += f", step {step}"
-        return (
-            f"{where} has label '{items[row][step]}', which training never saw "
-            f"(known: {', '.join(self.classes[:12])}): remove the row or train on it"
-        )
-
-    def label_sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
-        return {"num_classes": len(self.classes), "classes": self.classes}
-
-    def labels_state(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
-        return {"classes": self.classes, "per_step": self.per_step}
+    def fit_labels(self, items: Recordings) -> None:
+        """Learns the labels of the training items, of whatever type they are."""
+        self.labels = kind_of(items.labels or ())().fit(items)
 
     def load_labels(self, state: dict[str, Any]) -> None:
-        """Takes over what another one had fitted."""
-        self.classes = list(state["classes"])
-        self.per_step = bool(state.get("per_step", False))  # checkpoints of before have none
+        """Takes over the labels of another pipeline's state."""
+        self.labels = KINDS[state["labels"]["type"]]()
+        self.labels.load_state_dict(state["labels"])
+
+
+def _sorted(items: Iterable[Sequence[str]]) -> list[str]:
+    return sorted({name for item in items for name in item}, key=_by_number)
 
 
 def _by_number(label: str) -> tuple[int, float, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import Labels, texts_of
+from seqfuse.runtime.pipelines.labels import Labelled, labels_of
 from seqfuse.runtime.pipelines.scaling import Standardisation
 from seqfuse.runtime.read.numbers import as_float32
 from seqfuse.runtime.recordings import Recordings
@@ -25,6 +25,7 @@ def series(
     names: Sequence[Any] | None = None,
     origin: str = "the data",
     first: int = 0,
+    label_type: str = "classes",
     **metadata: Any,
 ) -> Recordings:
     """Series of numbers, checked.
@@ -32,12 +33,12 @@ def series(
     Args:
         x: (n t c) array, or a sequence of (t c), or of (t) for one channel, of any lengths. NaN is
             a missing value; steps at the end in which every channel is NaN are padding.
-        labels: n labels of any kind, or n sequences of one label per step; whole numbers and
-            their text are the same label.
+        labels: as `labels_of` takes them; whole numbers and their text are the same class.
         groups: n names; a group never stands on both sides of a validation split.
         names: n ids of the user's own.
         origin: begins an error message.
         first: number of the first series, in error messages.
+        label_type: `classes`, `numbers` or `several` labels.
     """
     try:
         values, lengths = _end_to_end(x, first)
@@ -54,6 +55,8 @@ def series(
             f"{origin}: row {first + row} has an infinite value at step {i - starts[row]}, "
             f"channel {channel}"
         )
+    if labels is not None:
+        labels = labels_of(labels, origin, label_type, metadata.get("lines"))
     kept = last - starts + 1
     if (kept < lengths).any():
         values = values[np.arange(len(values)) <= np.repeat(last, lengths)]
@@ -61,7 +64,7 @@ def series(
         values,
         np.cumsum([0, *kept]),
         names=names,
-        labels=None if labels is None else texts_of(labels, origin),
+        labels=labels,
         groups=None if groups is None else [str(group) for group in groups],
         origin=origin,
         **metadata,
@@ -128,7 +131,7 @@ def check_several(x: Any) -> None:
         raise InputError("there is nothing to predict: x is empty")
 
 
-class SeriesPipeline(Labels):
+class SeriesPipeline(Labelled):
     """Scaling, missing values and class numbers of labelled series.
 
     Args:
@@ -157,7 +160,7 @@ class SeriesPipeline(Labels):
             raise InputError(f"channel {channel} holds only missing values: remove it")
         self.standardisation = Standardisation.of(x)
         self.has_time = bool(items.lengths.max() > 1)
-        self.fit_labels(items.labels or ())
+        self.fit_labels(items)
         return self
 
     def items(self, x: Any) -> Recordings:
@@ -184,7 +187,7 @@ class SeriesPipeline(Labels):
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`."""
-        return {"channels": self.out_channels, **self.label_sizes()}
+        return {"channels": self.out_channels, **self.labels.sizes()}
 
     def transform(self, items: Recordings) -> Recordings:
         """Scales the series and fills what is missing."""
@@ -216,7 +219,7 @@ class SeriesPipeline(Labels):
             "missing": self.missing,
             "standardisation": self.standardisation.state_dict(),
             **({} if self.has_time else {"has_time": False}),
-            **self.labels_state(),
+            "labels": self.labels.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

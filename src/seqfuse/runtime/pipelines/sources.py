@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import UNLABELLED, Labels
+from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.recordings import Recordings
 
 CLOCK = "clock"
@@ -23,7 +23,7 @@ def clocked(
     return Recordings(values, np.cumsum([0, *lengths]), sources=sources, **metadata)
 
 
-class SourcesPipeline(Labels):
+class SourcesPipeline(Labelled):
     """The pipelines of sources, by name, and the class numbers of their common label.
 
     Args:
@@ -41,11 +41,11 @@ class SourcesPipeline(Labels):
 
     def fit(self, items: Recordings) -> "SourcesPipeline":
         """Fits each source's pipeline to its part of the training split."""
-        self.fit_labels(items.labels or ())
+        self.fit_labels(items)
         for name, part in items.sources.items():
             self.parts[name] = self._new(name)
             try:
-                self.parts[name].fit(replace(part, labels=[UNLABELLED] * len(part)))
+                self.parts[name].fit(part)
             except InputError as error:
                 raise InputError(f"{name}: {error}") from None
         return self
@@ -108,12 +108,12 @@ class SourcesPipeline(Labels):
         """What a config may leave at `auto`."""
         each = {name: part.sizes()["channels"] for name, part in self.parts.items()}
         sizes = {"sources": list(each), "source_channels": each, "channels": sum(each.values())}
-        return {**sizes, **self.label_sizes()}
+        return {**sizes, **self.labels.sizes()}
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted, as lists and strings."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        return {"sources": parts, **self.labels_state()}
+        return {"sources": parts, "labels": self.labels.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what another pipeline had fitted."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import Labels
+from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.pipelines.series import check_several
 from seqfuse.runtime.recordings import Recordings
 
@@ -38,7 +38,7 @@ def texts(words: Sequence[Sequence[str]], **metadata: Any) -> Recordings:
     return Recordings(values, np.cumsum([0, *map(len, words)]), **{"unit": "texts", **metadata})
 
 
-class TextPipeline(Labels):
+class TextPipeline(Labelled):
     """Ids of words and of their subwords, and class numbers.
 
     A word is known if training had it often enough. Its subwords stand for it where it is not:
@@ -86,7 +86,7 @@ class TextPipeline(Labels):
 
     def fit(self, items: Recordings) -> "TextPipeline":
         """Learns words, characters and classes from the training texts."""
-        self.fit_labels(items.labels or ())
+        self.fit_labels(items)
         counts = Counter(map(self._look_up, items.values))
         words = [word for word, times in _frequent_first(counts) if times >= self.min_count]
         letters = Counter(letter for word in items.values for letter in word)
@@ -163,7 +163,7 @@ class TextPipeline(Labels):
             "channels": 1 + self.max_subwords,
             "vocab_size": FIRST + len(self.words),
             "num_subwords": FIRST + subwords,
-            **self.label_sizes(),
+            **self.labels.sizes(),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class TextPipeline(Labels):
         return {
             "words": list(self.words),
             "characters": list(self.characters),
-            **self.labels_state(),
+            "labels": self.labels.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.labels import label_text
+from seqfuse.runtime.pipelines.labels import label_text, labels_of
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.pipelines.sources import clocked
 from seqfuse.runtime.read.arrays import missing
@@ -257,11 +257,25 @@ def join(items: Recordings) -> Recordings:
     return replace(items, values=x, sources={})
 
 
-def cut(items: Recordings, size: int, every: int) -> Recordings:
+def cut(
+    items: Recordings,
+    size: int,
+    every: int,
+    label_type: str = "classes",
+    classes: Sequence[str] | None = None,
+) -> Recordings:
     """Windows of recordings; `<name>-<first step>` names each.
 
-    The most frequent label is the window's. Steps behind the last whole window are left out; a
-    recording shorter than one is a window.
+    The most frequent label is the window's; of `several` all labels of its steps are; `numbers`
+    are the fractions of its steps that each class has. Steps behind the last whole window are left
+    out; a recording shorter than one is a window.
+
+    Args:
+        items: with a label for each step, or without labels.
+        size: steps of a window.
+        every: steps from one window to the next.
+        label_type: what a window's label is.
+        classes: of which `numbers` are fractions; without them, those that occur.
     """
     places = [
         (row, first)
@@ -275,15 +289,21 @@ def cut(items: Recordings, size: int, every: int) -> Recordings:
     if labels is not None:
         if not items.per_step:
             raise InputError(f"{items.origin}: only series with a label per step can be cut")
-        labels = [
-            Counter(labels[row][first : first + size]).most_common(1)[0][0]
-            for row, first in places  # of labels as frequent as each other, the first one
-        ]
+        each = [labels[row][first : first + size] for row, first in places]
+        if label_type == "numbers":
+            classes = classes or sorted({name for names in each for name in names})
+            shares = [[names.count(name) / len(names) for name in classes] for names in each]
+            labels = labels_of(shares, items.origin, label_type)
+        elif label_type == "several":
+            labels = labels_of(each, items.origin, label_type)
+        else:  # of labels as frequent as each other, the first one
+            labels = [Counter(names).most_common(1)[0][0] for names in each]
     return Recordings.of(
         [items.values[a:b] for a, b in windows],
         labels=labels,
         names=names and [f"{names[row]}-{first}" for row, first in places],
         groups=groups and [groups[row] for row, _ in places],
+        targets=(classes or ()) if label_type == "numbers" else (),
         origin=items.origin,
     )
 

@@ -21,27 +21,30 @@ SeriesRow = tuple[int, np.ndarray, str]
 """Line in the file, series, label as written."""
 
 
-def read_archive(path: Path, labelled: bool = True) -> Recordings:
+def read_archive(path: Path, labelled: bool = True, label_type: str = "classes") -> Recordings:
     """All series of a file such as `GunPoint_TRAIN.tsv.gz`; without `labelled`, no labels."""
-    lines, rows, labels = zip(*series_in(path, labelled), strict=True)
+    lines, rows, labels = zip(*series_in(path, labelled, label_type), strict=True)
     for line, label in zip(lines, labels, strict=True):
         if labelled and not label:
             raise InputError(f"{path}, line {line} has no label")
-    known = labels if labelled else [UNLABELLED] * len(rows)
-    return series(rows, known, origin=str(path))
+    if not labelled:
+        return series(rows, [UNLABELLED] * len(rows), origin=str(path))
+    return series(rows, labels, origin=str(path), label_type=label_type, lines=lines)
 
 
-def series_in(path: Path, labelled: bool = True) -> Iterator[SeriesRow]:
+def series_in(
+    path: Path, labelled: bool = True, label_type: str = "classes"
+) -> Iterator[SeriesRow]:
     """Reads a file row by row.
 
     Args:
         labelled: without it, labels may be `?`, classes of any name, or (in a .ts that says
             `@classLabel false`) absent.
-
+        label_type: `classes`, or `numbers`, as in the TSER archive (`@targetlabel true`).
     """
     reader = READERS[path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]]
     row = None
-    for row in reader(path, _full_lines(path), labelled):
+    for row in reader(path, _full_lines(path), labelled, label_type):
         yield row
     if row is None:
         raise InputError(f"{path} holds no series: it may be truncated, fetch it again")
@@ -54,26 +57,30 @@ def _full_lines(path: Path) -> TextLines:
             yield number, text
 
 
-def _read_ts(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRow]:
+def _read_ts(path: Path, lines: TextLines, labelled: bool, label_type: str) -> Iterator[SeriesRow]:
     header = _split_header(path, lines)
     if header.get("timestamps", "false").lower() == "true":
         raise InputError(f"{path}: time stamps are not supported: write values alone")
-    kind, *classes = header.get("classlabel", "true").split() or ["true"]
-    if labelled and kind.lower() == "false":
+    numbers = header.get("targetlabel", "false").lower() == "true"
+    kind, *classes = header.get("classlabel", str(not numbers)).split() or ["true"]
+    has_labels = numbers or kind.lower() != "false"
+    if labelled and not has_labels:
         raise InputError(
             f"{path} has no labels (@classLabel false): a classifier needs them; "
             "without them, type task=contrastive data.labelled=false"
         )
+    if labelled and numbers and label_type != "numbers":
+        raise InputError(f"{path} has numbers as labels (@targetlabel true): type task=regression")
     for i, line in lines:
         *channels, label = line.split(":")
-        if kind.lower() == "false":
+        if not has_labels:
             channels, label = [*channels, label], ""
         if not channels or (labelled and classes and label not in classes):
             raise InputError(f"{path}, line {i}: '{label[:20]}' is not a class of @classLabel")
         yield i, _stack(path, i, [one.split(",") for one in channels]), label
 
 
-def _read_tsv(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRow]:
+def _read_tsv(path: Path, lines: TextLines, *_: object) -> Iterator[SeriesRow]:
     first: tuple[int, int] | None = None
     for i, line in lines:
         label, *values = line.split("\t")
@@ -89,7 +96,7 @@ def _read_tsv(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRo
         yield i, series, label
 
 
-def _read_arff(path: Path, lines: TextLines, labelled: bool) -> Iterator[SeriesRow]:
+def _read_arff(path: Path, lines: TextLines, *_: object) -> Iterator[SeriesRow]:
     _split_header(path, lines)
     for i, line in lines:
         values, _, label = line.rpartition(",")

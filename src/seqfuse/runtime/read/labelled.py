@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import READ
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import lines_of
-from seqfuse.runtime.pipelines.labels import UNLABELLED, texts_of
+from seqfuse.runtime.pipelines.labels import UNLABELLED, label_text, labels_of
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.pipelines.sources import CLOCK, clocked
 from seqfuse.runtime.pipelines.text import texts, tokenise
@@ -42,6 +42,7 @@ from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, are_numbers, cell, rows_of
 from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences
+from seqfuse.runtime.read.tables import TABLE_ENDINGS, TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
 
@@ -111,14 +112,19 @@ def _checked_lines(path: Path, rows: list[tuple[int, NDArray[Any], str]], first:
 
 
 def read_arrays(
-    path: Path, layout: str = "btc", labelled: bool = False, size: int = READ
+    path: Path,
+    layout: str = "btc",
+    labelled: bool = False,
+    label_type: str = "classes",
+    size: int = READ,
 ) -> Blocks:
     """Series of an array with three axes, of which `lengths` may say how long each is.
 
-    Labels are `y` (and perhaps `groups`), or of `train.npy` those in `train_y.npy` beside it.
+    Labels are `y` (and perhaps `groups`, and `y_names` of the columns of y), or of `train.npy`
+    those in `train_y.npy` beside it.
     """
     names = array_names(path)
-    y, groups = _labels(path, names) if labelled else (None, None)
+    y, groups, targets = _labels(path, names, label_type) if labelled else (None, None, ())
     with ArrayFile(path) as x:
         if len(x.shape) != 3 or x.dtype.kind not in "biuf":
             raise InputError(
@@ -141,13 +147,14 @@ def read_arrays(
             named = {"names": ids and ids[rows], "read_as": f"{read_as}: "}
             try:
                 labels = {} if y is None else {"labels": y[rows], "groups": groups and groups[rows]}
+                named |= {"label_type": label_type, "targets": targets}
                 yield series(items, origin=str(path), first=first, **labels, **named)
             except InputError as error:
                 raise InputError(f"{error} ({read_as})") from None
 
 
-def _labels(path: Path, names: Sequence[str]) -> tuple[Any, Any]:
-    """Labels and groups of the items of an array file."""
+def _labels(path: Path, names: Sequence[str], label_type: str) -> tuple[Any, Any, Sequence[str]]:
+    """Labels and groups of the items of an array file, and names of the numbers of a label."""
     groups = load_array(path, "groups").tolist() if "groups" in names else None
     beside = path.with_name(f"{path.stem}_y.npy")
     if path.suffix.lower() == ".npz":
@@ -159,10 +166,22 @@ def _labels(path: Path, names: Sequence[str]) -> tuple[Any, Any]:
         y = load_array(beside)
     else:
         raise InputError(f"{path} needs its labels beside it, in {beside.name}")
-    labels = texts_of(y, str(path))
+    columns = _column_names(path, y) if "y_names" in names else None
+    labels = labels_of(y, str(path), label_type, names=columns)
     if UNLABELLED in labels:
         raise InputError(f"{path}: row {labels.index(UNLABELLED)} has no label (empty)")
-    return labels, groups
+    return labels, groups, (columns or () if label_type == "numbers" else ())
+
+
+def _column_names(path: Path, y: NDArray[Any]) -> list[str]:
+    """What the columns of y (n k) are called: the array `y_names`."""
+    names = [label_text(name) for name in load_array(path, "y_names").tolist()]
+    if y.ndim != 2 or len(names) != y.shape[1] or len(set(names)) < len(names):
+        raise InputError(
+            f"{path}: y_names has {len(names)} names, y has shape {y.shape}: give each column of y "
+            "a name of its own"
+        )
+    return names
 
 
 def _series_rows(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
@@ -202,17 +221,24 @@ def _cell_name(path: Path, line: int, names: Sequence[str], i: int) -> str:
     return f"{path}, line {line}, column '{names[i]}'"
 
 
-def read_texts(path: Path, text: str, label: str | None = None, size: int = READ) -> Blocks:
+def read_texts(
+    path: Path,
+    text: str,
+    label: str | None = None,
+    label_type: str = "classes",
+    size: int = READ,
+) -> Blocks:
     """Texts of a .csv, .tsv or .jsonl, split into words; a list of words is taken as it is.
 
     A column `id` names them, where there are no labels to be read.
     """
     for first, part in _numbered(rows_of(path), size):
         words = [_words(path, line, row, text) for line, row in part]
-        labels = label and [_label(path, line, row, label) for line, row in part]
+        lines = [line for line, _ in part]
+        labels = label and [_label(path, line, row, label, label_type) for line, row in part]
+        labels = label and labels_of(labels, str(path), label_type, lines)
         has_ids = not label and ID in part[0][1] if not first else has_ids
         names = [cell(path, line, row, ID, WHOLE_ID) for line, row in part] if has_ids else None
-        lines = [line for line, _ in part]
         yield texts(words, labels=labels, names=names, lines=lines, origin=str(path))
 
 
@@ -224,9 +250,12 @@ def _words(path: Path, line: int, row: dict[str, Any], text: str) -> list[str]:
     return words
 
 
-def _label(path: Path, line: int, row: dict[str, Any], name: str) -> str:
-    label = str(cell(path, line, row, name, "set data.label")).strip()
-    if not label:
+def _label(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:
+    label = cell(path, line, row, name, "set data.label")
+    if label_type != "classes" and isinstance(label, list):
+        return label
+    label = str(label).strip()
+    if not label and label_type != "several":
         raise InputError(f"{path}, line {line}: column '{name}' is empty: fill or drop it")
     return label
 
@@ -348,6 +377,7 @@ def read_sources(
     sources: Sequence[str],
     absent: Collection[str] | None = (),
     labelled: bool = False,
+    label_type: str = "classes",
     size: int = READ,
 ) -> Blocks:
     """Items of several sources: `<source>_x` (items, time, channels) of each.
@@ -377,9 +407,10 @@ def read_sources(
     steps = parts[first].lengths if first in parts else load_array(path, CLOCK)
     kept = {name: part for name, part in parts.items() if name not in (absent or ())}
     ids = ids_of(path, len(steps)) if ID in names and not labelled else None
-    labels = texts_of(load_array(path, "y"), str(path)) if labelled else None
-    groups = labelled and "groups" in names and list(map(str, load_array(path, "groups").tolist()))
-    items = clocked(steps, kept, names=ids, labels=labels, groups=groups or None, origin=str(path))
+    labels, groups, targets = _labels(path, names, label_type) if labelled else (None, None, ())
+    groups = groups and list(map(str, groups))
+    named = {"names": ids, "labels": labels, "groups": groups, "targets": targets}
+    items = clocked(steps, kept, **named, origin=str(path))
     yield from in_parts(items, size)
 
 
@@ -397,7 +428,7 @@ def _check_arrays(path: Path, names: Sequence[str], sources: Sequence[str], labe
         f"{name[:-2]}_{kind}" for name in names if name.endswith("_x") for kind in ("x", "lengths")
     }
     for name in names:
-        if name not in kinds and name not in (CLOCK, ID, "y", "groups"):
+        if name not in kinds and name not in (CLOCK, ID, "y", "y_names", "groups"):
             raise InputError(
                 f"{path}: array '{name}' is not for a prediction: the file must hold <source>_x "
                 f"(items, time, channels) of {', '.join(sources)}, and perhaps <source>_lengths "
@@ -458,6 +489,21 @@ def read_devices(
         yield items if windows is None else devices.cut(items, *windows)
 
 
+def read_windows(
+    path: Path, table: Mapping[str, Any], look_back: int, every: int, size: int = READ
+) -> Blocks:
+    """Windows of a table, the last of each series and every n-th before it, without labels.
+
+    Args:
+        table: options of a `TableReader`.
+        look_back: rows of a window.
+        every: rows from one window to the next.
+    """
+    rows = TableReader(**table).read(path)
+    for starts in np.split(ends := rows.ends(look_back, every), range(size, len(ends), size)):
+        yield windows_of(rows, starts, look_back)
+
+
 Reader = Callable[..., Blocks]
 READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "series": (read_series, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *ROW_ENDINGS)),
@@ -467,5 +513,6 @@ READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "points": (read_points, POINT_ENDINGS),
     "sources": (read_sources, (".npz",)),
     "devices": (read_devices, (".npz",)),
+    "windows": (read_windows, TABLE_ENDINGS),
 }
 """Function, and endings of the files, of each kind of reader."""

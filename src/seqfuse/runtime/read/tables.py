@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.read.cells import (
     LISTED,
     TABLE_ENDINGS,
@@ -418,6 +419,34 @@ class TableReader:
             words.append(last)
         texts = np.array(words, dtype=object)
         return np.column_stack([texts == word for word in self.words[name]]).astype(np.float64)
+
+
+def windows_of(
+    table: Table, starts: NDArray[np.int64], look_back: int, horizon: int = 0
+) -> Recordings:
+    """The `look_back` rows before each start, all columns; with a `horizon`, its labels, too.
+
+    A label is the mean of each target over the horizon's observed values, NaN where there is none;
+    windows without any are left out. A window is called by its last time stamp.
+    """
+    k, numbers = table.num_targets, None
+    if horizon:
+        ahead = table.values[starts[:, None] + np.arange(horizon), :k]
+        observed = ~np.isnan(ahead)
+        count = np.where(observed.any(axis=1), observed.sum(axis=1), np.nan)
+        means = np.where(observed, ahead, 0).sum(axis=1) / count
+        kept = ~np.isnan(means).all(axis=1)
+        starts, numbers = starts[kept], means[kept]
+    return series(
+        table.values[starts[:, None] - np.arange(look_back, 0, -1)],
+        numbers,
+        names=[shown(stamp) for stamp in table.times(starts - 1)],
+        label_type="numbers",
+        columns=table.columns,
+        targets=table.columns[:k],
+        origin=table.origin,
+        unit="windows",
+    )
 
 
 def as_list(names: str | int | Sequence[str | int]) -> list[str]:

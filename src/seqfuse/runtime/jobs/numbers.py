@@ -1,0 +1,60 @@
+"""Numbers of items, in the user's units."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.classes import Answer, Classifier
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.writer import Columns
+
+
+class Regressor(Classifier):
+    """Numbers of each series, text or item of several sources, with a band around each.
+
+    Rows for people: row (or id), `prediction`, and `lower` and `upper`, between which as many
+    items of the validation part lay as the band promises; of several targets `<name>_prediction`
+    and so on.
+    """
+
+    @property
+    def quantiles(self) -> list[float]:
+        """Levels of the outputs, in order, 0.5 in the middle."""
+        return self.metadata["quantiles"]
+
+    def predict(self, x: Any) -> NDArray[np.float64]:
+        """(n) a number for each item; of k targets (n k)."""
+        middle = self.predict_bands(x)[..., len(self.quantiles) // 2]
+        return middle[:, 0] if middle.shape[1] == 1 else middle
+
+    def predict_bands(self, x: Any) -> NDArray[np.float64]:
+        """(n k p) each quantile of each target."""
+        return np.concatenate([self._numbers(answer) for answer in self._ask(x)])
+
+    def predict_proba(self, x: Any) -> Any:
+        raise InputError("numbers have bands, not probabilities: call predict_bands(x)")
+
+    def _numbers(self, answer: Answer) -> NDArray[np.float64]:
+        return self.labels.undo(answer.prediction)
+
+    def _columns(self, answer: Answer) -> Columns:
+        outputs = self._numbers(answer)
+        columns = dict(answer.block.columns)
+        for i, prefix in enumerate(self._prefixes()):
+            columns[f"{prefix}prediction"] = outputs[:, i, len(self.quantiles) // 2]
+            if len(self.quantiles) > 1:
+                columns |= {f"{prefix}lower": outputs[:, i, 0], f"{prefix}upper": outputs[:, i, -1]}
+        return columns | self._truth(answer.block.items)
+
+    def _truth(self, items: Recordings) -> Columns:
+        if items.labels is None:
+            return {}
+        columns = zip(*items.labels, strict=True)
+        return {f"{prefix}label": y for prefix, y in zip(self._prefixes(), columns, strict=True)}
+
+    def _prefixes(self) -> list[str]:
+        """Of the columns of each target."""
+        targets = self.labels.targets
+        return [f"{name}_" for name in targets] if len(targets) > 1 else [""]
