@@ -1,0 +1,71 @@
+"""Windows of a table with a number each: the mean of the targets over the rows behind them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from seqfuse.data.items import Source
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.windows import PARTS, borders, check_split
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.tables import TableReader, windows_of
+from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.windows import sliding
+
+
+class TableWindows(Source):
+    """Windows of all columns, split by time; a label never reaches beyond its split.
+
+    Args:
+        reader: of the table.
+        source: the file.
+        look_back: rows of a window; it may reach back before its split.
+        horizon: rows behind it, over which each target is averaged.
+        every: rows from one window to the next.
+        split: training, validation and test, in this order: fractions of each series, numbers of
+            rows, or the dates on which the last two begin.
+    """
+
+    has_validation = True
+
+    def __init__(
+        self,
+        reader: TableReader,
+        source: TableFile,
+        look_back: int,
+        horizon: int,
+        every: int,
+        split: Sequence[Any],
+    ):
+        for name, value in (("look_back", look_back), ("horizon", horizon), ("every", every)):
+            if value < 1:
+                raise InputError(f"data.{name}={value} must be at least 1")
+        check_split(split)
+        self.table, self.source = reader, source
+        self.split = [str(part) if isinstance(part, date) else part for part in split]
+        self.look_back, self.horizon, self.every = look_back, horizon, every
+
+    def __call__(self, split: str) -> Recordings:
+        table = self.table.read(self.source.path())
+        part = [name for name in PARTS if name != "calibration"].index(split)
+        spans = [borders(table, self.split, *edge)[part] for edge in pairwise(table.offsets)]
+        sizes = (self.look_back, self.horizon, self.every)
+        starts = np.asarray(sliding(spans, table.offsets[:-1].tolist(), *sizes))
+        if not len(starts):
+            raise InputError(
+                f"{table.origin}: the {split} split is too short for data.look_back="
+                f"{self.look_back} and data.horizon={self.horizon}: type another data.split"
+            )
+        return windows_of(table, starts, self.look_back, self.horizon)
+
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        table = {**self.table.options, "targets": pipeline.labels.targets}
+        return {
+            "kind": "windows",
+            "table": table,
+            "look_back": self.look_back,
+            "every": self.every,
+        }

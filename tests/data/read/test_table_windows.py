@@ -1,0 +1,68 @@
+"""Windows of a table with a number each: nothing crosses the border between splits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.read.table_windows import TableWindows
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read import labelled
+from seqfuse.runtime.read.tables import TableReader
+
+
+def source(folder: Path, empty: range = range(0), **changes: int) -> TableWindows:
+    """100 hours: `a` is the number of the hour, `b` ten times as much."""
+    stamps = np.datetime64("2024-01-01T00", "h") + np.arange(100)
+    rows = [f"{t},{'' if i in empty else i},{10 * i}" for i, t in enumerate(stamps)]
+    (folder / "a.csv").write_text("date,a,b\n" + "\n".join(rows) + "\n")
+    sizes = {"look_back": 6, "horizon": 4, "every": 1, **changes}
+    reader = TableReader(targets=["a"], covariates=["b"], gaps="fill")
+    return TableWindows(reader, TableFile("a.csv", str(folder)), split=[60, 20, 20], **sizes)
+
+
+def test_labels_stay_in_their_split(tmp_path: Path) -> None:
+    windows, last = source(tmp_path), -1.0
+    for split, end in (("train", 60), ("val", 80), ("test", 100)):
+        items = windows(split)
+        labels = np.array(items.labels)[:, 0]
+        first = np.array([item[0, 0] for item in items])
+        np.testing.assert_array_equal(labels, first + 6 + 1.5)  # the mean of the four rows behind
+        assert labels.min() - 1.5 > last  # the first row of a label, and the last one before
+        last = labels.max() + 1.5
+        assert last == end - 1
+        assert items.item(0).tolist()[0] == [first[0], 10 * first[0]]
+    assert items.targets == ["a"]
+
+
+def test_missing_values_are_left_out_of_the_mean(tmp_path: Path) -> None:
+    items = source(tmp_path, empty=range(20, 26))("train")
+    firsts = [item[0, 1] / 10 + 6 for item in items]
+    by_start = dict(zip(firsts, np.array(items.labels)[:, 0], strict=True))
+    assert by_start[18] == 18.5
+    assert by_start[23] == 26.0
+    assert 20 not in by_start
+    assert 22 not in by_start
+
+
+def test_files_are_cut_into_the_same_windows(tmp_path: Path) -> None:
+    windows = source(tmp_path, every=8)
+
+    class Pipeline:
+        class labels:
+            targets = ("a",)
+
+    [items] = labelled.read(tmp_path / "a.csv", windows.reader(Pipeline()))
+    assert items.labels is None
+    assert items.names is not None
+    assert items.names[-1] == "2024-01-05 03:00:00"
+    assert items.item(len(items) - 1)[:, 0].tolist() == [94, 95, 96, 97, 98, 99]
+    assert items.item(len(items) - 2)[-1, 0] == 91
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="data.every=0"):
+        source(tmp_path, every=0)
+    with pytest.raises(InputError, match="the val split is too short .*data.look_back=6"):
+        source(tmp_path, horizon=30)("val")
