@@ -228,6 +228,11 @@ def test_a_teacher_needs_a_distillation() -> None:
         start(made)
 
 
+def scale(mean: list[float]) -> dict:
+    """A part of the state of a pipeline."""
+    return {"standardisation": {"mean": mean, "std": [1.0] * len(mean)}}
+
+
 def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     cases = [
         ({"teacher": "no.ckpt"}, "teacher=no.ckpt: there is no such file"),
@@ -243,14 +248,19 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     named = {**state["labels"], "classes": ["a", "b"]}
     cases = [
         ({"labels": named}, "knows negative, positive; the classes here are a, b"),
-        ({"mean": [0.0]}, "was trained on 3 channels, the data here has 1"),
-        ({"mean": [0.0, 9.0, 0.0]}, "fitted to other rows: its 'mean' is not that of this run"),
+        (scale([0.0]), "was trained on 3 channels, the data here has 1"),
+        (
+            scale([0.0, 9.0, 0.0]),
+            "fitted to other rows: its 'standardisation'",
+        ),
     ]
     for changes, message in cases:
         pipeline.load_state_dict({**state, **changes})
         with pytest.raises(InputError, match=message):
             start(student, teacher=str(teacher))
-    pipeline.load_state_dict({**state, "mean": [one * (1 + 1e-9) for one in state["mean"]]})
+    kept = state["standardisation"]
+    rounded = {**kept, "mean": [mean * (1 + 1e-9) for mean in kept["mean"]]}
+    pipeline.load_state_dict({**state, "standardisation": rounded})
     start(student, teacher=str(teacher))  # another machine may round
 
 

@@ -95,8 +95,7 @@ def _input(facts: Mapping[str, Any]) -> str:
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
     if packed["kind"] == "SeriesPipeline":
         said = [said[0].format(layout=LAYOUTS[facts["reader"].get("layout", "btc")])]
-    if facts["job"] != "clip_scores" and "mean" in state and not state.get("columns"):
-        said.append(f"channels: {len(state['mean'])}")
+        said.append(f"channels: {len(state['standardisation']['mean'])}")
     said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]
     reader = facts.get("reader", {})
     if "time" in (table := reader.get("table", reader)):

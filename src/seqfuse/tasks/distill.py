@@ -193,7 +193,7 @@ def _check_data(path: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -
             f"teacher={path} knows {_few(known)}; the classes here are {_few(wanted)}: train it "
             "on the same data"
         )
-    trained, here = (len(state.get("mean", ())) for state in (theirs, ours))
+    trained, here = (len(_means(state)) for state in (theirs, ours))
     if trained != here:
         raise InputError(
             f"teacher={path} was trained on {trained} channels, the data here has {here}"
@@ -204,6 +204,11 @@ def _check_data(path: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -
             f"teacher={path} was fitted to other rows: its '{odd[0]}' is not that of this run; "
             "type the same data.*, and the same seed, or data.module.splits.seed for the folds"
         )
+
+
+def _means(state: Mapping[str, Any]) -> Any:
+    """One for each channel, where they are scaled."""
+    return state.get("standardisation", {}).get("mean", ())
 
 
 def _few(classes: Any) -> str:
