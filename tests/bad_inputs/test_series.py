@@ -218,3 +218,37 @@ def train(ending: str, content: str | bytes) -> dict:
 )
 def test_archive_formats(judge: Judge, row: Row) -> None:
     assert judge(row, main, *ARCHIVE) == ""
+
+
+NUMBERS = np.linspace(0.0, 1.0, len(X))
+SEVERAL = np.stack([np.arange(len(X)) % 2, np.arange(len(X)) % 3 == 0], axis=1)
+
+
+@rows(
+    Row("task=regression", ["a.npz", "row 0", "no number", "task=classification"], one()),
+    Row(
+        "task=regression",
+        ["a.npz", "row 3", "NaN"],
+        one(y=np.where(np.arange(20) == 3, np.nan, NUMBERS)),
+    ),
+    Row("task=regression", ["a.npz", "20 series", "7 labels"], one(y=NUMBERS[:7])),
+    Row("task=regression", ["a.npz", "y0"], one(y=np.stack([NUMBERS * np.nan, NUMBERS], axis=1))),
+    Row(
+        "task=regression",
+        ["a.npz", "y_names"],
+        one(y=SEVERAL.astype(float), y_names=np.array(["a"])),
+    ),
+    Row("", ["a.npz", "(20, 2)", "task=regression", "task=multilabel"], one(y=SEVERAL)),
+    Row("task=multilabel", ["a.npz", "row 0", "0 or 1"], one(y=SEVERAL + np.arange(2))),
+    Row("task=multilabel", ["a.npz", "no item has a label"], one(y=SEVERAL * 0)),
+)
+def test_numbers_and_several_labels(judge: Judge, row: Row) -> None:
+    assert judge(row, main, *ARRAYS) == ""
+
+
+@rows(
+    Row("data=csv data.file=a.csv task=regression", ["data.label_type=numbers", "data=csv"]),
+    Row("data=synthetic task=regression", ["data.label_type=numbers", "task=classification"]),
+)
+def test_data_without_such_labels(judge: Judge, row: Row) -> None:
+    assert judge(row, main, *BRIEF) == ""

@@ -37,6 +37,7 @@ TEXT, TAGS = ["data=snips"], ["data=ewt"]
 FUSION = ["data=har_fusion"]
 CLIPS = ["data=fight_anomaly"]
 PAIRS = ["task=contrastive"]
+NUMBERS = ["task=regression"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
@@ -58,9 +59,8 @@ NEEDS = {
     "task/scorer/subspace": MONITORED,
     "task/loss/absolute": FORECASTING,
     "task/loss/pinball": FORECASTING,
-    "task/loss/intervals": FORECASTING,
-    "task/regression": FORECASTING,
-    "model/head/numbers": FORECASTING,
+    "task/loss/intervals": NUMBERS,
+    "model/head/numbers": NUMBERS,
     "task/loss/squared": FORECASTING,
     "callbacks/figures/tags": TAGS,
     "model/attention/each_step": TAGS,

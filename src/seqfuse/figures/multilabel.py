@@ -58,7 +58,7 @@ def precision_recall(
             panel.plot(recall, precision, color=drawing.COLOURS[0], linewidth=1.0)
             place = hits / true.sum(), hits / max(predicted.sum(), 1)
             panel.plot(*place, "o", color=drawing.WRONG, markersize=4)
-        f1 = f1_score(true, predicted, zero_division=0.0)
+        f1 = f1_score(true, predicted, zero_division=0.0)  # type: ignore[arg-type]
         panel.set_title(f"{names[k]}: F1 {f1:.3f}, {int(true.sum())} items", fontsize=8)
         panel.set(xlim=(0, 1.02), ylim=(0, 1.05))
         panel.set_xlabel("recall", fontsize=8)

@@ -327,6 +327,7 @@ class EachTarget(R2):
     """
 
     undefined = ""
+    std: Tensor
 
     def __init__(self, names: Sequence[str], std: Sequence[float]):
         super().__init__()

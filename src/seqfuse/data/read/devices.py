@@ -73,11 +73,10 @@ class Devices(Source):
         absent = () if split == "train" else self.missing
         items = every.recordings(names, absent, self._names(), labelled=True)
         items = devices.join(items) if self.joined else items
-        return (
-            items
-            if self.windows is None
-            else devices.cut(items, *self.windows, self.label_type, self._names())
-        )
+        if self.windows is None:
+            return items
+        size, every = self.windows
+        return devices.cut(items, size, every, self.label_type, self._names())
 
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
         windows = None if self.windows is None else list(self.windows)

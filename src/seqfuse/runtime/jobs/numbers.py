@@ -41,7 +41,7 @@ class Regressor(Classifier):
 
     def _columns(self, answer: Answer) -> Columns:
         outputs = self._numbers(answer)
-        columns = dict(answer.block.columns)
+        columns: Columns = dict(answer.block.columns)
         for i, prefix in enumerate(self._prefixes()):
             columns[f"{prefix}prediction"] = outputs[:, i, len(self.quantiles) // 2]
             if len(self.quantiles) > 1:

@@ -80,7 +80,7 @@ def _read_ts(path: Path, lines: TextLines, labelled: bool, label_type: str) -> I
         yield i, _stack(path, i, [one.split(",") for one in channels]), label
 
 
-def _read_tsv(path: Path, lines: TextLines, *_: object) -> Iterator[SeriesRow]:
+def _read_tsv(path: Path, lines: TextLines, labelled: bool, label_type: str) -> Iterator[SeriesRow]:
     first: tuple[int, int] | None = None
     for i, line in lines:
         label, *values = line.split("\t")
@@ -96,7 +96,9 @@ def _read_tsv(path: Path, lines: TextLines, *_: object) -> Iterator[SeriesRow]:
         yield i, series, label
 
 
-def _read_arff(path: Path, lines: TextLines, *_: object) -> Iterator[SeriesRow]:
+def _read_arff(
+    path: Path, lines: TextLines, labelled: bool, label_type: str
+) -> Iterator[SeriesRow]:
     _split_header(path, lines)
     for i, line in lines:
         values, _, label = line.rpartition(",")

@@ -235,8 +235,10 @@ def read_texts(
     for first, part in _numbered(rows_of(path), size):
         words = [_words(path, line, row, text) for line, row in part]
         lines = [line for line, _ in part]
-        labels = label and [_label(path, line, row, label, label_type) for line, row in part]
-        labels = label and labels_of(labels, str(path), label_type, lines)
+        labels = None
+        if label:
+            written = [_label(path, line, row, label, label_type) for line, row in part]
+            labels = labels_of(written, str(path), label_type, lines)
         has_ids = not label and ID in part[0][1] if not first else has_ids
         names = [cell(path, line, row, ID, WHOLE_ID) for line, row in part] if has_ids else None
         yield texts(words, labels=labels, names=names, lines=lines, origin=str(path))
@@ -486,7 +488,7 @@ def read_devices(
     for first in range(0, len(every.names), size):
         items = every.recordings(every.names[first : first + size])
         items = devices.join(items) if joined else items
-        yield items if windows is None else devices.cut(items, *windows)
+        yield items if windows is None else devices.cut(items, windows[0], windows[1])
 
 
 def read_windows(
