@@ -122,7 +122,7 @@ def test_sizes() -> None:
     sizes = module(num_folds=0).sizes()
     assert sizes == {
         **{"channels": 2, "num_classes": 3, "classes": ["0", "1", "2"], "label_type": "classes"},
-        **{"class_counts": [10, 10, 10], "batch_size": 8},
+        **{"class_counts": [10, 10, 10], "batch_size": 8, "num_steps": 8},
     }
 
 
