@@ -152,15 +152,16 @@ def read_nab(path: Path) -> list[Recording]:
 
     Rows stay in the order of the file, as the benchmark counts rows.
     """
-    _, time, values = _table(path, ["timestamp", "value"], ",")
+    time, values = _stamped(read_cells(path), ["timestamp", "value"], ",")
     return [recording(stem(path), time, values, ["value"], leading(len(time), PROBATION))]
 
 
 def read_skab(path: Path, flags: Sequence[str] | None = None) -> list[Recording]:
     """An experiment of the Skoltech Anomaly Benchmark, with or without its columns of labels."""
+    cells = read_cells(path, ";")
     if flags is None:
-        flags = SKAB_FLAGS if SKAB_FLAGS[0] in read_cells(path, ";").columns else ()
-    cells, time, numbers = _table(path, ["datetime", *SKAB_SENSORS, *flags], ";")
+        flags = SKAB_FLAGS if SKAB_FLAGS[0] in cells.columns else ()
+    time, numbers = _stamped(cells, ["datetime", *SKAB_SENSORS, *flags], ";")
     for row in np.flatnonzero(np.diff(time) <= np.timedelta64(0, "s"))[:1] + 1:
         raise InputError(
             f"{path}: {cells.row(row)}: {shown(time[row])} is not later than the line above: sort "
@@ -214,16 +215,17 @@ READERS: dict[str, tuple[Callable[..., list[Recording]], tuple[str, ...]]] = {
 """By kind, what reads a file, and the endings of its files."""
 
 
-def _table(path: Path, header: Sequence[str], delimiter: str) -> tuple[Cells, Stamps, NDArray[Any]]:
-    """The cells of a file, its time stamps (t) and its numbers (t c), all columns of a header."""
-    cells = read_cells(path, delimiter)
+def _stamped(
+    cells: Cells, header: Sequence[str], delimiter: str
+) -> tuple[Stamps, NDArray[np.float64]]:
+    """Time stamps (t) of the first column and numbers (t c) of the others, all of a header."""
     if list(cells.columns) != list(header):
         raise InputError(
-            f"{path}, line 1: columns are '{delimiter.join(cells.columns)}', expected "
+            f"{cells.origin}, line 1: columns are '{delimiter.join(cells.columns)}', expected "
             f"'{delimiter.join(header)}'"
         )
     values = np.stack([numbers_of(cells, name) for name in header[1:]], axis=1)
     for row, column in np.argwhere(np.isnan(values))[:1].tolist():
         place = cells.place(str(header[column + 1]), row)
         raise InputError(f"{place} is empty: fill the cell or remove the row")
-    return cells, stamps_of(cells, header[:1]), values
+    return stamps_of(cells, header[:1]), values

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +79,17 @@ class Table(Recordings):
         digest = hashlib.sha256(self.time.astype("int64").tobytes())
         digest.update(np.ascontiguousarray(self.values).tobytes())
         return digest.hexdigest()[:16]
+
+
+class Sheet(NamedTuple):
+    """A table as it is written, its time stamps and its columns of numbers."""
+
+    cells: Cells
+    stamps: Stamps
+    """(rows)"""
+    targets: list[str]
+    numbers: Mapping[str, NDArray[np.float64]]
+    """By column, (rows) NaN where a cell is empty."""
 
 
 class Series(NamedTuple):
@@ -199,6 +210,33 @@ class TableReader:
         Rows that are there hold what is known ahead, with empty targets. Missing ones are added
         where the calendar alone, or nothing, is known ahead.
         """
+        sheet = self._sheet(cells)
+        columns, num_known = self._columns(sheet)
+        series: list[Series] = []
+        for name, rows in self._groups(cells, len(sheet.stamps)):
+            part = self._series(name, cells, rows, sheet.stamps[rows], step)
+            series.append(self._lengthened(part, sheet, horizon) if horizon else part)
+            step = step or part.step
+        values = np.concatenate([self._values(one, sheet) for one in series])
+        table = Table(
+            values,
+            np.cumsum([0, *(len(one.time) for one in series)]),
+            columns,
+            names=[one.name for one in series],
+            steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
+            origin=cells.origin,
+            num_targets=len(sheet.targets),
+            num_known=num_known,
+            step=step,
+            ahead=horizon,
+        )
+        rows = np.concatenate([one.row_at() for one in series])
+        if self.gaps == "refuse":
+            _check_whole(table, rows, cells)
+        return _as_returns(table, rows, cells) if self.returns else table
+
+    def _sheet(self, cells: Cells) -> Sheet:
+        """The cells, once all columns are there and hold stamps and numbers."""
         try:
             check_names([str(name) for name in cells.columns])
         except InputError as error:
@@ -206,50 +244,13 @@ class TableReader:
         self._check_columns(cells)
         stamps = stamps_of(cells, self.stamps, self.time_format)
         targets = self._targets(cells)
+        fix = ": leave it out, or type +data.words.{}=[...] with all its words"
         numbers = {
-            name: numbers_of(
-                cells,
-                name,
-                f": leave it out, or type +data.words.{name}=[...] with all its words",
-            )
+            name: numbers_of(cells, name, fix.format(name))
             for name in (*targets, *self.covariates, *self.known)
             if name not in self.words and not self._computed(name, cells)
         }
-        columns, num_known = self._columns(targets, cells)
-        series: list[Series] = []
-        for name, rows in self._groups(cells, len(stamps)):
-            part = self._series(name, cells, rows, stamps[rows], step)
-            if horizon:
-                part = self._lengthened(part, cells, numbers, targets, horizon)
-            series.append(part)
-            step = step or part.step
-        values = np.concatenate([self._values(one, cells, numbers, targets) for one in series])
-        offsets = np.cumsum([0, *(len(one.time) for one in series)])
-        rows = np.concatenate([one.row_at() for one in series])
-        if self.gaps == "refuse":
-            seen = np.concatenate([np.arange(len(s.time)) < len(s.time) - s.ahead for s in series])
-            needed = seen[:, None] | (np.arange(len(columns)) >= len(columns) - num_known)
-            for c, i in np.argwhere((np.isnan(values) & needed).T)[:1].tolist():
-                place = cells.place(columns[c], int(rows[i]))
-                raise InputError(f"{place} is empty: type data.gaps=fill")
-        if self.returns:
-            prices = values[:, : len(targets)]
-            for i in np.flatnonzero((prices <= 0).any(axis=1))[:1]:
-                row = cells.row(int(rows[i]))
-                raise InputError(f"{cells.origin}: {row}: data.returns needs prices above 0")
-            values[:, : len(targets)] = log_returns(prices, offsets[:-1])
-        return Table(
-            values,
-            offsets,
-            columns,
-            names=[one.name for one in series],
-            steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
-            origin=cells.origin,
-            num_targets=len(targets),
-            num_known=num_known,
-            step=step,
-            ahead=horizon,
-        )
+        return Sheet(cells, stamps, targets, numbers)
 
     def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
         """A table like the training one, whose series go on for a horizon after the last target."""
@@ -306,8 +307,9 @@ class TableReader:
         """Whether a covariate follows from the time stamp."""
         return name in CALENDAR_PERIODS and (name not in cells.columns or name in self.stamps)
 
-    def _columns(self, targets: list[str], cells: Cells) -> tuple[list[str], int]:
+    def _columns(self, sheet: Sheet) -> tuple[list[str], int]:
         """Names of the columns of numbers, and how many are known ahead."""
+        cells, targets = sheet.cells, sheet.targets
 
         def encoded(name: str) -> list[str]:
             if self._computed(name, cells):
@@ -346,15 +348,9 @@ class TableReader:
         time = stamps[0] + np.arange(places[-1] + 1) * np.timedelta64(step or 0, "s")
         return Series(name, where, rows, places, time, step)
 
-    def _lengthened(
-        self,
-        series: Series,
-        cells: Cells,
-        numbers: Mapping[str, NDArray[np.float64]],
-        targets: list[str],
-        horizon: int,
-    ) -> Series:
+    def _lengthened(self, series: Series, sheet: Sheet, horizon: int) -> Series:
         """A series that ends `horizon` steps after its last row with a target."""
+        cells, _, targets, numbers = sheet
         seen = ~np.isnan([series.on_clock(numbers[name]) for name in targets]).all(axis=0)
         if not seen.any():
             raise InputError(f"{series.where}: no row has a value in {', '.join(targets[:LISTED])}")
@@ -362,7 +358,7 @@ class TableReader:
         for name in self.known:
             if self._computed(name, cells) and series.step:
                 continue
-            present = np.flatnonzero(~self._empty(name, series, cells, numbers))
+            present = np.flatnonzero(~self._empty(name, series, sheet))
             row = max(first, *(present[-1:] + 1))
             if row < first + horizon:
                 raise InputError(
@@ -376,29 +372,18 @@ class TableReader:
         time = np.concatenate([series.time, last + added * (series.step or 1)])
         return series._replace(time=time[:size], ahead=horizon)
 
-    def _empty(
-        self,
-        name: str,
-        series: Series,
-        cells: Cells,
-        numbers: Mapping[str, NDArray[np.float64]],
-    ) -> NDArray[np.bool_]:
+    def _empty(self, name: str, series: Series, sheet: Sheet) -> NDArray[np.bool_]:
         """(n) where something that is to be known ahead has no value."""
-        if self._computed(name, cells):
+        if self._computed(name, sheet.cells):
             return series.row_at() < 0
-        if name in numbers:
-            return np.isnan(series.on_clock(numbers[name]))
-        column = cells.columns[name]
+        if name in sheet.numbers:
+            return np.isnan(series.on_clock(sheet.numbers[name]))
+        column = sheet.cells.columns[name]
         return np.array([row < 0 or is_empty(column[row]) for row in series.row_at()])
 
-    def _values(
-        self,
-        series: Series,
-        cells: Cells,
-        numbers: Mapping[str, NDArray[np.float64]],
-        targets: list[str],
-    ) -> NDArray[np.float64]:
+    def _values(self, series: Series, sheet: Sheet) -> NDArray[np.float64]:
         """(n c) in the order of the columns."""
+        cells, _, targets, numbers = sheet
 
         def encoded(name: str) -> NDArray[np.float64]:
             if self._computed(name, cells):
@@ -463,6 +448,26 @@ def _place(series: Series, cells: Cells, step: int) -> str:
     if series.step:
         return shown(series.time[-1] + behind * np.timedelta64(series.step, "s"))
     return f"the {behind}. row after the last, {shown(series.time[-1])},"
+
+
+def _check_whole(table: Table, rows: NDArray[np.int64], cells: Cells) -> None:
+    """Raises InputError where a cell is empty, up to the last target, or known ahead."""
+    seen = np.arange(len(rows)) < np.repeat(table.offsets[1:] - table.ahead, table.lengths)
+    is_known = np.arange(len(table.columns)) >= len(table.columns) - table.num_known
+    empty = np.isnan(table.values) & (seen[:, None] | is_known)
+    for c, i in np.argwhere(empty.T)[:1].tolist():
+        place = cells.place(table.columns[int(c)], int(rows[i]))
+        raise InputError(f"{place} is empty: type data.gaps=fill")
+
+
+def _as_returns(table: Table, rows: NDArray[np.int64], cells: Cells) -> Table:
+    """The table with log-returns of its targets, which are prices."""
+    prices = table.values[:, : table.num_targets]
+    for i in np.flatnonzero((prices <= 0).any(axis=1))[:1]:
+        row = cells.row(int(rows[i]))
+        raise InputError(f"{cells.origin}: {row}: data.returns needs prices above 0")
+    changes = log_returns(prices, table.offsets[:-1])
+    return replace(table, values=np.hstack([changes, table.values[:, table.num_targets :]]))
 
 
 def log_returns(prices: NDArray[Any], firsts: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
