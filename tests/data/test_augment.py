@@ -12,6 +12,7 @@ from tests.conftest import composed
 
 CHANGES = [
     augment.Crop(0.4),
+    augment.WindowWarp(0.4, 0.8),
     augment.Jitter(0.2),
     augment.Scale(0.3),
     augment.Scale(0.3, together=True),
@@ -43,6 +44,25 @@ def test_steps_that_are_not_real_stay_zero(change) -> None:
         assert torch.equal(real, mask) or not change.keeps_steps
         changed += not torch.equal(found, x)
     assert changed >= 10
+
+
+def test_a_window_warp_is_a_stretch_resized() -> None:
+    torch.manual_seed(0)
+    x, mask = series()
+    found, real = augment.WindowWarp(0.5, 1.0)(x, mask)
+    assert torch.equal(real, mask)
+    for i, n in enumerate([12, 7, 3, 1]):
+        steps = found[i, :n, 0].diff()
+        # A line stays a line, by less a step; here 2 from step to step.
+        torch.testing.assert_close(steps, steps[:1].expand(n - 1) if n > 1 else steps)
+        assert n == 1 or 1.0 - 1e-4 <= float(steps[0]) <= 2.0
+        assert x[i, 0, 0] <= found[i, 0, 0]
+        assert found[i, n - 1, 0] <= x[i, n - 1, 0] + 1e-4
+
+
+def test_a_window_warp_leaves_the_others_as_they_are() -> None:
+    x, mask = series()
+    assert torch.equal(augment.WindowWarp(0.5, 0.0)(x, mask)[0], x)
 
 
 def test_a_crop_is_a_stretch() -> None:

@@ -27,6 +27,10 @@ TABLE = ("data=csv", "data.file=x", "data.look_back=24", "data.horizon=7", "mode
 NETS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "base": (("data=synthetic", "model=base"), {}),
     "wide": (("data=synthetic", "model/attention=multihead"), {}),
+    "series": (
+        ("data=archive", "model.cnn.max_steps=7", "model.lstm.max_steps=3"),
+        {"channels": 3},
+    ),
     "text": (("data=text", "data.train=x", "data.test=x", "data.buckets=50"), {}),
     "tags": (("data=conll", "data.train=x", "data.test=x", "model/head=crf"), {}),
     "steps": (("data=har_steps", "model/attention=steps", "model.cnn.norm=layer"), {}),

@@ -28,6 +28,8 @@ MODELS = {
     "no cnn": ["model=base", "model/cnn=none"],
     "no lstm": ["model=base", "model/lstm=none"],
     "no attention": ["model=wide", "model/attention=none"],
+    "series": ["model=series"],
+    "pooled": ["model=series", "model.cnn.max_steps=10", "model.lstm.max_steps=4"],
     "head alone": [
         *("model=wide", "model/cnn=none", "model/lstm=none"),
         *("model/attention=none", "model/skip=none"),

@@ -49,6 +49,38 @@ class Crop:
         return _rows(x, source) * real.unsqueeze(2), real
 
 
+class WindowWarp:
+    """A stretch of the series, resized to all of it by linear interpolation.
+
+    Args:
+        shortest: fraction of the length that the stretch has at least.
+        probability: of a series to be changed.
+    """
+
+    keeps_steps = False
+
+    def __init__(self, shortest: float = 0.8, probability: float = 0.5):
+        if not 0 < shortest <= 1 or not 0 <= probability <= 1:
+            raise InputError(
+                f"shortest={shortest} and probability={probability} of a window warp must be at "
+                "most 1, and shortest above 0"
+            )
+        self.shortest, self.probability = shortest, probability
+
+    def __call__(self, x: Values, mask: Mask) -> Augmented:
+        changed, fraction, place = torch.rand(3, len(x), 1, device=x.device)
+        last = mask.sum(dim=1, keepdim=True).clamp(min=1) - 1
+        kept = torch.where(
+            changed < self.probability, self.shortest + (1 - self.shortest) * fraction, 1.0
+        )
+        step = torch.arange(x.shape[1], device=x.device)
+        source = ((1 - kept) * place * last + kept * step).minimum(last)
+        before = source.floor().long()
+        weight = (source - before).unsqueeze(2).to(x.dtype)
+        left, right = _rows(x, before), _rows(x, (before + 1).minimum(last))
+        return (left + weight * (right - left)) * mask.unsqueeze(2), mask
+
+
 class Jitter:
     """Adds noise of so many deviations."""
 

@@ -149,6 +149,20 @@ class ScaledSum(Mean):
         return mean * lengths(mask).to(mean.dtype).sqrt().reshape(-1, 1, 1), weights
 
 
+class MeanMax(Mean):
+    """The mean and the maximum over real steps, side by side."""
+
+    def __init__(self, in_channels: int):
+        super().__init__(in_channels)
+        self.out_channels = 2 * in_channels
+
+    def forward(self, states: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Reading:
+        mean, weights = super().forward(states, mask)
+        lowest = torch.finfo(states.dtype).min
+        highest = states.masked_fill(~mask.unsqueeze(2), lowest).amax(dim=1, keepdim=True)
+        return torch.cat([mean, highest], dim=2), weights
+
+
 class Last(ReadOut):
     """The last real step."""
 

@@ -7,23 +7,41 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqfuse.nn.shapes import fraction, positive
+from seqfuse.nn.masking import NORMS
+from seqfuse.nn.shapes import choice, fraction, positive
 
 
 class ClassHead(nn.Module):
-    """One unnormalised score per class, linear in all queries together."""
+    """One unnormalised score per class, linear in all queries together.
+
+    Args:
+        in_channels: features of a query.
+        num_queries: given by the attention.
+        num_classes: scores.
+        dropout: fraction of features dropped.
+        norm: `none`, `batch` or `layer`, of the features first.
+    """
 
     def __init__(
-        self, in_channels: int, num_queries: int = 1, num_classes: int = 2, dropout: float = 0.0
+        self,
+        in_channels: int,
+        num_queries: int = 1,
+        num_classes: int = 2,
+        dropout: float = 0.0,
+        norm: str = "none",
     ):
         super().__init__()
         positive(num_classes=num_classes)
         fraction(dropout=dropout)
+        choice(NORMS, norm=norm)
+        self.norm = NORMS[norm](in_channels * num_queries)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(in_channels * num_queries, num_classes)
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b k"]:
-        return self.linear(self.dropout(rearrange(queries, "b q d -> b (q d)")))
+        features = rearrange(queries, "b q d -> b (q d) 1")
+        real = features.new_ones(len(features), 1, dtype=torch.bool)
+        return self.linear(self.dropout(self.norm(features, real).squeeze(2)))
 
 
 class NumberHead(ClassHead):
@@ -36,9 +54,10 @@ class NumberHead(ClassHead):
         num_targets: int = 1,
         quantiles: Sequence[float] = (0.5,),
         dropout: float = 0.0,
+        norm: str = "none",
     ):
         positive(num_targets=num_targets, quantiles=len(quantiles))
-        super().__init__(in_channels, num_queries, num_targets * len(quantiles), dropout)
+        super().__init__(in_channels, num_queries, num_targets * len(quantiles), dropout, norm)
         self.num_targets = num_targets
 
     def forward(self, queries: Float[Tensor, "b q d"]) -> Float[Tensor, "b k p"]:  # type: ignore[override]

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqfuse.nn.masking import reverse, zero
+from seqfuse.nn.masking import pool_mean, reverse, zero
 from seqfuse.nn.shapes import fraction, positive
 
 
@@ -44,6 +44,31 @@ class Lstm(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(self.layer_dropout(x) if i else x, mask)
         return zero(self.dropout(x), mask), mask
+
+
+class PooledLstm(Lstm):
+    """An `Lstm` that sees at most `max_steps` steps: means of as many segments of a series."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+        max_steps: int = 20,
+    ):
+        super().__init__(
+            in_channels, hidden_size, num_layers, bidirectional, dropout, layer_dropout
+        )
+        positive(max_steps=max_steps)
+        self.max_steps = max_steps
+
+    def forward(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b u d"], Bool[Tensor, "b u"]]:
+        return super().forward(*pool_mean(x, mask, self.max_steps))
 
 
 class OneWay(nn.Module):

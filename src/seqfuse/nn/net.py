@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.bank.bank import Bank
-from seqfuse.nn.masking import zero
+from seqfuse.nn.masking import spread, zero
 from seqfuse.nn.revin import Normalized, RevIN, Unnormalized
-from seqfuse.nn.shapes import Output, ReadOut, Strided
+from seqfuse.nn.shapes import Adaptive, Output, ReadOut, Strided
 
 Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
 """One source, or several by name: numbers, ids of words, frames."""
@@ -58,6 +58,7 @@ class Net(nn.Module):
         self.head = head
         self.bank = bank
         self.frozen = False
+        self.is_adaptive = any(isinstance(part, Adaptive) for part in (self.cnn, self.lstm))
         if init is not None:
             init(self)
 
@@ -91,19 +92,22 @@ class Net(nn.Module):
 
     def _read(self, batch: Normalized) -> tuple[Tensor, Tensor]:
         features, mask = self.cnn(*self.stem(*_real(batch.x, batch.mask)))
-        states, mask = self.lstm(features, mask)
+        states, seen = self.lstm(features, mask)
         context = (batch.context,) if self.attention.context_channels else ()
-        queries, weights = self.attention(states, mask, *context)
+        queries, weights = self.attention(states, seen, *context)
         if self.skip is not None:
             pooled, _ = self.skip(features, mask)
             pooled = repeat(pooled, "b r d -> b q (r d)", q=queries.shape[1])
             queries = torch.cat([queries, pooled], dim=-1)
+        if self.is_adaptive:
+            weights = spread(weights, seen, batch.mask)
         return queries, weights
 
     @property
     def stride(self) -> int:
         """Input steps behind one attention weight."""
-        return self.cnn.stride if isinstance(self.cnn, Strided) else 1
+        strided = isinstance(self.cnn, Strided) and not self.is_adaptive
+        return self.cnn.stride if strided else 1
 
 
 class Pass(nn.Module):

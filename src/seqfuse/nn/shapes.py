@@ -65,6 +65,14 @@ class Strided(Protocol):
     """Steps that become one."""
 
 
+@runtime_checkable
+class Adaptive(Protocol):
+    """A block that merges the more steps, the longer a series is."""
+
+    max_steps: int
+    """Steps that come out, at most."""
+
+
 class ReadOut(nn.Module):
     """An attention or a skip: states (b t d) and a mask to queries (b q d) and weights (b q t)."""
 

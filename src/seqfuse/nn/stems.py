@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn.masking import zero
+from seqfuse.nn.masking import lengths, zero
 from seqfuse.nn.shapes import fraction, positive
 
 Frames = Float[Tensor, "b t c height width"]
@@ -30,6 +30,31 @@ class LinearStem(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Features:
         return zero(self.mix(x), mask), mask
+
+
+class ViewStem(nn.Module):
+    """Each channel as it is, standardised per series, and its change from step to step.
+
+    Where a series hardly varies, by less than `floor` of the training deviation, its values are
+    divided by that instead. The change is that of the standardised series, 0 at the first step.
+    """
+
+    floor = 1e-3
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        positive(in_channels=in_channels)
+        self.out_channels = 3 * in_channels
+
+    def forward(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Features:
+        number = lengths(mask).clamp(min=1).reshape(-1, 1, 1)
+        # Sums over a long series are beyond half precision.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        centred = zero(wide - wide.sum(dim=1, keepdim=True) / number, mask)
+        deviation = (centred.square().sum(dim=1, keepdim=True) / number).sqrt()
+        shape = (centred / deviation.clamp(min=self.floor)).to(x.dtype)
+        change = zero(F.pad(shape[:, 1:] - shape[:, :-1], (0, 0, 1, 0)), mask)
+        return torch.cat([x, shape, change], dim=2), mask
 
 
 class WordStem(nn.Module):
