@@ -51,6 +51,7 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
         run.mkdir(parents=True, exist_ok=True)
         files.write(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         runs.print_metrics(metrics, reasons)
+        runs.say_certainty(metrics, trainer)
         say(f"run  {runs.short(run)}")
     return metrics
 

@@ -5,7 +5,7 @@ Usage: seqfuse-train [group=option ...] [key=value ...] [-m] [--cfg job]
   seqfuse-train experiment=japanese_vowels
   seqfuse-train data.name=GunPoint model.lstm.hidden_size=128 optimizer.lr=3e-4
   seqfuse-train -m seed=0,1,2 data.name=GunPoint,ItalyPowerDemand
-  seqfuse-train resume=latest trainer.max_epochs=200
+  seqfuse-train resume=latest
 
   --cfg job          prints the composed config, with every key
   -m, --multirun     runs every combination of comma-separated values
@@ -45,12 +45,16 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     mistakes.check_sections(recipe)
     mistakes.check_fit(recipe)
     recipe = state.in_folder(runs.prepare(recipe, run))
+    recipe = build.with_validation(recipe)
     config = build.rehearse(recipe)
     runs.seed(config)
-    data, trainer = build.build_data(config), build.build_trainer(config)
+    data = build.build_data(config)
     data.setup("fit")
+    trainer = build.sized_trainer(recipe, data)
     data.check_ranks(trainer.world_size)
     recipe, tuned = tune(runs.outside_search(recipe), data, trainer)
+    if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
+        trainer = build.sized_trainer(recipe, data)
     task = build.first_task(recipe, data, tuned)
     stopped_at = state.checkpoint_of(task.record["config"], task.state_dict())
     skip_idle_hooks(trainer, task)

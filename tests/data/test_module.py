@@ -115,14 +115,27 @@ def test_order_depends_on_the_seed() -> None:
 
 
 def test_auto_batch_size() -> None:
-    assert module(batch_size="auto").batch_size == 8
+    assert module(batch_size="auto").batch_size == 24
+    assert module(num_folds=0, batch_size="auto").batch_size == 30
+
+
+def test_auto_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not module(num_folds="auto").splits.has_validation
+    monkeypatch.setattr("seqfuse.data.splits.ENOUGH", 30)
+    assert module(num_folds="auto").sizes()["num_folds"] == 20
 
 
 def test_sizes() -> None:
     sizes = module(num_folds=0).sizes()
     assert sizes == {
         **{"channels": 2, "num_classes": 3, "classes": ["0", "1", "2"], "label_type": "classes"},
-        **{"class_counts": [10, 10, 10], "batch_size": 8, "num_steps": 8},
+        **{
+            "class_counts": [10, 10, 10],
+            "batch_size": 8,
+            "num_steps": 8,
+            "num_folds": 0,
+            "num_batches": 4,
+        },
     }
 
 

@@ -66,7 +66,7 @@ def test_the_grammar_of_overrides(word: str, distribution: Any) -> None:
         (["model.lstm.num_layers=interval(1.5,3)"], "expected a whole number such as 1"),
         (["model.lstm.num_layers=range(1.0,3.0,0.5)"], "expected a whole number"),
         (["model.lstm.num_layers=1,two"], "model.lstm.num_layers=two: expected a whole number"),
-        (["optimizer.lr=high,low"], "optimizer.lr=high: expected a number such as 0.001"),
+        (["optimizer.lr=high,low"], "optimizer.lr=high: expected a number such as 0.003"),
         (["model.lstm.bidirectional=interval(0,1)"], "expected true or false"),
         (["model.lstm=1,2"], "choose a part with model/lstm=1"),
         (["optimizer.lr=tag(log,interval(0,1))"], "that begin above 0"),
@@ -128,7 +128,10 @@ def test_what_is_drawn_becomes_overrides_that_hydra_reads() -> None:
 
 def test_what_must_be_the_same_for_a_study() -> None:
     fixed = ("data=synthetic", "sweep=optuna", "trainer.num_threads=1", "paths.logs=x")
-    facts = goal("optimizer.lr=tag(log,interval(1e-4,1e-2))", "seed=1,2", fixed=fixed).identity()
+    words = ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "seed=1,2")
+    # What `auto` leaves without validation is searched with one.
+    assert goal(*words, fixed=fixed[1:]).fixed[-1] == "data.num_folds=5"
+    facts = goal(*words, fixed=fixed, config=composed(["data=synthetic"])).identity()
     assert facts == {
         "the metric": "val/loss (min)",
         "the space of optimizer.lr": "0.0001 to 0.01, log",

@@ -1,5 +1,6 @@
 """One progress bar for the whole run."""
 
+import math
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -35,12 +36,14 @@ class RunBar(ProgressBar):
         self._bar = bar(name, steps, "step", self._on, done, self.seconds)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        total = (_epochs(trainer) or float("inf")) * trainer.num_training_batches
+        total = _epochs(trainer) * trainer.num_training_batches
         self._open("train", total, trainer.fit_loop.total_batch_idx + 1)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         if self._bar is not None:
-            epoch = f"epoch {trainer.current_epoch + 1}/{_epochs(trainer) or '?'}"
+            epochs = _epochs(trainer)
+            shown = "?" if math.isinf(epochs) else math.ceil(epochs)
+            epoch = f"epoch {trainer.current_epoch + 1}/{shown}"
             self._bar.set_description_str(epoch, refresh=False)
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -70,6 +73,11 @@ class RunBar(ProgressBar):
         self.on_train_end()
 
 
-def _epochs(trainer: Trainer) -> int:
-    """Epochs to train; 0 without an end."""
-    return max(trainer.max_epochs or 0, 0)
+def _epochs(trainer: Trainer) -> float:
+    """Epochs to train, perhaps a part of the last one; infinity without an end."""
+    epochs = float(trainer.max_epochs or 0)
+    epochs = epochs if epochs > 0 else math.inf
+    if trainer.max_steps > 0:
+        batches = trainer.max_steps * trainer.accumulate_grad_batches
+        epochs = min(epochs, batches / trainer.num_training_batches)
+    return epochs

@@ -31,7 +31,7 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.heads import ClassHead
 from seqfuse.nn.net import Net
-from seqfuse.nn.shapes import Block, ReadOut
+from seqfuse.nn.shapes import Adaptive, Block, ReadOut
 from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
@@ -63,9 +63,12 @@ ANY_SIZES = {
     "target_std": [1.0],
     "num_known": 0,
     "naive_errors": [1.0],
+    "num_folds": 5,
 }
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
 """For each type of labels."""
+LEAST_STEPS, EPOCHS = 400, 25
+"""What `trainer.max_steps=auto` trains for: so many steps, or epochs where they are more."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 
 
@@ -105,6 +108,7 @@ def rehearse(recipe: DictConfig) -> Config:
     """
     check_task(recipe)
     trial = resolve(fill(recipe, any_sizes(recipe)))
+    check_trainer(trial, {**trial["trainer"], "precision": precision(trial["trainer"])})
     trial["optimizer"].pop("fused", None)  # not for tensors without memory
     with torch.device("meta"):
         task = build_task(trial)
@@ -118,6 +122,14 @@ def rehearse(recipe: DictConfig) -> Config:
         raise InputError(f"optimizer.lr={trial['optimizer'].get('lr')} must be a finite number")
     task.scheduler(optimizer, 1000 if ends(trial["trainer"]) else 0)
     return resolve(recipe)
+
+
+def with_validation(recipe: DictConfig) -> DictConfig:
+    """A copy of the recipe that holds a fifth out, where `auto` may not and the task needs it."""
+    recipe = recipe.copy()
+    if recipe.data.get("num_folds") == "auto" and recipe.task.get("calibrator"):
+        recipe.data.num_folds = 5
+    return recipe
 
 
 def any_sizes(recipe: DictConfig) -> dict[str, Any]:
@@ -137,8 +149,12 @@ def _texts(value: Any) -> list[str]:
 
 
 def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictConfig:
-    """A copy of the recipe with sizes where it says `auto`; declared ones must be the data's."""
+    """A copy of the recipe with sizes where it says `auto`; declared ones must be the data's.
+
+    Where `auto` leaves no validation, the loss of training stands for that of validation.
+    """
     recipe = recipe.copy()
+    is_auto = recipe.data.get("num_folds") == "auto"
     for size, value in sizes.items():
         if size not in recipe.data:
             continue
@@ -161,7 +177,25 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
         declared = OmegaConf.select(recipe, key)
         if declared is not None and size in sizes and declared != sizes[size]:
             raise InputError(f"{key} follows data.{size}: leave it out")
+    _settle(recipe, sizes, is_auto)
     return recipe
+
+
+def _settle(recipe: DictConfig, sizes: Mapping[str, Any], is_auto: bool) -> None:
+    """Monitors and the number of steps, which hang on what is held out and on how much is left."""
+    if is_auto and sizes.get("num_folds") == 0:
+        for part in (recipe.task, recipe.scheduler):
+            if part.get("monitor") == "val/loss":
+                part.monitor = "train/loss"
+    if recipe.trainer.get("max_steps") == "auto":
+        recipe.trainer.max_steps = _budget(recipe.trainer, sizes.get("num_batches", 1))
+
+
+def _budget(trainer: DictConfig, num_batches: int) -> int:
+    """Optimizer steps for so many batches in an epoch; -1 where epochs are given."""
+    if trainer.max_epochs != -1:
+        return -1
+    return max(LEAST_STEPS, EPOCHS * math.ceil(num_batches / trainer.accumulate_grad_batches))
 
 
 def build_data(config: Config, evaluated: str = "test") -> DataModule:
@@ -204,6 +238,12 @@ def build_net(model: Config) -> Net:
     parts["head"] = _part(model, "head", in_channels=width, num_queries=queries, **folded)
     if isinstance(parts["head"], ClassHead) and parts["attention"].keeps_steps:
         raise InputError("a class needs a whole item: type model/attention=mean")
+    merges = any(isinstance(parts[name], Adaptive) for name in ("cnn", "lstm"))
+    if merges and parts["attention"].keeps_steps:
+        raise InputError(
+            "model.cnn and model.lstm leave at most max_steps of the steps, each of which is asked "
+            "for: type model=steps for labels of steps, model=wide for other tasks"
+        )
     parts["init"] = _part(model, "init")
     parts["bank"] = _part(model, "bank", in_channels=model["in_channels"])
     return Net(**parts)
@@ -246,12 +286,19 @@ def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -
     return task
 
 
+def sized_trainer(recipe: DictConfig, data: DataModule) -> Trainer:
+    """The trainer of a run on data that are set up."""
+    return build_trainer(resolve(fill(recipe, data.sizes(), data.splits.num_steps)))
+
+
 def build_trainer(config: Config, *watching: Callback) -> Trainer:
     """The trainer, with its callbacks, further ones and loggers; writes into `paths.run`."""
     node = {k: v for k, v in config["trainer"].items() if k not in ("compile", "num_threads")}
     node["precision"] = precision(node)
     check_trainer(config, node)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
+    if callbacks.get("early_stopping", {}).get("patience", 0) is None:
+        del callbacks["early_stopping"]
     if set(callbacks) == {"figures"}:  # of the task, and callbacks=none was chosen
         callbacks = {}
     loggers = {k: v for k, v in (config.get("logger") or {}).items() if v}

@@ -409,7 +409,7 @@ def precision(trainer: Mapping[str, Any]) -> str:
 
 def validates(config: Mapping[str, Any]) -> bool:
     """Whether the run has a validation split to look at."""
-    return config["data"].get("num_folds", 1) > 0 and config["trainer"]["limit_val_batches"] != 0
+    return config["data"].get("num_folds", 1) != 0 and config["trainer"]["limit_val_batches"] != 0
 
 
 def ends(trainer: Mapping[str, Any]) -> bool:
@@ -441,7 +441,7 @@ def check_trainer(config: Mapping[str, Any], node: dict[str, Any]) -> None:
     for key in MONITORS:
         check_monitor(key, config)
     patience = _section(config, "callbacks.early_stopping").get("patience", 0)
-    if patience < 0:
+    if patience is not None and patience < 0:
         raise InputError(f"callbacks.early_stopping.patience={patience} must be at least 0")
 
 

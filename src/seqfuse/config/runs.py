@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from seqfuse.config import summary
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Diverged, InputError
 from seqfuse.runtime.shown import say
@@ -214,7 +215,11 @@ def announce(task: "Task", data: "DataModule", trainer: "Trainer") -> None:
     say(
         f"data        {splits.origin}\n"
         f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val:,} to "
-        f"validate, {splits.describe()}\n"
+        f"validate, {splits.describe()}"
+    )
+    if classes := summary.of_classes(data):
+        say(classes)
+    say(
         f"net         {total:,} parameters{frozen}, {trainer.precision} on "
         f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}"
     )
@@ -284,6 +289,7 @@ def report(
     from seqfuse.callbacks.throughput import Throughput
 
     print_metrics(metrics, reasons)
+    say_certainty(metrics, trainer)
     stopping = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
         say(
@@ -300,6 +306,20 @@ def report(
     on_path = shutil.which("tensorboard") is not None or not board.exists()
     program = board.name if on_path else short(board)  # where no environment is activated
     say(f"dashboard   {program} --logdir {shlex.quote(str(short(run)))}")
+
+
+def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
+    """How sure an accuracy on all items of a split is; a warning where nothing was learnt."""
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        limit = trainer.limit_val_batches if split == "val" else trainer.limit_test_batches
+        if metric != "accuracy" or limit != 1.0:
+            continue
+        line, warning = summary.of_accuracy(value, trainer.datamodule, split)  # type: ignore[attr-defined]
+        if line:
+            say(f"certainty   {line}")
+        if warning:
+            say(f"seqfuse: warning: {warning}", file=sys.stderr)
 
 
 def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ class DataModule(LightningDataModule):
     Args:
         splits: reads, splits, fits and transforms; the test split is opened for testing only.
         batch_size: items in a batch, of all ranks together; `auto` is a tenth of the training
-            items, 8 to 64.
+            items, 32 to 64, so that all batches of an epoch are about as large.
         num_workers: processes that load; 0 loads in the training process.
         seed: of the order in which batches come.
         augment: changes of training batches, by name, in order (see `seqfuse.data.augment`).
@@ -67,7 +67,8 @@ class DataModule(LightningDataModule):
 
     def _set_batch_size(self, items: int) -> None:
         if self.batch_size == "auto":
-            self.batch_size = min(64, max(8, items // 10), items)
+            most = min(64, max(32, items // 10))
+            self.batch_size = -(-items // -(-items // most))  # all about as large
         if int(self.batch_size) > items:
             raise InputError(
                 f"data.batch_size={self.batch_size} is more than the {items} training "
@@ -92,7 +93,8 @@ class DataModule(LightningDataModule):
 
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`: counted on the training split."""
-        return {**self.splits.sizes(), "batch_size": self.batch_size}
+        batches = -(-len(self.tensors("train")) // int(self.batch_size))
+        return {**self.splits.sizes(), "batch_size": self.batch_size, "num_batches": batches}
 
     @property
     def num_batches(self) -> int:

@@ -16,6 +16,8 @@ from seqfuse.runtime.pipelines.labels import UNLABELLED, names_in, strata
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.recordings import Recordings
 
+ENOUGH = 5000
+"""Items of which `num_folds=auto` holds some out."""
 SPLITS = ("stratified", "grouped", "random")
 
 
@@ -26,8 +28,9 @@ class Folds:
         dataset: a `Source`, or a function that takes `split="train"` or `"test"`.
         pipeline: fitted on the training rows alone, applied to every split.
         num_folds: the training split is cut into so many folds and one of them is
-            for validation; 0 trains on everything, without validation. Where the source
-            has a validation split, 0 leaves it out, and every other number takes it.
+            for validation; 0 trains on everything, without validation; `auto` is 20 from
+            `ENOUGH` items on, and 0 for fewer. Where the source has a validation split, 0
+            leaves it out, and every other number takes it.
         fold: which one.
         split: `stratified`, `grouped` or `random` folds.
         seed: of the folds.
@@ -39,17 +42,19 @@ class Folds:
         self,
         dataset: Callable[..., Recordings],
         pipeline: Any,
-        num_folds: int = 5,
+        num_folds: int | str = 5,
         fold: int = 0,
         split: str = "stratified",
         seed: int = 0,
         label_share: float = 1.0,
     ):
-        _check(num_folds, fold, split)
+        self.is_auto = num_folds == "auto"
+        if not self.is_auto:
+            _check(int(num_folds), fold, split)
         check_share(label_share)
         self.dataset = dataset if isinstance(dataset, Source) else Function(dataset)
         self.pipeline = pipeline
-        self.num_folds = num_folds
+        self.num_folds = 0 if self.is_auto else int(num_folds)
         self.fold = fold
         self.split = split
         self.seed = seed
@@ -60,6 +65,9 @@ class Folds:
 
     def fit(self) -> None:
         """Reads the training split and fits the pipeline to its training rows."""
+        if self.is_auto:
+            self.num_folds = 20 if len(self.raw("train")) >= ENOUGH else 0
+            _check(self.num_folds, self.fold, self.split)
         items, rows = self.rows("train")
         try:
             self.pipeline.fit(items.take(rows))
@@ -141,7 +149,12 @@ class Folds:
     def sizes(self) -> dict[str, Any]:
         """What a config may leave at `auto`: counted on the training rows."""
         counts = self.pipeline.labels.counts(self.tensors("train").y.numpy())
-        return {**self.pipeline.sizes(), **counts, "num_steps": self.num_steps}
+        return {
+            **self.pipeline.sizes(),
+            **counts,
+            "num_steps": self.num_steps,
+            "num_folds": self.num_folds,
+        }
 
     def describe(self) -> str:
         """Sizes, for people."""
@@ -160,7 +173,12 @@ def _check(num_folds: int, fold: int, split: str) -> None:
 
 
 def hold_out(
-    data: Recordings, num_folds: int, fold: int, kind: str, seed: int
+    data: Recordings,
+    num_folds: int,
+    fold: int,
+    kind: str,
+    seed: int,
+    key: str = "data.num_folds",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows to validate on: one fold of `num_folds`.
 
@@ -169,16 +187,15 @@ def hold_out(
     Args:
         kind: `stratified` (each class, or set of labels, shared out evenly; groups, where
             there are any, kept whole), `grouped` (groups kept whole, classes ignored) or `random`.
+        key: of the config, that gave `num_folds`.
     """
     if num_folds > len(data):
-        raise InputError(
-            f"data.num_folds={num_folds} is more than the {len(data)} items of {data.origin}"
-        )
+        raise InputError(f"{key}={num_folds} is more than the {len(data)} items of {data.origin}")
     groups = data.groups
     if kind == "grouped" and groups is None:
         raise InputError(f"data.split=grouped, but {data.origin} has no groups")
     if groups is not None and num_folds > len(set(groups)):
-        raise InputError(f"data.num_folds={num_folds} is more than the {len(set(groups))} groups")
+        raise InputError(f"{key}={num_folds} is more than the {len(set(groups))} groups")
     if kind == "stratified" and data.per_step:
         raise InputError("data.split=stratified is for one label per item: type data.split=random")
     splitter = _splitter(data, num_folds, kind, seed)

@@ -106,8 +106,9 @@ class Net(nn.Module):
     @property
     def stride(self) -> int:
         """Input steps behind one attention weight."""
-        strided = isinstance(self.cnn, Strided) and not self.is_adaptive
-        return self.cnn.stride if strided else 1
+        if self.is_adaptive or not isinstance(self.cnn, Strided):
+            return 1
+        return self.cnn.stride
 
 
 class Pass(nn.Module):

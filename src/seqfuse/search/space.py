@@ -98,6 +98,8 @@ def goal(
 ) -> Goal:
     """Checks a space and its metric before anything is run; `config` is that of the fixed words."""
     words = [str(override.input_line) for override in fixed]
+    if config.data.get("num_folds") == "auto":
+        words.append("data.num_folds=5")  # validation decides
     if not swept:
         raise InputError(
             "there is nothing to search: give a key several values, as in "

@@ -72,4 +72,6 @@ class Arrays(Source):
     def _rows(self, items: Recordings, split: str) -> NDArray[np.int64]:
         if len(items) < self.test_folds:
             raise InputError(f"{items.origin}: {len(items)} series are too few for a test split")
-        return hold_out(items, self.test_folds, 0, "stratified", 0)[split == "test"]
+        kind = "random" if items.per_step else "stratified"
+        parts = hold_out(items, self.test_folds, 0, kind, 0, "data.test_folds")
+        return parts[split == "test"]

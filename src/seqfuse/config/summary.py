@@ -1,0 +1,87 @@
+"""Rows per class of labelled items, and how far a measured accuracy can be trusted."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from seqfuse.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from seqfuse.data.module import DataModule
+
+SHOWN = 10
+"""Classes that are named one by one; of more, the range."""
+FEW = 5
+"""Rows below which a class is named as small."""
+
+
+def of_classes(data: "DataModule") -> str:
+    """Rows per class of the training items, and classes with few; empty for other jobs."""
+    splits = data.splits
+    sizes = splits.sizes()
+    counts, classes = sizes.get("class_counts", ()), sizes.get("classes", ())
+    if len(counts) < 2 or data.tensors("train").y.ndim > 1:
+        return ""
+    lines = [f"classes     {_rows(classes, counts)}"]
+    if not splits.has_validation:
+        lines.append("            none is held out (data.num_folds=5 holds out a fifth)")
+    if small := _small(classes, counts):
+        lines.append(f"note        {small}")
+    return "\n".join(lines)
+
+
+def _rows(classes: Sequence[str], counts: Sequence[int]) -> str:
+    if len(set(counts)) == 1:
+        return f"{counts[0]:,} rows of each of {len(counts)}"
+    if len(counts) <= SHOWN:
+        each = (f"{name}: {n:,}" for name, n in zip(classes, counts, strict=True))
+        return "rows of " + ", ".join(each)
+    return f"{min(counts):,} to {max(counts):,} rows of each of {len(counts)}"
+
+
+def _small(classes: Sequence[str], counts: Sequence[int]) -> str:
+    few = [(name, n) for name, n in zip(classes, counts, strict=True) if n < FEW]
+    if not few:
+        return ""
+    named = ", ".join(f"{name} ({n})" for name, n in few[:SHOWN])
+    more = f" and {len(few) - SHOWN:,} more" if len(few) > SHOWN else ""
+    return f"fewer than {FEW} rows to learn from: {named}{more}"
+
+
+def of_accuracy(accuracy: float, data: "DataModule", split: str) -> tuple[str, str]:
+    """How sure an accuracy is, with the largest class beside it; and a warning, or nothing.
+
+    Args:
+        accuracy: of all items of the split.
+        data: in which the split is open.
+        split: that was measured.
+    """
+    items = data.tensors(split)
+    if items.y.ndim != 1 or items.y.is_floating_point():
+        return "", ""
+    sizes = data.splits.sizes()
+    counts = sizes["class_counts"]
+    largest = counts.index(max(counts))
+    share = float((items.y == largest).double().mean())
+    low, high = interval(accuracy, len(items))
+    name = sizes["classes"][largest]
+    line = (
+        f"{split}/accuracy is {low:.3f} to {high:.3f} with 95 % confidence ({len(items):,} "
+        f"{data.splits.unit}); always {name}, the largest class in training: {share:.3f}"
+    )
+    if accuracy > share:
+        return line, ""
+    return line, (
+        f"{split}/accuracy {accuracy:.3f} is no better than always saying {name} ({share:.3f}): "
+        "try find_lr=true, more steps (trainer.max_steps) or data.scaling=series, and check that "
+        "labels belong to their rows"
+    )
+
+
+def interval(accuracy: float, items: int) -> tuple[float, float]:
+    """Wilson's interval of 95 % confidence for a fraction of so many items (Wilson 1927)."""
+    from scipy.stats import binomtest  # slow
+
+    if not 0 <= accuracy <= 1 or items < 1:
+        raise InputError(f"an accuracy of {accuracy} on {items} items has no interval")
+    found = binomtest(round(accuracy * items), items).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
