@@ -17,8 +17,8 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.numbers import check_finite
 from seqfuse.runtime.read.rows import check_columns
-from seqfuse.runtime.read.stamps import check_finite
 from seqfuse.runtime.read.tables import Table
 from seqfuse.runtime.windows import Span, Windows, sliding
 

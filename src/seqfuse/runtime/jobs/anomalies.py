@@ -19,7 +19,8 @@ from seqfuse.runtime.read.monitored import (
     read_recordings,
     recording,
 )
-from seqfuse.runtime.read.stamps import as_numbers, carried_on, check_finite
+from seqfuse.runtime.read.numbers import as_numbers, check_finite
+from seqfuse.runtime.read.stamps import carried_on
 from seqfuse.runtime.scores.likelihood import Likelihood, Residuals, Scores
 from seqfuse.runtime.scores.subspace import Subspace
 from seqfuse.runtime.windows import Windows, sliding

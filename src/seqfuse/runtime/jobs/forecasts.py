@@ -12,8 +12,9 @@ from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.cells import as_cells
+from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.rows import RowReader
-from seqfuse.runtime.read.stamps import as_numbers, carried_on, check_finite
+from seqfuse.runtime.read.stamps import carried_on
 from seqfuse.runtime.read.tables import Table, TableReader, log_returns
 from seqfuse.runtime.windows import Windows
 from seqfuse.runtime.writer import Columns, Rows

@@ -1,4 +1,4 @@
-"""Numbers as people write them: one cell, a column of cells."""
+"""Numbers as people write them: one cell, a column of cells, an array in memory."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -143,3 +143,21 @@ def as_float32(values: Any, place: Callable[[tuple[int, ...]], str]) -> NDArray[
             at = tuple(index.tolist())
             raise InputError(f"{place(at)}{too_large(float(array[at]))}")
     return found
+
+
+def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:
+    """An array in memory; raises InputError unless it is numbers with so many axes."""
+    try:
+        values = np.asarray(x)
+    except ValueError:  # lists of unequal lengths
+        raise InputError(f"{name} holds rows of unequal lengths, expected {wanted}") from None
+    if values.dtype.kind not in "biuf" or values.ndim not in axes:
+        raise InputError(f"{name} is {values.dtype} of shape {values.shape}, expected {wanted}")
+    return values
+
+
+def check_finite(values: NDArray[Any], columns: Sequence[str], where: str, first: int = 0) -> None:
+    """Raises InputError where a cell of (t c) is infinite or too large; rows begin at `first`."""
+    for t, c in np.argwhere(np.abs(values) > LARGEST)[:1]:
+        place = f"{where}: row {first + t}, column '{columns[c]}'"
+        raise InputError(f"{place}{too_large(float(values[t, c]))}")

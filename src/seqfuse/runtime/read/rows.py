@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, pyarrow, read_table
-from seqfuse.runtime.read.numbers import LARGEST
-from seqfuse.runtime.read.stamps import check_finite
+from seqfuse.runtime.read.numbers import LARGEST, check_finite
 from seqfuse.runtime.read.tables import Table, as_list
 from seqfuse.runtime.windows import gather
 

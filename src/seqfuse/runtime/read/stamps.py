@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.cells import Cells, is_empty, numbers_of
-from seqfuse.runtime.read.numbers import LARGEST, too_large
 
 CALENDAR_PERIODS = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
 PARTS_OF_TIME = {
@@ -32,24 +31,6 @@ ISO = re.compile(
 )
 Stamps = NDArray[Any]
 """datetime64[s]"""
-
-
-def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:
-    """An array in memory; raises InputError unless it is numbers with so many axes."""
-    try:
-        values = np.asarray(x)
-    except ValueError:  # lists of unequal lengths
-        raise InputError(f"{name} holds rows of unequal lengths, expected {wanted}") from None
-    if values.dtype.kind not in "biuf" or values.ndim not in axes:
-        raise InputError(f"{name} is {values.dtype} of shape {values.shape}, expected {wanted}")
-    return values
-
-
-def check_finite(values: NDArray[Any], columns: Sequence[str], where: str, first: int = 0) -> None:
-    """Raises InputError where a cell of (t c) is infinite or too large; rows begin at `first`."""
-    for t, c in np.argwhere(np.abs(values) > LARGEST)[:1]:
-        place = f"{where}: row {first + t}, column '{columns[c]}'"
-        raise InputError(f"{place}{too_large(float(values[t, c]))}")
 
 
 def check_time_format(form: str | None) -> None:
