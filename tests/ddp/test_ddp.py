@@ -81,6 +81,21 @@ def test_the_command_starts_itself_again_and_leaves_one_folder(tmp_path: Path) -
     torch.testing.assert_close(weights(run), weights(tmp_path / "alone"), atol=1e-6, rtol=1e-5)
 
 
+def test_two_ranks_fit_the_bank_of_one(tmp_path: Path) -> None:
+    words = ["model/bank=convolutions", "model.bank.num_features=500", "test=false"]
+    done = command(tmp_path, *TINY, *TWO, *words, "trainer=ddp")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("bank  ") == 1
+    (run,) = folders(tmp_path)
+    train(composed([*TINY, *TWO[1:], *words]), tmp_path / "alone")
+    two, one = (
+        {name: value for name, value in weights(path).items() if "bank" in name}
+        for path in (run, tmp_path / "alone")
+    )
+    assert two["net.bank.is_fitted"]
+    assert_same(two, one)
+
+
 def test_ranks_that_were_stopped_go_on_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     """A signal to one ends both after the same step; each goes on with its own dropout."""
     words = [*TINY, *TWO, "trainer=ddp", "test=false", "trainer.max_epochs=3"]

@@ -97,10 +97,17 @@ def test_a_bank_alone_predicts_as_it_was_fitted(tmp_path: Path) -> None:
     assert model.predict_proba(X).shape == (9, 2)  # type: ignore[union-attr, call-arg]
 
 
-@pytest.mark.parametrize("words", [["task=multilabel"], ["task=contrastive"]])
-def test_a_bank_is_for_classes(words: list[str]) -> None:
+@pytest.mark.parametrize("task", ["multilabel", "contrastive"])
+def test_other_tasks_have_no_bank(task: str) -> None:
+    words = ["data.channels=3", "data.num_classes=2", "data.num_steps=20", "data.class_counts=null"]
+    config = build.resolve(composed([*TINY, *words, f"task={task}", "model/bank=convolutions"]))
+    assert build.build_task(config).net.bank is None
+
+
+def test_a_bank_is_for_one_source() -> None:
+    words = ["data=har_fusion", "model=wide", "model/bank=convolutions"]
     with pytest.raises(InputError, match=r"model.bank.*model/bank=none"):
-        build.rehearse(composed([*TINY, *words, "model/bank=convolutions"]))
+        build.rehearse(composed(words))
 
 
 def test_first_weights_come_without_the_bank_of_another_run(run: Path, tmp_path: Path) -> None:

@@ -256,13 +256,16 @@ def _part(model: Config, name: str, **wired: int) -> Any:
 def build_task(config: Config) -> Task:
     """Net, loss, metrics, optimizer and schedule."""
     node = {key: value for key, value in config["task"].items() if key not in OURS}
+    model = config["model"]
+    if not str((node.get("loss") or {}).get("_target_")).endswith(".CrossEntropy"):
+        model = {**model, "bank": None}  # which is for one class per series
     optimizer = dict(config["optimizer"])
     if "fused" in optimizer and precision(config["trainer"]) in ("16-mixed", "bf16-mixed"):
         optimizer["fused"] = False  # Lightning does not clip for an optimizer that unscales itself
     return make(
         node,
         "task",
-        net=build_net(config["model"]),
+        net=build_net(model),
         optimizer=make(optimizer, "optimizer"),
         scheduler=make(config["scheduler"], "scheduler"),
     )

@@ -497,6 +497,8 @@ def check_task(recipe: Any) -> None:
         str(OmegaConf.select(recipe, f"{key}._target_"))
         for key in ("task", "task.scorer", "model.stem", "model.head", "task.loss")
     )
+    if recipe.model.get("bank") and "source_channels" in data:
+        raise InputError("model.bank reads one source, and data has several: type model/bank=none")
     if scorer.endswith(".Subspace") and not data.get("reconstruct"):
         raise InputError(
             "task/scorer=subspace is for reconstructions: type data.reconstruct=true "
@@ -510,10 +512,6 @@ def check_task(recipe: Any) -> None:
         raise InputError(
             "the task is for a label per step, the net for one per item: type model=tags (words) "
             "or model=steps, or another task"
-        )
-    if recipe.model.get("bank") and not loss.endswith(".CrossEntropy"):
-        raise InputError(
-            "model.bank is for one class per series, task=classification: type model/bank=none"
         )
     if "horizon" in data and data.get("label_type", "classes") != "classes":
         raise InputError(

@@ -15,6 +15,7 @@ from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import PointConformal
 from seqfuse.tasks.losses import Pooled
 from seqfuse.tasks.metrics import BatchMean, Undefinable
@@ -175,7 +176,13 @@ class Task(LightningModule):
         items = self.trainer.datamodule.tensors("train")  # type: ignore[attr-defined]
         batch = items.__getitems__(bank.rows(items.y).tolist())
         x, mask, y = (part.to(self.device) for part in (batch.x, batch.mask, batch.y))
-        bank.fit(x, mask, y)
+        left_out = bank.fit(x, mask, y)
+        if not collectives.rank():
+            accuracy = (left_out.argmax(dim=1) == y).float().mean()
+            say(
+                f"bank        {len(bank.centre):,} features of {len(y)} series, "
+                f"accuracy {accuracy:.3f}, each predicted by a fit to the others"
+            )
 
     def on_train_start(self) -> None:
         # Of a run that goes on: what validation found is known, as if it had never stopped.
