@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from seqfuse.runtime.shown import say
-from seqfuse.search.devices import cores
 
 PACKAGES = (
     *("seqfuse", "torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard"),
@@ -39,8 +38,11 @@ def findings() -> Iterator[tuple[str, str]]:
             yield name, version(name)
         except PackageNotFoundError:
             yield name, f"missing: type pip install {name}"
-    yield "processor", ", ".join([f"{cores()} cores", *_abilities()])
     import torch  # seconds
+
+    from seqfuse.search.devices import cores
+
+    yield "processor", ", ".join([f"{cores()} cores", *_abilities()])
 
     yield "threads", f"{torch.get_num_threads()} (trainer.num_threads=<n>, or OMP_NUM_THREADS)"
     count = torch.cuda.device_count()
