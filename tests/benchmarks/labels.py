@@ -35,7 +35,10 @@ QUIET = (
     *("trainer.limit_val_batches=0", "task.monitor=train/loss", "scheduler=onecycle"),
     "logger=none",
 )
-UCR = ("data=archive", "data.root={root}/ucr", "data.num_folds=0")
+UCR = (
+    *("data=archive", "data.root={root}/ucr", "data.num_folds=0"),
+    *("optimizer=adam", "data.augment.window_warp=null"),
+)
 SETS = {
     "har_windows": ("data=har_windows",),
     "ECG5000": (*UCR, "data.name=ECG5000"),
@@ -76,6 +79,7 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, A
         for share in given.shares:
             for row, more in begin.items():
                 most = ["trainer.max_epochs=-1", f"trainer.max_steps={given.steps}"]
+                most += ["task.loss.label_smoothing=0.0"]
                 more = [*more, *mean, *most, f"data.label_share={share}", "callbacks=none"]
                 metrics = run([*words, *more], Path(folder, f"{row}-{share}"))
                 one = {"set": name, "seed": seed, "row": row, "share": share}
