@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# Tests share the cores: one thread each, at most four at a time.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4
+# Tests share the cores: one thread each, at most four at a time. A process takes neighbours, so
+# that what a file trains for all of its tests is trained once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 
 .PHONY: train test test-all lint types docs lock clean
 
