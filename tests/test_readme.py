@@ -37,9 +37,17 @@ def is_composed(words: list[str]) -> bool:
     return not any(word.startswith(("--", "-sc", "resume=")) for word in words)
 
 
-FORECASTS = ("etth1_96", "stocks_5", "beijing_pm25_24", "illness_24")
+FORECASTS = ("etth1_96", "stocks_5", "beijing_pm25_24", "beijing_day", "illness_24")
 TEXTS = ("banking77", "snips_intent", "snips_slots", "ewt", "wnut17")
-SENSORS = ("har_steps", "har_fusion", "hand_gesture", "fight", "fight_anomaly")
+SENSORS = (
+    "har_steps",
+    "har_fusion",
+    "har_labels",
+    "har_fractions",
+    "hand_gesture",
+    "fight",
+    "fight_anomaly",
+)
 ANOMALIES = ("nab", "skab", "smap_msl")
 NEEDS_DATA = {f"experiment={name}" for name in (*FORECASTS, *ANOMALIES, *TEXTS, *SENSORS)}
 

@@ -20,6 +20,10 @@ Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .
 are ignored: a `?` may stand there (in .ts also nothing, with `@classLabel false`). One row per
 series: row (or id), prediction, p_<class>.
 
+Numbers and several labels: the same files. Numbers have the columns prediction, lower and upper (of
+several targets <target>_prediction and so on); labels prediction (a|b) and score_<label>, above 0.5
+where a label is predicted. data=table_windows reads tables, one row for each window.
+
 Several sources: an .npz with <source>_x for each, and, if you like, <source>_lengths and id.
 Recordings of devices (data=har_steps, har_fusion) add <source>_t_ms and, for several recordings,
 <source>_id or <source>_subject and <source>_execution; a single device has x, t_ms and so on. One

@@ -53,6 +53,7 @@ class Own(NamedTuple):
 OWN = {
     "ablation": Own(),
     "banking77": Own("banking77/test.csv.gz", 300),
+    "beijing_day": Own("beijing_pm25/pollution.csv.gz", 901),
     "beijing_pm25_24": Own("beijing_pm25/pollution.csv.gz", 901),
     "etth1_192": Own("ett/ETTh1.csv.gz", 801),
     "etth1_96": Own("ett/ETTh1.csv.gz", 801),
@@ -60,7 +61,9 @@ OWN = {
     "fight": Own("surveillance_fight/clips/fight"),
     "fight_anomaly": Own("surveillance_fight/clips/fight"),
     "hand_gesture": Own("hand_gesture/point_history.csv.gz", 300),
+    "har_fractions": Own("har_sp_sw"),
     "har_fusion": Own("har_sp_sw"),
+    "har_labels": Own("har_sp_sw"),
     "har_steps": Own("har_sp_sw"),
     "illness_24": Own("illness/national_illness.csv.gz", 201),
     "japanese_vowels": Own(),

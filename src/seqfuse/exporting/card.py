@@ -93,6 +93,8 @@ def _input(facts: Mapping[str, Any]) -> str:
     names |= {"classes": labels.get("classes"), "targets": labels.get("targets")}
     names["quantiles"] = facts.get("quantiles")
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
+    if facts["reader"].get("kind") == "windows":
+        said = [TABLE]
     if packed["kind"] == "SeriesPipeline":
         said = [said[0].format(layout=LAYOUTS[facts["reader"].get("layout", "btc")])]
         said.append(f"channels: {len(state['standardisation']['mean'])}")
@@ -232,7 +234,7 @@ def _limits(facts: Mapping[str, Any], found: Measured) -> str:
     ]
     if "int8" in found.sizes:
         lines.append("- int8 rounds by batch: an item's numbers depend a little on the others.")
-    if facts["job"].endswith("forecasts"):
+    if facts["job"] in ("forecasts", "numbers"):
         lines.append("- Bands were calibrated on one part of the past, and hold what they promise "
                      "only roughly.")  # fmt: skip
     return "\n".join(lines)
