@@ -45,7 +45,7 @@ class Bank(nn.Module):
         num_features: int = 10_000,
         num_groups: int = 64,
         share: float = 0.5,
-        max_rows: int = 4000,
+        max_rows: int = 2000,
         seed: int = 0,
     ):
         super().__init__()
@@ -87,8 +87,9 @@ class Bank(nn.Module):
             log-probabilities of each row by a regression that was fitted to all others.
         """
         draw = self._draw()
-        for part, values, steps in self._views(x, mask):
-            part.fit(values, steps, draw)
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            for part, values, steps in self._views(x, mask):
+                part.fit(values, steps, draw)
         features = self.features(x, mask)
         centre, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
         inverse = torch.where(deviation > 1e-6, 1 / deviation, 0.0)
@@ -103,7 +104,8 @@ class Bank(nn.Module):
 
     def features(self, x: Series, mask: Steps) -> Float[Tensor, "b p"]:
         """All features, of MiniRocket and Hydra, of the series and of its first difference."""
-        return torch.cat([part(*view) for part, *view in self._views(x, mask)], dim=1)
+        with torch.backends.cudnn.flags(allow_tf32=False):  # whose 10 bits are not exact
+            return torch.cat([part(*view) for part, *view in self._views(x, mask)], dim=1)
 
     def _views(self, x: Series, mask: Steps) -> list[tuple[Convolutions, Series, Steps]]:
         """Each part with what it looks at."""
