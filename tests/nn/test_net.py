@@ -44,6 +44,7 @@ def cached(name: str) -> Net:
 
 def net(*overrides: str, channels: int = 3, classes: int = 2) -> Net:
     sizes = [f"data.channels={channels}", f"data.num_classes={classes}", "data.class_counts=null"]
+    sizes += ["data.num_steps=40"]
     return build.build_net(build.resolve(composed([*overrides, *sizes]))["model"])
 
 
