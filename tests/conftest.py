@@ -21,6 +21,7 @@ from hydra.core.override_parser.types import OverrideType  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 
 from seqfuse.config import cli  # noqa: E402
+from tests import composing  # noqa: E402
 
 DRAWN = (
     "data=synthetic",
@@ -103,6 +104,7 @@ def command(
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs a command in an empty folder; returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
+    composing.remember(monkeypatch)
 
     def call(main: Callable[[], None], *words: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["seqfuse-train", *words])

@@ -9,6 +9,7 @@ from hydra._internal.hydra import Hydra
 
 from seqfuse.export import main as export
 from seqfuse.train import main as train
+from tests import composing
 from tests.bad_inputs import catalogue, makers
 from tests.bad_inputs.catalogue import Content, Row
 
@@ -36,7 +37,7 @@ FILES: dict[str, dict[str, Content]] = {
 }
 """What is trained on, by kind."""
 RUNS: dict[str, tuple[str, ...]] = {
-    "series": ("data=arrays", "data.train=series.npz", "model=base"),
+    "series": ("data=arrays", "data.train=series.npz", "model=base", "scheduler=constant"),
     "forecasts": ("data=csv", "data.file=table.csv", *SPANS),
     "rows": ("data=mapped", "data.file=rows.npy", *SPANS),
     "anomalies": ("data=labelled", "data.file=labelled.csv", "data.train=0.5", *SPANS),
@@ -56,6 +57,7 @@ def judge(
     monkeypatch.delenv("SEQFUSE_DATA", raising=False)
     # Hydra composes once only to look for hydra.mode, which is a third of the time of a row.
     monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
+    composing.remember(monkeypatch)
 
     def call(row: Row, main: Callable[[], object], *before: str, name: str = "seqfuse") -> str:
         found = catalogue.answer(row, main, capfd, *before)

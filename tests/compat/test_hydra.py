@@ -45,7 +45,7 @@ def test_jobs_do_not_change_each_other(loaders) -> None:
     _, quick, master = loaders
     first = quick.load_sweep_config(master, ["optimizer.lr=0.5"])
     first.optimizer.lr = 7.0
-    assert quick.load_sweep_config(master, ["seed=3"]).optimizer.lr == 0.001
+    assert quick.load_sweep_config(master, ["seed=3"]).optimizer.lr == 0.003
 
 
 def test_mistakes_are_explained_by_hydra(loaders) -> None:

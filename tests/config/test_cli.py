@@ -40,11 +40,11 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (
             ["model=bse"],
             "model=bse: no such option, did you mean base? "
-            "(options: autoencoder, base, segments, series, steps, tags, text, video, "
+            "(options: autoencoder, bank, base, segments, series, steps, tags, text, video, "
             "video_autoencoder, wide)",
         ),
         (["data.name=GunPoint", "model=segments"], "it needs data.horizon, data.num_known,"),
-        (["data.name=GunPoint", "model=segments"], "type model=base or model="),
+        (["data.name=GunPoint", "model=segments"], "model=base or model="),
         (["data=csv", "data.file=a.csv", "model=wide"], "type model=autoencoder or model=segments"),
         (["model/attention=multi"], "did you mean multihead?"),
         (["experiment=japanese"], "did you mean japanese_vowels?"),
