@@ -1,6 +1,7 @@
 """The core imports no annex, nn knows torch alone, and runtime numpy alone; folders stay small."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,3 +66,10 @@ def test_folders_hold_about_a_dozen_files() -> None:
     sizes = {path: len(list(path.glob("*.py"))) for path in SRC.rglob("*") if path.is_dir()}
     large = {path.relative_to(SRC).as_posix() for path, size in sizes.items() if size > SIZE}
     assert large == LARGE
+
+
+def test_no_test_imports_another() -> None:
+    root = Path(__file__).parent
+    for path in root.rglob("*.py"):
+        for module in imports(path):
+            assert not re.search(r"(^|\.)test_", module), f"{path.relative_to(root)}: {module}"

@@ -14,15 +14,13 @@ import torch
 
 from seqfuse.data.loader import Batches, ChunkShuffle, Loader
 from seqfuse.data.module import DataModule
-from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read import rows
 from seqfuse.runtime.read.rows import GroupRows, RowReader, open_rows
+from tests.data.small import SIZES, mapped, write
 
 N = 1000
-SIZES = {"look_back": 10, "horizon": 5, "split": [0.6, 0.1, 0.1, 0.2], "season": 3}
 
 
 @pytest.fixture(params=["npy", "parquet"])
@@ -33,24 +31,6 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def count() -> np.ndarray:
     return np.stack([np.arange(N), -np.arange(N)], axis=1).astype(np.float32)
-
-
-def write(path: Path, values: np.ndarray) -> Path:
-    if path.suffix == ".npy":
-        np.save(path, values)
-    else:
-        frame = pd.DataFrame(values, columns=["0", "1"]).assign(place="pump")
-        frame.to_parquet(path, row_group_size=64)
-    return path
-
-
-def mapped(
-    path: Path, targets="all", covariates=(), scaling="none", pool=64, **knobs
-) -> TimeSplits:
-    reader, file = RowReader(targets, covariates, pool), TableFile(str(path))
-    splits = TimeSplits(reader, TablePipeline(scaling), file, **SIZES | knobs)
-    splits.fit()
-    return splits
 
 
 def test_borders(path: Path) -> None:

@@ -12,30 +12,7 @@ from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import label_text
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
-from seqfuse.runtime.recordings import Recordings
-
-
-class Toy:
-    """Thirty series of 3 to 8 steps; refuses the test split unless it is asked for."""
-
-    def __init__(self, groups: bool = False):
-        self.groups = groups
-        self.asked: list[str] = []
-
-    def __call__(self, split: str) -> Recordings:
-        self.asked.append(split)
-        generator = np.random.default_rng(1)
-        x = [generator.normal(size=(3 + i % 6, 2)) for i in range(30)]
-        groups = [i // 3 for i in range(30)] if self.groups else None
-        return series(x, [i % 3 for i in range(30)], groups, origin=f"toy {split}")
-
-
-def module(dataset: Toy | None = None, **knobs) -> DataModule:
-    loading = {k: knobs.pop(k) for k in ("batch_size", "num_workers") if k in knobs}
-    folds = Folds(dataset or Toy(), SeriesPipeline(), **knobs)
-    data = DataModule(folds, **{"batch_size": 8, **loading})
-    data.setup("fit")
-    return data
+from tests.data.small import Toy, module
 
 
 def test_folds_part_the_training_split() -> None:

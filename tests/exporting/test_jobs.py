@@ -12,9 +12,8 @@ from seqfuse.predict import main as predict
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
-from tests import clips, devices, shipped
+from tests import clips, devices, shipped, tables
 from tests.conftest import composed
-from tests.predictions import test_anomalies, test_forecasts
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 ONE = (*QUIET, "trainer.max_epochs=1", "callbacks.figures=null")
@@ -39,7 +38,7 @@ def tags(folder: Path) -> list[str]:
 
 
 def shops(folder: Path) -> list[str]:
-    frame = test_forecasts.table(folder / "shops.csv")
+    frame = tables.shops(folder / "shops.csv")
     ahead = frame.groupby("shop").cumcount() >= 140
     frame["kind"] = np.where(np.arange(len(frame)) % 3 == 0, "a", "b")
     frame.to_csv(folder / "shops.csv", index=False)
@@ -50,13 +49,13 @@ def shops(folder: Path) -> list[str]:
 
 
 def prices(folder: Path) -> list[str]:
-    frame = test_forecasts.table(folder / "in.csv")
+    frame = tables.shops(folder / "in.csv")
     frame.drop(index=[30, 31, 200]).to_csv(folder / "in.csv", index=False)
     return [*SHOPS, "data.returns=true", "data.gaps=ignore", f"data.file={folder}/in.csv"]
 
 
 def gaps(folder: Path) -> list[str]:
-    frame = test_forecasts.table(folder / "in.csv")
+    frame = tables.shops(folder / "in.csv")
     frame.loc[[140, 290], "sales"] = np.nan
     frame.drop(index=[130, 131, 285]).to_csv(folder / "in.csv", index=False)
     return [*SHOPS, "data.gaps=fill", "data.known=[dayofyear,month]", f"data.file={folder}/in.csv"]
@@ -64,7 +63,7 @@ def gaps(folder: Path) -> list[str]:
 
 def days(folder: Path) -> list[str]:
     """Dates day first: without their form all of them would be refused, or read month first."""
-    frame = test_forecasts.table(folder / "in.csv")
+    frame = tables.shops(folder / "in.csv")
     frame["when"] = frame["when"].dt.strftime("%d.%m.%Y %H:%M")
     frame.to_csv(folder / "in.csv", index=False)
     form = "data.time_format='%d.%m.%Y %H:%M'"
@@ -81,8 +80,8 @@ def mapped(folder: Path) -> list[str]:
 
 
 def pumps(folder: Path, aim: str) -> list[str]:
-    test_anomalies.table(folder / "in.csv")
-    return [*test_anomalies.KNOBS, *test_anomalies.AIMS[aim], f"data.file={folder}/in.csv"]
+    tables.pumps(folder / "in.csv")
+    return [*tables.PUMPS, *tables.AIMS[aim], f"data.file={folder}/in.csv"]
 
 
 def numbers(folder: Path) -> list[str]:
@@ -104,7 +103,7 @@ def several(folder: Path) -> list[str]:
 
 
 def windows(folder: Path) -> list[str]:
-    frame = test_forecasts.table(folder / "in.csv")
+    frame = tables.shops(folder / "in.csv")
     frame[frame["shop"] == frame["shop"].iloc[0]].to_csv(folder / "in.csv", index=False)
     return ["data=table_windows", f"data.file={folder}/in.csv", "data.time=when",
             "data.targets=[sales]", "data.covariates=[stock]", "data.look_back=12",

@@ -12,8 +12,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.losses import AbsoluteError, CrossEntropy, Pinball, SquaredError
-from tests.data.test_mapped import mapped, write
-from tests.data.test_module import module
+from tests.data.small import mapped, module, write
 
 
 @pytest.mark.parametrize("ranks", range(1, 6))

@@ -11,37 +11,11 @@ import torch
 import seqfuse
 from seqfuse.predict import main
 from seqfuse.train import train
+from tests import tables
 from tests.conftest import composed
+from tests.tables import AIMS, PUMPS
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
-KNOBS = ("data=labelled", "data.look_back=16", "data.group=pump", "data.batch_size=16")
-AIMS = {
-    "forecast": ("data.horizon=8", "model.segment_size=8"),
-    "reconstruct": (
-        "data.look_back=12",
-        "data.horizon=12",
-        "data.reconstruct=true",
-        "data.identity=true",
-        "model=autoencoder",
-    ),
-}
-AIMS["subspace"] = (*AIMS["reconstruct"], "task/scorer=subspace")
-
-
-def table(path: Path) -> pd.DataFrame:
-    generator = np.random.default_rng(0)
-    pumps = []
-    for pump in ("east", "west"):
-        steps = np.arange(200)
-        value = np.sin(steps / 3) + 0.05 * generator.normal(size=200)
-        value[150:156] += 4
-        date = pd.date_range("2024-01-01", periods=200, freq="min")
-        anomaly = ((steps >= 150) & (steps < 156)).astype(int)
-        one = {"date": date, "pump": pump, "value": value, "anomaly": anomaly}
-        pumps.append(pd.DataFrame(one))
-    frame = pd.concat(pumps, ignore_index=True)
-    frame.to_csv(path, index=False)
-    return frame
 
 
 @pytest.fixture(scope="module", params=AIMS)
@@ -49,10 +23,10 @@ def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, float]]:
     folder = tmp_path_factory.mktemp(request.param)
-    table(folder / "pumps.csv")
+    tables.pumps(folder / "pumps.csv")
     words = [
         *QUIET,
-        *KNOBS,
+        *PUMPS,
         f"data.file={folder}/pumps.csv",
         "trainer.max_epochs=8",
         "callbacks.figures=null",
@@ -84,7 +58,9 @@ def test_a_file_without_labels_gives_the_same(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path
 ) -> None:
     ckpt, _ = trained
-    table(tmp_path / "new.csv").drop(columns="anomaly").to_csv(tmp_path / "new.csv", index=False)
+    tables.pumps(tmp_path / "new.csv").drop(columns="anomaly").to_csv(
+        tmp_path / "new.csv", index=False
+    )
     command(main, f"ckpt={ckpt}", "split=test", own_file(ckpt), "output=all.csv", *QUIET)
     code, _, err = command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
     assert not code, err
@@ -97,9 +73,9 @@ def test_from_python_as_on_the_command_line(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path
 ) -> None:
     ckpt, _ = trained
-    table(tmp_path / "new.csv")
+    tables.pumps(tmp_path / "new.csv")
     command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
-    found = pd.DataFrame(seqfuse.load(ckpt).table(tmp_path / "new.csv"))
+    found = pd.DataFrame(seqfuse.load(ckpt).tables.pumps(tmp_path / "new.csv"))
     pd.testing.assert_frame_equal(found, pd.read_parquet("out.parquet"), check_dtype=False)
 
 
@@ -143,7 +119,7 @@ def test_the_threshold_lies_in_the_checkpoint(trained: tuple[Path, dict]) -> Non
 def test_mistakes_are_named(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path, words: tuple, message: str
 ) -> None:
-    frame = table(tmp_path / "new.csv")
+    frame = tables.pumps(tmp_path / "new.csv")
     frame.drop(columns="pump").to_csv(tmp_path / "other.csv", index=False)
     frame.rename(columns={"value": "speed"}).to_csv(tmp_path / "speed.csv", index=False)
     frame[:10].to_csv(tmp_path / "short.csv", index=False)

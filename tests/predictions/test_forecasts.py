@@ -13,26 +13,12 @@ import seqfuse
 from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
+from tests import tables
 from tests.conftest import composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SIZES = ("data.look_back=24", "data.horizon=6", "data.split=[0.6,0.1,0.1,0.2]")
 LEVELS = [0.025, 0.1, 0.25, 0.75, 0.9, 0.975]
-
-
-def table(path: Path) -> pd.DataFrame:
-    """Two shops, hourly; sales follow what is on offer, which is known ahead."""
-    generator = np.random.default_rng(0)
-    shops = []
-    for shop in ("west", "east"):
-        offer = generator.integers(0, 2, 150)
-        stamps = pd.date_range("2020-01-01", periods=150, freq="h")
-        sales = 1000 + 100 * offer + generator.normal(size=150)
-        one = {"when": stamps, "shop": shop, "sales": sales, "stock": sales / 2, "offer": offer}
-        shops.append(pd.DataFrame(one))
-    frame = pd.concat(shops, ignore_index=True)
-    frame.to_csv(path, index=False)
-    return frame
 
 
 def fit(folder: Path, *words: str) -> Path:
@@ -46,7 +32,7 @@ def fit(folder: Path, *words: str) -> Path:
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shops")
-    table(folder / "shops.csv")
+    tables.shops(folder / "shops.csv")
     best = fit(folder, "data.known=[offer,hour]")
     (folder / "shops.csv").unlink()  # a checkpoint needs none of it to predict
     return best
@@ -55,7 +41,7 @@ def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def frame(tmp_path: Path) -> pd.DataFrame:
     """As for training, but of the last ten rows only the offers are known."""
-    found = table(tmp_path / "shops.csv")
+    found = tables.shops(tmp_path / "shops.csv")
     ahead = found.groupby("shop").cumcount() >= 140
     found.loc[ahead, ["sales", "stock"]] = np.nan
     found.to_csv(tmp_path / "new.csv", index=False)
@@ -93,7 +79,7 @@ def test_what_is_known_ahead_matters(predict: Callable, frame: pd.DataFrame) -> 
 
 
 def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, ckpt: Path) -> None:
-    table(Path("shops.csv"))
+    tables.shops(Path("shops.csv"))
     code, _, err = predict("split=test", "output=test.parquet", "data.file=shops.csv")
     assert code == 0, err
     found = pd.read_parquet("test.parquet")
@@ -109,7 +95,7 @@ def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, ckpt: Pat
 
 
 def test_every_row_gives_the_numbers_of_the_split(predict: Callable, tmp_path: Path) -> None:
-    table(tmp_path / "shops.csv")
+    tables.shops(tmp_path / "shops.csv")
     predict("split=test", "output=test.csv", "data.file=shops.csv")
     frame = pd.read_csv("shops.csv")
     last = frame.groupby("shop").cumcount() >= 144
@@ -173,7 +159,7 @@ def test_from_python(ckpt: Path, frame: pd.DataFrame, predict: Callable) -> None
 
 def test_returns_and_points_without_a_clock(tmp_path: Path) -> None:
     """A point forecast has no bands; prices come back as log-returns, without stamps."""
-    frame = table(tmp_path / "shops.csv")
+    frame = tables.shops(tmp_path / "shops.csv")
     words = ("data.returns=true", "data.gaps=ignore", "task/loss=absolute", *SIZES)
     best = fit(tmp_path, *words)
     found = pd.DataFrame(seqfuse.load(best).predict(frame[frame["shop"] == "west"]))

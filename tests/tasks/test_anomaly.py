@@ -17,9 +17,11 @@ from seqfuse.runtime.scores.subspace import Subspace
 from seqfuse.tasks.anomaly import Errors, Threshold
 from seqfuse.tasks.measures import Scorer
 from seqfuse.train import train
+from tests import tables
 from tests.conftest import composed
-from tests.predictions.test_anomalies import AIMS, KNOBS, QUIET, table
+from tests.tables import AIMS, PUMPS
 
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 N, TRAIN, H = 300, 100, 20
 
 
@@ -93,16 +95,16 @@ def threshold_of(values: np.ndarray, scorer: Scorer, labels: np.ndarray | None =
 
 @pytest.mark.parametrize("aim", ["reconstruct", "subspace"])
 def test_half_precision_is_scored(aim: str, tmp_path: Path) -> None:
-    table(tmp_path / "pumps.csv")
+    tables.pumps(tmp_path / "pumps.csv")
     few = ("trainer.max_epochs=1", "precision=bf16-mixed", "callbacks.figures=null")
-    words = [*QUIET, *KNOBS, *AIMS[aim], *few, f"data.file={tmp_path}/pumps.csv"]
+    words = [*QUIET, *PUMPS, *AIMS[aim], *few, f"data.file={tmp_path}/pumps.csv"]
     assert 0 < train(composed(words), tmp_path / "run")["test/threshold"] < 1
 
 
 def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path, command: Callable) -> None:
-    table(tmp_path / "pumps.csv")
+    tables.pumps(tmp_path / "pumps.csv")
     never = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", "callbacks.figures=null")
-    words = [*QUIET, *KNOBS, *AIMS["forecast"], *never, f"data.file={tmp_path}/pumps.csv"]
+    words = [*QUIET, *PUMPS, *AIMS["forecast"], *never, f"data.file={tmp_path}/pumps.csv"]
     metrics = train(composed(words), tmp_path / "run")
     assert 0 < metrics["test/threshold"] < 1
     ckpt = f"ckpt={tmp_path}/run/checkpoints/last.ckpt"
