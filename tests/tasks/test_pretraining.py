@@ -167,7 +167,7 @@ def test_mistakes_are_one_line(
 def test_series_need_no_labels(tmp_path: Path, command: Callable) -> None:
     """From a file that has none, with figures that would need a prediction."""
     np.savez("mine.npz", x=np.random.default_rng(0).normal(size=(40, 9, 3)).astype(np.float32))
-    words = ["data=arrays", "data.train=mine.npz", "data.batch_size=8", *SMALL]
+    words = ["data=arrays", "data.train=mine.npz", "data.batch_size=8", "model=wide", *SMALL]
     words = [*words, *(word for word in TINY if word.startswith("trainer.")), "logger=none"]
     figures = "callbacks.figures={_target_:seqfuse.figures.classification.ClassFigures}"
     code, _, err = command(main, *words, "task=contrastive", "data.labelled=false", figures)
