@@ -153,3 +153,10 @@ def test_a_kind_without_a_sample_is_named(command: Command) -> None:
     assert code == 1
     assert "tabel" in err
     assert "table" in err
+
+
+def test_a_sample_in_a_folder_is_named_so(command: Command) -> None:
+    code, out, _ = command(__main__.main, "sample", "texts", "my texts")
+    assert code == 0
+    assert "data.train=my texts/texts.csv data.test=my texts/texts_test.csv" in out
+    assert Path("my texts/texts.csv").exists()

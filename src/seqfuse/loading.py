@@ -6,7 +6,7 @@ from typing import Any
 
 from seqfuse.config import build
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.make import make
+from seqfuse.runtime.jobs.make import make, without_cache
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.engine import TorchEngine
 
@@ -25,4 +25,5 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
     task, data, _ = build.load(ckpt, trust)
     if isinstance(task, ContrastiveTask):
         raise InputError(f"{ckpt}: {NO_HEAD}")
-    return make({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))
+    metadata = {**data.splits.metadata(), **task.metadata()}
+    return make(without_cache(metadata), TorchEngine(task))

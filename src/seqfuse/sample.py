@@ -54,7 +54,11 @@ def main() -> None:
         if kind not in MAKERS or len(words) > 2:
             raise InputError(f"sample {' '.join(words)}: kinds are {', '.join(MAKERS)}")
         maker, command = MAKERS[kind]
-        write(maker(np.random.default_rng(0)), folder)
+        contents = maker(np.random.default_rng(0))
+        write(contents, folder)
+        made = {name.partition("/")[0] for name in contents}
+        words = (word.partition("=") for word in command.split())
+        command = " ".join(f"{k}={folder / v}" if v in made else k + e + v for k, e, v in words)
         say(f"next        {command}")
     except (InputError, OSError) as error:
         say(f"seqfuse: {error}", file=sys.stderr)

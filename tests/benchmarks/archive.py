@@ -4,6 +4,7 @@ Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.archive [set ...] --see
 `seqfuse-train` for all sets come behind `--words`. Without names: every set of `ucr/` and `uea/`.
 One process trains them one after the other by the command's own function, on one thread, and
 writes a row for each set and seed as soon as it has it; rows that are there are not made again.
+The loss is the cross-entropy against smoothed labels, as in training.
 Seconds are those of the processor, from composing to testing, without the start of Python. Nothing
 is chosen on a test split, and no set has words of its own.
 """
@@ -25,7 +26,7 @@ QUIET = (
     *("trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.enable_progress_bar=false"),
     *("logger=none", "callbacks=none"),
 )
-COLUMNS = ("set", "seed", "accuracy", "balanced_accuracy", "nll", "seconds")
+COLUMNS = ("set", "seed", "accuracy", "balanced_accuracy", "loss", "seconds")
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -88,7 +89,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of ucr.csv and uea.csv")
     parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all sets")
     given = parser.parse_args()
+    if given.words and given.out == RESULTS:
+        parser.error("--words is another model: name another folder by --out")
     root = Path(composed([]).paths.data)
+    known = {path.name for path in root.glob("u[ce][ra]/*")}
+    if unknown := sorted({*given.sets} - known):
+        parser.error(f"{', '.join(unknown)}: no such set in {root}")
     for archive in ("ucr", "uea"):
         path = given.out / f"{archive}.csv"
         names = sorted(p.name for p in (root / archive).iterdir() if p.is_dir())

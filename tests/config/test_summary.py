@@ -55,3 +55,10 @@ def test_an_accuracy_beside_the_largest_class() -> None:
         _, warning = summary.of_accuracy(accuracy, data, "test")
         assert "no better than always saying a (0.750)" in warning
         assert "find_lr=true" in warning
+
+
+def test_a_fraction_of_single_precision_is_no_better_than_itself() -> None:
+    data = made({"a": 7, "b": 6}, "aaabb")
+    assert float(np.float32(0.6)) > 0.6
+    _, warning = summary.of_accuracy(float(np.float32(0.6)), data, "test")
+    assert warning

@@ -141,3 +141,22 @@ def test_bands_around_a_point_hold_their_fraction() -> None:
     other = PointConformal(levels, [2])
     other.load_state_dict(conformal.state_dict())
     assert other(guess).equal(conformal(guess))
+
+
+def test_a_target_of_one_value_has_no_r2_after_scaling() -> None:
+    y = torch.full((100, 1), 0.1234567) / 0.7
+    assert np.isnan(value(R2(), (torch.randn(100, 1, 1), y)))
+
+
+def test_a_target_that_was_never_observed_has_no_band() -> None:
+    conformal = PointConformal([0.05, 0.5, 0.95], [2])
+    y = torch.randn(50, 2)
+    y[:, 1] = torch.nan
+    conformal.update(torch.zeros(50, 2, 1), y)
+    conformal.fit()
+    assert conformal.fitted
+    low, point, high = conformal(torch.zeros(3, 2, 1)).unbind(dim=-1)
+    assert (low[:, 0] < point[:, 0]).all()
+    assert (point == 0).all()
+    assert low[:, 1].isnan().all()
+    assert high[:, 1].isnan().all()

@@ -195,6 +195,8 @@ def _budget(trainer: DictConfig, num_batches: int) -> int:
     """Optimizer steps for so many batches in an epoch; -1 where epochs are given."""
     if trainer.max_epochs != -1:
         return -1
+    limit = trainer.limit_train_batches
+    num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
     return max(LEAST_STEPS, EPOCHS * math.ceil(num_batches / trainer.accumulate_grad_batches))
 
 
@@ -258,6 +260,8 @@ def build_task(config: Config) -> Task:
     node = {key: value for key, value in config["task"].items() if key not in OURS}
     model = config["model"]
     if not str((node.get("loss") or {}).get("_target_")).endswith(".CrossEntropy"):
+        if (model.get("bank") or {}).get("share") == 1:
+            raise InputError("model=bank is for one class per series: type model=series")
         model = {**model, "bank": None}  # which is for one class per series
     optimizer = dict(config["optimizer"])
     if "fused" in optimizer and precision(config["trainer"]) in ("16-mixed", "bf16-mixed"):
@@ -315,6 +319,8 @@ def build_trainer(config: Config, *watching: Callback) -> Trainer:
     for name, moment in MOMENTS.items():
         if name in callbacks:
             callbacks[name][moment] = not validates(config)
+    if not validates(config) and node["max_steps"] > 0 and "checkpoint" in callbacks:
+        callbacks["checkpoint"]["monitor"] = None  # the last weights, at the end of the cycle
     node["enable_checkpointing"] = bool({"checkpoint", "last_checkpoint"} & set(callbacks))
     workspace = os.environ.get(WORKSPACE)
     trainer = make(

@@ -441,14 +441,18 @@ def check_trainer(config: Mapping[str, Any], node: dict[str, Any]) -> None:
     for key in MONITORS:
         check_monitor(key, config)
     patience = _section(config, "callbacks.early_stopping").get("patience", 0)
-    if patience is not None and patience < 0:
-        raise InputError(f"callbacks.early_stopping.patience={patience} must be at least 0")
+    if patience is not None and (type(patience) is not int or patience < 0):
+        raise InputError(
+            f"callbacks.early_stopping.patience={patience} must be at least 0, or null"
+        )
 
 
 def _check_lengths(node: Mapping[str, Any]) -> None:
     """Checks how long a run trains, and on how much of each split."""
     for key in ("max_epochs", "max_steps"):
-        if node[key] is not None and node[key] < 1 and node[key] != -1:
+        if key == "max_epochs" and node[key] is None:
+            continue
+        if type(node[key]) is not int or (node[key] < 1 and node[key] != -1):
             raise InputError(f"trainer.{key}={node[key]} must be at least 1, or -1 for no such end")
     if (steps := node["num_sanity_val_steps"]) < -1:
         raise InputError(f"trainer.num_sanity_val_steps={steps} must be at least 0, or -1 for all")

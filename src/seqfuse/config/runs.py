@@ -292,8 +292,9 @@ def report(
     say_certainty(metrics, trainer)
     stopping = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
+        of = f" of {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
         say(
-            f"stopped     after epoch {stopping.stopped_epoch + 1} of {trainer.max_epochs}: "
+            f"stopped     after epoch {stopping.stopped_epoch + 1}{of}: "
             f"{stopping.monitor} was no better for {stopping.patience} epochs"
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -68,7 +68,7 @@ def of_accuracy(accuracy: float, data: "DataModule", split: str) -> tuple[str, s
         f"{split}/accuracy is {low:.3f} to {high:.3f} with 95 % confidence ({len(items):,} "
         f"{data.splits.unit}); always {name}, the largest class in training: {share:.3f}"
     )
-    if accuracy > share:
+    if round(accuracy * len(items)) > int((items.y == largest).sum()):
         return line, ""
     return line, (
         f"{split}/accuracy {accuracy:.3f} is no better than always saying {name} ({share:.3f}): "

@@ -66,7 +66,9 @@ class Folds:
     def fit(self) -> None:
         """Reads the training split and fits the pipeline to its training rows."""
         if self.is_auto:
-            self.num_folds = 20 if len(self.raw("train")) >= ENOUGH else 0
+            train = self.raw("train")
+            most = 20 if train.groups is None else min(20, len(set(train.groups)))
+            self.num_folds = most if len(train) >= ENOUGH and most > 1 else 0
             _check(self.num_folds, self.fold, self.split)
         items, rows = self.rows("train")
         try:
@@ -167,7 +169,8 @@ def _check(num_folds: int, fold: int, split: str) -> None:
     if num_folds < 0 or num_folds == 1:
         raise InputError(f"data.num_folds={num_folds} must be at least 2, or 0 for no validation")
     if not 0 <= fold < max(num_folds, 1):
-        raise InputError(f"data.fold={fold} must be from 0 to {max(num_folds, 1) - 1}")
+        hint = "" if num_folds else " (type data.num_folds=5)"
+        raise InputError(f"data.fold={fold} must be from 0 to {max(num_folds, 1) - 1}{hint}")
     if split not in SPLITS:
         raise InputError(f"data.split={split} must be one of: {', '.join(SPLITS)}")
 

@@ -107,7 +107,8 @@ def pool_max(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], max_steps: in
     if not exports and x.shape[1] <= max_steps:
         return x, mask
     first, end, real = _segments(mask, max_steps)
-    if not exports and bool(mask.all()):  # several times as fast
+    is_free = not exports and not torch.are_deterministic_algorithms_enabled()
+    if is_free and bool(mask.all()):  # several times as fast
         row = rearrange(x, "b t d -> b d 1 t")
         return rearrange(F.adaptive_max_pool2d(row, (1, max_steps)), "b d 1 u -> b u d"), real
     longest = (x.shape[1] + max_steps - 1) // max_steps + 1

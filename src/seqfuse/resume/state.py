@@ -221,7 +221,10 @@ def _check_unfinished(
     tested = not config["test"] or any(name.startswith("test/") for name in metrics)
     if tested and metrics.get("steps") == content["global_step"]:
         name = os.path.relpath(run)
+        # What falls to 0 at the last step cannot be made longer: the run begins anew.
+        ends = str(config["scheduler"]["_target_"]).endswith((".OneCycle", ".Cosine"))
+        how = f"--config-dir {name} --config-name config" if ends else f"resume={name}"
         raise Finished(
-            f"{name} is finished: it {end}; to train on, type seqfuse-train resume={name} {more}",
+            f"{name} is finished: it {end}; to train on, type seqfuse-train {how} {more}",
             exit_code=0 if slurm.restarted() else 1,
         )

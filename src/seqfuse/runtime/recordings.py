@@ -47,6 +47,8 @@ class Recordings:
     """What there are several of: series, texts, clips."""
     read_as: str = ""
     """How an array was read, where its channels are not those of training."""
+    clock: int | None = None
+    """Seconds from row to row of the table that windows were cut from."""
     sources: Mapping[str, "Recordings"] = field(default_factory=dict)
     """By name, the same r items of several sources, each at a rate of its own. The recordings
     themselves are then the clock, whose steps labels belong to, and have no channel."""

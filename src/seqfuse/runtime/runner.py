@@ -14,7 +14,7 @@ from typing import Any
 from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8, METADATA, check_example, read_metadata
 from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.make import make
+from seqfuse.runtime.jobs.make import make, without_cache
 from seqfuse.runtime.shown import say
 from seqfuse.runtime.writer import Writer
 
@@ -35,7 +35,7 @@ def load(folder: str | Path, int8: bool = False, threads: int = 0) -> Any:
         raise InputError(f"{folder} has no {name}: export it with int8=true")
     engine = OnnxEngine(folder / name, threads)
     try:
-        return make(metadata, engine)
+        return make(without_cache(metadata), engine)
     except InputError as error:
         raise InputError(f"{folder / METADATA}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError):

@@ -175,8 +175,11 @@ class Task(LightningModule):
         """Hands the training rows to a bank, without augmentation; each rank does the same."""
         items = self.trainer.datamodule.tensors("train")  # type: ignore[attr-defined]
         batch = items.__getitems__(bank.rows(items.y).tolist())
-        x, mask, y = (part.to(self.device) for part in (batch.x, batch.mask, batch.y))
-        left_out = bank.fit(x, mask, y)
+        # Of Apple's GPUs none computes in double precision.
+        device = torch.device("cpu") if self.device.type == "mps" else self.device
+        x, mask, y = (part.to(device) for part in (batch.x, batch.mask, batch.y))
+        left_out = bank.to(device).fit(x, mask, y)
+        bank.to(self.device)
         if not collectives.rank():
             accuracy = (left_out.argmax(dim=1) == y).float().mean()
             say(

@@ -96,8 +96,16 @@ class PointConformal(Conformal):
 
     @property
     def fitted(self) -> bool:
-        """Whether a validation part has set the margins."""
-        return not bool(self.margins.isnan().any())
+        """Whether a validation part has set the margins; of a target it never saw there is none."""
+        return not bool(self.margins.isnan().all())
+
+    def fit(self) -> None:
+        """Sets the margins from the scores, if there are any; NaN where no target was observed."""
+        scores = [part for parts in collectives.gather(self._scores) for part in parts]
+        super().fit()
+        if scores:
+            unseen = torch.cat(scores).isnan().all(dim=0).movedim(-1, 0)
+            self.margins.masked_fill_(unseen.to(self.margins.device), torch.nan)
 
     def forward(self, prediction: Float[Tensor, "b *s 1"]) -> Float[Tensor, "b *s p"]:
         return super().forward(self._spread(prediction)) if self.fitted else prediction

@@ -312,7 +312,8 @@ class R2(Metric):
     def of_targets(self) -> Tensor:
         """(k) of each target, NaN where it has one value alone."""
         spread = self.square - self.total**2 / self.count
-        return (1 - self.residual / spread).where(spread > 0, torch.nan)
+        # Of one value alone, rounding leaves a little.
+        return (1 - self.residual / spread).where(spread > 1e-12 * self.square, torch.nan)
 
 
 class EachTarget(R2):

@@ -95,6 +95,7 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
     config = build.resolve(build.fill(recipe, data.sizes(), data.splits.num_steps))
     config["scheduler"] = {"_target_": "seqfuse.tasks.schedules.Constant"}
     config["callbacks"] = config["logger"] = {}
+    config["model"] = {**config["model"], "bank": None}  # which takes no part in a step
     config["trainer"] |= {
         "max_epochs": -1,
         "max_steps": steps,

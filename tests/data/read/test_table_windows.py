@@ -50,6 +50,8 @@ def test_files_are_cut_into_the_same_windows(tmp_path: Path) -> None:
     windows = source(tmp_path, every=8)
 
     class Pipeline:
+        clock = 3600
+
         class labels:
             targets = ("a",)
 
@@ -59,6 +61,42 @@ def test_files_are_cut_into_the_same_windows(tmp_path: Path) -> None:
     assert items.names[-1] == "2024-01-05 03:00:00"
     assert items.item(len(items) - 1)[:, 0].tolist() == [94, 95, 96, 97, 98, 99]
     assert items.item(len(items) - 2)[-1, 0] == 91
+
+
+def test_a_value_goes_on_through_a_gap_longer_than_a_look_back(tmp_path: Path) -> None:
+    items = source(tmp_path, empty=range(20, 32), look_back=4, horizon=10)("train")
+    assert all(len(item) == 4 and not np.isnan(item).any() for item in items)
+    inside = next(item for item in items if item[0, 1] == 240)
+    assert inside[:, 0].tolist() == [19] * 4
+
+
+def test_windows_of_several_series_say_whose_they_are(tmp_path: Path) -> None:
+    rows = [f"2024-01-01T{i:02},{i},{shop}" for shop in ("east", "west") for i in range(20)]
+    (tmp_path / "a.csv").write_text("date,a,shop\n" + "\n".join(rows) + "\n")
+    reader = TableReader(targets=["a"], group="shop")
+    table = TableFile("a.csv", str(tmp_path))
+    items = TableWindows(reader, table, 3, 2, 1, [0.6, 0.2, 0.2])("train")
+    assert items.names is not None
+    assert items.names[0] == "east 2024-01-01 02:00:00"
+    assert items.names[-1].startswith("west ")
+    assert items.clock == 3600
+
+
+def test_a_file_with_another_clock_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "days.csv").write_text(
+        "date,a,b\n" + "".join(f"2024-01-{i:02},{i},{i}\n" for i in range(1, 30))
+    )
+    table = {"targets": ["a"], "covariates": ["b"]}
+    with pytest.raises(InputError, match="days.csv"):
+        list(labelled.read_windows(tmp_path / "days.csv", table, 6, 1, step=3600))
+
+
+@pytest.mark.parametrize(
+    "split", [[0.6, 0.1, 0.1, 0.2], ["2024-01-02", "2024-01-03", "2024-01-04"]]
+)
+def test_a_split_has_three_parts(split: list) -> None:
+    with pytest.raises(InputError, match="data.split"):
+        TableWindows(TableReader(), TableFile("a.csv"), 3, 2, 1, split)
 
 
 def test_mistakes(tmp_path: Path) -> None:

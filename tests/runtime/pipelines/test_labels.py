@@ -150,3 +150,19 @@ def test_folds_hold_classes_and_sets_of_labels_evenly() -> None:
     assert names_in([(1.0,), (2.0,)]) == [(), ()]
     assert names_in(["a"]) == [["a"]]
     assert names_in([("a", "b")]) == [("a", "b")]
+
+
+def test_numbers_of_other_names_or_order_are_refused() -> None:
+    y = np.array([[1.0, 2.0], [3.0, 4.0]])
+    numbers = Numbers().fit(items(y, "numbers", targets=["p", "q"]))
+    with pytest.raises(InputError, match="q, p.*p, q"):
+        numbers.encode(items(y, "numbers", targets=["q", "p"]))
+
+
+def test_ragged_numbers_and_deep_lists_get_one_line() -> None:
+    ragged = items([(1.0, 2.0), (3.0, 4.0)], "numbers")
+    object.__setattr__(ragged, "labels", [(1.0, 2.0), (3.0,)])
+    with pytest.raises(InputError, match=r"\[1, 2\] numbers"):
+        Numbers().fit(ragged)
+    with pytest.raises(InputError, match="list of labels"):
+        labels_of(["[" * 100_000], "a", "several")

@@ -156,3 +156,10 @@ def test_columns_of_y_have_names(tmp_path: Path) -> None:
     save(path, **{**named, "y_names": np.array(["up"])})
     with pytest.raises(InputError, match="x.npz: y_names has 1 names"):
         list(labelled.read_arrays(path, "btc", True, "numbers"))
+
+
+def test_a_list_is_no_class(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a b", "label": ["x", "y"]}\n')
+    with pytest.raises(InputError, match="line 1.*label.*task=multilabel"):
+        list(labelled.read(path, {"kind": "texts", "text": "text", "label": "label"}))

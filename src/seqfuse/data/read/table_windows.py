@@ -44,6 +44,8 @@ class TableWindows(Source):
             if value < 1:
                 raise InputError(f"data.{name}={value} must be at least 1")
         check_split(split)
+        if len(split) + isinstance(split[0], (str, date)) != 3:
+            raise InputError(f"data.split={list(split)}: give training, validation and test alone")
         self.table, self.source = reader, source
         self.split = [str(part) if isinstance(part, date) else part for part in split]
         self.look_back, self.horizon, self.every = look_back, horizon, every
@@ -68,4 +70,5 @@ class TableWindows(Source):
             "table": table,
             "look_back": self.look_back,
             "every": self.every,
+            "step": pipeline.clock,
         }

@@ -49,6 +49,8 @@ class Bank(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
+        if not 0 <= share <= 1:
+            raise ValueError(f"share={share} must be from 0 to 1")
         positive(num_features=num_features, num_groups=num_groups, max_rows=max_rows)
         self.max_rows, self.seed, self.share = max_rows, seed, share
         draw = self._draw()
@@ -87,7 +89,7 @@ class Bank(nn.Module):
             log-probabilities of each row by a regression that was fitted to all others.
         """
         draw = self._draw()
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for part, values, steps in self._views(x, mask):
                 part.fit(values, steps, draw)
         features = self.features(x, mask)
@@ -104,7 +106,9 @@ class Bank(nn.Module):
 
     def features(self, x: Series, mask: Steps) -> Float[Tensor, "b p"]:
         """All features, of MiniRocket and Hydra, of the series and of its first difference."""
-        with torch.backends.cudnn.flags(allow_tf32=False):  # whose 10 bits are not exact
+        with torch.backends.cudnn.flags(
+            enabled=True, allow_tf32=False
+        ):  # whose 10 bits are not exact
             return torch.cat([part(*view) for part, *view in self._views(x, mask)], dim=1)
 
     def _views(self, x: Series, mask: Steps) -> list[tuple[Convolutions, Series, Steps]]:

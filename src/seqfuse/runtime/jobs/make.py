@@ -57,6 +57,14 @@ def make(
     return JOBS[name](metadata, engine, batch_size, **options)
 
 
+def without_cache(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of a stranger, by which clips are decoded anew and nothing is written."""
+    reader = metadata.get("reader")
+    if not isinstance(reader, Mapping) or "cache" not in reader:
+        return dict(metadata)
+    return {**metadata, "reader": {**reader, "cache": None}}
+
+
 def of_input(job: Job, given: str, output: Path) -> Rows:
     """Predictions for a file, or for all files of a folder in the order of their names.
 

@@ -133,7 +133,7 @@ def _several(
     for row, item in enumerate(y):
         try:
             written = {label_text(name) for name in _listed(item)} - {UNLABELLED}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(
                 f"{where(row)}: '{str(item)[:20]}' is no list of labels: write a|b, or a JSON list"
             ) from None
@@ -311,6 +311,13 @@ class Several(Labels):
         return f"{len(self.classes)} labels, any number of them for each item"
 
 
+def _matrix(items: Recordings) -> NDArray[np.float64]:
+    """(n k) the numbers of all items."""
+    if len(sizes := sorted({len(label) for label in items.labels or ()})) > 1:
+        raise InputError(f"{items.origin}: items have {sizes} numbers: give each as many")
+    return np.array(items.labels, dtype=np.float64)
+
+
 class Numbers(Labels):
     """Numbers of each item, scaled to mean 0 and standard deviation 1 over the training items."""
 
@@ -324,7 +331,7 @@ class Numbers(Labels):
 
     def fit(self, items: Recordings) -> "Numbers":
         """Learns names and scales."""
-        y = np.array(items.labels, dtype=np.float64)
+        y = _matrix(items)
         names = [f"y{i}" for i in range(y.shape[1])] if y.shape[1] > 1 else ["y"]
         self.targets = list(items.targets) or names
         for i in np.flatnonzero(np.isnan(y).all(axis=0))[:1]:
@@ -334,10 +341,15 @@ class Numbers(Labels):
 
     def encode(self, items: Recordings) -> NDArray[np.float32]:
         """(n k) scaled numbers, NaN where one is missing."""
-        y = np.array(items.labels, dtype=np.float64)
+        y = _matrix(items)
         if y.shape[1] != len(self.targets):
             raise InputError(
                 f"there are {y.shape[1]} numbers for each item, in training {len(self.targets)}"
+            )
+        if items.targets and list(items.targets) != self.targets:
+            raise InputError(
+                f"{items.origin}: the numbers are {', '.join(items.targets)}, in training "
+                f"{', '.join(self.targets)}: bring them into that order"
             )
         return self.standardisation.apply(y).astype(np.float32)
 

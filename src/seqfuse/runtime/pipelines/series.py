@@ -152,6 +152,8 @@ class SeriesPipeline(Labelled):
         self.standardisation = Standardisation.none(0)
         self.has_time = True
         """Whether an item had more than one step in training."""
+        self.clock: int | None = None
+        """Seconds from step to step, of windows of a table."""
 
     def fit(self, items: Recordings) -> "SeriesPipeline":
         """Learns scales and classes from the training series."""
@@ -160,6 +162,7 @@ class SeriesPipeline(Labelled):
             raise InputError(f"channel {channel} holds only missing values: remove it")
         self.standardisation = Standardisation.of(x)
         self.has_time = bool(items.lengths.max() > 1)
+        self.clock = items.clock
         self.fit_labels(items)
         return self
 
@@ -219,6 +222,7 @@ class SeriesPipeline(Labelled):
             "missing": self.missing,
             "standardisation": self.standardisation.state_dict(),
             **({} if self.has_time else {"has_time": False}),
+            **({} if self.clock is None else {"clock": self.clock}),
             "labels": self.labels.state_dict(),
         }
 
@@ -227,4 +231,5 @@ class SeriesPipeline(Labelled):
         self.scaling, self.missing = state["scaling"], state["missing"]
         self.standardisation = Standardisation.from_state(state["standardisation"])
         self.has_time = bool(state.get("has_time", True))
+        self.clock = state.get("clock")
         self.load_labels(state)

@@ -254,7 +254,12 @@ def _words(path: Path, line: int, row: dict[str, Any], text: str) -> list[str]:
 
 def _label(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:
     label = cell(path, line, row, name, "set data.label")
-    if label_type != "classes" and isinstance(label, list):
+    if isinstance(label, list):
+        if label_type == "classes":
+            raise InputError(
+                f"{path}, line {line}: column '{name}' holds a list: for several labels type "
+                "task=multilabel, for numbers task=regression"
+            )
         return label
     label = str(label).strip()
     if not label and label_type != "several":
@@ -492,7 +497,12 @@ def read_devices(
 
 
 def read_windows(
-    path: Path, table: Mapping[str, Any], look_back: int, every: int, size: int = READ
+    path: Path,
+    table: Mapping[str, Any],
+    look_back: int,
+    every: int,
+    step: int | None = None,
+    size: int = READ,
 ) -> Blocks:
     """Windows of a table, the last of each series and every n-th before it, without labels.
 
@@ -500,8 +510,9 @@ def read_windows(
         table: options of a `TableReader`.
         look_back: rows of a window.
         every: rows from one window to the next.
+        step: seconds from row to row in training.
     """
-    rows = TableReader(**table).read(path)
+    rows = TableReader(**table).read(path, step)
     for starts in np.split(ends := rows.ends(look_back, every), range(size, len(ends), size)):
         yield windows_of(rows, starts, look_back)
 

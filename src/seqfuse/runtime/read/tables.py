@@ -411,24 +411,34 @@ def windows_of(
 ) -> Recordings:
     """The `look_back` rows before each start, all columns; with a `horizon`, its labels, too.
 
-    A label is the mean of each target over the horizon's observed values, NaN where there is none;
-    windows without any are left out. A window is called by its last time stamp.
+    The last value goes on where one is missing. A label is the mean of each target over the
+    horizon's observed values, NaN where there is none; windows without any, or before the first
+    value of a series, are left out. A window is called by its series and its last time stamp.
     """
     k, numbers = table.num_targets, None
+    filled = np.concatenate(
+        [carried_on(part) for part in np.split(table.values, table.offsets[1:-1])]
+    )
+    back = np.arange(look_back, 0, -1)
     if horizon:
         ahead = table.values[starts[:, None] + np.arange(horizon), :k]
         observed = ~np.isnan(ahead)
         count = np.where(observed.any(axis=1), observed.sum(axis=1), np.nan)
         means = np.where(observed, ahead, 0).sum(axis=1) / count
-        kept = ~np.isnan(means).all(axis=1)
+        begun = ~np.isnan(filled[starts - 1]).all(axis=1)
+        kept = begun & ~np.isnan(means).all(axis=1)
         starts, numbers = starts[kept], means[kept]
+    owners = np.searchsorted(table.offsets, starts - 1, side="right") - 1
+    whose = table.names if table.names is not None else [""] * len(table)
+    stamps = zip(owners, table.times(starts - 1), strict=True)
     return series(
-        table.values[starts[:, None] - np.arange(look_back, 0, -1)],
+        filled[starts[:, None] - back],
         numbers,
-        names=[shown(stamp) for stamp in table.times(starts - 1)],
+        names=[f"{whose[owner]} {shown(stamp)}".strip() for owner, stamp in stamps],
         label_type="numbers",
         columns=table.columns,
         targets=table.columns[:k],
+        clock=table.step,
         origin=table.origin,
         unit="windows",
     )
