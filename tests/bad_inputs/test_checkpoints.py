@@ -239,7 +239,7 @@ TEACH = "task=distill teacher=bad.ckpt"
     Row(TEACH, [NAME, "pipeline"], given("text", DATA, "pipeline")),
     Row(TEACH, NAME, cycle("config")),
     Row(TEACH, [NAME, "classes"], given(["a", "b"], DATA, "pipeline", "labels", "classes")),
-    Row(TEACH, [NAME, "mean"], given([1.0, 2.0], *SCALE, "mean")),
+    Row(TEACH, [NAME, "standardisation"], given([1.0, 2.0], *SCALE, "mean")),
     Row(f"{TEACH} task.teaching=2", "teaching"),
     Row(f"{TEACH} task.match.temperature=0", "temperature", bad(lambda c: None)),
     Row("task=distill_tags teacher=good.ckpt", ["label per step", "another task"]),

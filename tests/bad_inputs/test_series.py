@@ -201,7 +201,7 @@ def train(ending: str, content: str | bytes) -> dict:
     Row("", "Mine_TRAIN.ts.gz", train("ts.gz", gz(b"\xff\xfe"))),
     Row("", ["Mine_TRAIN.ts", "'up'"], train("ts", ts().replace(":down", ":up"))),
     Row(
-        "data.num_folds=0 task.monitor=train/loss scheduler.monitor=train/loss",
+        "data.num_folds=0 task.monitor=train/loss",
         "Mine_TEST",
         train("ts", ts()),
         begins=True,

@@ -114,8 +114,16 @@ USE = "a.npz b.csv"
     Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "state")),
     Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "knobs")),
     Row("--check", ["pipeline.json", "pipeline"], given({"a": 1}, "pipeline", "knobs")),
-    Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "state", "mean")),
-    Row("--check", ["pipeline.json", "pipeline"], given("text", "pipeline", "state", "mean")),
+    Row(
+        "--check",
+        ["pipeline.json", "pipeline"],
+        without("pipeline", "state", "standardisation", "mean"),
+    ),
+    Row(
+        "--check",
+        ["pipeline.json", "pipeline"],
+        given("text", "pipeline", "state", "standardisation", "mean"),
+    ),
     Row("--check", ["pipeline.json"], given(5, "pipeline", "state", "labels", "classes")),
     Row("--check", ["pipeline.json", "tolerance"], without("tolerance")),
     Row("--check", ["pipeline.json", "tolerance"], given("much", "tolerance")),

@@ -320,7 +320,7 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
         if line:
             say(f"certainty   {line}")
         if warning:
-            say(f"seqfuse: warning: {warning}", file=sys.stderr)
+            say(f"warning     {warning}")
 
 
 def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:

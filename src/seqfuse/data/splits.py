@@ -71,6 +71,8 @@ class Folds:
             self.num_folds = most if len(train) >= ENOUGH and most > 1 else 0
             _check(self.num_folds, self.fold, self.split)
         items, rows = self.rows("train")
+        if self.split == "grouped" and items.groups is None:
+            raise InputError(f"data.split=grouped, but {items.origin} has no groups")
         try:
             self.pipeline.fit(items.take(rows))
         except InputError as error:
@@ -198,7 +200,9 @@ def hold_out(
     if kind == "grouped" and groups is None:
         raise InputError(f"data.split=grouped, but {data.origin} has no groups")
     if groups is not None and num_folds > len(set(groups)):
-        raise InputError(f"{key}={num_folds} is more than the {len(set(groups))} groups")
+        raise InputError(
+            f"{key}={num_folds} is more than the {len(set(groups))} groups of {data.origin}"
+        )
     if kind == "stratified" and data.per_step:
         raise InputError("data.split=stratified is for one label per item: type data.split=random")
     splitter = _splitter(data, num_folds, kind, seed)
