@@ -75,7 +75,7 @@ def test_from_python_as_on_the_command_line(
     ckpt, _ = trained
     tables.pumps(tmp_path / "new.csv")
     command(main, f"ckpt={ckpt}", "input=new.csv", "output=out.parquet", *QUIET)
-    found = pd.DataFrame(seqfuse.load(ckpt).tables.pumps(tmp_path / "new.csv"))
+    found = pd.DataFrame(seqfuse.load(ckpt).table(tmp_path / "new.csv"))
     pd.testing.assert_frame_equal(found, pd.read_parquet("out.parquet"), check_dtype=False)
 
 
