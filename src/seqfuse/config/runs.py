@@ -314,9 +314,10 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
         limit = trainer.limit_val_batches if split == "val" else trainer.limit_test_batches
-        if metric != "accuracy" or limit != 1.0:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if metric != "accuracy" or limit != 1.0 or data is None:  # spawned ranks have it
             continue
-        line, warning = summary.of_accuracy(value, trainer.datamodule, split)  # type: ignore[attr-defined]
+        line, warning = summary.of_accuracy(value, data, split)
         if line:
             say(f"certainty   {line}")
         if warning:
