@@ -55,7 +55,7 @@ def shading_bar(figure: Figure, axes: Any, top: float, unit: str, **style: Any) 
     """The scale of the shading."""
     style = {"aspect": 40, "pad": 0.02, **style}
     bar = figure.colorbar(ScalarMappable(Normalize(0, top), SHADING), ax=axes, **style)
-    bar.set_label(f"attention (1 = every {unit} alike)", fontsize=9)
+    bar.set_label(f"attention\n(1 = every {unit} alike)", fontsize=9)
     bar.ax.tick_params(labelsize=7)
 
 
