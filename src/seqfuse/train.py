@@ -56,7 +56,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
         trainer = build.sized_trainer(recipe, data)
     task = build.first_task(recipe, data, tuned)
-    stopped_at = state.checkpoint_of(task.record["config"], task.state_dict())
+    stopped_at = state.checkpoint_of(task.record.config, task.state_dict())
     skip_idle_hooks(trainer, task)
     if trainer.is_global_zero:
         runs.write_config(recipe, run)

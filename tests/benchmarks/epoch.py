@@ -30,7 +30,7 @@ from seqfuse.compat.lightning import skip_idle_hooks
 from seqfuse.config import build, cli, runs
 from seqfuse.data.module import DataModule
 from seqfuse.nn.shapes import Batch
-from seqfuse.tasks.base import Task
+from seqfuse.tasks.base import Record, Task
 from tests.benchmarks import common
 from tests.benchmarks.loops import Bare, Classic
 
@@ -113,8 +113,7 @@ def prepared(words: list[str], run: Path, threads: int | None) -> tuple[Task, Da
     data.setup("fit")
     recipe = build.fill(recipe, data.sizes(), data.splits.num_steps)
     config = build.resolve(recipe)
-    task = build.build_task(config)
-    task.record = {"config": config, "recipe": build.unresolved(recipe)}
+    task = build.build_task(config, record=Record(config, build.unresolved(recipe), {}))
     return task, data, trainer
 
 

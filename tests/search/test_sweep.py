@@ -68,7 +68,7 @@ def test_a_sweep_survives_its_jobs(command: Command, monkeypatch: pytest.MonkeyP
     fit = Trainer.fit
 
     def falter(self: Trainer, task, **arguments) -> None:
-        seed = task.record["config"]["seed"]
+        seed = task.record.config["seed"]
         if seed == 1:
             raise ValueError("a bug\nof two lines")
         if seed == 2:
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_a_sweep_and_keeps_its_summary(
     fit = Trainer.fit
 
     def stop(self: Trainer, task, **arguments) -> None:
-        if task.record["config"]["seed"] == 1:
+        if task.record.config["seed"] == 1:
             task.on_train_batch_start = lambda *_: os.kill(os.getpid(), signal.SIGINT)
         fit(self, task, **arguments)
 

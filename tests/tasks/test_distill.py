@@ -109,15 +109,15 @@ def content(run: Path) -> dict:
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[DistillTask]:
-    """Students, as they are given their teachers."""
+    """Students, as they are made with their teachers."""
     seen: list[DistillTask] = []
-    given = distill.start
+    make_task = build.start_task
 
-    def start(task: Task, *rest) -> None:
-        given(task, *rest)
-        seen.append(task)  # type: ignore[arg-type]
+    def start_task(*arguments: Any) -> Task:
+        seen.append(make_task(*arguments))  # type: ignore[arg-type]
+        return seen[-1]
 
-    monkeypatch.setattr(distill, "start", start)
+    monkeypatch.setattr(build, "start_task", start_task)
     return seen
 
 
@@ -184,8 +184,8 @@ class Killed(Exception):
     """Stands for whatever ends a process."""
 
 
-def start(made: Made, **changes: Any) -> None:
-    distill.start(made.task, made.data, {**made.config, **changes})
+def teachers(made: Made, **changes: Any) -> dict[str, Any]:
+    return distill.teachers({**made.config, **changes}, made.task.net, made.data)
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +194,8 @@ def student() -> Made:
 
 
 def test_labels_and_teachers_share_the_loss(teacher: Path, student: Made) -> None:
-    start(student, teacher=str(teacher))
-    task: Any = student.task
+    given = teachers(student, teacher=str(teacher))
+    task: Any = build.build_task(student.config, student.task.net, **given).eval()
     batch, found = student.data.tensors("train").__getitems__([0, 1, 2, 3]), []
     for share in (0.0, 0.25, 1.0):
         task.teaching = share
@@ -225,7 +225,7 @@ def test_a_student_of_one_batch_becomes_its_teacher(
 def test_a_teacher_needs_a_distillation() -> None:
     made = make(*TINY, "teacher=some.ckpt")
     with pytest.raises(InputError, match="is for task=distill: type it, or leave out teacher"):
-        start(made)
+        teachers(made)
 
 
 def scale(mean: list[float]) -> dict:
@@ -238,11 +238,14 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
         ({"teacher": "no.ckpt"}, "teacher=no.ckpt: there is no such file"),
         ({"teacher": [str(teacher), str(teacher.parent)]}, "is a folder: name a file"),
         ({"data": {"horizon": 4}}, "has data.horizon=None, this run 4"),
-        ({"task": {"quantiles": [0.5]}}, "forecasts task.quantiles=None, this run \\[0.5\\]"),
+        (
+            {"task": {**student.config["task"], "quantiles": [0.5]}},
+            "forecasts task.quantiles=None, this run \\[0.5\\]",
+        ),
     ]
     for changes, message in cases:
         with pytest.raises(InputError, match=message):
-            start(student, **{"teacher": str(teacher), **changes})
+            teachers(student, **{"teacher": str(teacher), **changes})
     pipeline = student.data.splits.pipeline
     state = pipeline.state_dict()
     named = {**state["labels"], "classes": ["a", "b"]}
@@ -257,11 +260,11 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     for changes, message in cases:
         pipeline.load_state_dict({**state, **changes})
         with pytest.raises(InputError, match=message):
-            start(student, teacher=str(teacher))
+            teachers(student, teacher=str(teacher))
     kept = state["standardisation"]
     rounded = {**kept, "mean": [mean * (1 + 1e-9) for mean in kept["mean"]]}
     pipeline.load_state_dict({**state, "standardisation": rounded})
-    start(student, teacher=str(teacher))  # another machine may round
+    teachers(student, teacher=str(teacher))  # another machine may round
 
 
 @pytest.mark.parametrize(
@@ -293,14 +296,14 @@ def test_tags_are_taught_by_a_crf(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     named = "teacher=teacher/checkpoints/last.ckpt"
     for head in ("crf", "tags"):
         made = make(*TAGS, "task=distill_tags", named, f"model/head={head}", "task.teaching=1.0")
-        start(made)
-        loss = made.task._step(made.data.tensors("train").__getitems__([0, 1, 2]), "train")["loss"]
+        task: Any = build.start_task(made.config, made.data).eval()
+        loss = task._step(made.data.tensors("train").__getitems__([0, 1, 2]), "train")["loss"]
         assert loss.isfinite()
         loss.backward()
-        assert all(p.grad is not None for p in made.task.net.head.parameters())
+        assert all(p.grad is not None for p in task.net.head.parameters())
     made = make(*TAGS, "task=distill", named)
     with pytest.raises(InputError, match="task=distill is for labels of items, task=distill_tags"):
-        start(made)
+        teachers(made)
 
 
 FORECAST = (
@@ -327,4 +330,4 @@ def test_forecasts_are_taught(
     assert "test/mse" in out
     one = make(*FORECAST, *pupil, "task/loss=absolute")
     with pytest.raises(InputError, match=re.escape("[8, 1, 7] numbers an item, the student [8, 1")):
-        start(one)
+        teachers(one)

@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_named(
 def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) -> None:
     made = make(*WIDE, *(word.format(ckpt=pretrained) for word in words))
     with pytest.raises(InputError, match=re.escape(message)):
-        build.start_weights(*made)
+        build.start_weights(made.task.net, made.data, made.config)
 
 
 @pytest.mark.parametrize(

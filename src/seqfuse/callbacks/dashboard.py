@@ -58,7 +58,7 @@ def writers(trainer: Trainer) -> list[SummaryWriter]:
 
 def _config(trainer: Trainer) -> dict[str, Any]:
     task: Any = trainer.lightning_module
-    return task.record["config"]
+    return task.record.config
 
 
 def _write_hparams(trainer: Trainer, status: str) -> None:

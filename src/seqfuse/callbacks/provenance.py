@@ -76,8 +76,8 @@ def _provenance(trainer: Trainer) -> dict[str, Any]:
     return {
         "command": command_line(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "seed": task.record["config"]["seed"],
-        "found": task.record["found"],
+        "seed": task.record.config["seed"],
+        "found": task.record.found,
         "versions": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -35,7 +35,7 @@ from seqfuse.nn.shapes import Adaptive, Block, ReadOut
 from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.base import Task
+from seqfuse.tasks.base import Record, Task
 
 Config = dict[str, Any]
 OURS = ("monitor", "mode", "quantiles")
@@ -255,24 +255,45 @@ def _part(model: Config, name: str, **wired: int) -> Any:
     return make(model[name], f"model.{name}", **wired) if model.get(name) else None
 
 
-def build_task(config: Config) -> Task:
-    """Net, loss, metrics, optimizer and schedule."""
+def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> Task:
+    """Net, loss, metrics, optimizer and schedule.
+
+    Args:
+        config: of the run.
+        net: instead of a new one.
+        given: further arguments of the task.
+    """
     node = {key: value for key, value in config["task"].items() if key not in OURS}
-    model = config["model"]
-    if not str((node.get("loss") or {}).get("_target_")).endswith(".CrossEntropy"):
-        if (model.get("bank") or {}).get("share") == 1:
-            raise InputError("model=bank is for one class per series: type model=series")
-        model = {**model, "bank": None}  # which is for one class per series
     optimizer = dict(config["optimizer"])
     if "fused" in optimizer and precision(config["trainer"]) in ("16-mixed", "bf16-mixed"):
         optimizer["fused"] = False  # Lightning does not clip for an optimizer that unscales itself
     return make(
         node,
         "task",
-        net=build_net(model),
+        net=net or build_net(_model(config)),
         optimizer=make(optimizer, "optimizer"),
         scheduler=make(config["scheduler"], "scheduler"),
+        **given,
     )
+
+
+def _model(config: Config) -> Config:
+    """The section of the net; without the bank, unless each series has one class."""
+    model, loss = config["model"], config["task"].get("loss") or {}
+    if str(loss.get("_target_")).endswith(".CrossEntropy"):
+        return model
+    if (model.get("bank") or {}).get("share") == 1:
+        raise InputError("model=bank is for one class per series: type model=series")
+    return {**model, "bank": None}
+
+
+def start_task(config: Config, data: DataModule, record: Record | None = None) -> Task:
+    """A task with its first weights, and with its teachers."""
+    from seqfuse.tasks import distill  # which loads checkpoints, and so imports this module
+
+    net = build_net(_model(config))
+    start_weights(net, data, config)
+    return build_task(config, net, record=record, **distill.teachers(config, net, data))
 
 
 def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -> Task:
@@ -285,9 +306,7 @@ def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -
     """
     filled = fill(recipe, data.sizes(), data.splits.num_steps)
     config = resolve(filled)
-    task = build_task(config)
-    start_weights(task, data, config)
-    task.record = {"config": config, "recipe": unresolved(filled), "found": dict(tuned)}
+    task = start_task(config, data, Record(config, unresolved(filled), dict(tuned)))
     if config["trainer"]["compile"]:
         task.compile_net()
     return task
@@ -336,33 +355,30 @@ def build_trainer(config: Config, *watching: Callback) -> Trainer:
     return trainer
 
 
-def start_weights(task: Task, data: DataModule, config: Config) -> None:
-    """First weights that come from files: `data.vectors`, then `init_from`; teachers, too.
+def start_weights(net: Net, data: DataModule, config: Config) -> None:
+    """First weights that come from files: `data.vectors`, then `init_from`.
 
     `freeze` keeps what came from `init_from` as it is.
     """
-    from seqfuse.tasks import distill  # which loads checkpoints, and so imports this module
-
     if config["data"].get("vectors"):
-        _take_vectors(task, data, config)
+        _take_vectors(net, data, config)
     path, freeze = config.get("init_from"), config.get("freeze", False)
     if freeze and not path:
         raise InputError(
             "freeze=true keeps an encoder that was trained before: type init_from=<checkpoint>, too"
         )
     if path and not config.get("resume"):  # a run that goes on has its own by now
-        _take_encoder(str(path), task.net, data.splits.pipeline.state_dict(), freeze)
+        _take_encoder(str(path), net, data.splits.pipeline.state_dict(), freeze)
     if freeze:
-        task.net.freeze()  # type: ignore[operator]
-    distill.start(task, data, config)
+        net.freeze()
 
 
-def _take_vectors(task: Task, data: DataModule, config: Config) -> None:
+def _take_vectors(net: Net, data: DataModule, config: Config) -> None:
     path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
     words = data.splits.pipeline.words
     ids, rows = map(torch.from_numpy, vectors.read(path, words))
     try:
-        set_vectors(task.net.stem, ids, rows)  # type: ignore[arg-type]
+        set_vectors(net.stem, ids, rows)  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(f"data.vectors={path}: {error}") from None
     say(f"vectors     {path}: {len(ids):,} of {len(words):,} words")
@@ -442,7 +458,8 @@ def load(
     try:
         config = {**config, "data": untrusted.without_downloads(config["data"])}
         untrusted.check_targets({key: config[key] for key in built}, trust)
-        task, data = build_task(config), build_data(config, evaluated)
+        record = Record(config, content["recipe"], {})
+        task, data = build_task(config, record=record), build_data(config, evaluated)
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[DataModule.__qualname__])
     except InputError as error:
@@ -454,7 +471,6 @@ def load(
         raise InputError(f"{path}: its weights do not fit its config ({reason})") from None
     except (TypeError, AttributeError):
         raise InputError(f"{path}: its config or its pipeline is not one of seqfuse's") from None
-    task.record = {"config": config, "recipe": content["recipe"]}
     return task.eval(), data, config
 
 

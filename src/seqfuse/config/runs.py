@@ -223,7 +223,7 @@ def announce(task: "Task", data: "DataModule", trainer: "Trainer") -> None:
         f"net         {total:,} parameters{frozen}, {trainer.precision} on "
         f"{trainer.strategy.root_device}, CPU threads: {torch.get_num_threads()}"
     )
-    given = task.record["config"]["data"]
+    given = task.record.config["data"]
     if given.get("train") and given["train"] == given.get("test"):
         say("note        data.test is data.train: test numbers say little")
 

@@ -52,7 +52,7 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
         pipeline.undo(x[-shown:, :k])[:, target],
         pipeline.undo(item.truth)[:, target],
         pipeline.undo(item.answer, outputs=True)[:, target],
-        result.task.record["config"]["task"]["quantiles"],
+        result.task.record.config["task"]["quantiles"],
         item.weights[-shown:],
         f"{pipeline.columns[target]}, from {start}",
     )

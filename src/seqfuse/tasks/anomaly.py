@@ -17,7 +17,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import SCORERS
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores.likelihood import Residuals
-from seqfuse.tasks.base import Outputs, Task
+from seqfuse.tasks.base import Outputs, Record, Task
 from seqfuse.tasks.calibration import threshold
 from seqfuse.tasks.measures import Scored, Scorer, VusPr
 
@@ -47,8 +47,10 @@ class AnomalyTask(Task):
         scorer: Scorer,
         measures: Mapping[str, Callable[[Sequence[Scored], float], Mapping[str, float]]],
         quantile: float = 0.999,
+        record: Record | None = None,
     ):
-        super().__init__(net, loss, metrics, optimizer, scheduler, Threshold(scorer, quantile))
+        calibrator = Threshold(scorer, quantile)
+        super().__init__(net, loss, metrics, optimizer, scheduler, calibrator, record)
         self.scorer = scorer
         self.measures = measures
         self.scored: list[Scored] = []

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -25,6 +25,17 @@ Outputs = dict[str, Tensor]
 STAGES = ("train", "val", "test")
 
 
+class Record(NamedTuple):
+    """Configuration of a task, as its checkpoints hold it (see `seqfuse.config.checkpoint`)."""
+
+    config: dict[str, Any]
+    """Plain containers, resolved, with all sizes filled in."""
+    recipe: dict[str, Any]
+    """The same with its interpolations."""
+    found: dict[str, Any]
+    """Values of options that were searched for, by key."""
+
+
 class Task(LightningModule):
     """Trains a net on a loss and measures it.
 
@@ -38,6 +49,7 @@ class Task(LightningModule):
         scheduler: called with the optimizer and the total number of steps.
         calibrator: corrects predictions outside training; fitted to the first of two validation
             loaders.
+        record: saved with the weights; without one a checkpoint rebuilds nothing.
     """
 
     def __init__(
@@ -48,6 +60,7 @@ class Task(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, int], dict[str, Any]],
         calibrator: nn.Module | None = None,
+        record: Record | None = None,
     ):
         super().__init__()
         self.net = net
@@ -56,8 +69,7 @@ class Task(LightningModule):
         self.scheduler = scheduler
         self.calibrator: Any = calibrator
         self.is_compiled = False
-        self.record: dict[str, Any] = {}
-        """What a checkpoint holds beside the weights (see `seqfuse.config.checkpoint`)."""
+        self.record = record or Record({}, {}, {})
         self.losses = {stage: BatchMean() for stage in STAGES}
         self.metrics: Any = nn.ModuleDict(
             # Metrics that happen to agree on the first batch would be taken for one.
@@ -126,7 +138,7 @@ class Task(LightningModule):
 
     def metadata(self) -> dict[str, Any]:
         """What it takes to predict, beside what the data module says of itself."""
-        quantiles = self.record["config"]["task"].get("quantiles")
+        quantiles = self.record.config["task"].get("quantiles")
         if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
             quantiles = self.calibrator.quantiles
         more = {"quantiles": list(quantiles)} if quantiles else {}
@@ -218,7 +230,7 @@ class Task(LightningModule):
                 schedule.scheduler.step(logged[schedule.monitor])  # type: ignore[call-arg]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint.update(self.record)
+        checkpoint.update(self.record._asdict())
         checkpoint["total_steps"] = self.total_steps
         # A run resumed after validation still has to log the loss of its training.
         checkpoint["train_loss"] = self.losses["train"].state()

@@ -19,7 +19,7 @@ from seqfuse.nn.net import Net
 from seqfuse.nn.revin import Unnormalized
 from seqfuse.nn.shapes import Batch, fraction
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.base import Outputs, Task
+from seqfuse.tasks.base import Outputs, Record, Task
 from seqfuse.tasks.losses import mean_over
 
 NO_HEAD = (
@@ -205,8 +205,9 @@ class ContrastiveTask(Task):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, int], dict[str, Any]],
         pairs: Callable[[Values, Mask], tuple[View, View]],
+        record: Record | None = None,
     ):
-        super().__init__(net, loss, metrics, optimizer, scheduler)
+        super().__init__(net, loss, metrics, optimizer, scheduler, record=record)
         self.pairs = pairs
 
     def setup(self, stage: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from hydra.utils import get_object
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,7 +19,7 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL, Labelled
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.base import Task
+from seqfuse.tasks.base import Record, Task
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.losses import ObservedLoss, TagLoss, mean_over
 
@@ -83,7 +84,7 @@ class DistillTask(Task):
     """A student that learns from labels and from what its teachers say of the same batch.
 
     Validation and test measure the student by its labels alone, so that they mean the same with
-    and without teachers, and need none. Teachers are no part of the task: neither the optimizer
+    and without teachers, and need none. Teachers are no part of the module: neither the optimizer
     nor a checkpoint knows them.
 
     Args:
@@ -91,6 +92,7 @@ class DistillTask(Task):
         match: the student's prediction, the teachers' outputs and the target to a scalar, a mean
             over what its `items` counts.
         teaching: fraction of `match` in the training loss; labels have the rest.
+        teachers: frozen nets.
     """
 
     def __init__(
@@ -103,17 +105,15 @@ class DistillTask(Task):
         match: nn.Module,
         teaching: float = 0.5,
         calibrator: nn.Module | None = None,
+        record: Record | None = None,
+        teachers: Iterable[nn.Module] = (),
     ):
-        super().__init__(net, loss, metrics, optimizer, scheduler, calibrator)
+        super().__init__(net, loss, metrics, optimizer, scheduler, calibrator, record)
         if not 0 <= teaching <= 1:
             raise ValueError(f"teaching={teaching} must be from 0 to 1")
         self.match: Any = match
         self.teaching = teaching
-        self.teachers: tuple[nn.Module, ...] = ()
-
-    def learn_from(self, teachers: Iterable[nn.Module]) -> None:
-        """Takes frozen nets as teachers; in a tuple, torch does not take them for its parts."""
-        self.teachers = tuple(teachers)
+        self.teachers = tuple(teachers)  # where torch does not look for parts of a module
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -143,25 +143,36 @@ class DistillTask(Task):
         return [teacher(batch.x, batch.mask).prediction for teacher in self.teachers]
 
 
-def start(task: Task, data: DataModule, config: build.Config) -> None:
-    """Gives a distillation its teachers: `teacher` names one checkpoint or several."""
+def teachers(
+    config: build.Config, student: nn.Module, data: DataModule
+) -> dict[str, list[nn.Module]]:
+    """The argument `teachers` of a distillation, nothing for other tasks.
+
+    `teacher` of the config names one checkpoint or several.
+    """
     named = config.get("teacher")
-    if not isinstance(task, DistillTask):
+    if not _makes(config["task"], DistillTask):
         if named:
             raise InputError(f"teacher={named} is for task=distill: type it, or leave out teacher")
-        return
+        return {}
     if not named:
         raise InputError(
             "task=distill has no teacher: type teacher=logs/<name>/<time>/checkpoints/best.ckpt"
         )
     pipeline = data.splits.pipeline
     is_per_step = isinstance(pipeline, Labelled) and pipeline.labels.per_step
-    if is_per_step != isinstance(task.loss, TagLoss):
+    if is_per_step != _makes(config["task"]["loss"], TagLoss):
         raise InputError(
             "task=distill is for labels of items, task=distill_tags for those of steps"
         )
     paths = named if isinstance(named, list) else [named]
-    task.learn_from(_teacher(str(path), task.net, data, config) for path in paths)
+    return {"teachers": [_teacher(str(path), student, data, config) for path in paths]}
+
+
+def _makes(node: Mapping[str, Any], kind: type) -> bool:
+    """Whether a section of the config makes an object of that class."""
+    target = get_object(node["_target_"])
+    return isinstance(target, type) and issubclass(target, kind)
 
 
 def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Config) -> nn.Module:

@@ -104,9 +104,9 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
         "enable_progress_bar": False,
         "check_val_every_n_epoch": 10**9,
     }
-    task, trainer = build.build_task(config), build.build_trainer(config, *watching)
     with contextlib.redirect_stdout(io.StringIO()):  # the run itself will say it
-        build.start_weights(task, data, config)
+        task = build.start_task(config, data)
+    trainer = build.build_trainer(config, *watching)
     try:
         trainer.fit(task, datamodule=data)
     except SystemExit:  # Lightning's answer to Ctrl-C
