@@ -15,7 +15,8 @@ def lines(name: str, *more: str) -> dict:
 
 @rows(
     Row("data.train=null", "data.train is empty"),
-    Row("data.test=null", "data.test is empty", GOOD),
+    Row("data.test=null data.test_folds=1", "data.test_folds=1", GOOD),
+    Row("data.test=null data.test_folds=50", ["a.csv", "test split", "data.test"], GOOD),
     Row("data.train=c.csv", "c.csv is not there", GOOD),
     Row("data.train=c.txt", ["c.txt", "ending"], {**GOOD, "c.txt": texts()}),
     Row("data.train=5", "data.train=5", GOOD),
@@ -77,6 +78,7 @@ def tagged(more: str) -> dict:
 @rows(
     Row("data.train=null", "data.train is empty"),
     Row("data.train=c.tsv", "c.tsv is not there", TAGGED),
+    Row("data.test=null data.test_folds=31", ["a.tsv", "test split", "data.test"], TAGGED),
     Row("data.train=c.csv", ["c.csv", "ending"], {**TAGGED, "c.csv": tags()}),
     Row("", "a.tsv", {**TAGGED, "a.tsv": ""}),
     Row("", "a.tsv", {**TAGGED, "a.tsv": "\n\n\n"}),

@@ -212,11 +212,14 @@ def announce(task: "Task", data: "DataModule", trainer: "Trainer") -> None:
     frozen = "" if trained == total else f", {trained:,} of them trained"
     splits = data.splits
     val = len(data.tensors("val")) if splits.has_validation else 0
+    test = "" if splits.num_test is None else f", {splits.num_test:,} to test"
     say(
         f"data        {splits.origin}\n"
         f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val:,} to "
-        f"validate, {splits.describe()}"
+        f"validate{test}, {splits.describe()}"
     )
+    for note in splits.notes():
+        say(f"note        {note}")
     if classes := summary.of_classes(data):
         say(classes)
     say(

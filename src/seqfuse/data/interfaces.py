@@ -1,6 +1,6 @@
 """Interfaces of the data: what is asked of splits, and of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -54,6 +54,11 @@ class Splits(Protocol):
         """Steps of the longest training item."""
         ...
 
+    @property
+    def num_test(self) -> int | None:
+        """Items of the test split, where that is known before it is opened."""
+        ...
+
     def metadata(self) -> dict[str, Any]:
         """What it takes to predict from other files, as plain data."""
         ...
@@ -74,4 +79,8 @@ class Splits(Protocol):
 
     def describe(self) -> str:
         """Sizes, for people."""
+        ...
+
+    def notes(self) -> Iterator[str]:
+        """What people should know of how the data were read and split."""
         ...

@@ -1,6 +1,6 @@
 """Labelled items: where they come from, and what a loader slices of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ class Source:
 
     has_validation = False
     """Whether there is a split `val`."""
+    num_test: int | None = None
+    """Items held out for the test, where that is known before the test split is opened."""
 
     def __call__(self, split: str) -> Recordings:
         raise NotImplementedError
@@ -29,6 +31,10 @@ class Source:
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
         """How a file to predict is read, as plain data (see `seqfuse.runtime.read.labelled`)."""
         return {"kind": "series"}
+
+    def notes(self, items: Recordings) -> Iterator[str]:
+        """What people should know of how the training split was read."""
+        yield from ()
 
 
 class Function(Source):

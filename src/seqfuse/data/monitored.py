@@ -1,7 +1,7 @@
 """Windows over recordings with labelled anomalies: trained on their beginnings, tested whole."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Monitored:
     unit = "windows"
     has_validation = True
     has_calibration = True
+    num_test = None
+    """Not counted: testing goes over all rows."""
 
     def __init__(
         self,
@@ -185,3 +187,7 @@ class Monitored:
             f"{self.look_back} steps {aim}, {found[0].values.shape[1]} channels, "
             f"{len(found)} recordings, {sum(len(one.windows) for one in found)} labelled windows"
         )
+
+    def notes(self) -> Iterator[str]:
+        """What people should know of how the recordings were read."""
+        yield from ()

@@ -1,7 +1,7 @@
 """Training, validation and test splits of labelled items: series, texts, clips."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -146,6 +146,11 @@ class Folds:
         return self.tensors("train").num_steps
 
     @property
+    def num_test(self) -> int | None:
+        """Items of the test split, where that is known before it is opened."""
+        return self.dataset.num_test
+
+    @property
     def origin(self) -> str:
         """Where the training split was read."""
         return self.raw("train").origin
@@ -165,6 +170,10 @@ class Folds:
         sizes = self.pipeline.sizes()
         labels = self.pipeline.labels.describe()
         return f"up to {self.num_steps} steps, {sizes['channels']} channels, {labels}"
+
+    def notes(self) -> Iterator[str]:
+        """What people should know of how the data were read."""
+        return self.dataset.notes(self.raw("train"))
 
 
 def _check(num_folds: int, fold: int, split: str) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -206,10 +206,7 @@ class TimeSplits:
 
     def rows(self, split: str) -> tuple[Table, Any]:
         """The table, and where the horizons of a split begin."""
-        table = self.table()
-        starts = sliding(
-            self.spans(split), table.offsets[:-1].tolist(), self.look_back, self.horizon
-        )
+        table, starts = self.table(), self._starts(split)
         if not len(starts):
             size = max(end - first for first, end in self.spans(split))
             raise InputError(
@@ -218,6 +215,11 @@ class TimeSplits:
                 "data.split"
             )
         return table, starts
+
+    def _starts(self, split: str) -> Any:
+        """(w) where the horizons of a split begin."""
+        firsts = self.table().offsets[:-1].tolist()
+        return sliding(self.spans(split), firsts, self.look_back, self.horizon)
 
     def tensors(self, split: str) -> WindowTensors:
         """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""
@@ -245,6 +247,10 @@ class TimeSplits:
         return self.look_back
 
     @property
+    def num_test(self) -> int | None:
+        return len(self._starts("test"))
+
+    @property
     def origin(self) -> str:
         """Where the table was read."""
         return str(self.source.path())
@@ -267,6 +273,10 @@ class TimeSplits:
             f"{self.look_back} steps to {self.horizon}, {table.num_targets} targets, {covariates} "
             f"covariates ({table.num_known} known ahead); {table.offsets[-1]:,} rows"
         )
+
+    def notes(self) -> Iterator[str]:
+        """What people should know of how the table was read and split."""
+        yield from ()
 
 
 def borders(table: Table, split: Sequence[Any], first: int, end: int) -> list[Span]:

@@ -115,6 +115,8 @@ def _data(config: dict[str, Any]) -> str:
     knobs = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
     knobs = (*knobs, "validation", "train", "test")
     split = {name: _plain(data[name]) for name in knobs if data.get(name) is not None}
+    if data.get("test"):
+        split.pop("test_folds", None)  # of no account beside a test file
     about = re.sub(r"(\w) Licen", r"\1. Licen", about_data(data)) or f"Data: {UNKNOWN}."
     if not LICENCES.search(about):
         about += f" Licence: {UNKNOWN}."

@@ -1,23 +1,19 @@
 """The user's own arrays: .npz with x and y, or a pair of .npy files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from seqfuse.data.items import Source
-from seqfuse.data.splits import hold_out
+from seqfuse.data.read.own_files import OwnFiles
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import find
 from seqfuse.runtime.pipelines.labels import UNLABELLED
 from seqfuse.runtime.read.arrays import LAYOUTS
 from seqfuse.runtime.read.labelled import read_arrays
 from seqfuse.runtime.recordings import Recordings
 
 
-class Arrays(Source):
+class Arrays(OwnFiles):
     """Reads x (three axes) and y (series) or (series, k) from files.
 
     An .npz holds `x` and `y`, and may hold `groups`, `lengths`, the steps of each series
@@ -34,6 +30,8 @@ class Arrays(Source):
         label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 
+    kind = ".npz (with x and y) or .npy file"
+
     def __init__(
         self,
         train: str | None,
@@ -44,34 +42,26 @@ class Arrays(Source):
         labelled: bool = True,
         label_type: str = "classes",
     ):
-        if not train:
-            raise InputError("data.train is empty: name your .npz (with x and y) or .npy file")
         if layout not in LAYOUTS:
             raise InputError(f"data.layout={layout} must be one of: {', '.join(LAYOUTS)}")
-        if test_folds < 2:
-            raise InputError(f"data.test_folds={test_folds} must be at least 2")
-        self.train, self.test, self.root = train, test, root
-        self.layout, self.labelled, self.test_folds = layout, labelled, test_folds
-        self.label_type = label_type
+        super().__init__(train, test, None, root, test_folds)
+        self.layout, self.labelled, self.label_type = layout, labelled, label_type
 
-    def __call__(self, split: str) -> Recordings:
-        if self.test:
-            return self._read(self.test if split == "test" else self.train)
-        items = self._read(self.train)
-        return items.take(self._rows(items, split))
-
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
-        return {"kind": "series", "layout": self.layout}
-
-    def _read(self, file: str) -> Recordings:
-        path = find(file, self.root, "data.train and data.test")
+    def read(self, path: Path, split: str) -> Recordings:
         blocks = read_arrays(path, self.layout, self.labelled, self.label_type)
         items = Recordings.joined(list(blocks))
         return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
 
-    def _rows(self, items: Recordings, split: str) -> NDArray[np.int64]:
-        if len(items) < self.test_folds:
-            raise InputError(f"{items.origin}: {len(items)} series are too few for a test split")
-        kind = "random" if items.per_step else "stratified"
-        parts = hold_out(items, self.test_folds, 0, kind, 0, "data.test_folds")
-        return parts[split == "test"]
+    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+        return {"kind": "series", "layout": self.layout}
+
+    def notes(self, items: Recordings) -> Iterator[str]:
+        yield from super().notes(items)
+        steps, channels = int(items.lengths.max()), items.values.shape[1]
+        if channels > steps:
+            other = "bct" if self.layout == "btc" else "btc"
+            yield (
+                f"{steps} steps of {channels} channels are unusual: x is read as "
+                f"{LAYOUTS[self.layout]}; if it is {LAYOUTS[other]}, {channels} steps of {steps} "
+                f"channels, type data.layout={other}"
+            )

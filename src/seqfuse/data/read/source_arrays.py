@@ -1,18 +1,17 @@
 """The user's own sources: an .npz with an array for each of them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from seqfuse.data.items import Source
-from seqfuse.data.splits import hold_out
+from seqfuse.data.read.own_files import OwnFiles
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import find
 from seqfuse.runtime.read.arrays import array_names, missing
 from seqfuse.runtime.read.labelled import read_sources
 from seqfuse.runtime.recordings import Recordings
 
 
-class SourceArrays(Source):
+class SourceArrays(OwnFiles):
     """Reads `<source>_x` of each source, `y` and perhaps `groups` from an .npz.
 
     Args:
@@ -26,6 +25,8 @@ class SourceArrays(Source):
         label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 
+    kind = ".npz (with <source>_x and y)"
+
     def __init__(
         self,
         train: str | None,
@@ -36,25 +37,15 @@ class SourceArrays(Source):
         root: str = ".",
         label_type: str = "classes",
     ):
-        if not train:
-            raise InputError("data.train is empty: name your .npz (with <source>_x and y)")
-        if test_folds < 2:
-            raise InputError(f"data.test_folds={test_folds} must be at least 2")
-        self.train, self.test, self.root, self.label_type = train, test, root, label_type
+        super().__init__(train, test, None, root, test_folds)
+        self.label_type = label_type
         self.sources = [] if sources == "auto" else list(sources)
-        self.test_folds, self.missing = test_folds, sorted(missing)
+        self.missing = sorted(missing)
 
-    def __call__(self, split: str) -> Recordings:
-        testing = split == "test"
-        path = find(self.test if testing and self.test else self.train, self.root, KEYS)
-        absent = self.missing if testing else []
+    def read(self, path: Path, split: str) -> Recordings:
+        absent = self.missing if split == "test" else []
         blocks = read_sources(path, self._sources(), absent, True, self.label_type)
-        items = Recordings.joined(list(blocks))
-        if self.test:
-            return items
-        if len(items) < self.test_folds:
-            raise InputError(f"{items.origin}: {len(items)} items are too few for a test split")
-        return items.take(hold_out(items, self.test_folds, 0, "stratified", 0)[testing])
+        return Recordings.joined(list(blocks))
 
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
         sources = list(pipeline.parts)
@@ -63,7 +54,7 @@ class SourceArrays(Source):
 
     def _sources(self) -> list[str]:
         """Names, the clock first; those of the training file where none are given."""
-        path = find(self.train, self.root, KEYS)
+        path = self.path("train")
         names = array_names(path)
         sources = self.sources or [n.removesuffix("_x") for n in names if n.endswith("_x")]
         if not sources:
@@ -79,6 +70,3 @@ class SourceArrays(Source):
             )
         if set(self.missing) == set(sources):
             raise InputError(f"data.missing leaves no source of: {', '.join(sources)}")
-
-
-KEYS = "data.train and data.test"

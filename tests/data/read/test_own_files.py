@@ -1,0 +1,108 @@
+"""A file of the user's own is cut into training and test, and what was done is said."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqfuse.data.read.arrays import Arrays
+from seqfuse.data.read.own_files import OwnFiles
+from seqfuse.data.read.text import Conll, TextTable
+from seqfuse.runtime.errors import InputError
+from seqfuse.train import train
+from tests.conftest import composed
+
+
+def texts(folder: Path, rows: int = 50) -> TextTable:
+    lines = [f"the day number {i},{'up' if i % 5 else 'down'}" for i in range(rows)]
+    (folder / "t.csv").write_text("\n".join(["text,label", *lines, ""]))
+    return TextTable("t.csv", root=str(folder))
+
+
+def tags(folder: Path) -> Conll:
+    lines = [f"{word}{i}\t{tag}\n" for i in range(30) for word, tag in (("a", "X"), ("b", "Y"))]
+    (folder / "t.tsv").write_text("\n".join(lines))
+    return Conll("t.tsv", root=str(folder))
+
+
+def contents(source: OwnFiles, split: str) -> list[tuple[str, ...]]:
+    return [tuple(item.tolist()) for item in source(split)]
+
+
+@pytest.mark.parametrize(("make", "sizes"), [(texts, (40, 10)), (tags, (48, 12))])
+def test_texts_and_sentences_are_cut_once(make, sizes: tuple[int, int], tmp_path: Path) -> None:
+    source = make(tmp_path)
+    train, test = contents(source, "train"), contents(source, "test")
+    assert (len(train), len(test)) == sizes
+    assert source.num_test == sizes[1]
+    assert not set(train) & set(test)
+    assert contents(make(tmp_path), "test") == test
+    [note] = source.notes(source("train"))
+    assert "data.test_folds" in note
+    assert "data.test=<file>" in note
+
+
+def test_classes_are_held_out_evenly(tmp_path: Path) -> None:
+    source = texts(tmp_path)
+    assert Counter(source("train").labels or ()) == {"up": 32, "down": 8}
+    assert Counter(source("test").labels or ()) == {"up": 8, "down": 2}
+
+
+def test_a_validation_file_leaves_the_test_to_be_cut(tmp_path: Path) -> None:
+    texts(tmp_path)
+    (tmp_path / "v.csv").write_text("text,label\nnew,up\n")
+    source = TextTable("t.csv", None, "v.csv", root=str(tmp_path))
+    assert [len(source(split)) for split in ("train", "val", "test")] == [40, 1, 10]
+
+
+def test_a_test_file_is_not_opened_to_train(tmp_path: Path) -> None:
+    texts(tmp_path)
+    source = TextTable("t.csv", "gone.csv", root=str(tmp_path))
+    assert len(source("train")) == 50
+    assert source.num_test is None
+    assert not list(source.notes(source("train")))
+    with pytest.raises(InputError, match=r"gone.csv is not there.*data\.test"):
+        source("test")
+
+
+def test_doubles_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label\n" + "same text,a\nother text,b\n" * 10)
+    source = TextTable("t.csv", root=str(tmp_path))
+    _, note = source.notes(source("train"))
+    assert note.startswith("4 of the 4 texts")
+    x = np.zeros((20, 9, 2))
+    x[::2] = np.arange(10)[:, None, None]
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(20) % 2)
+    arrays = Arrays("x.npz", root=str(tmp_path))
+    _, note = arrays.notes(arrays("train"))
+    assert note.startswith("2 of the 4 series")
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "other"),
+    [((20, 2, 60), "btc", "bct"), ((20, 60, 2), "bct", "btc"), ((20, 1, 8), "btc", "bct")],
+)
+def test_more_channels_than_steps_are_said(
+    shape: tuple[int, ...], layout: str, other: str, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(0).normal(size=shape)
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(20) % 2)
+    arrays = Arrays("x.npz", layout=layout, root=str(tmp_path))
+    note = list(arrays.notes(arrays("train")))[-1]
+    for part in (f"data.layout={other}", "(series, channels, time)", "(series, time, channels)"):
+        assert part in note
+    turned = Arrays("x.npz", layout=other, root=str(tmp_path))
+    assert len(list(turned.notes(turned("train")))) == 1
+
+
+def test_a_run_says_what_is_held_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    texts(tmp_path)
+    words = ["data=text", f"data.train={tmp_path}/t.csv", "data.num_folds=4", "logger=none"]
+    words += ["callbacks=none", "trainer.max_steps=1", "trainer.accelerator=cpu"]
+    found = train(composed([*words, "trainer.enable_progress_bar=false"]), tmp_path / "run")
+    out = capfd.readouterr().out
+    assert "30 texts to train on, 10 to validate, 10 to test" in out
+    assert "note        one part in 5 is held out" in out
+    assert "confidence (10 texts)" in out
+    assert "test/accuracy" in found
