@@ -1,8 +1,8 @@
 """Shape checks for every test, and the few things most tests need."""
 
-import copy
 import functools
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,18 +47,20 @@ def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
     values = [w for w in words if w not in options]
     chosen = tuple(str(w.input_line) for w in options)
     if any(w.type != OverrideType.CHANGE or w.key_or_group.startswith("hydra.") for w in values):
-        return copy.deepcopy(_composed(tuple(overrides), name))
-    found = copy.deepcopy(_composed(chosen, name))
+        return pickle.loads(_composed(tuple(overrides), name))
+    found = pickle.loads(_composed(chosen, name))
     for word in values:
         OmegaConf.update(found, word.key_or_group, word.value(), merge=True)
     return found
 
 
 @functools.cache
-def _composed(words: tuple[str, ...], name: str) -> DictConfig:
+def _composed(words: tuple[str, ...], name: str) -> bytes:
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return compose(name, list(words))
+    with pytest.MonkeyPatch.context() as patch:
+        composing.remember(patch)
+        with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+            return pickle.dumps(compose(name, list(words)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

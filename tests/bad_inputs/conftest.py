@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra._internal.hydra import Hydra
 
 from seqfuse.export import main as export
 from seqfuse.train import main as train
@@ -55,8 +54,6 @@ def judge(
     """Runs a command on a row in an empty folder; returns what is wrong with the answer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEQFUSE_DATA", raising=False)
-    # Hydra composes once only to look for hydra.mode, which is a third of the time of a row.
-    monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
     composing.remember(monkeypatch)
 
     def call(row: Row, main: Callable[[], object], *before: str, name: str = "seqfuse") -> str:
