@@ -52,7 +52,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     data.setup("fit")
     trainer = build.sized_trainer(recipe, data)
     data.check_ranks(trainer.world_size)
-    recipe, tuned = tune(runs.outside_search(recipe), data, trainer)
+    recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)
     if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
         trainer = build.sized_trainer(recipe, data)
     task = build.first_task(recipe, data, tuned)

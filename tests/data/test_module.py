@@ -116,6 +116,18 @@ def test_sizes() -> None:
     }
 
 
+def test_other_batches_of_the_same_data() -> None:
+    toy = Toy()
+    data = module(toy, num_folds=0)
+    asked = list(toy.asked)
+    other = data.in_batches(5)
+    other.setup("fit")
+    assert toy.asked == asked
+    assert (data.batch_size, len(data.train_dataloader())) == (8, 4)
+    assert (other.batch_size, len(other.train_dataloader())) == (5, 6)
+    assert other.tensors("train") is data.tensors("train")
+
+
 def test_state_is_enough_to_transform() -> None:
     data = module()
     other = DataModule(Folds(Toy(), SeriesPipeline()))

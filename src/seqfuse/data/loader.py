@@ -17,20 +17,26 @@ from seqfuse.runtime.errors import InputError
 class Batches(BatchSampler):
     """Batches of an epoch; those that a resumed run has seen are passed over, not read."""
 
-    skip = 0
-    """Batches to leave out, once."""
+    _skip = 0
+
+    def pass_over(self, batches: int) -> None:
+        """Leaves out so many batches, once."""
+        self._skip = batches
 
     def __iter__(self) -> Iterator[list[int]]:
         # Not before the first batch is asked for: a loader with workers calls `iter` twice.
-        skip, self.skip = self.skip, 0
+        skip, self._skip = self._skip, 0
         yield from islice(super().__iter__(), skip, None)
 
 
 class Loader(DataLoader[Batch]):
-    """Knows how far it is in an epoch, so that a resumed run goes on from there."""
+    """Knows how far it is in an epoch, so that a resumed run goes on from there.
 
-    num_batches = 0
-    """Batches in an epoch, if fewer than there are."""
+    Args:
+        num_batches: in an epoch, if fewer than there are.
+        options: those of torch's loader.
+    """
+
     items = 0
     """Delivered so far, in all epochs."""
     waited = 0.0
@@ -38,10 +44,14 @@ class Loader(DataLoader[Batch]):
     _done = 0
     _skip = 0
 
+    def __init__(self, dataset: Any, num_batches: int | None = None, **options: Any):
+        super().__init__(dataset, **options)
+        self.num_batches = num_batches or len(self)
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         self._done, self._skip = self._skip, 0
         order: Any = self.batch_sampler
-        order.skip = self._done
+        order.pass_over(self._done)
         batches = super().__iter__()
         while True:
             start = perf_counter()
@@ -55,7 +65,7 @@ class Loader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        return {"done": self._done % (self.num_batches or len(self))}
+        return {"done": self._done % self.num_batches}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._skip = state_dict["done"]
@@ -87,14 +97,9 @@ class Shares(Sampler[list[int]]):
         # Known from here on: a process that loads is no rank itself.
         self.rank, self.ranks = collectives.rank(), collectives.count()
 
-    @property
-    def skip(self) -> int:
-        """Batches to leave out, once."""
-        return self.batches.skip
-
-    @skip.setter
-    def skip(self, batches: int) -> None:
-        self.batches.skip = batches
+    def pass_over(self, batches: int) -> None:
+        """Leaves out so many batches, once."""
+        self.batches.pass_over(batches)
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches:

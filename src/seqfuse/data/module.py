@@ -1,5 +1,6 @@
 """The one LightningDataModule: loaders over any data that comes in splits."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,12 @@ class DataModule(LightningDataModule):
                 f"{self.splits.unit} of {self.splits.origin}: type data.batch_size={items} or less"
             )
 
+    def in_batches(self, batch_size: int) -> "DataModule":
+        """The same data, read once, in batches of another size."""
+        data = copy.copy(self)
+        data.batch_size = batch_size
+        return data
+
     def mix(self) -> None:
         """From here on reads validation and test in a random order, the same each time."""
         self._mixed = True
@@ -107,9 +114,7 @@ class DataModule(LightningDataModule):
         if not self.shuffle:
             return self.loader("train")
         order = self.tensors("train").shuffled(self.seed, int(self.batch_size))
-        loader = self._loader("train", order)
-        loader.num_batches = self.num_batches
-        return loader
+        return self._loader("train", order, num_batches=self.num_batches)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if not self.augment or self.trainer is None or not self.trainer.training:
@@ -152,13 +157,18 @@ class DataModule(LightningDataModule):
         return self._loader(split, order.tolist())
 
     def _loader(
-        self, split: str, order: Sampler[int] | list[int], batch_size: int | None = None
+        self,
+        split: str,
+        order: Sampler[int] | list[int],
+        batch_size: int | None = None,
+        num_batches: int | None = None,
     ) -> Loader:
         items = self.tensors(split)
         batches = Batches(order, batch_size or int(self.batch_size), False)
         shared = collectives.count() > 1
         return Loader(
             Sliceable(items) if shared else items,
+            num_batches=num_batches,
             batch_sampler=Shares(batches) if shared else batches,
             collate_fn=_pass,  # type: ignore[arg-type]
             num_workers=self.num_workers,

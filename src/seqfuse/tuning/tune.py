@@ -18,28 +18,34 @@ from seqfuse.runtime.shown import say
 from seqfuse.tuning import batch_size, learning_rate
 
 
-def tune(recipe: DictConfig, data: DataModule, trainer: Trainer) -> tuple[DictConfig, dict]:
-    """Finds what the recipe asks to be found; `data`, set up, gets the batch size.
+def tune(
+    recipe: DictConfig, data: DataModule, trainer: Trainer
+) -> tuple[DictConfig, DataModule, dict[str, float]]:
+    """Finds what the recipe asks to be found; `data` are set up.
 
     The search trains copies: weights, random state and the order of the data are then those
     of a run that was given the values.
 
     Returns:
         the recipe with values in place of the wish to find them, so that its `config.yaml`
-        repeats the run; and these values by their keys.
+        repeats the run; the data in batches of the size found; and the values by their keys.
     """
     wanted = [key for key in FINDS if recipe.get(key)]
     recipe, values = recipe.copy(), {}
     for key in wanted:
         _check(recipe, trainer, key)
         with isolate_rng():
-            value = _lr(recipe, data, trainer) if key == "find_lr" else _batch_size(recipe, data)
+            if key == "find_lr":
+                value: float = _lr(recipe, data, trainer)
+            else:
+                value = _batch_size(recipe, data)
+                data = data.in_batches(value)
         before = OmegaConf.select(recipe, FINDS[key])
         say(f"found       {FINDS[key]}={value:g} instead of {before}")
         values[FINDS[key]] = value
         OmegaConf.update(recipe, FINDS[key], value)
         recipe[key] = False
-    return recipe, values
+    return recipe, data, values
 
 
 def _check(recipe: DictConfig, trainer: Trainer, key: str) -> None:
@@ -78,16 +84,15 @@ def _batch_size(recipe: DictConfig, data: DataModule) -> int:
     recipe = recipe.copy()
 
     def rate(size: int) -> float:
-        recipe.data.batch_size = data.batch_size = size
+        recipe.data.batch_size = size
         clock = batch_size.Clock()
-        probe(recipe, data, clock.steps, clock)
+        probe(recipe, data.in_batches(size), clock.steps, clock)
         return clock.rate(size)
 
     rates, why = batch_size.search(rate, batch_size.bound(len(data.tensors("train"))))
     tried = ", ".join(f"{size}: {value:,.0f}" for size, value in rates.items())
     say(f"samples/s   {tried}; {why}")
-    data.batch_size = batch_size.choose(rates)
-    return data.batch_size
+    return batch_size.choose(rates)
 
 
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
