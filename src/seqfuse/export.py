@@ -60,8 +60,8 @@ def export(config: DictConfig, run: Path) -> Any:
             if plain["int8"] != "finetune":
                 raise
             say(f"finetune  {plain['finetune']['epochs']} epochs, as {error}")
-            finetune(task, data, trained, plain)
-            measured = Export(task, data, trained, plain, trainer, error.before).write(part)
+            tuned = finetune(task, data, trained, plain)
+            measured = Export(tuned, data, trained, plain, trainer, error.before).write(part)
     say(f"{card.table(measured)}\n\nfolder  {runs.short(output)}")
     return measured
 

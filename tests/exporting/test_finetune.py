@@ -134,8 +134,9 @@ def test_finetuning_learns_to_do_with_rounded_weights(
     config = build.resolve(composed([*RUN, *words]))
     config = {key: config[key] for key in ("trainer", "callbacks", "logger")}
     config |= {"paths": {"run": str(tmp_path)}, "finetune": {"epochs": 4, "lr_fraction": 0.3}}
-    finetune.finetune(task, data, trained, config)
-    assert accuracy(task, data) > before + 0.05
+    tuned = finetune.finetune(task, data, trained, config)
+    assert accuracy(tuned, data) > before + 0.05
+    assert accuracy(task, data) == before
     assert not np.isnan(before)
 
 

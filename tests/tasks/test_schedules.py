@@ -39,6 +39,7 @@ def test_one_cycle_peaks_at_the_optimizer_s_rate() -> None:
 
 def test_constant() -> None:
     assert set(rates(Constant(), 5)) == {1.0}
+    assert set(rates(Constant(0.3), 5)) == {0.3}
 
 
 def test_plateau_waits_and_halves() -> None:

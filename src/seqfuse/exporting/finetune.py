@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.schedules import Constant
 
+CONSTANT = "seqfuse.tasks.schedules.Constant"
 LEVELS = 127
 """Whole numbers on each side of 0."""
 
@@ -52,26 +52,21 @@ def rounded(weight: Tensor) -> Tensor:
     return (weight / scale).round() * scale
 
 
-def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict[str, Any]) -> None:
-    """Trains for some epochs more, at a low rate; calibration is done anew.
+def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict[str, Any]) -> Task:
+    """A copy of a task, trained for some epochs more at a low rate; calibration is done anew.
 
     Args:
-        task: whose weights change.
+        task: of the checkpoint.
         data: of the checkpoint.
         trained: config of the checkpoint.
         config: of the command; `finetune` holds the number of epochs and the fraction of the rate.
     """
-    knobs, first = config["finetune"], task.optimizer
-
-    def gentle(parameters: Any) -> torch.optim.Optimizer:
-        optimizer = first(parameters)
-        for group in optimizer.param_groups:
-            group["lr"] *= knobs["lr_fraction"]
-        return optimizer
-
-    task.optimizer, task.scheduler = gentle, Constant()
+    knobs = config["finetune"]
+    schedule = {"_target_": CONSTANT, "factor": knobs["lr_fraction"]}
+    tuned = build.build_task({**trained, "scheduler": schedule}, record=task.record)
+    tuned.load_state_dict(task.state_dict())
     settings = {**config["trainer"], "max_epochs": knobs["epochs"]}
     trainer = build.build_trainer({**trained, **config, "trainer": settings}, Rounded())
     data.setup("fit")
-    trainer.fit(task.train(), datamodule=data)
-    task.eval()
+    trainer.fit(tuned, datamodule=data)
+    return tuned.eval()

@@ -72,21 +72,12 @@ def metrics(
     Without the loss: that is of predictions before calibration, which a graph does not return.
 
     Args:
-        session: predicts in the net's place; predictions are calibrated already.
+        session: predicts in the net's place; its predictions are calibrated already.
     """
-    net, calibrate = task.net, task.calibrate
-    if session is not None:
-        task.net, task.calibrate = session, _as_it_is
-    try:
-        trainer.test(task, datamodule=data, verbose=False)
-    finally:
-        task.net, task.calibrate = net, calibrate
+    measured = task if session is None else task.with_net(session)
+    trainer.test(measured, datamodule=data, verbose=False)
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {n.removeprefix("test/"): v for n, v in found.items() if n != "test/loss"}
-
-
-def _as_it_is(prediction: Tensor) -> Tensor:
-    return prediction
 
 
 def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:

@@ -57,10 +57,8 @@ class Export:
         self.before = before
         self.task, self.data, self.trained, self.config = task, data, trained, config
         self.trainer = trainer
-        # A threshold changes no prediction.
-        calibrator = None if isinstance(task, AnomalyTask) else task.calibrator
         pipeline = data.splits.pipeline
-        self.graph = Graph(task.net, calibrator, sources_of(pipeline)).eval()
+        self.graph = Graph(task.net, task.correction, sources_of(pipeline)).eval()
         self.samples = Samples(trained, pipeline, self.graph)
         self.facts = facts.describe(task, data, trained, config["opset"])
 

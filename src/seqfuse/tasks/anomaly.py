@@ -68,6 +68,10 @@ class AnomalyTask(Task):
             )
         return value
 
+    @property
+    def correction(self) -> None:
+        """None: a threshold changes no prediction."""
+
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         if len(batch.y):
             self.calibrator.errors.add(self.net(batch.x, batch.mask).prediction, batch)

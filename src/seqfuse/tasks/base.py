@@ -153,6 +153,19 @@ class Task(LightningModule):
         """The prediction as users get it."""
         return prediction if self.calibrator is None else self.calibrator(prediction)
 
+    @property
+    def correction(self) -> nn.Module | None:
+        """The part of an exported graph that corrects predictions."""
+        return self.calibrator
+
+    def with_net(self, net: nn.Module) -> "Task":
+        """A copy that measures another net, whose predictions are corrected already."""
+        task = copy.deepcopy(self)
+        task.net = net
+        if task.correction is not None:
+            task.calibrator = None
+        return task
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self._step(batch, "train")["loss"]
 

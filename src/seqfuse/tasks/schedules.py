@@ -28,10 +28,22 @@ class Schedule:
 
 
 class Constant(Schedule):
-    """The learning rate of the optimizer, unchanged."""
+    """The learning rate of the optimizer, times a factor, unchanged.
+
+    Args:
+        factor: at least 0.
+    """
+
+    def __init__(self, factor: float = 1.0):
+        if factor < 0:
+            raise ValueError(f"factor={factor} must be at least 0")
+        self.factor = factor
 
     def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
-        return {"scheduler": lr_scheduler.LambdaLR(optimizer, _factor_1), "interval": "epoch"}
+        return {"scheduler": lr_scheduler.LambdaLR(optimizer, self._factor), "interval": "epoch"}
+
+    def _factor(self, epoch: int) -> float:  # by name: a lambda cannot be pickled
+        return self.factor
 
 
 class Plateau(Schedule):
@@ -117,7 +129,3 @@ class OneCycle(Schedule):
             div_factor=1 / self.start,
         )
         return {"scheduler": cycle, "interval": "step"}
-
-
-def _factor_1(epoch: int) -> float:  # by name: a lambda cannot be pickled
-    return 1.0
