@@ -23,6 +23,16 @@ SIZE = 13
 LARGE = {"data/read", "runtime/read"}
 """Folders that still hold more."""
 
+SETTABLE = {
+    *("config", "kept", "part", "recipe"),  # trees of OmegaConf, copied
+    *("sys.excepthook", "threading.excepthook", "error.filename", "trainer.should_stop"),
+    *("options.intra_op_num_threads", "options.log_severity_level"),  # of ONNX Runtime
+    *("self.study.sampler", "done[number].return_value"),  # of Optuna, of Hydra
+    *("Summaries._folder", "Summaries._launched"),  # a class of which Hydra makes the object
+    *("data.batch_size", "task.net", "task.calibrator"),  # of copies, in their own classes
+}
+"""What is set on other objects than `self`: their first name, or the whole."""
+
 
 def imports(path: Path) -> Iterator[str]:
     """Modules that a file imports when it is imported itself."""
@@ -66,6 +76,23 @@ def test_folders_hold_about_a_dozen_files() -> None:
     sizes = {path: len(list(path.glob("*.py"))) for path in SRC.rglob("*") if path.is_dir()}
     large = {path.relative_to(SRC).as_posix() for path, size in sizes.items() if size > SIZE}
     assert large == LARGE
+
+
+def attributes_set(path: Path) -> Iterator[str]:
+    """Attributes that a file sets on other objects than `self` and `cls`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = ast.unparse(node)
+            if name.partition(".")[0] not in ("self", "cls") or name.count(".") > 1:
+                yield name
+
+
+def test_nothing_is_set_on_an_object_after_it_was_built() -> None:
+    for path in SRC.rglob("*.py"):
+        if path.parent.name != "compat":
+            for name in attributes_set(path):
+                allowed = {name, name.partition(".")[0]} & SETTABLE
+                assert allowed, f"{path.relative_to(SRC)} sets {name}"
 
 
 def test_no_test_imports_another() -> None:

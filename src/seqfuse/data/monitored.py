@@ -133,7 +133,7 @@ class Monitored:
 
     def fit(self) -> None:
         """Reads the recordings and fits a scale to the training rows of each."""
-        self.pipeline.names = [one.name for one in self.recordings()]
+        self.pipeline.train_on([one.name for one in self.recordings()])
         for one in self.recordings():
             self.pipeline.fit(one.name, one.values[: self.cut(one)], one.columns)
         self.tensors("train")

@@ -166,6 +166,10 @@ class RecordingPipeline:
         self.columns: list[str] = []
         self.scales: dict[str, Standardisation] = {}
 
+    def train_on(self, names: Sequence[str]) -> None:
+        """Names all recordings to be trained on; `fit` may learn the scales of others, too."""
+        self.names = list(names)
+
     def fit(self, name: str, values: NDArray[Any], columns: Sequence[str]) -> None:
         """Learns one recording's scale from its training rows (t c)."""
         self.columns = list(columns)
