@@ -73,7 +73,7 @@ class _Sweeper(Sweeper):
         self.launcher = Steady(launcher, self.folder)
 
     def overrides(self, arguments: list[str]) -> list[Override]:
-        """What is swept and what is fixed; of two for a key the later."""
+        """Overrides, swept and fixed; of two for a key the later."""
         params = [f"{key}={value}" for key, value in self.params.items() if value is not None]
         parser = OverridesParser.create(config_loader=self.loader)
         parsed = parser.parse_overrides([*params, *arguments])
@@ -191,7 +191,7 @@ class OptunaSweeper(_Sweeper):
         return returns
 
     def _goal(self, arguments: list[str]) -> "Goal":
-        """What is searched, and by which metric."""
+        """The keys that are searched, and the metric that decides."""
         from seqfuse.search import space
 
         overrides = self.overrides(arguments)
@@ -279,7 +279,7 @@ def _quoted(value: Any) -> str:
 
 @dataclass
 class OptunaSweeperConf:
-    """What `hydra.sweeper.` offers; `conf/sweep/optuna.yaml` says what each means."""
+    """Options of `hydra.sweeper`; `conf/sweep/optuna.yaml` says what each means."""
 
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "none"}])
     _target_: str = "hydra_plugins.seqfuse_sweeper.OptunaSweeper"

@@ -18,7 +18,7 @@ PACKAGES = (
     *("numpy", "pandas", "scikit-learn", "pyarrow", "aeon", "av", "onnx", "onnxruntime", "optuna"),
 )
 FLAGS = {"avx512_bf16": "bf16", "amx_bf16": "bf16 (AMX)", "avx512_vnni": "VNNI", "avx_vnni": "VNNI"}
-"""Of a processor, by what they make fast: training in bfloat16, int8 weights."""
+"""Flags of a processor, by what they make fast: training in bfloat16, int8 weights."""
 GIB = 1024**3
 
 
@@ -56,7 +56,7 @@ def findings() -> Iterator[tuple[str, str]]:
 
 
 def _abilities() -> list[str]:
-    """What a processor on Linux says that it can do."""
+    """Abilities of a processor, as Linux lists them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -67,7 +67,7 @@ def _abilities() -> list[str]:
 
 
 def _places() -> Iterator[tuple[str, str]]:
-    """Where data is read and where runs are written."""
+    """Folders of data and of runs."""
     given = os.environ.get("SEQFUSE_DATA")
     data = Path(given or "data")
     source = "SEQFUSE_DATA" if given else "SEQFUSE_DATA is not set, so here; or paths.data=<folder>"

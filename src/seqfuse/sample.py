@@ -41,7 +41,7 @@ GRAMMAR = (
     (("NOUN", ("house", "bird", "report", "garden", "train")),),
     (("ADV", ("quickly", "today", "often")), ()),
 )
-"""Of a sentence, place by place: a tag and its words, or nothing."""
+"""Pattern of a sentence, place by place: a tag and its words, which may be left out."""
 
 
 def main() -> None:

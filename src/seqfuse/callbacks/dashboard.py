@@ -1,4 +1,4 @@
-"""What TensorBoard and metrics.csv get beside the metrics."""
+"""Content of TensorBoard and metrics.csv beside the metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _write_hparams(trainer: Trainer, status: str) -> None:
 
 
 def _given(run: Path) -> dict[str, str | float]:
-    """Of a job of a sweep the overrides, which may vary; numbers get an axis of their own."""
+    """Overrides of a job of a sweep, which may vary; numbers get an axis of their own."""
     given: dict[str, str | float] = {}
     for key, text in settings_of(run).items():
         try:

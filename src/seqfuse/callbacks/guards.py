@@ -65,7 +65,7 @@ class NanGuard(Callback):
 
 
 def _scaler(trainer: Trainer) -> Any:
-    """What scales the loss at 16-mixed; None at any other precision."""
+    """Scaler of the loss at 16-mixed; None at any other precision."""
     plugin = trainer.precision_plugin
     return plugin.scaler if isinstance(plugin, MixedPrecision) else None
 

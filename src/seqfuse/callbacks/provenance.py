@@ -1,4 +1,4 @@
-"""Where a run came from, and what came out of it, as files in its folder."""
+"""Provenance and results of a run, as files in its folder."""
 
 import importlib.metadata
 import json

@@ -1,4 +1,4 @@
-"""How fast training goes, what it waits for, and how much memory (MiB) it takes."""
+"""Speed of training, time spent waiting for data, and memory (MiB)."""
 
 import sys
 import time
@@ -103,7 +103,7 @@ def gpu_peak() -> float | None:
 
 
 def available() -> float | None:
-    """What is free, within a container's or a job's limit; None where it cannot be known."""
+    """Free memory (MiB), within a container's or a job's limit; None where it cannot be known."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))

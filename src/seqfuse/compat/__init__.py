@@ -1,1 +1,1 @@
-"""What is used of other libraries' private parts, a file for each library."""
+"""Private parts of other libraries, a file for each library."""

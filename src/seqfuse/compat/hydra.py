@@ -33,7 +33,7 @@ class Composer(ConfigLoaderImpl):
             return super().load_sweep_config(master_config, words)
 
     def kind(self, words: Sequence[str]) -> tuple[str, ...]:
-        """What two jobs share if both compose or neither: their options and their keys."""
+        """Options and keys of a job: jobs that agree in them all compose, or none does."""
         overrides = OverridesParser.create().parse_overrides(list(words))
         return tuple(str(o.input_line if self._is_choice(o) else o.key_or_group) for o in overrides)
 

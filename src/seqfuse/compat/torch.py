@@ -11,7 +11,7 @@ _parameters = inspect.signature(DistributedDataParallel).parameters
 NO_BUFFERS: dict[str, Any] = {
     "forward_sync_buffers" if "forward_sync_buffers" in _parameters else "broadcast_buffers": False
 }
-"""What keeps DistributedDataParallel from sending buffers around in each step."""
+"""Argument by which DistributedDataParallel does not send buffers around in each step."""
 
 
 def is_first(key: str) -> bool:

@@ -68,7 +68,7 @@ ANY_SIZES = {
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
 """For each type of labels."""
 LEAST_STEPS, EPOCHS = 400, 25
-"""What `trainer.max_steps=auto` trains for: so many steps, or epochs where they are more."""
+"""Length of a run at `trainer.max_steps=auto`: so many steps, or epochs where they are more."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 
 
@@ -495,7 +495,7 @@ class Loaded(NamedTuple):
 
 
 def load_for(recipe: DictConfig, run: Path, evaluated: str = "test") -> Loaded:
-    """What a command works with that takes a checkpoint; seeds, and reads no data."""
+    """Loads a checkpoint for a command; seeds, and reads no data."""
     recipe = runs.prepare(recipe, run)
     task, data, trained = load(recipe.ckpt, recipe.trust, recipe, evaluated=evaluated)
     config = resolve(recipe)

@@ -1,4 +1,4 @@
-"""What a checkpoint holds; how one is written whole, and read safely.
+"""Checkpoints: their content, written whole and read safely.
 
 Beside Lightning's own content (weights, optimizer, loops, callbacks, the data module's
 state) a checkpoint holds:
@@ -34,7 +34,7 @@ SECTIONS = {
     "recipe": ("data", "paths"),
     "DataModule": ("pipeline",),
 }
-"""What stands in them."""
+"""Keys that must stand in some of them."""
 PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "bad_batches_path"}
 """In the states of Lightning's callbacks."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

@@ -37,7 +37,7 @@ PATHS = (
 )
 """Keys that name a file or a folder; null by default."""
 SECTIONS = ("data", "model", "task", "optimizer", "scheduler", "trainer", "paths")
-"""What the config of seqfuse-train has."""
+"""Sections of the config of seqfuse-train."""
 PARTS = (
     *("callbacks", "logger", "data.augment"),
     *("task.metrics", "task.measures", "task.pairs.changes"),
@@ -50,7 +50,7 @@ FLAGS = (
     *("--run", "-r", "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp"),
     *("--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
 )
-"""Of Hydra's that a command takes; it would take their beginnings, too."""
+"""Flags of Hydra that a command takes; Hydra would take their beginnings, too."""
 MISTAKES = (
     InputError,
     HydraException,
@@ -273,7 +273,7 @@ def _asked(text: str) -> set[str]:
 
 
 def _models() -> dict[str, set[str]]:
-    """What each of our models, with its parts, asks of the data section."""
+    """Keys of the data section that each of our models, with its parts, refers to."""
     found = {}
     for path in sorted((CONF / "model").glob("*.yaml")):
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -378,7 +378,7 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
 
 @cache
 def defaults(places: tuple[str, ...], config_name: str, groups: tuple[str, ...]) -> DictConfig:
-    """What stands in the YAMLs; kept, as jobs of a sweep mostly choose the same options."""
+    """Default config of the YAMLs; kept, as jobs of a sweep mostly choose the same options."""
     loader = GlobalHydra.instance().config_loader()
     return loader.load_configuration(config_name, list(groups), RunMode.RUN)
 
@@ -400,7 +400,7 @@ def _plain(value: Any) -> Any:
 
 
 def precision(trainer: Mapping[str, Any]) -> str:
-    """What `auto` means on this machine."""
+    """The precision, with `auto` resolved for this machine."""
     from seqfuse.ddp.checks import on_gpu
 
     wanted = str(trainer["precision"])

@@ -258,7 +258,7 @@ def best(trainer: "Trainer") -> dict[str, float]:
 
 
 def metrics(trainer: "Trainer") -> dict[str, float]:
-    """What was logged last, by name, and the best of what decides."""
+    """The metrics logged last, by name, and the best value of the monitored one."""
     return {name: float(value) for name, value in trainer.callback_metrics.items()} | best(trainer)
 
 

@@ -30,7 +30,7 @@ class Slot(NamedTuple):
     base: str
     """Class that the node itself must be a subclass of; '' for none."""
     modules: Sequence[str]
-    """Where it, and whatever stands below it, must have been defined."""
+    """Modules that define it and whatever stands below it."""
 
 
 DATA = (
@@ -401,7 +401,7 @@ def _unreadable(error: OSError) -> None:
 
 
 def _content(path: Path) -> Any:
-    """What a YAML holds; a directive that puts it into Hydra's own section is refused."""
+    """Content of a YAML; a directive that puts it into Hydra's own section is refused."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

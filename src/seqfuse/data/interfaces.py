@@ -30,7 +30,7 @@ class Splits(Protocol):
     """Training, validation and test split: `Folds` of labelled items, `Windows` of a table."""
 
     unit: str
-    """What there are several of: series, windows."""
+    """Plural name of the items, such as series or windows."""
     pipeline: Any
     """Fitted on training rows, with `state_dict` and `load_state_dict`: enough to predict."""
     fingerprints: dict[str, str]
@@ -38,7 +38,7 @@ class Splits(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where the training split was read."""
+        """Origin of the training split, such as its path."""
         ...
 
     @property
@@ -60,11 +60,11 @@ class Splits(Protocol):
         ...
 
     def metadata(self) -> dict[str, Any]:
-        """What it takes to predict from other files, as plain data."""
+        """Metadata to predict from other files, as plain data."""
         ...
 
     def rows(self, split: str) -> tuple[Any, ...]:
-        """What is read of a split, as the runtime's job takes it in `known`."""
+        """Data of a split, as the runtime's job takes them in `known`."""
         ...
 
     def fit(self) -> None:
@@ -74,7 +74,7 @@ class Splits(Protocol):
         """`train`, `val`, `calibration` or `test`, transformed by the fitted pipeline."""
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`: counted on the training rows."""
+        """Sizes that a config may leave at `auto`, counted on the training rows."""
         ...
 
     def describe(self) -> str:
@@ -82,5 +82,5 @@ class Splits(Protocol):
         ...
 
     def notes(self) -> Iterator[str]:
-        """What people should know of how the data were read and split."""
+        """Notes on how the data were read and split, for people."""
         ...

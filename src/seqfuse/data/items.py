@@ -29,11 +29,11 @@ class Source:
         raise NotImplementedError
 
     def reader(self, pipeline: Any) -> Mapping[str, Any]:
-        """How a file to predict is read, as plain data (see `seqfuse.runtime.read.labelled`)."""
+        """Reader of files to predict, as plain data (see `seqfuse.runtime.read.labelled`)."""
         return {"kind": "series"}
 
     def notes(self, items: Recordings) -> Iterator[str]:
-        """What people should know of how the training split was read."""
+        """Notes on how the training split was read, for people."""
         yield from ()
 
 

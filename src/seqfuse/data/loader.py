@@ -88,7 +88,7 @@ def _one_line() -> Iterator[None]:
 
 
 class Shares(Sampler[list[int]]):
-    """Of each batch the share of one rank: as many batches on every rank, some perhaps empty."""
+    """The part of each batch for one rank: as many batches on every rank, some perhaps empty."""
 
     def __init__(self, batches: Batches):
         self.batches = batches
@@ -143,7 +143,7 @@ class EpochShuffle(Sampler[int]):
         self.epoch = epoch
 
     def generator(self) -> torch.Generator:
-        """That of the epoch."""
+        """The generator of the epoch."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
 
     def __iter__(self) -> Iterator[int]:

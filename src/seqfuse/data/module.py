@@ -99,7 +99,7 @@ class DataModule(LightningDataModule):
         return self.splits.tensors(split)
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`: counted on the training split."""
+        """Sizes that a config may leave at `auto`, counted on the training split."""
         batches = -(-len(self.tensors("train")) // int(self.batch_size))
         return {**self.splits.sizes(), "batch_size": self.batch_size, "num_batches": batches}
 

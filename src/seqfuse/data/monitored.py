@@ -102,7 +102,7 @@ class Monitored:
         return self._recordings
 
     def metadata(self) -> dict[str, Any]:
-        """What it takes to score other recordings, as plain data."""
+        """Metadata to score other recordings, as plain data."""
         return {
             "job": "anomalies",
             "pipeline": pack(self.pipeline),
@@ -139,7 +139,7 @@ class Monitored:
         self.tensors("train")
 
     def cut(self, one: Recording) -> int:
-        """Where the training rows of a recording end and its validation rows begin."""
+        """Row at which the training part of a recording ends and its validation part begins."""
         return int(one.num_train * (1 - self.validation))
 
     def tensors(self, split: str) -> WindowTensors:
@@ -173,7 +173,7 @@ class Monitored:
         return self._tensors[split]
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         first = self.recordings()[0]
         channels = first.values.shape[1]
         width = channels + len(self.pipeline.code(first.name))
@@ -189,5 +189,5 @@ class Monitored:
         )
 
     def notes(self) -> Iterator[str]:
-        """What people should know of how the recordings were read."""
+        """Notes on how the recordings were read, for people."""
         yield from ()

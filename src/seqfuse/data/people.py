@@ -36,7 +36,7 @@ class People:
         self.num_folds = num_folds
 
     def of(self, split: str, people: Iterable[str]) -> set[str]:
-        """Those of a split."""
+        """People of a split."""
         everyone = sorted(set(people), key=lambda name: (len(name), name))
         found = self._named(everyone) if self.fold is None else self._folds(everyone, self.fold)
         found["train"] = set(everyone) - found["test"] - found["val"]

@@ -81,7 +81,7 @@ class Folds:
             self.tensors(split)
 
     def rows(self, split: str) -> tuple[Recordings, NDArray[np.int64]]:
-        """What a split was read from, and its rows in there."""
+        """Recordings that a split was read from, and its rows in them."""
         own = self.dataset.has_validation
         if split == "val" and not self.has_validation:
             raise InputError("split=val: the run had no validation (data.num_folds=0)")
@@ -122,7 +122,7 @@ class Folds:
         return self._tensors[split]
 
     def metadata(self) -> dict[str, Any]:
-        """What it takes to predict items of other files, as plain data."""
+        """Metadata to predict items of other files, as plain data."""
         return {
             "job": self.pipeline.labels.job,
             "pipeline": pack(self.pipeline),
@@ -137,7 +137,7 @@ class Folds:
 
     @property
     def unit(self) -> str:
-        """What there are several of."""
+        """Plural name of the items."""
         return self.raw("train").unit
 
     @property
@@ -152,11 +152,11 @@ class Folds:
 
     @property
     def origin(self) -> str:
-        """Where the training split was read."""
+        """Origin of the training split, such as its path."""
         return self.raw("train").origin
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`: counted on the training rows."""
+        """Sizes that a config may leave at `auto`, counted on the training rows."""
         counts = self.pipeline.labels.counts(self.tensors("train").y.numpy())
         return {
             **self.pipeline.sizes(),
@@ -172,7 +172,7 @@ class Folds:
         return f"up to {self.num_steps} steps, {sizes['channels']} channels, {labels}"
 
     def notes(self) -> Iterator[str]:
-        """What people should know of how the data were read."""
+        """Notes on how the data were read, for people."""
         return self.dataset.notes(self.raw("train"))
 
 

@@ -25,11 +25,11 @@ from seqfuse.runtime.windows import Span, Windows, sliding
 PARTS = ("train", "val", "calibration", "test")
 BLOCKS = 64
 CELLS = 2**22
-"""Of all blocks that a scale is learnt from, where rows are on disk."""
+"""Cells of all blocks that a scale is fitted to, where rows are on disk."""
 
 
 class Reader(Protocol):
-    """How a table is read: `TableReader` or `RowReader`."""
+    """Reader of a table: `TableReader` or `RowReader`."""
 
     @property
     def metadata(self) -> dict[str, Any]: ...
@@ -126,7 +126,7 @@ class TimeSplits:
         return {**self.__dict__, "_table": None, "_tensors": {}}  # another process opens the file
 
     def metadata(self) -> dict[str, Any]:
-        """What it takes to forecast from other files, as plain data."""
+        """Metadata to forecast from other files, as plain data."""
         return {
             "job": "forecasts",
             "pipeline": pack(self.pipeline),
@@ -194,7 +194,7 @@ class TimeSplits:
         return np.maximum(np.nan_to_num(mean, nan=1.0), 1e-8).tolist()
 
     def spans(self, split: str) -> list[Span]:
-        """Of each series the rows of `train`, `val`, `calibration` or `test`."""
+        """Rows of `train`, `val`, `calibration` or `test` in each series."""
         table, index = self.table(), self._parts().index(split)
         if isinstance(self.split[0], str) and "time" not in table.steps:
             raise InputError(f"data.split={self.split}: rows have no dates here, give fractions")
@@ -252,11 +252,11 @@ class TimeSplits:
 
     @property
     def origin(self) -> str:
-        """Where the table was read."""
+        """Path of the table."""
         return str(self.source.path())
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         table = self.table()
         return {
             "channels": len(table.columns),
@@ -275,7 +275,7 @@ class TimeSplits:
         )
 
     def notes(self) -> Iterator[str]:
-        """What people should know of how the table was read and split."""
+        """Notes on how the table was read and split, for people."""
         yield from ()
 
 

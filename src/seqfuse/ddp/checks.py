@@ -1,4 +1,4 @@
-"""Whether the devices that were asked for are there, and can share the work.
+"""Checks that the devices that were asked for are there, and can share the work.
 
 Torch is imported only where it is asked for a device.
 """

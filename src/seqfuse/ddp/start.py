@@ -1,4 +1,4 @@
-"""How processes of one run begin and end, seen from outside. Nothing here imports torch."""
+"""Start and end of the processes of a run, seen from outside. Nothing here imports torch."""
 
 import atexit
 import os
@@ -12,7 +12,7 @@ from typing import Any
 from seqfuse.runtime.errors import InputError
 
 CHILD = "hydra.job.name=train_ddp_process_"
-"""What Lightning adds to the command of the processes that it starts."""
+"""Word that Lightning adds to the command of the processes that it starts."""
 FOREIGN = ("RANK", "SLURM_PROCID")
 LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
 IN_SWEEP = (

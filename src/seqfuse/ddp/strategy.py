@@ -26,7 +26,7 @@ from seqfuse.compat.torch import NO_BUFFERS, is_first
 from seqfuse.runtime.errors import Diverged, InputError, Interrupted, Pruned
 
 AGREED = (Diverged, Interrupted, Pruned)
-"""What all ranks raise in the same step."""
+"""Errors that all ranks raise in the same step."""
 PATIENCE = 10.0
 """Seconds that a rank has to tell what went wrong."""
 

@@ -27,12 +27,12 @@ INPUTS = {
     "SourcesPipeline": "sources: .npz with `<source>_x` (items, time, channels) of each",
 }
 TABLE = "a table with the columns of training, without labels: .csv, .tsv or .jsonl"
-"""What predictions are made from, by the kind of the pipeline; and of all others."""
+"""Input of predictions: by the kind of the pipeline, and of all others."""
 NAMES = {"torch": "torch eager", "fp32": "ONNX fp32", "int8": "ONNX int8"}
 
 
 class Measured(NamedTuple):
-    """What was measured, by who predicts: torch, fp32, int8."""
+    """Measurements, by the engine that predicts: torch, fp32, int8."""
 
     metrics: dict[str, dict[str, float]]
     sizes: dict[str, int]
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
     latency: dict[int, dict[str, Latency]]
     """By batch size."""
     steps: int
-    """Of the batches that were timed."""
+    """Steps of the batches that were timed."""
     decides: str
     """The metric that int8 is judged by."""
     parity: float
@@ -86,7 +86,7 @@ def write_card(
 
 
 def _input(facts: Mapping[str, Any]) -> str:
-    """What a prediction is made from, and what it says."""
+    """Description of input and output."""
     packed, state = facts["pipeline"], facts["pipeline"]["state"]
     names = {"sources": list(packed.get("parts", ())), "columns": state.get("columns")}
     labels = state.get("labels", {})
@@ -171,7 +171,7 @@ def _metrics(found: Measured, split: str) -> str:
 
 
 def _training(ckpt: Path) -> str:
-    """What the run itself had measured, if its folder is there."""
+    """Measurements of the run itself, if its folder is there."""
     path = ckpt.absolute().parent.parent / "metrics.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

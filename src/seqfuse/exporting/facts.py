@@ -1,4 +1,4 @@
-"""What an exported folder has to know beside its graph."""
+"""Metadata of an exported folder, beside its graph."""
 
 from typing import Any
 

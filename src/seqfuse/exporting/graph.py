@@ -75,7 +75,7 @@ def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
 
 
 def _places() -> list[str]:
-    """Where modules are looked for, but for the current folder, unless PYTHONPATH names it."""
+    """Search path of modules, without the current folder unless PYTHONPATH names it."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     named = {os.path.abspath(one) for one in given if one}
     return [one for one in sys.path if one and (one in named or not _is_here(one))]

@@ -1,4 +1,4 @@
-"""What an export costs and gives: metrics, size, latency; torch and the written graphs."""
+"""Measurements of an export: metrics, size, latency; of torch and the written graphs."""
 
 import statistics
 import time
@@ -67,7 +67,7 @@ def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:
 def metrics(
     task: Task, data: DataModule, trainer: Trainer, session: Session | None = None
 ) -> dict[str, float]:
-    """What the task measures on the split `data.evaluated`, by its own metrics.
+    """Metrics of a task on the split `data.evaluated`.
 
     Without the loss: that is of predictions before calibration, which a graph does not return.
 

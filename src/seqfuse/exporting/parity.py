@@ -1,4 +1,4 @@
-"""Whether a written graph says what torch says, at shapes that it was not traced at."""
+"""Parity of a written graph with torch, at shapes that it was not traced at."""
 
 from itertools import product
 from pathlib import Path

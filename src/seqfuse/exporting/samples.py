@@ -29,7 +29,7 @@ class Samples:
         self.ahead = self.data["horizon"] if self.data.get("num_known") else 0
         """Steps of the horizon that x goes on for."""
         self.steps = int(self.data.get("look_back") or 12)
-        """Of a look-back; elsewhere any number will do."""
+        """Steps of a look-back; elsewhere any number will do."""
 
     def __call__(self, batch: int, steps: int, padded: bool) -> dict[str, Tensor]:
         """A batch.

@@ -113,7 +113,7 @@ class Export:
         return card.Measured(metrics, sizes, latency, steps, decides, worst, tuned)
 
     def _steps(self) -> int:
-        """Those of the longest item that was measured, or of a look-back."""
+        """Steps of the longest item that was measured, or of a look-back."""
         if "look_back" in self.facts or not self.measures:
             return self.samples.steps
         return int(self.data.tensors(self.config["split"]).num_steps)

@@ -82,7 +82,7 @@ def _named(result: Result, titles: Sequence[str]) -> list[Example]:
 
 
 def histogram(scores: Array, truth: Array, names: Sequence[str], title: str) -> Figure:
-    """How many clips of each class have which score."""
+    """Histogram of the scores of clips, by class."""
     figure = Figure(figsize=(5.6, 3.2), layout="constrained")
     axes = figure.subplots()
     shown = np.maximum(scores, 1e-6)  # on a logarithmic axis: some errors are huge
@@ -122,7 +122,7 @@ def _clip(panel: Axes, example: Example, top: float) -> None:
 
 
 def errors_by_source(sources: NDArray[np.str_], right: NDArray[np.bool_]) -> Figure:
-    """How many clips of each source recording were called right, and how many wrong."""
+    """Numbers of right and wrong predictions for each source recording."""
     names, which = np.unique(sources, return_inverse=True)
     count = np.bincount(which)
     wrong = np.bincount(which, ~right, len(names)).astype(int)

@@ -39,9 +39,9 @@ class Result(NamedTuple):
     """A split as the net answered it, of all ranks together."""
 
     items: Sequence[Item]
-    """Those that were chosen."""
+    """The items that were chosen."""
     numbers: Sequence[Array]
-    """What `Figures.numbers` took from all items."""
+    """Numbers that `Figures.numbers` took from all items."""
     splits: Any
     split: str
     task: Any

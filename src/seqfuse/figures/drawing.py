@@ -1,4 +1,4 @@
-"""What all figures share: colours, signals shaded by attention, legends, images."""
+"""Elements of all figures: colours, signals shaded by attention, legends, images."""
 
 from collections.abc import Sequence
 from io import BytesIO

@@ -38,7 +38,7 @@ class Sentence(NamedTuple):
 
 
 def words_of(item: Item, result: Result) -> Sequence[str]:
-    """As they were read."""
+    """Words as they were read."""
     return result.raw.item(item.index)[: len(item.weights)]
 
 

@@ -61,7 +61,7 @@ class MultiHead(ReadOut):
         states: Float[Tensor, "b t d"],
         mask: Bool[Tensor, "b t"],
     ) -> Reading:
-        """What the queries read: one set of queries for all series, or one for each."""
+        """Reads states by queries: one set of queries for all series, or one for each."""
         query = rearrange(queries, "b q (h e) -> b h q e", h=self.num_heads)
         key = rearrange(self.key(states), "b t (h e) -> b h t e", h=self.num_heads)
         value = rearrange(self.value(states), "b t (h e) -> b h t e", h=self.num_heads)

@@ -21,7 +21,7 @@ def rank() -> int:
 
 
 def shard(size: int, rank: int, ranks: int) -> slice:
-    """Which of `size` items in a row are a rank's; the first ranks may have one more."""
+    """The slice of `size` items that a rank has; the first ranks may have one more."""
     shortest, longer = divmod(size, ranks)
     first = rank * shortest + min(rank, longer)
     return slice(first, first + shortest + (rank < longer))

@@ -49,7 +49,7 @@ class Encoder(nn.Module):
 
 
 class Fusion(nn.Module):
-    """What early and late fusion share.
+    """Base of early and late fusion.
 
     Args:
         channels: of each source, by name.

@@ -17,7 +17,7 @@ from seqfuse.nn.shapes import Adaptive, Output, ReadOut, Strided
 Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
 """One source, or several by name: numbers, ids of words, frames."""
 Steps = Bool[Tensor, "b t"] | dict[str, Bool[Tensor, "b _"]]
-"""Where their steps are real."""
+"""Masks of their real steps."""
 
 
 class Net(nn.Module):

@@ -23,7 +23,7 @@ its mask says which steps there are. A missing source has no key, or a mask that
 
 
 class Batch(NamedTuple):
-    """What a loader yields."""
+    """A batch of a loader."""
 
     x: Any
     """(b t c) values; steps beyond the end of a series are zero. Ids of words and their parts
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a net returns."""
+    """Prediction of a net, with its attention weights."""
 
     prediction: Tensor
     """(b k) unnormalised class scores, or whatever the head makes."""

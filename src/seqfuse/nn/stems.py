@@ -14,7 +14,7 @@ from seqfuse.nn.shapes import fraction, positive
 
 Frames = Float[Tensor, "b t c height width"]
 Ids = Int[Tensor, "b t c"]
-"""Of a word first, then of its subwords; 0 is padding, 1 an unknown one."""
+"""Id of a word, then those of its subwords; 0 is padding, 1 an unknown one."""
 UNKNOWN = 1
 Features = tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]
 
@@ -58,7 +58,7 @@ class ViewStem(nn.Module):
 
 
 class WordStem(nn.Module):
-    """What stems of words share: embeddings of words and of their subwords."""
+    """Base of the stems of words: embeddings of words and of their subwords."""
 
     def __init__(self, vocab_size: int, word_size: int, num_subwords: int, subword_size: int):
         super().__init__()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints/*.ckpt"
 LAST = "checkpoints/last.ckpt"
 STATES = ("loops", "optimizer_states", "lr_schedulers")
-"""Of a checkpoint, beside its weights; there is something in each."""
+"""Sections of a checkpoint beside its weights, none of them empty."""
 NAMED = ("trust=", "paths.", "data.", "callbacks.", "logger.", "trainer.")
 """Beginnings of words that may name packages and paths."""
 

@@ -1,1 +1,1 @@
-"""What needs only numpy and the standard library."""
+"""Prediction in numpy and the standard library, the same in training and in exported folders."""

@@ -17,7 +17,7 @@ MAX_ITEMS = 1024
 MAX_VALUES = 2**20
 """Values of a batch: of 16 channels or fewer, some 65,000 steps, 0.3 GB in a wide net."""
 MIN_CHANNELS = 16
-"""As which fewer count, because a net is wider than its input."""
+"""Fewer channels count as so many, because a net is wider than its input."""
 
 
 class Block(NamedTuple):
@@ -25,7 +25,7 @@ class Block(NamedTuple):
 
     items: Recordings
     columns: Mapping[str, Sequence[Any]]
-    """What the user calls each item, by column."""
+    """Columns that name each item, such as `id`."""
 
     def cut(self, first: int, end: int | None) -> "Block":
         """Some of the items."""
@@ -104,7 +104,7 @@ def feeds_of(items: Recordings) -> Feeds:
 
 
 def input_name(source: str, kind: str) -> str:
-    """What the graph calls x or the mask of a source."""
+    """Name of a graph's input: x or the mask of a source."""
     return f"{source}_{kind}" if source else kind
 
 

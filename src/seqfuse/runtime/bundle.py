@@ -31,7 +31,7 @@ def seal(metadata: Mapping[str, Any]) -> str:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What `pipeline.json` says, once all files are found to be those that were exported."""
+    """Content of `pipeline.json`, after a check that all files are those that were exported."""
     path = folder / METADATA
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))

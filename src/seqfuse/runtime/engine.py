@@ -1,4 +1,4 @@
-"""What predicts: feeds in, prediction and attention weights out."""
+"""Engines, which predict: feeds in, prediction and attention weights out."""
 
 from collections.abc import Mapping
 from importlib import import_module

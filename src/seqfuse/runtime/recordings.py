@@ -44,7 +44,7 @@ class Recordings:
     origin: str = "the data"
     """Begins an error message."""
     unit: str = "series"
-    """What there are several of: series, texts, clips."""
+    """Plural name of the items, such as series, texts or clips."""
     read_as: str = ""
     """How an array was read, where its channels are not those of training."""
     clock: int | None = None

@@ -56,7 +56,7 @@ class Windows:
 
     @property
     def steps(self) -> int:
-        """Of x."""
+        """Steps of x."""
         return self.look_back + (self.horizon if self.num_known else 0)
 
     def at(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

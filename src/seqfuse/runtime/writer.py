@@ -17,7 +17,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import cell_text
 
 Columns = dict[str, Any]
-"""Of a table: sequences, all as long as each other."""
+"""Columns of a table: sequences of one length."""
 CELLS = 200_000  # that are gathered before they are written
 SECONDS = 0.5  # after which they are written in any case, or a twentieth of the time so far
 

@@ -17,7 +17,7 @@ def cores() -> int:
 
 
 def warning(launcher: Mapping[str, Any]) -> str:
-    """What is wrong with the number of workers; empty if nothing is."""
+    """A warning about the number of workers; empty if it is right."""
     workers = launcher.get("n_jobs", 1)
     if not isinstance(workers, int) or workers <= cores():
         return ""

@@ -1,4 +1,4 @@
-"""How one job of a sweep ended. Nothing here imports torch."""
+"""Outcome of one job of a sweep. Nothing here imports torch."""
 
 import json
 import traceback
@@ -16,7 +16,7 @@ STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned", "kille
 
 
 class Outcome(NamedTuple):
-    """What a job returns to its sweep, as plain data that any launcher can carry.
+    """Outcome of a job, as plain data that any launcher can carry.
 
     Args:
         status: one of `STATUSES`.
@@ -78,7 +78,7 @@ def keep_trace(error: Exception, folder: Path) -> None:
 
 
 def settings(overrides: Iterable[str]) -> dict[str, str]:
-    """What a job was given by key, without what a sweeper adds for itself."""
+    """Overrides of a job by key, without those that a sweeper adds for itself."""
     pairs = [override.lstrip("+").partition("=") for override in overrides]
     return {key: value for key, _, value in pairs if not key.startswith(NOT_SWEPT)}
 

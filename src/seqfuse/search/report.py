@@ -1,4 +1,4 @@
-"""What a search leaves behind: its best config as an experiment, two figures, a few lines."""
+"""Report of a search: its best config as an experiment, two figures, a few lines."""
 
 import shlex
 import sys
@@ -96,7 +96,7 @@ def _difference(wanted: Any, base: Any) -> dict[str, Any]:
 
 
 def _command(folder: Path) -> str:
-    """What trains the best; a command takes one `--config-dir`, which may be the user's own."""
+    """The command that trains the best; its one `--config-dir` may be the user's own."""
     command = ["seqfuse-train", "--config-dir", str(folder)]
     if folders := own_folders():
         command[2:] = [str(folders[0]), f"hydra.searchpath=[file://{folder.absolute()}]"]

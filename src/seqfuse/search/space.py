@@ -1,4 +1,4 @@
-"""What a search tries and goes by: Hydra's overrides as distributions of Optuna."""
+"""Search space and metric: Hydra's overrides as distributions of Optuna."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -60,7 +60,7 @@ class Dimension(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What a study is about; another goal is another study.
+    """Goal of a study; another goal is another study.
 
     Args:
         space: the keys and what each may be.
@@ -75,7 +75,7 @@ class Goal(NamedTuple):
     mode: str
 
     def identity(self) -> dict[str, str]:
-        """What must be the same for all trials of a study, as text."""
+        """Parts that must be the same for all trials of a study, as text."""
         fixed = [word.partition("=") for word in self.fixed if not word.startswith(HARMLESS)]
         return {
             "the metric": f"{self.monitor} ({self.mode})",
@@ -84,7 +84,7 @@ class Goal(NamedTuple):
         }
 
     def difference(self, before: dict[str, str]) -> str:
-        """How a study of that identity differs, as a clause; empty if it does not."""
+        """Difference to a study of that identity, as a clause; empty if there is none."""
         now = self.identity()
         for key in [*now, *before]:
             was, is_ = before.get(key, "not given"), now.get(key, "not given")
@@ -123,7 +123,7 @@ def goal(
 
 
 def _options(override: Override) -> tuple[Dimension, list[str]]:
-    """Of a group, and the names of the options."""
+    """Dimension of a group, and the names of the options."""
     group, options = override.key_or_group, groups()[override.key_or_group]
     if not override.is_choice_sweep():
         example = f"{group}={','.join(options)}"
@@ -146,7 +146,7 @@ def _default(override: Override, configs: Sequence[DictConfig]) -> Any:
 
 
 def _values(override: Override, default: Any) -> Dimension:
-    """Of a key; whether numbers are whole is what the key's own value says."""
+    """Dimension of a key; its own value decides whether numbers are whole."""
     key, value, line = override.get_key_element(), override.value(), str(override.input_line)
     ranged = isinstance(value, IntervalSweep | RangeSweep)
     tags = getattr(value, "tags", set())  # of Hydra's sweeps; plain values have none

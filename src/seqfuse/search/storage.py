@@ -1,4 +1,4 @@
-"""Where a search is kept: a journal file that processes share, or a database."""
+"""Storage of a search: a journal file that processes share, or a database."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def open_storage(address: str) -> BaseStorage:
 
 @contextmanager
 def trouble(address: str) -> Iterator[None]:
-    """What goes wrong with the storage becomes one line."""
+    """Turns errors of the storage into one line."""
     try:
         yield
     except (OptunaError, SQLAlchemyError, OSError, json.JSONDecodeError) as error:

@@ -82,7 +82,7 @@ class Search:
         return self.study.get_trials(deepcopy=False)
 
     def counted(self) -> list[FrozenTrial]:
-        """Those that count among `num_trials`, running ones included."""
+        """Trials that count among `num_trials`, running ones included."""
         claimed = [trial for trial in self.trials() if trial.state != TrialState.WAITING]
         return [t for t in claimed if t.user_attrs.get("status") not in (ABANDONED, SURPLUS)]
 

@@ -1,4 +1,4 @@
-"""What the jobs of a sweep say together: tables, and figures of what each setting does."""
+"""Summary of a sweep: tables, and figures of the effect of each setting."""
 
 import math
 import shlex
@@ -55,12 +55,12 @@ class Jobs(NamedTuple):
 
     @property
     def completed(self) -> "Jobs":
-        """Those that came to their end."""
+        """Jobs that came to their end."""
         return self._replace(table=self.table[self.table["status"] == "completed"])
 
 
 def read(sweep: Path) -> Jobs:
-    """What the jobs left in their folders, in order."""
+    """Outcomes and settings in the folders of the jobs, in order."""
     jobs = [_job(path.parent) for path in sweep.glob(f"*/{outcome.FILE}")]
     jobs.sort(key=lambda job: job["job"])
     settings = pd.DataFrame([outcome.settings(job["overrides"]) for job in jobs])
@@ -73,7 +73,7 @@ def read(sweep: Path) -> Jobs:
 
 
 def _job(folder: Path) -> dict[str, Any]:
-    """What a job left; a broken file is a job that was lost."""
+    """Outcome and settings of a job; a broken file is a job that was lost."""
     number = int(folder.name) if folder.name.isdigit() else -1
     lost = outcome.KILLED._replace(reason=f"its {outcome.FILE} cannot be read")
     return {"job": number, "overrides": [], "mode": None, **lost._asdict(), **outcome.load(folder)}

@@ -1,4 +1,4 @@
-"""What surrounds the jobs of a sweep: their launcher, their folders, and the summary at the end."""
+"""Launcher and folders of the jobs of a sweep, and the summary at the end."""
 
 import contextlib
 import sys
@@ -80,7 +80,7 @@ class Summaries(Callback):
 
     @classmethod
     def launches(cls, numbers: Iterable[int]) -> None:
-        """Of the jobs in the folder, these are this process's own; others may share a search."""
+        """Notes the jobs of this process; other processes may share a search and its folder."""
         cls._launched = {*(cls._launched or ()), *numbers}
 
     @classmethod
@@ -111,7 +111,7 @@ class Steady(Launcher):
         Summaries.launches([])
 
     def setup(self, **given: Any) -> None:
-        """As the other one's."""
+        """Sets up the other one."""
         self.inner.setup(**given)
 
     def launch(

@@ -128,7 +128,7 @@ class Errors:
         self._parts: list[Residuals] = []
 
     def add(self, prediction: Tensor, batch: Batch) -> None:
-        """Those of a batch."""
+        """Adds the residuals of a batch."""
         forecast = prediction.detach().float().cpu().numpy()  # numpy knows no bfloat16
         index, y = batch.index.cpu().numpy(), batch.y.cpu().numpy()
         self._parts.append(Residuals.of(index, forecast, y, self._keep))
@@ -144,7 +144,7 @@ class Errors:
         ]
 
     def by_recording(self, recordings: Sequence[Recording]) -> list[Residuals]:
-        """Those of each recording, in the order of time, on all ranks."""
+        """Residuals of each recording, in the order of time, on all ranks."""
         edges = np.cumsum([0, *(len(one.values) for one in recordings)]).tolist()
         every = Residuals.joined([p for rank in collectives.gather(self._parts) for p in rank])
         return [every.within(*edge) for edge in itertools.pairwise(edges)]
@@ -193,7 +193,7 @@ class Threshold(nn.Module):
         self.value.fill_(threshold(held_out, training, span, self.quantile))
 
     def _scores(self, one: Recording, cut: int, residuals: Residuals) -> list[np.ndarray]:
-        """Those of the training steps of a recording, and those held out behind them."""
+        """Scores of the training steps of a recording, and of those held out behind them."""
         starts, horizon = residuals.starts, residuals.errors.shape[1]
         if cut < self.scorer.least(horizon):
             cut = one.num_train  # too few steps are left: none is held out

@@ -116,7 +116,7 @@ class Task(LightningModule):
         return self._pooled(self.loss(prediction, batch.y), batch.y)
 
     def _measured(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """What metrics and users get of a prediction."""
+        """The prediction that metrics and users get."""
         return self.calibrate(prediction)
 
     def _pooled(self, loss: Tensor, y: Tensor) -> tuple[Tensor, int]:
@@ -137,7 +137,7 @@ class Task(LightningModule):
         return collectives.pooled(nothing, torch.zeros_like(nothing), 0)
 
     def metadata(self) -> dict[str, Any]:
-        """What it takes to predict, beside what the data module says of itself."""
+        """Metadata to predict with, beside those of the data module."""
         quantiles = self.record.config["task"].get("quantiles")
         if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
             quantiles = self.calibrator.quantiles

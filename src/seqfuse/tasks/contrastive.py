@@ -264,7 +264,7 @@ def _features(net: Net, view: View) -> Tensor:
 
 @contextmanager
 def _same_draws(same: bool, device: torch.device) -> Iterator[None]:
-    """Where `same`, the views of a batch are those of every epoch, so that losses compare."""
+    """With `same`, the views of a batch are the same in every epoch, so that losses compare."""
     if not same:
         yield
         return

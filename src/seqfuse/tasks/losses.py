@@ -19,7 +19,7 @@ class Pooled(Protocol):
     """A loss that is no mean over series: parts of a batch weigh what it is a mean over."""
 
     def items(self, y: Tensor) -> Tensor:
-        """What a part with these targets weighs."""
+        """Weight of a part with these targets."""
         ...
 
 

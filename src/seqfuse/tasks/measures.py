@@ -1,4 +1,4 @@
-"""How good anomaly scores are: each measure takes what was scored and a threshold."""
+"""Measures of anomaly scores: each takes what was scored and a threshold."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

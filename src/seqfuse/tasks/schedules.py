@@ -23,7 +23,7 @@ class Schedule:
         return self.make(optimizer, total_steps)
 
     def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
-        """As `__call__`, with an end where it is needed."""
+        """The scheduler for a number of steps that has been checked."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Which batch size: doubled, while that makes training faster and there is room."""
+"""Search for a batch size: doubled, while that makes training faster and there is room."""
 
 import statistics
 import time

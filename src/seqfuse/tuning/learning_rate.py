@@ -1,4 +1,4 @@
-"""Which learning rate: one short training in which it rises until the loss does."""
+"""Search for a learning rate: one short training in which it rises until the loss does."""
 
 from typing import Any, NamedTuple
 

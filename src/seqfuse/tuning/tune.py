@@ -1,4 +1,4 @@
-"""What `find_lr` and `find_batch_size` do, before anything of the run exists."""
+"""Searches of `find_lr` and `find_batch_size`, before anything of the run exists."""
 
 import contextlib
 import io

@@ -24,7 +24,7 @@ class TableFile:
         self.file, self.root, self.url, self.sha256 = file, Path(root), url, sha256
 
     def path(self) -> Path:
-        """Where the file is, once it is there."""
+        """Path of the file, which is downloaded first where that is needed."""
         if not self.url:
             return find(self.file, self.root, "its name in data.* and paths.data")
         return find_in((".", self.root), self.file) or self._download(

@@ -89,7 +89,7 @@ class KeyPoints(Source):
         return np.sort(np.concatenate(parts))
 
     def _block(self, total: int, split: str) -> NDArray[np.bool_]:
-        """Which rows of a class belong to a split."""
+        """Mask of the rows of a class that belong to a split."""
         edges = np.arange(self.test_folds + 1) * total // self.test_folds
         test = edges[self.test_fold], edges[self.test_fold + 1]
         after = (self.test_fold + 1) % self.test_folds

@@ -28,7 +28,7 @@ class OwnFiles(Source):
     """
 
     kind: str
-    """What the file is called in the message that none is named."""
+    """Name of the file in the message that none is named."""
 
     def __init__(
         self,
@@ -88,5 +88,5 @@ class OwnFiles(Source):
 
 
 def _content(item: NDArray[Any]) -> Any:
-    """What is equal for equal items: bytes of numbers, a tuple of words."""
+    """A key that equal items share: bytes of numbers, a tuple of words."""
     return tuple(item.tolist()) if item.dtype == object else item.tobytes()

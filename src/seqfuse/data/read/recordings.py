@@ -38,10 +38,10 @@ SPACECRAFT = ("SMAP", "MSL", "both")
 
 
 class RecordingReader(Protocol):
-    """Where recordings come from."""
+    """Reader of recordings."""
 
     reader: dict[str, Any]
-    """How a file of recordings is read (see `runtime.monitored.read_recordings`)."""
+    """Kind and options of a file's reader (see `runtime.read.monitored.read_recordings`)."""
     train: dict[str, Any] | None
     """The leading part that is taken to be normal (see `leading`); None: each file has its own."""
 

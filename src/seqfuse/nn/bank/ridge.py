@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRENGTHS = torch.logspace(-3, 3, 10, dtype=torch.float64)
-"""As in the classifiers by Dempster et al. 2021 and 2023."""
+"""Regularisation strengths of the classifiers by Dempster et al. 2021 and 2023."""
 TEMPERATURES = torch.logspace(-2, 1, 61, dtype=torch.float64)
 
 
@@ -56,7 +56,7 @@ def fit(x: Float[Tensor, "n p"], y: Float[Tensor, "n k"]) -> Ridge:
 
 
 def temperature(scores: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> float:
-    """What scores are divided by before a softmax: of highest likelihood of the labels.
+    """Temperature that scores are divided by before a softmax, by maximum likelihood of the labels.
 
     Labels are smoothed by 1 / (n + 2), so that scores without a mistake do not make it endlessly
     sure (Platt 1999).

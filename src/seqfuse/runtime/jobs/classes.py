@@ -21,7 +21,7 @@ from seqfuse.runtime.writer import Columns, Rows
 
 
 class Answer(NamedTuple):
-    """What an engine says of a batch."""
+    """A batch with the prediction of an engine."""
 
     block: Block
     prediction: NDArray[Any]
@@ -219,7 +219,7 @@ class Tagger(Classifier):
         ]
 
     def predict_proba(self, x: Any) -> list[NDArray[Any]]:
-        """Of each item (t k) the probability of each tag at each step."""
+        """Probabilities (t k) of the tags at each step, for each item."""
         return [
             row[real]
             for answer in self._ask(x)

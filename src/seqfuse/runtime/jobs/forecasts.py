@@ -54,7 +54,7 @@ class Forecaster:
         self.reader = READERS[options.pop("kind")](**options)
         self.endings: tuple[str, ...] = self.reader.endings
         self.columns: list[str] = self.pipeline.columns
-        """Of an array: targets first, then covariates, those known ahead last."""
+        """Columns of an array: targets first, then covariates, those known ahead last."""
         self.targets = self.columns[: self.pipeline.num_targets]
         self.quantiles: list[float] = metadata["quantiles"]
         self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
@@ -142,7 +142,7 @@ class Forecaster:
             yield starts, self.pipeline.undo(prediction, outputs=True)
 
     def _places(self, table: Table, rows: NDArray[np.int64]) -> Columns:
-        """What each row of the output is about."""
+        """Group, origin, time and step of each row of the output."""
         steps = np.arange(self.horizon)
         columns: Columns = {}
         if self.reader.group:

@@ -27,7 +27,7 @@ class Job(Protocol):
     """One kind of prediction, for every surface; rows are those of `seqfuse-predict`."""
 
     endings: tuple[str, ...]
-    """Of the files that it reads."""
+    """Endings of the files that it reads."""
     options: tuple[str, ...]
     """Its own, beside the size of batches."""
 

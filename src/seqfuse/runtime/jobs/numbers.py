@@ -55,6 +55,6 @@ class Regressor(Classifier):
         return {f"{prefix}label": y for prefix, y in zip(self._prefixes(), columns, strict=True)}
 
     def _prefixes(self) -> list[str]:
-        """Of the columns of each target."""
+        """Prefixes of the columns of each target."""
         targets = self.labels.targets
         return [f"{name}_" for name in targets] if len(targets) > 1 else [""]

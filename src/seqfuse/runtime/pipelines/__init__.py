@@ -1,1 +1,1 @@
-"""What is fitted on training rows and travels with the model."""
+"""Pipelines: fitted on training rows, kept in the checkpoint."""

@@ -40,7 +40,7 @@ class ClipPipeline(Labelled):
         return Recordings.of(clips, origin="x", unit="clips")
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         return {"channels": self.shape[0], **self.labels.sizes()}
 
     def transform(self, items: Recordings) -> Recordings:
@@ -56,7 +56,7 @@ class ClipPipeline(Labelled):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         return {"shape": list(self.shape), "labels": self.labels.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

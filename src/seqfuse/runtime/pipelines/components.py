@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float64]
 Numbers = Callable[["Components", Vectors], NDArray[np.float64]]
 TINY = 1e-12
-"""Of the largest variance: less is none, and its direction an accident."""
+"""Fraction of the largest variance below which a direction counts as constant."""
 
 
 class Components:
@@ -27,7 +27,7 @@ class Components:
         variances, vectors = np.linalg.eigh(product / len(normal))
         known = variances > TINY * max(variances[-1], TINY)
         self.variances, self.axes = variances[known][::-1], vectors.T[known][::-1]
-        """Of no direction along which nothing changed."""
+        """Without directions along which nothing changed."""
         if few:
             self.axes = self.axes @ centred / np.sqrt(len(normal) * self.variances)[:, None]
 

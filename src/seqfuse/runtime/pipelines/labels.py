@@ -89,7 +89,7 @@ def label_text(label: object) -> str:
 def _numbers(
     y: Sequence[Any] | NDArray[Any], origin: str, where: Callable[[int], str]
 ) -> list[tuple[float, ...]]:
-    """Of each item its k numbers, NaN where one is missing."""
+    """The k numbers of each item, NaN where one is missing."""
     if isinstance(y, np.ndarray):
         if y.ndim > 2:
             raise InputError(f"{origin}: y has shape {y.shape}, expected (series) or (series, k)")
@@ -117,7 +117,7 @@ def _several(
     where: Callable[[int], str],
     names: Sequence[str] | None,
 ) -> list[tuple[str, ...]]:
-    """Of each item the names of its labels, in order."""
+    """Names of the labels of each item, in order."""
     if isinstance(y, np.ndarray) and y.dtype.kind in "biuf":
         if y.ndim != 2:
             raise InputError(
@@ -150,7 +150,7 @@ def _listed(item: Any) -> Iterable[Any]:
 
 
 def names_in(labels: ItemLabels) -> list[Sequence[str]]:
-    """Of each item all its classes: one, those of its steps, or several; none of numbers."""
+    """All classes of each item: one, those of its steps, or several; none for numbers."""
     if kind_of(labels) is Numbers:
         return [()] * len(labels)
     return [[item] if isinstance(item, str) else item for item in labels]
@@ -173,7 +173,7 @@ class Labels:
     label_type: str
     """One of `LABEL_TYPES`."""
     job: str
-    """Which predicts them (see `seqfuse.runtime.jobs.make`)."""
+    """The job that predicts them (see `seqfuse.runtime.jobs.make`)."""
     classes: list[str]
     """Names of classes or labels, in order: numbers by value, then names by letter."""
     per_step = False
@@ -191,7 +191,7 @@ class Labels:
         raise NotImplementedError
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         return {
             "label_type": self.label_type,
             "num_classes": len(self.classes),
@@ -199,7 +199,7 @@ class Labels:
         }
 
     def counts(self, y: NDArray[Any]) -> dict[str, Any]:
-        """What a config may leave at `auto` and is counted in the targets of training items."""
+        """Sizes that a config may leave at `auto`, counted in the targets of training items."""
         raise NotImplementedError
 
     def describe(self) -> str:
@@ -207,7 +207,7 @@ class Labels:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         return {"type": self.label_type, "classes": self.classes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -388,7 +388,7 @@ KINDS: dict[str, type[Labels]] = {kind.label_type: kind for kind in (Classes, Nu
 
 
 def kind_of(labels: ItemLabels) -> type[Labels]:
-    """Which labels these are."""
+    """The class of `Labels` for these labels."""
     if not len(labels) or not isinstance(labels[0], tuple):
         return Classes
     return Numbers if any(isinstance(one, float) for one in labels[0]) else Several

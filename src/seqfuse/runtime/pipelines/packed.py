@@ -22,7 +22,7 @@ KINDS: dict[type, tuple[str, ...]] = {
     TablePipeline: ("scaling",),
     RecordingPipeline: ("limit", "identity"),
 }
-"""Of each kind the knobs that its state does not hold."""
+"""Options of each kind that its state does not hold."""
 
 
 def pack(pipeline: Any) -> dict[str, Any]:

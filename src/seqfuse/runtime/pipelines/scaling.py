@@ -33,7 +33,7 @@ class Standardisation:
 
     @classmethod
     def of(cls, values: NDArray[Any], constant: float | None = None) -> "Standardisation":
-        """That of rows (n c), of which NaN are left out; a column of NaN alone has a NaN mean.
+        """Fits rows (n c); NaN are left out, and a column of NaN alone has a NaN mean.
 
         Args:
             values: numbers.
@@ -74,7 +74,7 @@ class Standardisation:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Sequence[float]]) -> "Standardisation":
-        """That of a state."""
+        """Rebuilds the standardisation from its state."""
         return cls(np.array(state["mean"], np.float64), np.array(state["std"], np.float64))
 
 
@@ -125,7 +125,7 @@ class TablePipeline:
         return self.standardisation.undo(targets, outputs)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         return {
             "scaling": self.scaling,
             "columns": self.columns,
@@ -144,7 +144,7 @@ class TablePipeline:
 
 
 CONSTANT = 0.01
-"""Of its magnitude: what a channel that stood still is scaled by where anomalies are looked for."""
+"""Fraction of its magnitude by which a detector scales a channel that is constant in training."""
 
 
 class RecordingPipeline:
@@ -162,7 +162,7 @@ class RecordingPipeline:
         self.limit = limit
         self.identity = identity
         self.names: list[str] = []
-        """Of the recordings trained on."""
+        """Names of the recordings trained on."""
         self.columns: list[str] = []
         self.scales: dict[str, Standardisation] = {}
 
@@ -188,7 +188,7 @@ class RecordingPipeline:
         return scaled.clip(-self.limit, self.limit).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         scales = {name: scale.state_dict() for name, scale in self.scales.items()}
         return {"columns": self.columns, "names": self.names, "scales": scales}
 

@@ -189,7 +189,7 @@ class SeriesPipeline(Labelled):
         return self.in_channels * (2 if self.missing == "indicator" else 1)
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         return {"channels": self.out_channels, **self.labels.sizes()}
 
     def transform(self, items: Recordings) -> Recordings:
@@ -216,7 +216,7 @@ class SeriesPipeline(Labelled):
         return np.concatenate([Standardisation.of(item).apply(item) for item in items])
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         return {
             "scaling": self.scaling,
             "missing": self.missing,

@@ -105,13 +105,13 @@ class SourcesPipeline(Labelled):
         return self.given.get(name, self.default)()
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         each = {name: part.sizes()["channels"] for name, part in self.parts.items()}
         sizes = {"sources": list(each), "source_channels": each, "channels": sum(each.values())}
         return {**sizes, **self.labels.sizes()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         return {"sources": parts, "labels": self.labels.state_dict()}
 

@@ -28,7 +28,7 @@ def tokenise(text: str) -> list[str]:
 
 
 def normal(word: str) -> str:
-    """What counts as the same word: in lower case, all digits alike."""
+    """The normal form of a word: in lower case, all digits alike."""
     return re.sub(r"\d", "0", word.lower())
 
 
@@ -135,7 +135,7 @@ class TextPipeline(Labelled):
         return [own, *parts[: self.max_subwords]]
 
     def _look_up(self, word: str) -> str:
-        """What the vocabulary has of a word."""
+        """The form of a word that is in the vocabulary."""
         found = normal(word)
         return (ENDING.sub("", found) or found) if self.strip else found
 
@@ -157,7 +157,7 @@ class TextPipeline(Labelled):
         return [self.characters.get(c, UNKNOWN) for c in word]
 
     def sizes(self) -> dict[str, Any]:
-        """What a config may leave at `auto`."""
+        """Sizes that a config may leave at `auto`."""
         subwords = self.buckets if self.subwords == "ngrams" else len(self.characters)
         return {
             "channels": 1 + self.max_subwords,
@@ -167,7 +167,7 @@ class TextPipeline(Labelled):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted, as lists and strings."""
+        """The fitted state, as lists and strings."""
         return {
             "words": list(self.words),
             "characters": list(self.characters),

@@ -31,16 +31,16 @@ class Cells(NamedTuple):
     origin: str
     """Begins an error message."""
     numbers: Sequence[int] | NDArray[Any]
-    """Of the rows: of the line at which each begins, in a file of text."""
+    """Numbers of the rows; in a file of text, of the line at which each begins."""
     unit: str = "line"
     """`line` or `row`."""
 
     def row(self, i: int | np.integer) -> str:
-        """What a row is called, such as `line 7`."""
+        """Name of a row in messages, such as `line 7`."""
         return f"{self.unit} {self.numbers[int(i)]}"
 
     def place(self, name: str, i: int | np.integer) -> str:
-        """What a cell is called."""
+        """Name of a cell in messages."""
         return f"{self.origin}: {self.row(i)}, column '{name}'"
 
     def column(self, name: str) -> Any:
@@ -218,11 +218,11 @@ def _simple(path: Path, texts: Collection[str]) -> Cells | None:
 
 
 _MISSING = ["", "?", "NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "None"]
-"""Of the words for a missing cell (`MISSING_WORDS`), those that are common."""
+"""Common words for a missing cell, some of `MISSING_WORDS`."""
 
 
 def _content(path: Path) -> bytes:
-    """What a file holds, without the ends of its last lines; nothing of a file that is broken."""
+    """Content of a file, without the ends of its last lines; empty for a file that is broken."""
     try:
         with open_binary(path) as file:
             return file.read().removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")

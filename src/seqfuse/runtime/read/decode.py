@@ -19,7 +19,7 @@ STRIPS = (".jpg", ".jpeg", ".png")
 CLIP_ENDINGS = (*VIDEOS, *STRIPS)
 Frames = NDArray[np.uint8]
 VERSION = 1
-"""Of what `decode` returns: to be raised when that changes, so that nothing older is read."""
+"""Version of what `decode` returns: raise it when that changes, and no older entry is read."""
 DIGEST = 32
 """Bytes of a SHA-256."""
 
@@ -52,7 +52,7 @@ def entry_of(path: Path, num_frames: int, size: int, cache: str | Path | None) -
 
 
 def _read(entry: Path) -> Frames | None:
-    """What an entry holds; None where it is not there, or not whole."""
+    """Frames of an entry; None where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError):
         content = entry.read_bytes()
         digest, body = content[:DIGEST], content[DIGEST:]

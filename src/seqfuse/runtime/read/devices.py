@@ -41,7 +41,7 @@ class Track:
         self.time: NDArray[np.int64] = self._times()
         self.labels = self._column("label") if self.has("label") else None
         self.rows: dict[str, slice] = {}
-        """Of each recording, by name."""
+        """Rows of each recording, by name."""
         self.people: dict[str, Any] = {}
         """Who is seen in each recording."""
         self._cut()

@@ -113,7 +113,7 @@ SERIES_ENDINGS = tuple(f".{kind}{gz}" for kind in READERS for gz in ("", ".gz"))
 
 
 def _split_header(path: Path, lines: TextLines) -> dict[str, str]:
-    """What stands before the rows; leaves these in `lines`."""
+    """Keys and values of the header; the rows stay in `lines`."""
     header: dict[str, str] = {}
     for _, line in lines:
         key, _, value = line[1:].partition(" ")

@@ -174,7 +174,7 @@ def _labels(path: Path, names: Sequence[str], label_type: str) -> tuple[Any, Any
 
 
 def _column_names(path: Path, y: NDArray[Any]) -> list[str]:
-    """What the columns of y (n k) are called: the array `y_names`."""
+    """Names of the columns of y (n k): the array `y_names`."""
     names = [label_text(name) for name in load_array(path, "y_names").tolist()]
     if y.ndim != 2 or len(names) != y.shape[1] or len(set(names)) < len(names):
         raise InputError(

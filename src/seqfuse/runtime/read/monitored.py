@@ -103,7 +103,7 @@ def read_recordings(path: Path, reader: Mapping[str, Any]) -> list[Recording]:
 
 
 def endings_of(reader: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of the files that it reads."""
+    """Endings of the files that a reader reads."""
     return READERS[reader["kind"]][1]
 
 

@@ -14,7 +14,7 @@ TRUTH_VALUES = {"true": 1.0, "false": 0.0}
 WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 LARGEST_WHOLE = 2**64
 LARGEST = float(np.finfo(np.float32).max)
-"""What a net can take: it computes with 32 bits."""
+"""The largest number in 32 bits, with which nets compute."""
 
 
 def number(cell: Any) -> float:

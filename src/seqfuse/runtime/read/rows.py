@@ -54,7 +54,7 @@ class RowReader:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What makes such a reader."""
+        """Kind and options of the reader, as plain data."""
         targets = "all" if self.targets is None else self.targets
         return {"kind": "rows", "targets": targets, "covariates": self.covariates}
 
@@ -169,7 +169,7 @@ def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
 
 
 class State(NamedTuple):
-    """Of a file when it was opened: if it changes, what is read no longer belongs together."""
+    """Size and time of a file at its opening; if they change, rows no longer belong together."""
 
     size: int
     changed: int
@@ -177,7 +177,7 @@ class State(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "State":
-        """That of a file now."""
+        """The state of a file now."""
         found = path.stat()
         return cls(found.st_size, found.st_mtime_ns)
 

@@ -16,14 +16,14 @@ SENTENCE_ENDINGS = tuple(
 CONLLU_COLUMNS = 10
 FORM, UPOS = 1, 3
 MOST_WORDS = 5_000
-"""Of a sentence; more is a file without empty lines, and beyond what a net can take at once."""
+"""Maximum words of a sentence; more is a file without empty lines, and too much for a net."""
 
 
 class Sentence(NamedTuple):
     """One sentence of a file."""
 
     lines: list[int]
-    """Of each word."""
+    """Line of each word."""
     words: list[str]
     tags: list[str]
     """Empty texts where there are none."""

@@ -172,7 +172,7 @@ class TableReader:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What makes such a reader."""
+        """Kind and options of the reader, as plain data."""
         return {"kind": "table", **self.options}
 
     @property

@@ -10,7 +10,7 @@ from seqfuse.runtime.pipelines.scaling import CONSTANT, Standardisation
 
 Scores = NDArray[np.float64]
 LEAST = 0.01
-"""Of the deviation of errors, in scaled units: what stood still in training may stir a little."""
+"""Minimum standard deviation of errors, in scaled units, for what is constant in training."""
 
 
 class Residuals(NamedTuple):
@@ -31,7 +31,7 @@ class Residuals(NamedTuple):
         y: NDArray[np.floating],
         keep: bool,
     ) -> "Residuals":
-        """Those of a batch of windows.
+        """Residuals of a batch of windows.
 
         Args:
             starts: (w) where their horizons begin.
@@ -45,13 +45,13 @@ class Residuals(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Sequence[Residuals]") -> "Residuals":
-        """Those of several batches, in the order of time."""
+        """Residuals of several batches, in the order of time."""
         starts, errors, predictions = (np.concatenate(part) for part in zip(*parts, strict=True))
         order = np.argsort(starts, kind="stable")
         return cls(starts[order], errors[order], predictions[order])
 
     def within(self, first: int, end: int) -> "Residuals":
-        """Those of a recording that begins at row `first`, whose steps are counted from there."""
+        """Residuals of the recording that begins at row `first`, with steps counted from there."""
         rows = slice(*np.searchsorted(self.starts, [first, end]))
         return Residuals(self.starts[rows] - first, self.errors[rows], self.predictions[rows])
 

@@ -26,7 +26,7 @@ MAX_PROBATION = 750
 
 
 class File(NamedTuple):
-    """What a detector said of one file, and what is true.
+    """Scores of a detector for one file, with the true windows.
 
     Attributes:
         scores: (t,), from 0 to 1.
@@ -40,7 +40,7 @@ class File(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What a hit at a window's first step earns, and what an error costs at most."""
+    """Gain of a hit at a window's first step, and costs of errors."""
 
     true_positive: float
     false_positive: float
@@ -105,7 +105,7 @@ def _normalise(total: float, files: Sequence[File], profile: str) -> float:
 
 
 def _gains(file: File, profile: str) -> Floats:
-    """What each step adds to the raw score once the threshold has sunk to its score, (t,)."""
+    """Gain (t) of each step in the raw score once the threshold has sunk to its score."""
     _check(file)
     weights = _weights(profile)
     gains = _costs_outside(file, weights)
@@ -118,7 +118,7 @@ def _gains(file: File, profile: str) -> Floats:
 
 
 def _costs_outside(file: File, weights: Weights) -> Floats:
-    """What a detection at each step costs if it is in no window, (t,)."""
+    """Cost (t) of a detection at each step outside of all windows."""
     steps = np.arange(len(file.scores))
     costs = np.full(len(steps), -1.0)
     for start, end in file.windows:
@@ -129,7 +129,7 @@ def _costs_outside(file: File, weights: Weights) -> Floats:
 
 
 def _earnings_inside(width: int) -> Floats:
-    """What a detection at each step of a window earns, (width,): 1 at the first step."""
+    """Gain (width) of a detection at each step of a window: 1 at the first step."""
     return _sigmoid(np.arange(-width, 0) / width) / _sigmoid(np.array(-1.0))
 
 
