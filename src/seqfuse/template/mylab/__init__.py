@@ -1,0 +1,1 @@
+"""Data and parts of nets that are ours."""
