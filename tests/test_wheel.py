@@ -17,8 +17,11 @@ def test_wheel_trains_outside_the_clone(tmp_path: Path) -> None:
     subprocess.run([*build, "--directory", str(tmp_path)], cwd=ROOT, check=True)
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    packed = {name.removeprefix("seqfuse/conf/") for name in names if "/conf/" in name}
-    assert packed == {str(p.relative_to(ROOT / "conf")) for p in (ROOT / "conf").rglob("*.yaml")}
+    for folder, source in (("conf", ROOT / "conf"), ("template", ROOT / "src/seqfuse/template")):
+        place = f"seqfuse/{folder}/"
+        packed = {name.removeprefix(place) for name in names if name.startswith(place)}
+        kept = (path for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        assert packed == {path.relative_to(source).as_posix() for path in kept}
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
