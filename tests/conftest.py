@@ -1,9 +1,7 @@
 """Shape checks for every test, and the few things most tests need."""
 
-import functools
 import os
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,14 +12,10 @@ from jaxtyping import install_import_hook
 install_import_hook("seqfuse.nn", "beartype.beartype")
 
 import torch  # noqa: E402
-from hydra import compose, initialize_config_dir  # noqa: E402
-from hydra.core.global_hydra import GlobalHydra  # noqa: E402
-from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
-from hydra.core.override_parser.types import OverrideType  # noqa: E402
-from omegaconf import DictConfig, OmegaConf  # noqa: E402
+from omegaconf import DictConfig  # noqa: E402
 
-from seqfuse.config import cli  # noqa: E402
 from tests import composing  # noqa: E402
+from tests.composing import composed  # noqa: E402
 
 DRAWN = (
     "data=synthetic",
@@ -38,29 +32,6 @@ DRAWN = (
 TINY = (*DRAWN, "callbacks.figures=null")
 """The same without its figures, which take longer than all the rest."""
 Compose = Callable[..., DictConfig]
-
-
-def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
-    """What Hydra composes; the files behind the same options are read once (0.3 s)."""
-    words = OverridesParser.create().parse_overrides(list(overrides))
-    options = [w for w in words if w.package or (cli.CONF / w.key_or_group).is_dir()]
-    values = [w for w in words if w not in options]
-    chosen = tuple(str(w.input_line) for w in options)
-    if any(w.type != OverrideType.CHANGE or w.key_or_group.startswith("hydra.") for w in values):
-        return pickle.loads(_composed(tuple(overrides), name))
-    found = pickle.loads(_composed(chosen, name))
-    for word in values:
-        OmegaConf.update(found, word.key_or_group, word.value(), merge=True)
-    return found
-
-
-@functools.cache
-def _composed(words: tuple[str, ...], name: str) -> bytes:
-    GlobalHydra.instance().clear()
-    with pytest.MonkeyPatch.context() as patch:
-        composing.remember(patch)
-        with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-            return pickle.dumps(compose(name, list(words)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

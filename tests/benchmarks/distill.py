@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.composing import composed
 
 QUIET = (
     *("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1"),

@@ -23,7 +23,7 @@ from scipy.signal import lfilter
 import seqfuse
 from seqfuse.train import train
 from tests.benchmarks import common
-from tests.conftest import composed
+from tests.composing import composed
 
 Generator = np.random.Generator
 TESTED = 20_000

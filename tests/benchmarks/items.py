@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from seqfuse.runtime.recordings import Recordings
-from tests.conftest import composed
+from tests.composing import composed
 
 Array = NDArray[np.float64]
 

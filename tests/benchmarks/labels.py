@@ -28,7 +28,7 @@ from sklearn.svm import SVC
 
 from seqfuse.config import build
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.composing import composed
 
 QUIET = (
     *("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1"),

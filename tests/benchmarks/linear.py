@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
 from seqfuse.config import build
-from tests.conftest import composed
+from tests.composing import composed
 
 NAMES = ("banking77", "snips")
 
