@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from torchmetrics import Metric
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassCalibrationError,
@@ -80,6 +81,15 @@ class CalibrationError(MulticlassCalibrationError):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds.softmax(dim=-1), target)
+
+
+class LogLoss(MeanMetric):
+    """The mean negative log-likelihood of unnormalised scores, whatever the loss smooths."""
+
+    higher_is_better = False
+
+    def update(self, preds: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update(F.cross_entropy(preds, target, reduction="none"))
 
 
 class ScoreAuroc(Metric):
