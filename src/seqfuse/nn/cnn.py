@@ -174,7 +174,8 @@ class Inception(nn.Module):
     """Layers of parallel convolutions, each several kernel sizes at once (Fawaz et al. 2020).
 
     Features of the first layer are max-pooled to at most `max_steps` steps; those that follow see
-    a series of any length at about the same scale, and add their input to their output.
+    a series of any length at about the same scale, and add their input to their output. The
+    features of the first layer stand beside those of the last one (as in Huang et al. 2017).
 
     Args:
         in_channels: features that come in.
@@ -208,16 +209,20 @@ class Inception(nn.Module):
             residual = bool(self.layers)
             self.layers.append(InceptionLayer(width, size, kernels, bottleneck, residual, dropout))
             width = size * len(kernels)
-        self.out_channels = width
+        first = channels[0] * len(kernel_sizes[0])
+        self.out_channels = first + width if len(channels) > 1 else first
 
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> tuple[Float[Tensor, "b u d"], Bool[Tensor, "b u"]]:
-        for i, layer in enumerate(self.layers):
-            x = layer(x, mask)
-            if not i:
-                x, mask = pool_max(x, mask, self.max_steps)
-        return x, mask
+        first, *others = self.layers
+        fine, mask = pool_max(first(x, mask), mask, self.max_steps)
+        if not others:
+            return fine, mask
+        coarse = fine
+        for layer in others:
+            coarse = layer(coarse, mask)
+        return torch.cat([fine, coarse], dim=2), mask
 
 
 class InceptionLayer(nn.Module):
