@@ -15,6 +15,9 @@ from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 
+LARGEST_BATCH = 64
+"""Items in a batch, at most, that is left to `auto`."""
+
 
 class DataModule(LightningDataModule):
     """Loaders over splits.
@@ -22,7 +25,8 @@ class DataModule(LightningDataModule):
     Args:
         splits: reads, splits, fits and transforms; the test split is opened for testing only.
         batch_size: items in a batch, of all ranks together; `auto` is a tenth of the training
-            items, 32 to 64, so that all batches of an epoch are about as large.
+            items, from `smallest_batch` to 64, so that all batches of an epoch are about as large.
+        smallest_batch: what `auto` makes of few items.
         num_workers: processes that load; 0 loads in the training process.
         seed: of the order in which batches come.
         augment: changes of training batches, by name, in order (see `seqfuse.data.augment`).
@@ -34,6 +38,7 @@ class DataModule(LightningDataModule):
         self,
         splits: Splits,
         batch_size: int | str = "auto",
+        smallest_batch: int = 32,
         num_workers: int = 0,
         seed: int = 0,
         augment: Mapping[str, Any] | None = None,
@@ -46,7 +51,12 @@ class DataModule(LightningDataModule):
         if num_workers < 0:
             raise InputError(f"data.num_workers={num_workers} must be at least 0")
         self.splits = splits
+        if not 1 <= smallest_batch <= LARGEST_BATCH:
+            raise InputError(
+                f"data.smallest_batch={smallest_batch} must be from 1 to {LARGEST_BATCH}"
+            )
         self.batch_size = batch_size
+        self.smallest_batch = smallest_batch
         self.num_workers = num_workers
         self.seed = seed
         self._mixed = False
@@ -68,7 +78,7 @@ class DataModule(LightningDataModule):
 
     def _set_batch_size(self, items: int) -> None:
         if self.batch_size == "auto":
-            most = min(64, max(32, items // 10))
+            most = min(LARGEST_BATCH, max(self.smallest_batch, items // 10))
             self.batch_size = -(-items // -(-items // most))  # all about as large
         if int(self.batch_size) > items:
             raise InputError(
