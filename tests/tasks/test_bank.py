@@ -43,6 +43,16 @@ def test_a_checkpoint_holds_the_bank(run: Path) -> None:
     assert_same({f"net.{n}": w for n, w in task.net.state_dict().items() if "bank" in n}, bank)
 
 
+def test_each_part_has_an_accuracy_of_its_own(tiny: Compose, tmp_path: Path) -> None:
+    last = (*SMALL, "callbacks=none")  # the best by validation is another for each
+    both = train(tiny(*last), tmp_path / "both")
+    net = train(tiny(*last, "model.bank.share=0.0"), tmp_path / "net")
+    bank = train(tiny(*last, "model.bank.share=1.0"), tmp_path / "bank")
+    assert both["test/net_alone"] == net["test/accuracy"]
+    assert both["test/bank_alone"] == bank["test/accuracy"]
+    assert not {"test/net_alone", "test/bank_alone"} & {*net, *bank}
+
+
 def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Compose) -> None:
     changed = tiny(*SMALL, "+data.augment.jitter._target_=seqfuse.data.augment.Jitter")
     data = build.build_data(build.resolve(changed))

@@ -44,10 +44,10 @@ class Graph(nn.Module):
             x = {one: named[input_name(one, "x")] for one in self.sources}
             names = (CLOCK, *self.sources)
             mask = {one: named[input_name(one, "mask")] for one in names}
-        prediction, weights = self.net(x, mask)
-        if self.calibrator is not None:
-            prediction = self.calibrator(prediction)
-        return prediction, weights
+        output = self.net(x, mask)
+        if self.calibrator is None:
+            return output.prediction, output.weights
+        return self.calibrator(output.prediction), output.weights
 
     @torch.inference_mode()
     def run(self, feeds: Feeds) -> tuple[Tensor, Tensor]:

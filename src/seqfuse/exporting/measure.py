@@ -69,7 +69,8 @@ def metrics(
 ) -> dict[str, float]:
     """Metrics of a task on the split `data.evaluated`.
 
-    Without the loss: that is of predictions before calibration, which a graph does not return.
+    Without the loss, which is of predictions before calibration, and the accuracies of parts: a
+    graph returns neither.
 
     Args:
         session: predicts in the net's place; its predictions are calibrated already.
@@ -77,7 +78,8 @@ def metrics(
     measured = task if session is None else task.with_net(session)
     trainer.test(measured, datamodule=data, verbose=False)
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return {n.removeprefix("test/"): v for n, v in found.items() if n != "test/loss"}
+    inner = {"test/loss", *(name for part in task.alone.values() for name in part)}  # type: ignore[union-attr]
+    return {n.removeprefix("test/"): v for n, v in found.items() if n not in inner}
 
 
 def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:

@@ -66,9 +66,11 @@ class Net(nn.Module):
         batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
         queries, weights = self._read(batch)
         prediction = self.normalization.denormalize(self.head(queries), batch)
-        if self.bank is not None and not self.training:
-            prediction = self.bank.join(prediction, x, mask)  # type: ignore[arg-type]
-        return Output(prediction, self.normalization.mean_weights(weights))
+        weights = self.normalization.mean_weights(weights)
+        if self.bank is None or self.training:
+            return Output(prediction, weights)
+        alone = {"net": prediction, "bank": self.bank(x, mask)}
+        return Output(self.bank.join(*alone.values()), weights, alone)
 
     def encode(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
         """All but the head: queries and attention weights."""

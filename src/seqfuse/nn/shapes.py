@@ -12,7 +12,7 @@
 | n | series in a data set |
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class Output(NamedTuple):
     """(b k) unnormalised class scores, or whatever the head makes."""
     weights: Tensor
     """(b q t') attention weights; each row sums to 1 over real steps."""
+    alone: Mapping[str, Tensor] = {}
+    """Of a prediction that joins those of several parts, each part's own, by name."""
 
 
 @runtime_checkable

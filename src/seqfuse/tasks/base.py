@@ -13,6 +13,7 @@ from torchmetrics import Metric, MetricCollection
 
 from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
@@ -80,7 +81,20 @@ class Task(LightningModule):
                 for s in STAGES[1:]
             }
         )
+        # An accuracy for each part of a net whose prediction joins several.
+        self.alone = nn.ModuleDict()
+        if "accuracy" in metrics and self._joins():
+            for stage in STAGES[1:]:
+                parts = {part: metrics["accuracy"].clone() for part in ("net_alone", "bank_alone")}
+                self.alone[f"{stage}_"] = MetricCollection(
+                    parts, prefix=f"{stage}/", compute_groups=False
+                )
         self._logged: dict[str, Tensor] = {}
+
+    def _joins(self) -> bool:
+        """Whether the net joins its predictions to those of a bank."""
+        bank = self.net.bank if isinstance(self.net, Net) else None
+        return bank is not None and 0 < bank.share < 1
 
     def compile_net(self) -> None:
         """Compiles the net in place: parameter names, and so checkpoints, stay as they are."""
@@ -102,13 +116,17 @@ class Task(LightningModule):
     def _step(self, batch: Batch, stage: str) -> Outputs:
         if not len(batch.y):
             return {"loss": self._step_of_none(stage)}
-        prediction, weights = self.net(batch.x, batch.mask)
+        output = self.net(batch.x, batch.mask)
+        prediction, weights = output.prediction, output.weights
         loss, size = self._loss(prediction, batch, stage)
         self.losses[stage].update(loss.detach(), size)
         if stage != "train":
             prediction = self._measured(prediction, batch)
             # Metrics of baselines look at the input, too.
             self.metrics[f"{stage}_"].update(prediction, batch.y, x=batch.x, mask=batch.mask)
+            if self.alone:
+                for part, scores in output.alone.items():
+                    self.alone[f"{stage}_"][f"{part}_alone"].update(scores, batch.y)
         return {"loss": loss, "prediction": prediction, "weights": weights}
 
     def _loss(self, prediction: Tensor, batch: Batch, stage: str) -> tuple[Tensor, int]:
@@ -232,8 +250,11 @@ class Task(LightningModule):
         self.log(f"{stage}/loss", self.losses[stage].compute(), prog_bar=True)
         self.losses[stage] = BatchMean()
         if stage != "train":
-            self.log_dict(self.metrics[f"{stage}_"].compute(), prog_bar=False)
-            self.metrics[f"{stage}_"].reset()
+            # An exported graph, which an int8 export measures in the net's place, has no parts.
+            alone = [self.alone[f"{stage}_"]] if self.alone and self._joins() else []
+            for metrics in (self.metrics[f"{stage}_"], *alone):
+                self.log_dict(metrics.compute(), prog_bar=False)
+                metrics.reset()
 
     def _step_plateau(self) -> None:
         """Steps a plateau schedule in the epoch a run was resumed in, where Lightning skips it."""

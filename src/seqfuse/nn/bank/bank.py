@@ -130,8 +130,7 @@ class Bank(nn.Module):
             scores = F.conv1d(features.unsqueeze(2), self.weight.unsqueeze(2), self.bias)
             return scores.squeeze(2).log_softmax(dim=1)
 
-    def join(self, scores: Float[Tensor, "b k"], x: Series, mask: Steps) -> Float[Tensor, "b k"]:
-        """Log-probabilities by a net's scores and the bank together."""
-        net = scores.to(self.centre.dtype).log_softmax(dim=1)
-        both = self.share * self(x, mask) + (1 - self.share) * net
-        return both.log_softmax(dim=1)
+    def join(self, net: Float[Tensor, "b k"], bank: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Log-probabilities by a net's scores and those of the bank together."""
+        net = net.to(bank.dtype).log_softmax(dim=1)
+        return (self.share * bank + (1 - self.share) * net).log_softmax(dim=1)
