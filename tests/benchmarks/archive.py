@@ -4,8 +4,10 @@ Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.archive [set ...] --see
 `seqfuse-train` for all sets come behind `--words`. Without names: every set of `ucr/` and `uea/`.
 One process trains them one after the other by the command's own function, on one thread, and
 writes a row for each set and seed as soon as it has it; rows that are there are not made again.
-The loss is the cross-entropy against smoothed labels, as in training.
-Seconds are those of the processor, from composing to testing, without the start of Python. Nothing
+Net and bank learn without each other, so one run says what each has alone, too. The loss is the
+cross-entropy against smoothed labels, as in training.
+Seconds are those of the processor, from composing to testing, without the start of Python: of
+all, and those of the bank in them. Nothing
 is chosen on a test split, and no set has words of its own.
 """
 
@@ -13,32 +15,59 @@ import argparse
 import contextlib
 import csv
 import io
-import statistics
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import pandas as pd
+
+from seqfuse.nn.bank.bank import Bank
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.composing import composed
 
 QUIET = (
     *("trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.enable_progress_bar=false"),
     *("logger=none", "callbacks=none"),
 )
-COLUMNS = ("set", "seed", "accuracy", "balanced_accuracy", "loss", "seconds")
+METRICS = ("accuracy", "net_alone", "bank_alone", "balanced_accuracy", "log_loss")
+COLUMNS = ("set", "seed", *METRICS, "seconds", "bank_seconds")
 RESULTS = Path(__file__).with_name("results")
+
+
+class Stopwatch:
+    """Processor seconds inside of the bank."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any) -> Any:
+            start = time.process_time()
+            result = function(*args)
+            self.seconds += time.process_time() - start
+            return result
+
+        return timed
 
 
 def measure(root: Path, name: str, seed: int, words: Sequence[str]) -> dict[str, float | str]:
     """A row: test metrics of a set and a seed, and what they cost."""
-    start = time.process_time()
+    watch, start = Stopwatch(), time.process_time()
     place = (f"data.root={root}", f"data.name={name}", f"seed={seed}")
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        mock.patch.object(Bank, "fit", watch.around(Bank.fit)),
+        mock.patch.object(Bank, "forward", watch.around(Bank.forward)),
+    ):
         metrics = train(composed([*QUIET, *place, *words]), Path(folder, "run"))
-    values = (metrics[f"test/{key}"] for key in ("accuracy", "balanced_accuracy", "loss"))
-    seconds = round(time.process_time() - start, 1)
-    row = (name, seed, *(round(value, 5) for value in values), seconds)
+    seconds = (time.process_time() - start, watch.seconds)
+    values = (metrics.get(f"test/{metric}", math.nan) for metric in METRICS)
+    row = (name, seed, *(round(v, 5) for v in values), *(round(s, 1) for s in seconds))
     return dict(zip(COLUMNS, row, strict=True))
 
 
@@ -62,19 +91,22 @@ def add(path: Path, row: dict[str, float | str]) -> None:
 
 
 def summary(path: Path) -> str:
-    """Mean accuracy over sets, its spread over seeds, and the median of the seconds."""
-    found = rows(path)
-    if not found:
+    """Mean accuracies over sets, their spread over seeds, and medians of the seconds."""
+    if not path.is_file():
         return f"{path.name}: nothing"
-    seeds = sorted({row["seed"] for row in found})
-    means = [statistics.mean(float(r["accuracy"]) for r in found if r["seed"] == s) for s in seeds]
-    seconds = statistics.median(float(row["seconds"]) for row in found)
-    spread = statistics.stdev(means) if len(means) > 1 else 0.0
-    sets = len({row["set"] for row in found})
-    return (
-        f"{path.name}: {sets} sets, {len(seeds)} seeds: accuracy {statistics.mean(means):.4f} "
-        f"± {spread:.4f}, {seconds:.1f} s at the median"
-    )
+    table = pd.read_csv(path)
+    seeds = table.groupby("seed")[list(METRICS)].mean()
+    lines = [f"{path.name}: {table['set'].nunique()} sets, {len(seeds)} seeds"]
+    for metric in METRICS:
+        spread = f" ± {seeds[metric].std():.4f}" if len(seeds) > 1 else ""
+        lines.append(f"  {metric:<18} {seeds[metric].mean():.4f}{spread}")
+    bank, both = table["bank_seconds"], table["seconds"]
+    lines.append(f"  seconds            net {(both - bank).median():.1f}, bank {bank.median():.1f}")
+    sets = table.groupby("set")[["accuracy", "net_alone", "bank_alone"]].mean()
+    behind = sets[["net_alone", "bank_alone"]].max(axis=1) - sets["accuracy"]
+    far = behind[behind > 0.03].sort_values(ascending=False)
+    named = ", ".join(f"{name} ({gap:.3f})" for name, gap in far.items()) or "no set"
+    return "\n".join([*lines, f"  more than 0.03 below the better of the two: {named}"])
 
 
 def main() -> None:
