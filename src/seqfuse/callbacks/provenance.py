@@ -1,5 +1,6 @@
 """Provenance and results of a run, as files in its folder."""
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -13,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.config import runs
+from seqfuse.config.mistakes import CONF, HERE
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
@@ -85,6 +87,7 @@ def _provenance(trainer: Trainer) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision),
         "git": git_state(),
+        "package": {"version": _version("seqfuse"), "sha256": package_hash()},
         "data": _fingerprints(trainer),
     }
 
@@ -118,6 +121,18 @@ def git_state() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit, "changed_files": len(changed.splitlines())}
+
+
+def package_hash() -> str:
+    """SHA-256 of the code and the YAMLs that ran, by name: the same of the same files anywhere."""
+    digest = hashlib.sha256()
+    for root, pattern in ((HERE, "*.py"), (CONF, "*.yaml")):
+        for path in sorted(root.rglob(pattern), key=lambda path: path.relative_to(root).as_posix()):
+            if root != CONF and path.is_relative_to(CONF):
+                continue
+            digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+            digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
 
 
 def _version(package: str) -> str | None:
