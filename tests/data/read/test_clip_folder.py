@@ -157,3 +157,28 @@ def test_bad_clips_are_skipped_on_demand(own: Path, capsys) -> None:
     table = ClipFolder("clips", Decoder(6, 16, skip_bad=True), "clips.csv", root=str(own))
     assert len(table("train")) == 15
     assert "skipped     1 of 16 clips" in capsys.readouterr().out
+
+
+def test_names_may_have_the_folder_of_their_class_before_them(own: Path, made: Path) -> None:
+    plain = [entry.path.relative_to(made) for entry in source(made).entries]
+    for form in ("{label}/{clip}", "clips/{label}/{clip}", "clips\\{label}\\{clip}"):
+        shutil.copy(made / "clips.csv", own / "clips.csv")
+        rewrite(own, lambda r, form=form: {**r, "clip": form.format(**r)})
+        assert [entry.path.relative_to(own) for entry in source(own).entries] == plain
+    rewrite(own, lambda r: {**r, "clip": r["clip"].replace("stays", "moves")})
+    with pytest.raises(InputError, match="there is no such file in data.folder"):
+        source(own)("train")
+
+
+def test_few_recordings_and_many_folds(own: Path) -> None:
+    wanted = ("clip", "label", "source")
+    rewrite(own, lambda r: {**{k: r[k] for k in wanted}, "source": f"s{int(r['clip'][-1]) % 4}"})
+    with pytest.raises(InputError, match="4 recordings.*data.test_folds=4 data.num_folds=3"):
+        source(own)("train")
+    folder = source(own, test_folds=4)
+    assert folder.num_test == len(folder("test"))
+    folds = Folds(folder, ClipPipeline(), num_folds=3)
+    folds.fit()
+    rewrite(own, lambda r: {**r, "source": "one"})
+    with pytest.raises(InputError, match="1 recordings.*add clips of others"):
+        source(own)("train")

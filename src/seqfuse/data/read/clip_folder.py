@@ -55,6 +55,11 @@ class ClipFolder(Source):
         """Whether the list has a validation split."""
         return any(entry.split == "val" for entry in self.entries)
 
+    @property
+    def num_test(self) -> int:  # type: ignore[override]
+        """Clips of the test split."""
+        return len(self._of("test"))
+
     def __call__(self, split: str) -> Recordings:
         entries = self._of(split)
         origin = f"{self._find(self.folder)} ({split})"
@@ -109,6 +114,14 @@ class ClipFolder(Source):
                     f"data.test_folds={self.test_folds}: add clips, or name a data.list with splits"
                 )
         groups = sources if sources[0] else None
+        if groups and (count := len(set(groups))) < self.test_folds:
+            fix = f"data.test_folds={count} data.num_folds={count - 1 if count > 2 else 0}"
+            raise InputError(
+                f"{self.table}: the clips of {count} recordings (column source) cannot be cut into "
+                f"data.test_folds={self.test_folds} parts: "
+                + (f"type {fix}" if count > 1 else "add clips of others")
+                + ", or give the list a column split"
+            )
         kind = StratifiedGroupKFold if groups else StratifiedKFold
         folds = kind(self.test_folds, shuffle=True, random_state=0)
         try:

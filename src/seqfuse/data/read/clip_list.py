@@ -41,7 +41,7 @@ def listed(path: Path, there: Mapping[str, Sequence[Path]]) -> list[Entry]:
     if missing := [f"{label}/{clip}" for label, clip in keys if (label, clip) not in clips]:
         raise InputError(
             f"{path} names {_some(missing)}, {len(missing)} of {len(keys)} clips, but there is no "
-            "such file: add it, or remove the row"
+            "such file in data.folder, which has a folder for each label: add it, or remove the row"
         )
     parts = zip(rows, keys, strict=True)
     return [Entry(clips[key], key[0], row.get("source"), row.get("split")) for row, key in parts]
@@ -67,7 +67,8 @@ def _read(path: Path) -> Rows:
     for line, row in rows_of(path):
         there = list(row)
         lines.append(line)
-        rows.append({name: cell.strip() for name, cell in row.items() if name in COLUMNS})
+        cells = {name: cell.strip() for name, cell in row.items() if name in COLUMNS}
+        rows.append({**cells, "clip": _in_class(cells)} if "clip" in cells else cells)
     if not rows:
         raise InputError(f"{path} names no clip")
     for column in COLUMNS[:2]:
@@ -78,6 +79,12 @@ def _read(path: Path) -> Rows:
             )
     _check_rows(path, lines, rows)
     return rows
+
+
+def _in_class(row: Mapping[str, str]) -> str:
+    """The name of a clip in the folder of its class, which may be written before it."""
+    *folders, name = row["clip"].replace("\\", "/").split("/")
+    return name if folders and folders[-1] == row.get("label") else row["clip"]
 
 
 def _check_rows(path: Path, lines: list[int], rows: Rows) -> None:
