@@ -64,6 +64,7 @@ FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 LIMITS = tuple(f"limit_{split}_batches" for split in ("train", "val", "test"))
 WORD_STEMS = (".CharacterStem", ".NgramStem")
+TAG_HEADS = (".TagHead", ".CrfHead")
 MONITORS = ("task", "scheduler", "callbacks.early_stopping", "callbacks.checkpoint")
 """Parts that go by a metric."""
 
@@ -257,31 +258,56 @@ def check_sections(config: DictConfig) -> None:
 
 
 def check_fit(config: DictConfig) -> None:
-    """Checks that the data section has what the model asks of it; names models that would do."""
-    model = OmegaConf.to_container(config.model, resolve=False)
-    if lacking := sorted(_asked(str(model)) - {*map(str, config.data)}):
-        fitting = [name for name, asked in _models().items() if asked <= {*map(str, config.data)}]
-        raise InputError(
-            f"this model is for other data: it needs {', '.join(f'data.{key}' for key in lacking)}"
-            f": type {' or '.join(f'model={name}' for name in fitting) or 'another model'}"
-        )
+    """Checks that the model reads what the data are, and finds what it asks of data and task.
+
+    The message names those of our models that would do.
+    """
+    data, loss = config.data, str(OmegaConf.select(config, "task.loss._target_"))
+    model = str(OmegaConf.to_container(config.model, resolve=False))
+    there = {*(f"data.{key}" for key in data), *(f"task.{key}" for key in config.task)}
+    kind = "words" if "vocab_size" in data else "frames" if "num_frames" in data else "series"
+    stem = str(OmegaConf.select(config, "model.stem._target_") or "seqfuse.")
+    given = "source_channels" in data or not stem.startswith(
+        "seqfuse."
+    )  # stems of another's making
+    lacking = sorted(_asked(model) - there)
+    if not lacking and (given or _reads(model) == kind):
+        return
+    fitting = [
+        f"model={name}"
+        for name, text in _models().items()
+        if _asked(text) <= there
+        and (given or _reads(text) == kind)
+        and any(head in text for head in TAG_HEADS) == loss.endswith(".TagLoss")
+        and (name != "bank" or loss.endswith(".CrossEntropy"))
+    ]
+    why = f"it needs {', '.join(lacking)}" if lacking else f"it reads {_reads(model)}"
+    raise InputError(
+        f"this model is for other data or another task: {why}, and the data are {kind}: type "
+        f"{' or '.join(fitting) or 'another model'}"
+    )
 
 
 def _asked(text: str) -> set[str]:
-    """Keys of the data section that a text refers to."""
-    return set(re.findall(r"\$\{data\.(\w+)\}", text))
+    """Keys of the sections data and task that a text refers to."""
+    return set(re.findall(r"\$\{((?:data|task)\.\w+)\}", text))
 
 
-def _models() -> dict[str, set[str]]:
-    """Keys of the data section that each of our models, with its parts, refers to."""
+def _reads(model: str) -> str:
+    """Whether the stem of a model, as text, is one of words, frames or series."""
+    if any(stem in model for stem in WORD_STEMS):
+        return "words"
+    return "frames" if ".FrameStem" in model else "series"
+
+
+def _models() -> dict[str, str]:
+    """Text of each of our models, with its parts."""
     found = {}
     for path in sorted((CONF / "model").glob("*.yaml")):
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
         parts = [pair for entry in node["defaults"] for pair in entry.items()]
         files = [path, *(CONF / "model" / part / f"{option}.yaml" for part, option in parts)]
-        frames = {"num_frames"} if {"stem": "frames"} in node["defaults"] else set()
-        asked = _asked("".join(file.read_text(encoding="utf-8") for file in files))
-        found[path.stem] = asked | frames
+        found[path.stem] = "".join(file.read_text(encoding="utf-8") for file in files)
     return found
 
 
@@ -497,6 +523,7 @@ def check_monitor(key: str, config: Mapping[str, Any]) -> None:
 def check_task(recipe: Any) -> None:
     """Checks that task, net and data are of one kind, and that the monitor's mode is its best."""
     task, data = recipe.task, recipe.data
+    _check_monitored(task)
     target, scorer, stem, head, loss = (
         str(OmegaConf.select(recipe, f"{key}._target_"))
         for key in ("task", "task.scorer", "model.stem", "model.head", "task.loss")
@@ -512,11 +539,7 @@ def check_task(recipe: Any) -> None:
         raise InputError(
             "data.labelled=false is for task=contrastive: leave it out, or type that, too"
         )
-    if loss.endswith(".TagLoss") and head.endswith(".ClassHead"):
-        raise InputError(
-            "the task is for a label per step, the net for one per item: type model=tags (words) "
-            "or model=steps, or another task"
-        )
+    _check_steps(loss, head)
     if "horizon" in data and data.get("label_type", "classes") != "classes":
         raise InputError(
             f"the task is for labels of items (data.label_type={data.label_type}), but data="
@@ -536,6 +559,30 @@ def check_task(recipe: Any) -> None:
         raise InputError(
             f"task.monitor={monitor} is best where it is {extreme}: type task.mode={wanted}"
         )
+
+
+def _check_steps(loss: str, head: str) -> None:
+    """Raises InputError where one of task and net is for a label per step, and the other is not."""
+    if loss.endswith(".TagLoss") and head.endswith(".ClassHead"):
+        raise InputError(
+            "the task is for a label per step, the net for one per item: type model=tags (words) "
+            "or model=steps, or another task"
+        )
+    if loss.endswith(".CrossEntropy") and head.endswith(TAG_HEADS):
+        raise InputError(
+            "the net is for a label per step, the task for one per item: type task=tagging, or "
+            "another model"
+        )
+
+
+def _check_monitored(task: Any) -> None:
+    """Raises InputError where a task does not say what its best checkpoint goes by."""
+    for key, value in (("monitor", "val/loss"), ("mode", "min")):
+        if task.get(key) is None:
+            raise InputError(
+                f"task.{key} is not there, which the best checkpoint goes by: add '{key}: {value}' "
+                f"to the YAML of the task, or type +task.{key}={value}"
+            )
 
 
 def check_finders(config: Mapping[str, Any], given: Container[str]) -> None:
