@@ -224,18 +224,22 @@ def test_the_tutorial_s_file_can_be_trained_on(command: Callable) -> None:
     assert "test/accuracy" in out
 
 
-def test_own_data_set_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_data_set_block_and_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ten-line examples, word for word."""
-    data, block = re.findall(r"```python\n(.*?)```", PAGES["own"], re.DOTALL)
-    [yaml] = re.findall(r"```yaml\n(.*?)```", PAGES["own"], re.DOTALL)
-    (tmp_path / "mylab").mkdir()
-    (tmp_path / "mylab" / "data.py").write_text(data)
-    (tmp_path / "mylab" / "blocks.py").write_text(block)
-    conf = tmp_path / "conf"
-    (conf / "data").mkdir(parents=True)
-    (conf / "data" / "mine.yaml").write_text(yaml)
-    (conf / "model" / "cnn").mkdir(parents=True)
-    (conf / "model" / "cnn" / "mine.yaml").write_text("_target_: mylab.blocks.Mine\n")
+    data, block, head = re.findall(r"```python\n(.*?)```", PAGES["own"], re.DOTALL)
+    data_yaml, head_yaml = re.findall(r"```yaml\n(.*?)```", PAGES["own"], re.DOTALL)
+    conf, code = tmp_path / "conf", tmp_path / "mylab"
+    files = {
+        code / "data.py": data,
+        code / "blocks.py": block,
+        code / "heads.py": head,
+        conf / "data/mine.yaml": data_yaml,
+        conf / "model/cnn/mine.yaml": "_target_: mylab.blocks.Mine\n",
+        conf / "model/head/mine.yaml": head_yaml,
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     (tmp_path / "mine").mkdir()
     for split in ("train", "test"):
         x = np.random.default_rng(0).normal(size=(40, 9, 2))
@@ -243,7 +247,7 @@ def test_own_data_set_and_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     words = ["--config-dir", str(conf), "trust=[mylab]", "data=mine", "model/cnn=mine"]
-    words += ["paths.data=.", *FAST]
+    words += ["model/head=mine", "paths.data=.", *FAST]
     monkeypatch.setattr("sys.argv", ["seqfuse-train", *words])
     train.main()
     assert list((tmp_path / "logs" / "debug").glob("*/metrics.json"))

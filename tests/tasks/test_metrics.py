@@ -80,6 +80,14 @@ def test_label_smoothing_is_torch_s() -> None:
     assert torch.equal(CrossEntropy(label_smoothing=0.2)(scores, y), expected)
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (4, 2), (4, 3, 1), (4,)])
+def test_a_head_of_too_few_classes_is_one_line(shape: tuple[int, ...]) -> None:
+    loss = CrossEntropy(class_counts=[2, 1, 1])
+    with pytest.raises(InputError, match=r"3 classes.*num_classes: \$\{data.num_classes\}"):
+        loss(torch.zeros(shape), torch.tensor([0, 1, 2, 0]))
+    assert loss(torch.zeros(4, 3), torch.tensor([0, 1, 2, 0])) > 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

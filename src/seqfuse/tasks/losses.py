@@ -45,10 +45,17 @@ class CrossEntropy(nn.Module):
         super().__init__()
         fraction(label_smoothing=label_smoothing)
         self.label_smoothing = label_smoothing
+        self.num_classes = len(class_counts or ())
         # The weights follow from the config: a checkpoint need not hold them.
         self.register_buffer("weight", _weights(class_weights, class_counts), persistent=False)
 
     def forward(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        if self.num_classes and prediction.shape[1:] != (self.num_classes,):
+            raise InputError(
+                f"the head gives scores of shape {tuple(prediction.shape)}, but the data have "
+                f"{self.num_classes} classes: it takes num_classes: ${{data.num_classes}} in its "
+                f"YAML, and gives ({len(y)}, {self.num_classes})"
+            )
         return F.cross_entropy(prediction, y, self.weight, label_smoothing=self.label_smoothing)
 
     def items(self, y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
