@@ -63,6 +63,7 @@ ANY_SIZES = {
     "target_std": [1.0],
     "num_known": 0,
     "naive_errors": [1.0],
+    "season": 1,
     "num_folds": 5,
 }
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -17,8 +17,10 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.cells import LISTED
 from seqfuse.runtime.read.numbers import check_finite
 from seqfuse.runtime.read.rows import check_columns
+from seqfuse.runtime.read.stamps import step_of
 from seqfuse.runtime.read.tables import Table
 from seqfuse.runtime.windows import Span, Windows, sliding
 
@@ -28,13 +30,30 @@ CELLS = 2**22
 """Cells of all blocks that a scale is fitted to, where rows are on disk."""
 
 
+BAND_WINDOWS = 19
+"""Fewest targets that tell a band of 95 %: the largest of n errors bounds n / (n + 1) of new ones
+(Vovk et al. 2005)."""
+ENOUGH_WINDOWS = 50
+"""Windows for which `split=auto` leaves a twentieth of the rows to calibrate, not a tenth."""
+DAY = 24 * 3600
+"""Seconds."""
+
+
 class Reader(Protocol):
     """Reader of a table: `TableReader` or `RowReader`."""
 
     @property
     def metadata(self) -> dict[str, Any]: ...
 
-    def read(self, path: Any, step: int | None = None) -> Table: ...
+    def read(
+        self,
+        path: Any,
+        step: int | None,
+        columns: Sequence[str],
+        training: Callable[[Table], Sequence[Span]],
+    ) -> Table:
+        """A file, whose words are those of a fitted pipeline's columns, or of the training rows."""
+        ...
 
     def scaled(
         self, table: Table, pipeline: TablePipeline, end: int | None = None
@@ -94,8 +113,11 @@ class TimeSplits:
         horizon: steps to forecast.
         split: training, validation, perhaps calibration (of prediction intervals), and test,
             in this order: fractions of each series, numbers of rows (what is left over is not
-            used), or the dates on which all but the first begin.
-        season: steps after which the naive forecast, that errors are scaled by, repeats.
+            used), or the dates on which all but the first begin. `auto`: a fifth to test, and a
+            twentieth each for validation and calibration, or a tenth where that leaves few windows;
+            no calibration where that leaves too few, too.
+        season: steps after which the naive forecast, that errors are scaled by, repeats; `auto`:
+            by the step of the clock (see `season_of`).
     """
 
     unit = "windows"
@@ -108,16 +130,21 @@ class TimeSplits:
         source: TableFile,
         look_back: int = 336,
         horizon: int = 96,
-        split: Sequence[Any] = (0.7, 0.1, 0.2),
-        season: int = 1,
+        split: Sequence[Any] | str = (0.7, 0.1, 0.2),
+        season: int | str = 1,
     ):
         for name, value in (("look_back", look_back), ("horizon", horizon), ("season", season)):
-            if value < 1:
+            if (name, value) != ("season", "auto") and (not isinstance(value, int) or value < 1):
                 raise InputError(f"data.{name}={value} must be at least 1")
-        check_split(split)
+        if split != "auto":
+            check_split(split)
         self.reader, self.pipeline, self.source = reader, pipeline, source
         self.look_back, self.horizon, self.season = look_back, horizon, season
-        self.split = [str(s) if isinstance(s, date) else s for s in split]
+        self.split = (
+            split
+            if isinstance(split, str)
+            else [str(part) if isinstance(part, date) else part for part in split]
+        )
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, WindowTensors] = {}
         self._table: Table | None = None
@@ -138,8 +165,13 @@ class TimeSplits:
     def table(self) -> Table:
         """All rows, as they were read."""
         if self._table is None:
-            self._table = self.reader.read(self.source.path(), self.pipeline.step)
+            fitted = (self.pipeline.step, self.pipeline.columns)
+            self._table = self.reader.read(self.source.path(), *fitted, self._training)
             check_columns(self._table, self.pipeline)
+            if self.season == "auto":
+                longest = max(end - first for first, end in self._training(self._table))
+                season = season_of(self._table)
+                self.season = season if season < longest else 1
             if isinstance(self._table.values, np.ndarray):
                 self.fingerprints["table"] = self._table.fingerprint()
         return self._table
@@ -153,7 +185,7 @@ class TimeSplits:
             raise InputError(
                 f"{table.origin}: data.split={self.split} leaves no row to train on, of {span}"
             )
-        if longest <= self.season:
+        if longest <= int(self.season):
             raise InputError(
                 f"{table.origin}: {longest} rows to train on are too few for "
                 f"data.season={self.season}"
@@ -173,6 +205,11 @@ class TimeSplits:
         self._naive_errors = self._seasonal(blocks)
         self.tensors("train")
 
+    def _training(self, table: Table) -> list[Span]:
+        """Rows to train on of each series of a table."""
+        edges = itertools.pairwise(table.offsets.tolist())
+        return [borders(table, self._split(table), *edge)[0] for edge in edges]
+
     def _blocks(self) -> tuple[list[int], list[NDArray[Any]]]:
         """Stretches of training rows and their first rows: all of them; on disk up to `BLOCKS`,
         evenly spread, of `CELLS` cells in all."""
@@ -180,14 +217,14 @@ class TimeSplits:
         if isinstance(table.values, np.ndarray):
             return [a for a, _ in spans], [table.values[a:b] for a, b in spans]
         [(first, end)] = spans
-        size = max(CELLS // BLOCKS // len(table.columns), self.season + 1)
+        size = max(CELLS // BLOCKS // len(table.columns), int(self.season) + 1)
         count = min(BLOCKS, -(-(end - first) // size))
         starts = np.linspace(first, max(end - size, first), count).astype(int).tolist()
         return starts, [table.values[a : min(a + size, end)] for a in starts]
 
     def _seasonal(self, blocks: Sequence[NDArray[Any]]) -> list[float]:
         """MAE of each target's value one season before, scaled."""
-        k, season = self.table().num_targets, self.season
+        k, season = self.table().num_targets, int(self.season)
         scaled = [self.pipeline.transform(block)[:, :k] for block in blocks]
         errors = [values[season:] - values[: max(len(values) - season, 0)] for values in scaled]
         mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
@@ -196,10 +233,21 @@ class TimeSplits:
     def spans(self, split: str) -> list[Span]:
         """Rows of `train`, `val`, `calibration` or `test` in each series."""
         table, index = self.table(), self._parts().index(split)
-        if isinstance(self.split[0], str) and "time" not in table.steps:
+        parts = self._split(table)
+        if isinstance(parts[0], str) and "time" not in table.steps:
             raise InputError(f"data.split={self.split}: rows have no dates here, give fractions")
         edges = itertools.pairwise(table.offsets.tolist())
-        return [borders(table, self.split, *edge)[index] for edge in edges]
+        return [borders(table, parts, *edge)[index] for edge in edges]
+
+    def _split(self, table: Table) -> Sequence[Any]:
+        """Fractions, numbers of rows or dates of the parts of a table."""
+        if self.split != "auto":
+            return self.split
+        for part in (0.05, 0.1):
+            windows = sum(max(int(part * n) - self.horizon + 1, 0) for n in table.lengths.tolist())
+            if windows >= ENOUGH_WINDOWS:
+                break
+        return [0.8 - 2 * part, part, part, 0.2] if windows >= BAND_WINDOWS else [0.7, 0.1, 0.2]
 
     def _parts(self) -> list[str]:
         return [part for part in PARTS if part != "calibration" or self.has_calibration]
@@ -240,7 +288,8 @@ class TimeSplits:
 
     @property
     def has_calibration(self) -> bool:
-        return len(self.split) + isinstance(self.split[0], str) == 4
+        parts = self._split(self.table()) if self.split == "auto" else self.split
+        return len(parts) + isinstance(parts[0], str) == 4
 
     @property
     def num_steps(self) -> int:
@@ -263,6 +312,7 @@ class TimeSplits:
             "num_targets": table.num_targets,
             "num_known": table.num_known,
             "naive_errors": self._naive_errors,
+            "season": self.season,
         }
 
     def describe(self) -> str:
@@ -276,7 +326,37 @@ class TimeSplits:
 
     def notes(self) -> Iterator[str]:
         """Notes on how the table was read and split, for people."""
-        yield from ()
+        if left_out := self.table().left_out:
+            yield (
+                f"columns that are not read: {', '.join(left_out[:LISTED])}; covariates up to now "
+                f"are data.covariates=[{left_out[0]}], more to forecast data.targets"
+            )
+        windows = len(self._starts("calibration")) if self.has_calibration else 0
+        if windows < BAND_WINDOWS and (self.has_calibration or self.split == "auto"):
+            held = f"{windows} windows calibrate them" if windows else "they are not calibrated"
+            yield (
+                f"bands: {held}, and one of 95 % needs {BAND_WINDOWS}: add rows, shorten "
+                f"data.horizon={self.horizon}, or give calibration more of data.split"
+            )
+
+
+def season_of(table: Table) -> int:
+    """Steps after which days, weeks or years repeat, by the step of the clock.
+
+    Of a day where the clock is finer, of a week of days, of a year of weeks, months or quarters;
+    1 of other steps. Where rows are the clock, as for trading days, only months and quarters count.
+    """
+    if "time" not in table.steps or table.lengths[0] < 2:
+        return 1
+    step = table.step or step_of(table.time[: table.offsets[1]])
+    for low, high, season in ((28, 31, 12), (90, 92, 4)):
+        if low * DAY <= step <= high * DAY:
+            return season
+    if table.step is None:
+        return 1
+    if step < DAY:
+        return DAY // step if DAY % step == 0 else 1
+    return {DAY: 7, 7 * DAY: 52}.get(step, 1)
 
 
 def borders(table: Table, split: Sequence[Any], first: int, end: int) -> list[Span]:
@@ -296,6 +376,8 @@ def borders(table: Table, split: Sequence[Any], first: int, end: int) -> list[Sp
 
 def check_split(split: Sequence[Any]) -> None:
     """Raises InputError unless it is fractions, numbers of rows, or dates."""
+    if not isinstance(split, Sequence) or isinstance(split, str):
+        raise InputError(f"data.split={split}: give a list, such as [0.7,0.1,0.2]")
     dates = len(split) in (2, 3) and all(isinstance(s, (str, date)) for s in split)
     if dates:
         _check_dates([str(day) for day in split])

@@ -1,6 +1,8 @@
 """Files: found, opened, read line by line; written whole or not at all, whatever goes wrong."""
 
+import codecs
 import gzip
+import io
 import json
 import os
 import zlib
@@ -37,16 +39,44 @@ def open_binary(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+
+
+def check_ending(path: Path, endings: Sequence[str]) -> None:
+    """Raises InputError unless the name of a file ends in one of these."""
+    if path.name.lower().endswith(tuple(endings)):
+        return
+    sheet = ": save its sheet as CSV" if path.name.lower().endswith(WORKBOOKS) else ""
+    raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}{sheet}")
+
+
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a text file, plain or gzipped, with their numbers from 1 and their ends."""
+    """Lines of a text file, plain or gzipped, with their numbers from 1 and their ends.
+
+    It is UTF-8, or UTF-16 where it begins with the mark of that.
+    """
     number = 0
     try:
         with open_binary(path) as file:
+            start = file.read(4)
+            file.seek(0)
+            if start == b"PK\x03\x04":
+                raise InputError(
+                    f"{path} is a workbook or another archive, no text: save it as CSV"
+                )
+            if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                with io.TextIOWrapper(file, "utf-16", newline="\n") as text:
+                    yield from enumerate(text, start=1)
+                return
             for number, raw in enumerate(file, start=1):
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is truncated or not gzip ({error}): fetch it again") from None
     except UnicodeDecodeError as error:
+        if error.encoding != "utf-8":
+            raise InputError(
+                f"{path} is broken UTF-16 ({error.reason}): save it as UTF-8"
+            ) from None
         raise InputError(
             f"{path}, line {number}, column {error.start + 1} is not UTF-8 ({error.reason}): "
             "save it as UTF-8"

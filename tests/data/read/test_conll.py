@@ -9,6 +9,7 @@ from seqfuse.data.read.text import Conll
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import Classes
 from seqfuse.runtime.pipelines.text import texts
+from seqfuse.runtime.read.labelled import read_sentences
 from seqfuse.runtime.read.sentences import sentences
 
 CONLLU = (
@@ -106,3 +107,24 @@ def test_real_sizes(data_root: Path) -> None:
     for name, (number, words) in known.items():
         found = Conll(name, name, root=str(data_root))("test")
         assert (len(found), len(found.values)) == (number, words), name
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.txt", "the house fell\na house stands\n", "'the house fell' the first is read as"),
+        ("a.tsv", "the house fell\tX\n", "'the house fell' is read as one word"),
+        ("a.jsonl", '{"tokens": ["the house fell"]}', "'the house fell' is read as one word"),
+        ("a.txt", "the\nhouse\n\nfell\n", None),
+        ("a.tsv", "the\tDET\nhouse\tNOUN\n", None),
+        ("a.jsonl", '{"tokens": ["the", "house"]}', None),
+    ],
+)
+def test_a_sentence_on_a_line_is_said(
+    tmp_path: Path, name: str, content: str, part: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    list(read_sentences(tmp_path / name))
+    said = capsys.readouterr().err
+    assert (part in said and "tokens" in said and "line 1" in said) if part else not said
+    list(read_sentences(tmp_path / name, labelled=False, size=1))

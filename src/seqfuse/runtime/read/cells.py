@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import open_binary
-from seqfuse.runtime.read.numbers import numbers_in
-from seqfuse.runtime.read.records import RECORD_ENDINGS, check_names, rows_of
+from seqfuse.runtime.read.numbers import numbers_in, with_points
+from seqfuse.runtime.read.records import (
+    RECORD_ENDINGS,
+    check_names,
+    delimiter_of,
+    most_frequent,
+    rows_of,
+)
 
 TABLE_ENDINGS = (*RECORD_ENDINGS, ".parquet")
 LISTED = 12
@@ -34,6 +40,8 @@ class Cells(NamedTuple):
     """Numbers of the rows; in a file of text, of the line at which each begins."""
     unit: str = "line"
     """`line` or `row`."""
+    comma: bool = False
+    """Whether `;` separates the columns, as it does where the comma is the decimal sign."""
 
     def row(self, i: int | np.integer) -> str:
         """Name of a row in messages, such as `line 7`."""
@@ -67,17 +75,19 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Cells:
     return _simple(path, texts) or read_cells(path)
 
 
-def read_cells(path: Path, delimiter: str = ",") -> Cells:
+def read_cells(path: Path, delimiter: str | None = None) -> Cells:
     """The columns of a .csv (with this delimiter), .tsv or .jsonl, cell by cell."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     lines, rows = [], []
+    delimiter = delimiter or delimiter_of(path)
     for line, row in rows_of(path, delimiter):
         lines.append(line)
         rows.append(row)
     if not rows:
         raise InputError(f"{path} has no rows")
-    return Cells({name: [row.get(name) for row in rows] for name in rows[0]}, str(path), lines)
+    columns = {name: [row.get(name) for row in rows] for name in rows[0]}
+    return Cells(columns, str(path), lines, comma=delimiter == ";")
 
 
 def _parquet(path: Path) -> Cells:
@@ -173,7 +183,10 @@ def is_empty(cell: Any) -> bool:
 
 def numbers_of(cells: Cells, name: str, fix: str = "") -> NDArray[np.float64]:
     """A column of numbers, NaN where it is empty; `fix` ends the message about a word."""
-    return numbers_in(cells.column(name), partial(cells.place, name), fix)
+    column, where = cells.column(name), partial(cells.place, name)
+    if isinstance(column, list):
+        column = with_points(column, where, cells.comma)
+    return numbers_in(column, where, fix)
 
 
 def _simple(path: Path, texts: Collection[str]) -> Cells | None:
@@ -184,12 +197,13 @@ def _simple(path: Path, texts: Collection[str]) -> Cells | None:
     there is no pandas.
     """
     ending = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
-    separator = {"csv": ",", "tsv": "\t"}.get(ending)
-    content = _content(path) if separator else b""
+    content = _content(path) if ending in ("csv", "tsv") else b""
     start = content.find(b"\n") + 1
-    if separator is None or not start or not _is_simple(content):
+    if not start or not _is_simple(content):
         return None
-    names = [name.strip() for name in content[: start - 1].decode().split(separator)]
+    header = content[: start - 1].decode()
+    separator = "\t" if ending == "tsv" else most_frequent(header)
+    names = [name.strip() for name in header.split(separator)]
     lines = content.count(b"\n", start) + 1
     separators = content.count(separator.encode(), start)
     if separators != (len(names) - 1) * lines or "" in names or len(set(names)) < len(names):
@@ -214,7 +228,7 @@ def _simple(path: Path, texts: Collection[str]) -> Cells | None:
     if not isinstance(frame.index, pd.RangeIndex) or len(frame) != lines or mixed or large:
         return None
     columns = {name: _plain(frame[name].to_numpy()) for name in names}
-    return Cells(columns, str(path), np.arange(2, lines + 2))
+    return Cells(columns, str(path), np.arange(2, lines + 2), comma=separator == ";")
 
 
 _MISSING = ["", "?", "NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "None"]
@@ -235,6 +249,8 @@ def _is_simple(content: bytes) -> bool:
     if b'"' in content or b"\0" in content or content[:1].isspace():
         return False
     if content.count(b"\r") != content.count(b"\r\n") or BLANK.search(content):
+        return False
+    if not content[content.rfind(b"\n") :].strip(b",;\t\r\n "):  # a last row without anything in it
         return False
     try:
         return content.isascii() or bool(content.decode())

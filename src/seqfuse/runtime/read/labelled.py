@@ -7,6 +7,7 @@ function.
 
 import csv
 import itertools
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.batches import READ
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import lines_of
+from seqfuse.runtime.files import check_ending, lines_of
 from seqfuse.runtime.pipelines.labels import UNLABELLED, label_text, labels_of
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.pipelines.sources import CLOCK, clocked
@@ -41,7 +42,7 @@ from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, are_numbers, cell, rows_of
-from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences
+from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences, unlike_words
 from seqfuse.runtime.read.tables import TABLE_ENDINGS, TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
@@ -59,8 +60,7 @@ def read(path: Path, reader: Mapping[str, Any], **more: Any) -> Blocks:
     function, endings = READERS[options.pop("kind")]
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    if not path.name.lower().endswith(endings):
-        raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}")
+    check_ending(path, endings)
     return function(path, **options, **more)
 
 
@@ -269,8 +269,10 @@ def _label(path: Path, line: int, row: dict[str, Any], name: str, label_type: st
 
 def read_sentences(path: Path, labelled: bool = False, size: int = READ) -> Blocks:
     """Sentences of CoNLL-U, of a word (and its tag) per line, or of JSON lines."""
-    for _, part in _numbered(sentences(path), size):
+    for first, part in _numbered(sentences(path), size):
         words = [sentence.words for sentence in part]
+        if not labelled and not first and (note := unlike_words(path, part[0])):
+            say(f"note        {note}", file=sys.stderr)
         for sentence in part if labelled else ():
             _check_tags(path, sentence.lines, sentence.words, sentence.tags)
         yield texts(

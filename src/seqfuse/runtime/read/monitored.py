@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, read_cells
 from seqfuse.runtime.read.numbers import as_float32
@@ -93,8 +94,7 @@ def stem(path: Path) -> str:
 def read_recordings(path: Path, reader: Mapping[str, Any]) -> list[Recording]:
     """The recordings of a file, in the format of training; labels are left out."""
     kind, endings, options = reader["kind"], endings_of(reader), dict(reader)
-    if not path.name.lower().endswith(endings):
-        raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}")
+    check_ending(path, endings)
     del options["kind"]
     return [
         one._replace(labels=np.zeros_like(one.labels), windows=[])

@@ -105,6 +105,63 @@ def numbers_in(
     return values
 
 
+DIGIT_GROUPS = re.compile(r"(?<=\d)[ '\u00a0\u2019\u202f](?=\d{3}(?!\d))")
+"""Spaces and apostrophes between thousands."""
+MARKED = re.compile(r"[,'\u00a0\u2019\u202f]|\d \d|\.\d{3}\.")
+"""Signs of numbers that are not written in the plain way."""
+EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
+"""A number whose sign may be the decimal one, or one of thousands."""
+EXPONENT = r"(?:[eE][+-]?\d+)?"
+WITH_COMMA = re.compile(
+    rf"(?=.*\d)[+-]?(?:\d*|[1-9]\d{{0,2}}(?:\.\d{{3}})+),\d*{EXPONENT}", re.ASCII
+)
+"""A number with a decimal comma, perhaps with points between thousands."""
+WITH_POINT = re.compile(
+    rf"(?=.*\d)[+-]?(?:\d*\.\d*{EXPONENT}|[1-9]\d{{0,2}}(?:,\d{{3}})+(?:\.\d*{EXPONENT})?)",
+    re.ASCII,
+)
+"""A number with a decimal point, or with commas between thousands."""
+POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}", re.ASCII)
+"""A whole number with points between thousands."""
+
+
+def with_points(
+    cells: Sequence[Any], where: Callable[[int], str], comma: bool = False
+) -> Sequence[Any]:
+    """A column of cells with the point as decimal sign and nothing between thousands.
+
+    `3,14`, `1.234,5` and `1,234.5` each say which sign is the decimal one, and that holds for the
+    column; where a column has only such as `1,234`, `comma` decides. Where cells disagree, all
+    are left as they are, so that the first of them is refused.
+
+    Args:
+        cells: words, numbers and what is missing.
+        where: names row and column of a cell.
+        comma: whether the comma is the decimal sign where the cells do not say so.
+    """
+    if not any(isinstance(cell, str) and MARKED.search(cell) for cell in cells):
+        return cells
+    texts = {i: DIGIT_GROUPS.sub("", c.strip()) for i, c in enumerate(cells) if isinstance(c, str)}
+    clear = [text for text in texts.values() if not EITHER.fullmatch(text)]
+    is_comma = any(WITH_COMMA.fullmatch(text) or POINTS.fullmatch(text) for text in clear)
+    is_point = any(WITH_POINT.fullmatch(text) for text in clear)
+    if is_comma and is_point:
+        return cells
+    if not is_comma and not is_point and not comma:
+        for i, text in texts.items():
+            if "," in text and EITHER.fullmatch(text):
+                raise InputError(
+                    f"{where(i)}: '{text}' may be {text.replace(',', '')} or "
+                    f"{text.replace(',', '.')}: write it with a point, or without the comma"
+                )
+        is_point = True
+    form, drop = (WITH_POINT, ",") if is_point else (WITH_COMMA, ".")
+    for i, text in texts.items():
+        if form.fullmatch(text) or EITHER.fullmatch(text) or POINTS.fullmatch(text):
+            texts[i] = text.replace(drop, "").replace(",", ".")
+    return [texts.get(i, cell) for i, cell in enumerate(cells)]
+
+
 def _all_at_once(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64] | None:
     """A column of plain numbers, four times faster than cell by cell; None of any other."""
     try:

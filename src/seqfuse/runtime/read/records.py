@@ -1,7 +1,9 @@
 """Rows of text files: a table with a header, or JSON lines; plain or gzipped."""
 
 import csv
+import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import lines_of
+from seqfuse.runtime.files import check_ending, lines_of
 from seqfuse.runtime.read.numbers import number
 
 RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
@@ -25,20 +27,35 @@ def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any
     raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): {fix}")
 
 
-def rows_of(path: Path, delimiter: str = ",") -> Iterator[Row]:
+def rows_of(path: Path, delimiter: str | None = None) -> Iterator[Row]:
     """Rows of a table with a header, or of JSON lines.
+
+    Columns and rows without anything in them, at the end, are left out: spreadsheets write them.
 
     Args:
         path: of the file.
-        delimiter: of the columns of a .csv.
+        delimiter: of its columns, as of `delimiter_of`; None: see there.
     """
-    name = path.name.lower()
-    if not name.endswith(RECORD_ENDINGS):
-        raise InputError(f"{path}: the ending must be one of: {', '.join(RECORD_ENDINGS)}")
-    if ".jsonl" in name[-9:]:
+    check_ending(path, RECORD_ENDINGS)
+    if ".jsonl" in path.name.lower()[-9:]:
         yield from _json_lines(path)
     else:
-        yield from _separated(path, "\t" if ".tsv" in name[-7:] else delimiter)
+        yield from _separated(path, delimiter or delimiter_of(path))
+
+
+def delimiter_of(path: Path) -> str:
+    """The tab of a .tsv; of a .csv the comma, or semicolon or tab, by its header."""
+    if ".tsv" in path.name.lower()[-7:]:
+        return "\t"
+    return most_frequent(next((line for _, line in lines_of(path) if line.strip()), ""))
+
+
+def most_frequent(header: str) -> str:
+    """The comma, or the semicolon or tab, where a header has it more often outside quotes."""
+    return max(",;\t", key=QUOTED.sub("", header).count)
+
+
+QUOTED = re.compile(r'"[^"]*"')
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
@@ -76,6 +93,7 @@ def _separated(path: Path, delimiter: str) -> Iterator[Row]:
     reader = csv.reader((line for _, line in lines_of(path)), delimiter=delimiter, strict=True)
     header: list[str] = []
     before = 0
+    blank: list[Row] = []
     try:
         for values in reader:
             line, before = before + 1, reader.line_num
@@ -84,12 +102,18 @@ def _separated(path: Path, delimiter: str) -> Iterator[Row]:
             if not header:
                 header = _header(path, line, values)
                 continue
-            if len(values) != len(header):
+            surplus = values[len(header) :]
+            if len(values) < len(header) or any(map(str.strip, surplus)):
                 raise InputError(
                     f"{path}, line {line} has {len(values)} columns, the header {len(header)}: "
                     "put quotes around a text with the separator in it"
                 )
-            yield line, dict(zip(header, values, strict=True))
+            row = line, dict(zip(header, values, strict=False))
+            if len(header) > 1 and not any(map(str.strip, values)):
+                blank.append(row)
+                continue
+            yield from itertools.chain(blank, [row])
+            blank.clear()
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from None
     if not header:
@@ -98,6 +122,8 @@ def _separated(path: Path, delimiter: str) -> Iterator[Row]:
 
 def _header(path: Path, line: int, values: list[str]) -> list[str]:
     names = [name.strip() for name in values]
+    while len(names) > 1 and not names[-1] and not are_numbers([n for n in names if n]):
+        names.pop()
     try:
         check_names(names)
     except InputError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, pyarrow, read_table
 from seqfuse.runtime.read.numbers import LARGEST, check_finite
@@ -58,7 +59,7 @@ class RowReader:
         targets = "all" if self.targets is None else self.targets
         return {"kind": "rows", "targets": targets, "covariates": self.covariates}
 
-    def read(self, path: Path, step: int | None = None) -> Table:
+    def read(self, path: Path, *_: object) -> Table:
         """The rows of a file, targets first; nothing but its head is read."""
         targets = self.targets
         if targets is None:
@@ -151,8 +152,7 @@ def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
         wanted: columns; None takes every number column. Those of an array are '0', '1', ...
         pool: MiB of rows that are shuffled; twice as many of row groups are kept in memory.
     """
-    if not path.name.endswith(MAPPED):
-        raise InputError(f"{path}: the ending must be one of: {', '.join(MAPPED)}")
+    check_ending(path, MAPPED)
     try:
         return (
             ArrayRows(path, wanted, pool)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import lines_of
+from seqfuse.runtime.files import check_ending, lines_of
 from seqfuse.runtime.read.records import cell, rows_of
 
 SENTENCE_TABLES = (".conllu", ".conll", ".tsv", ".txt", ".bio", ".iob")
@@ -32,8 +32,7 @@ class Sentence(NamedTuple):
 def sentences(path: Path) -> Iterator[Sentence]:
     """Sentences of a file, one by one."""
     name = path.name.lower()
-    if not name.endswith(SENTENCE_ENDINGS):
-        raise InputError(f"{path}: the ending must be one of: {', '.join(SENTENCE_ENDINGS)}")
+    check_ending(path, SENTENCE_ENDINGS)
     return _json_sentences(path) if ".jsonl" in name[-9:] else _tabled(path)
 
 
@@ -50,6 +49,22 @@ def _tabled(path: Path) -> Iterator[Sentence]:
             _check_length(path, found)
             yield found
             found = Sentence([], [], [])
+
+
+def unlike_words(path: Path, first: Sentence) -> str:
+    """A note where the first sentence looks as if words did not stand one on a line; or nothing."""
+    where, fix = f"{path}, line {first.lines[0]}", "write sentences as .jsonl: a list in `tokens`"
+    if spaced := [word for word in first.words if " " in word]:
+        return f"{where}: '{spaced[0][:60]}' is read as one word, not as several: {fix}"
+    if ".jsonl" in path.name.lower()[-9:] or ".conllu" in path.name.lower():
+        return ""
+    line = next(line for number, line in lines_of(path) if number == first.lines[0]).strip()
+    if "\t" in line or len(line.split()) == 1:
+        return ""
+    return (
+        f"{where}: of '{line[:60]}' the first is read as the word, the last as its tag: if it is a "
+        f"sentence, {fix}"
+    )
 
 
 def _check_length(path: Path, found: Sentence) -> None:

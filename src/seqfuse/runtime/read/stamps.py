@@ -97,7 +97,7 @@ def _one_by_one(cells: Cells, name: str, form: str | None) -> Stamps:
         try:
             one = _moment(cell, form)
         except (ValueError, TypeError, OverflowError):
-            raise InputError(f"{where()}{_no_stamp(cell, form)}") from None
+            raise InputError(f"{where()}{_no_stamp(cell, form, cells.column(name))}") from None
         offsets.add(one.tzinfo is not None)
         if len(offsets) > 1:
             raise InputError(
@@ -128,8 +128,8 @@ def _moment(cell: Any, form: str | None) -> datetime:
     return datetime(int(year), int(month), int(day or 1), *clock, tzinfo=zone or None)
 
 
-def _no_stamp(cell: Any, form: str | None) -> str:
-    """Why a cell is no time stamp."""
+def _no_stamp(cell: Any, form: str | None, column: Sequence[Any]) -> str:
+    """Why a cell of a column is no time stamp."""
     said = str(cell)[:30]
     if form:
         return f": '{said}' is not of the form data.time_format={form}"
@@ -139,10 +139,40 @@ def _no_stamp(cell: Any, form: str | None) -> str:
         is_number = False
     if is_number:
         return f" holds numbers, not dates such as 2024-01-31 12:00: '{said}'"
-    return (
-        f": '{said}' is no time stamp with the year first, such as 2024-01-31 12:00: for another "
-        "form name it, such as data.time_format='%d.%m.%Y %H:%M'"
-    )
+    why = f": '{said}' is no time stamp with the year first, such as 2024-01-31 12:00"
+    forms = [f"data.time_format='{form}'" for form in _year_last(cell, column)]
+    if len(forms) > 1:
+        return f"{why}: type {forms[0]} if the day comes first, {forms[1]} if the month does"
+    if forms:
+        return f"{why}: type {forms[0]}"
+    return f"{why}: for another form name it, such as data.time_format='%d.%m.%Y %H:%M'"
+
+
+YEAR_LAST = re.compile(
+    r"(\d\d?)([./-])(\d\d?)\2\d{4}(?:( +|T)\d\d?:\d\d(:\d\d)?( ?[AaPp][Mm])?)?", re.ASCII
+)
+
+
+def _year_last(cell: Any, column: Sequence[Any]) -> list[str]:
+    """Forms that a column of dates with the year last may have: day first, month first, or both.
+
+    One of them is ruled out by a month above 12, and the second by points, which no country writes
+    behind a month.
+    """
+    parts = YEAR_LAST.fullmatch(str(cell).strip())
+    if parts is None:
+        return []
+    _, sign, _, gap, seconds, half = parts.groups()
+    clock = ""
+    if gap:
+        clock = gap + ("%I:%M" if half else "%H:%M") + (":%S" if seconds else "")
+        clock += half[:-2] + "%p" if half else ""
+    matches = [YEAR_LAST.fullmatch(str(other).strip()) for other in column]
+    firsts, others = ([int(m[k]) for m in matches if m] for k in (1, 3))
+    forms = [f"%d{sign}%m{sign}%Y{clock}"] if max(others) <= 12 else []
+    if max(firsts) <= 12 and sign != ".":
+        forms.append(f"%m{sign}%d{sign}%Y{clock}")
+    return forms
 
 
 def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:

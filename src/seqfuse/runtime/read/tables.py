@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,8 @@ from seqfuse.runtime.read.cells import (
     numbers_of,
     read_table,
 )
-from seqfuse.runtime.read.records import check_names
+from seqfuse.runtime.read.numbers import with_points
+from seqfuse.runtime.read.records import are_numbers, check_names
 from seqfuse.runtime.read.stamps import (
     CALENDAR_PERIODS,
     Stamps,
@@ -36,6 +37,7 @@ from seqfuse.runtime.read.stamps import (
     step_of,
 )
 from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.windows import Span
 
 GAPS = ("refuse", "fill", "ignore")
 
@@ -50,6 +52,8 @@ class Table(Recordings):
     """Seconds from row to row, where rows are not the clock."""
     ahead: int = 0
     """Last steps of each series, which lie behind its last target."""
+    left_out: tuple[str, ...] = ()
+    """Columns of the file that are none of its own."""
 
     @property
     def time(self) -> Stamps:
@@ -132,7 +136,8 @@ class TableReader:
         covariates: columns known up to now.
         known: what is known ahead, too: columns, and hour, weekday, day, month or dayofyear
             from the time stamp.
-        words: of text columns, the words that get a column of 0 and 1 each.
+        words: of text columns, the words that get a column of 0 and 1 each; of a covariate that
+            is not named here, those of the training rows.
         gaps: missing time stamps and empty cells are `refuse`d, or `fill`ed (stamps are
             added; the last value goes on as input; nothing is scored there), or `ignore`d
             (rows are the clock, as for trading days).
@@ -200,9 +205,40 @@ class TableReader:
         stamps = self.stamps if len(self.stamps) == 1 else []
         return read_table(path, [*self.words, *([self.group] if self.group else []), *stamps])
 
-    def read(self, path: Path, step: int | None = None) -> Table:
-        """A file; its clock has this step in seconds, if it is given."""
-        return self.parse(self.cells(path), step)
+    def read(
+        self,
+        path: Path,
+        step: int | None = None,
+        columns: Sequence[str] = (),
+        training: Callable[[Table], Sequence[Span]] | None = None,
+    ) -> Table:
+        """A file.
+
+        Args:
+            path: of the file.
+            step: of its clock, in seconds, if it is given.
+            columns: of a pipeline that was fitted, whose words are taken.
+            training: gives the rows whose words are learnt, where there is no such pipeline.
+        """
+        cells = self.cells(path)
+        if texts := self._texts(cells) if columns or training else []:
+            words = words_in(columns, texts)
+            if training and not columns:
+                words = {name: _distinct(cells, name) for name in texts}
+                table = self._with_words(words).parse(cells, step)
+                rows = np.concatenate([np.arange(*span) for span in training(table)])
+                seen = (table.values[rows] == 1).any(axis=0)
+                words = words_in([c for c, s in zip(table.columns, seen, strict=True) if s], texts)
+            self.words = {**self.words, **words}
+        return self.parse(cells, step)
+
+    def _texts(self, cells: Cells) -> list[str]:
+        """Covariates that hold words alone, and for which none are named."""
+        names = [name for name in (*self.covariates, *self.known) if name in cells.columns]
+        return [n for n in names if n not in self.words and _holds_words(cells, n)]
+
+    def _with_words(self, words: Mapping[str, Sequence[str]]) -> "TableReader":
+        return TableReader(**{**self.options, "words": {**self.words, **words}})
 
     def parse(self, cells: Cells, step: int | None = None, horizon: int = 0) -> Table:
         """A table whose series, with a `horizon`, go on for so many steps after the last target.
@@ -229,6 +265,7 @@ class TableReader:
             num_known=num_known,
             step=step,
             ahead=horizon,
+            left_out=tuple(name for name in cells.columns if name not in self._named(sheet)),
         )
         rows = np.concatenate([one.row_at() for one in series])
         if self.gaps == "refuse":
@@ -243,20 +280,26 @@ class TableReader:
             raise InputError(f"{cells.origin}{error}") from None
         self._check_columns(cells)
         stamps = stamps_of(cells, self.stamps, self.time_format)
+        if self.group is None:
+            _check_one_series(cells, stamps, {*self.stamps, *(self.targets or ())})
         targets = self._targets(cells)
-        fix = ": leave it out, or type +data.words.{}=[...] with all its words"
         numbers = {
-            name: numbers_of(cells, name, fix.format(name))
+            name: numbers_of(cells, name, _fix(cells, name))
             for name in (*targets, *self.covariates, *self.known)
             if name not in self.words and not self._computed(name, cells)
         }
         return Sheet(cells, stamps, targets, numbers)
 
+    def _named(self, sheet: Sheet) -> set[str | None]:
+        """Columns of the file that are read."""
+        return {*sheet.targets, *self.stamps, self.group, *self.covariates, *self.known}
+
     def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
         """A table like the training one, whose series go on for a horizon after the last target."""
         cells = self.cells(given) if isinstance(given, Path) else given
         targets = pipeline.columns[: pipeline.num_targets]
-        reader = TableReader(**{**self.options, "targets": targets})
+        words = {**words_in(pipeline.columns, self._texts(cells)), **self.words}
+        reader = TableReader(**{**self.options, "targets": targets, "words": words})
         table = reader.parse(cells, pipeline.step, horizon)
         names = {*targets, *self.stamps, self.group, *self.covariates, *self.known}
         for name in cells.columns if self.targets is None else ():
@@ -442,6 +485,78 @@ def windows_of(
         origin=table.origin,
         unit="windows",
     )
+
+
+MOST_WORDS = 50
+"""Different words of a column that get a column each; more are names, or free text."""
+
+
+def words_in(columns: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Words of the columns of texts that became columns of numbers, such as `wind=NW`."""
+    words = {
+        name: [c[len(name) + 1 :] for c in columns if c.startswith(f"{name}=")] for name in names
+    }
+    return {name: known for name, known in words.items() if known}
+
+
+def _holds_words(cells: Cells, name: str) -> bool:
+    """Whether the cells of a column are texts, none of them a number."""
+    column = cells.columns[name]
+    if isinstance(column, np.ndarray) and column.dtype.kind in "biufM":
+        return False
+    texts = [cell for cell in column if isinstance(cell, str) and cell.strip()]
+    others = any(cell is not None and not isinstance(cell, str) for cell in column)
+    if others or are_numbers(texts[:1]):
+        return False
+    try:
+        texts = with_points(texts, str, cells.comma)
+    except InputError:  # numbers that can be read in two ways
+        return False
+    return bool(texts) and not any(are_numbers([text]) for text in texts)
+
+
+def _distinct(cells: Cells, name: str) -> list[str]:
+    """The different words of a column, in order."""
+    words = sorted({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
+    if len(words) > MOST_WORDS:
+        raise InputError(
+            f"{cells.origin}: column '{name}' has {len(words):,} different words, more than "
+            f"{MOST_WORDS}: leave it out, or name those that count: +data.words.{name}=[...]"
+        )
+    return words
+
+
+def _fix(cells: Cells, name: str) -> str:
+    """The end of the message about a word in a column of numbers."""
+    if not _holds_words(cells, name):
+        return ": correct it, or leave the column out of data.targets"
+    words = sorted({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
+    listed = ",".join(words) if len(words) <= LISTED else "..."
+    return (
+        f": leave it out of data.targets, or type data.covariates=[{name}] "
+        f"+data.words.{name}=[{listed}]"
+    )
+
+
+def _check_one_series(cells: Cells, stamps: Stamps, others: set[str]) -> None:
+    """Raises InputError where stamps begin anew, and a column says of which series each row is."""
+    back = np.flatnonzero(np.diff(stamps) <= np.timedelta64(0, "s")) + 1
+    groups: dict[str, int] = {}
+    for name in cells.columns if len(back) else ():
+        if name in others:
+            continue
+        names, codes = np.unique([str(cell) for cell in cells.columns[name]], return_inverse=True)
+        order = np.argsort(codes, kind="stable")
+        rises = np.diff(stamps[order]) > np.timedelta64(0, "s")
+        if 1 < len(names) <= len(stamps) // 2 and (rises | (np.diff(codes[order]) > 0)).all():
+            groups[name] = len(names)
+    if groups:
+        name = min(groups, key=lambda name: groups[name])
+        raise InputError(
+            f"{cells.origin}: {cells.row(back[0])}: {shown(stamps[back[0]])} is no later than the "
+            f"row above, but column '{name}' tells {groups[name]} series apart: type "
+            f"data.group={name}"
+        )
 
 
 def as_list(names: str | int | Sequence[str | int]) -> list[str]:

@@ -1,0 +1,96 @@
+"""`split=auto` and `season=auto`: enough windows for the bands, and a season by the clock."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.windows import BAND_WINDOWS, TimeSplits, season_of
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.tables import TableReader
+
+
+def splits(folder: Path, rows: int, freq: str = "h", groups: int = 1, **options: Any) -> TimeSplits:
+    time = pd.date_range("2024-01-01", periods=rows, freq=freq)
+    frame = pd.concat(
+        pd.DataFrame({"date": time, "shop": f"s{g}", "price": np.arange(rows) % 7.0, "spare": 1.0})
+        for g in range(groups)
+    )
+    frame.to_csv(folder / "t.csv", index=False)
+    gaps = options.pop("gaps", "refuse")
+    reader = TableReader(targets=["price"], group="shop", gaps=gaps)
+    file = TableFile("t.csv", str(folder))
+    sizes = {"look_back": 24, "horizon": 12, "split": "auto", "season": "auto", **options}
+    return TimeSplits(reader, TablePipeline(), file, **sizes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "parts"),
+    [
+        (2000, 1, {"train": 1400, "val": 100, "calibration": 100, "test": 400}),
+        (600, 1, {"train": 360, "val": 60, "calibration": 60, "test": 120}),
+        (300, 10, {"train": 180, "val": 30, "calibration": 30, "test": 60}),
+        (280, 1, {"train": 196, "val": 28, "test": 56}),
+    ],
+)
+def test_a_split_leaves_enough_windows_to_calibrate(
+    tmp_path: Path, rows: int, groups: int, parts: dict[str, int]
+) -> None:
+    data = splits(tmp_path, rows, groups=groups)
+    data.fit()
+    assert data.has_calibration == ("calibration" in parts)
+    assert {name: int(np.subtract(*data.spans(name)[0][::-1])) for name in parts} == parts
+    assert data.num_test == (parts["test"] - 12 + 1) * groups
+    notes = list(data.notes())
+    assert any("spare" in note and "data.covariates" in note for note in notes)
+    if data.has_calibration:
+        assert len(data.tensors("calibration")) >= BAND_WINDOWS
+        assert len(notes) == 1
+    else:
+        assert "not calibrated" in notes[-1]
+        assert "95 %" in notes[-1]
+
+
+def test_few_windows_that_were_asked_for_are_said(tmp_path: Path) -> None:
+    data = splits(tmp_path, 400, split=[0.75, 0.1, 0.05, 0.1])
+    data.fit()
+    assert data.has_calibration
+    assert "9 windows calibrate them, and one of 95 % needs 19" in list(data.notes())[-1]
+
+
+@pytest.mark.parametrize(
+    ("freq", "gaps", "season"),
+    [
+        ("h", "refuse", 24),
+        ("15min", "refuse", 96),
+        ("D", "refuse", 7),
+        ("W", "refuse", 52),
+        ("MS", "ignore", 12),
+        ("QS", "ignore", 4),
+        ("h", "ignore", 1),
+        ("7h", "refuse", 1),
+        ("YS", "ignore", 1),
+    ],
+)
+def test_the_season_is_that_of_the_clock(tmp_path: Path, freq: str, gaps: str, season: int) -> None:
+    data = splits(tmp_path, 200, freq, gaps=gaps, split=[0.7, 0.1, 0.2], horizon=4)
+    assert season_of(data.table()) == season
+    assert data.season == season
+    data.fit()
+    assert data.sizes()["season"] == season
+
+
+def test_a_season_longer_than_the_training_rows_is_none(tmp_path: Path) -> None:
+    data = splits(tmp_path, 90, "15min", split=[0.7, 0.1, 0.2], horizon=4)
+    assert data.table() is not None
+    assert data.season == 1
+
+
+def test_a_word_is_no_split_and_no_season(tmp_path: Path) -> None:
+    for options in ({"split": "half"}, {"split": 5}, {"split": None}, {"season": "day"}):
+        with pytest.raises(InputError, match=f"data.{next(iter(options))}="):
+            splits(tmp_path, 90, **options)
