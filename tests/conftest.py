@@ -12,6 +12,7 @@ from jaxtyping import install_import_hook
 install_import_hook("seqfuse.nn", "beartype.beartype")
 
 import torch  # noqa: E402
+from hydra.core.global_hydra import GlobalHydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
 from tests import composing  # noqa: E402
