@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import RidgeClassifierCV
+from sklearn.linear_model import Ridge, RidgeClassifierCV
 from torch import Tensor
 
 from seqfuse.config import build
@@ -177,6 +177,33 @@ def test_ridge_is_that_of_scikit_learn(n: int, p: int, classes: int) -> None:
         alone = RidgeClassifierCV(alphas=[ours.strength]).fit(x[rest], y[rest])
         score = torch.from_numpy(alone.decision_function(x[[row]])).reshape(-1)
         torch.testing.assert_close(ours.left_out[row, -len(score) :], score, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "p"), [(40, 90), (90, 12)])
+def test_weights_of_rows_are_those_of_scikit_learn(n: int, p: int) -> None:
+    draw = np.random.default_rng(0)
+    y = (np.arange(n) % 5 == 0).astype(int)
+    x = draw.normal(size=(n, p)) + 0.5 * np.eye(2, p)[y]
+    weights = np.where(y == 1, 4.0, 1.0)
+    weights *= n / weights.sum()
+    targets = 2 * np.eye(2)[y] - 1
+    ours = ridge.fit(*map(torch.from_numpy, (x, targets, 7 * weights)))
+    theirs = Ridge(ours.strength).fit(x, targets, weights)
+    scores = torch.from_numpy(x) @ ours.weight + ours.bias
+    torch.testing.assert_close(scores, torch.from_numpy(theirs.predict(x)), atol=1e-8, rtol=1e-6)
+    for row in (0, n - 1):
+        rest = np.delete(np.arange(n), row)
+        alone = Ridge(ours.strength).fit(x[rest], targets[rest], weights[rest])
+        wanted = torch.from_numpy(alone.predict(x[[row]]))[0]
+        torch.testing.assert_close(ours.left_out[row], wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_rows_of_twice_the_weight_count_as_two() -> None:
+    scores, y = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1, 1])
+    twice = torch.cat([scores, scores[1:2]]), torch.cat([y, y[1:2]])
+    few = ridge.temperature(scores, y, torch.tensor([1.0, 2.0, 1.0]))
+    assert few == pytest.approx(ridge.temperature(*twice), rel=0.15)
+    assert few > ridge.temperature(scores, y)
 
 
 def test_temperature_has_the_highest_likelihood() -> None:

@@ -18,7 +18,7 @@ from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import PointConformal
-from seqfuse.tasks.losses import Pooled
+from seqfuse.tasks.losses import CrossEntropy, Pooled
 from seqfuse.tasks.metrics import BatchMean, Undefinable
 from seqfuse.tasks.schedules import Schedule
 
@@ -221,7 +221,9 @@ class Task(LightningModule):
         # Of Apple's GPUs none computes in double precision.
         device = torch.device("cpu") if self.device.type == "mps" else self.device
         x, mask, y = (part.to(device) for part in (batch.x, batch.mask, batch.y))
-        left_out = bank.to(device).fit(x, mask, y)
+        of_class = self.loss.weight if isinstance(self.loss, CrossEntropy) else None
+        weights = None if of_class is None else of_class.to(device)[y]
+        left_out = bank.to(device).fit(x, mask, y, weights)
         bank.to(self.device)
         if not collectives.rank():
             accuracy = (left_out.argmax(dim=1) == y).float().mean()

@@ -82,8 +82,17 @@ class Bank(nn.Module):
         return order[first].sort().values
 
     @torch.no_grad()
-    def fit(self, x: Series, mask: Steps, y: Int[Tensor, " n"]) -> Float[Tensor, "n k"]:
+    def fit(
+        self,
+        x: Series,
+        mask: Steps,
+        y: Int[Tensor, " n"],
+        weights: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n k"]:
         """Takes all there is to learn from training rows.
+
+        Args:
+            weights: of the rows, above 0; without any, all alike.
 
         Returns:
             log-probabilities of each row by a regression that was fitted to all others.
@@ -96,8 +105,8 @@ class Bank(nn.Module):
         centre, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
         inverse = torch.where(deviation > 1e-6, 1 / deviation, 0.0)
         targets = 2 * F.one_hot(y, len(self.bias)).double() - 1
-        read = ridge.fit((features - centre) * inverse, targets)
-        temperature = ridge.temperature(read.left_out, y)
+        read = ridge.fit((features - centre) * inverse, targets, weights)
+        temperature = ridge.temperature(read.left_out, y, weights)
         self.centre.copy_(centre)
         self.weight.copy_((inverse.unsqueeze(1) * read.weight / temperature).T)
         self.bias.copy_(read.bias / temperature)

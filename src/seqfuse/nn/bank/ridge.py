@@ -22,16 +22,23 @@ class Ridge(NamedTuple):
     strength: float
 
 
-def fit(x: Float[Tensor, "n p"], y: Float[Tensor, "n k"]) -> Ridge:
+def fit(
+    x: Float[Tensor, "n p"], y: Float[Tensor, "n k"], weights: Float[Tensor, " n"] | None = None
+) -> Ridge:
     """The fit of the strength with the least squared error of rows left out.
 
     As scikit-learn's `RidgeCV`: all leave-one-out errors come from one eigendecomposition, of
     x xᵀ or of xᵀ x, whichever is smaller (Rifkin & Lippert 2007).
+
+    Args:
+        weights: of the rows' squared errors, above 0; without any, all alike.
     """
     x, y = x.double(), y.double()
-    means, offset = x.mean(dim=0), y.mean(dim=0)
-    x, y = x - means, y - offset
     n, p = x.shape
+    shares = x.new_full((n, 1), 1 / n) if weights is None else _shares(weights).to(x)
+    means, offset = (shares * x).sum(dim=0), (shares * y).sum(dim=0)
+    roots = (n * shares).sqrt()
+    x, y = (x - means) * roots, (y - offset) * roots
     is_dual = n <= p
     values, basis = torch.linalg.eigh(x @ x.T if is_dual else x.T @ x)
     values = values.clamp(min=0)
@@ -40,30 +47,39 @@ def fit(x: Float[Tensor, "n p"], y: Float[Tensor, "n k"]) -> Ridge:
     errors = []
     for strength in STRENGTHS.tolist():
         inverse = 1 / (values + strength)
-        # y less its fit, and 1 less the leverage of each row; the intercept takes 1 / n of both.
+        # y less its fit, and 1 less the leverage of each row, of which the intercept takes its share.
         if is_dual:
             residual = strength * (rows @ (inverse.unsqueeze(1) * projected))
-            free = strength * (rows.square() @ inverse) - 1 / n
+            free = strength * (rows.square() @ inverse) - shares.squeeze(1)
         else:
             residual = y - rows @ (inverse.unsqueeze(1) * projected)
-            free = 1 - rows.square() @ inverse - 1 / n
+            free = 1 - rows.square() @ inverse - shares.squeeze(1)
         errors.append(residual / free.clamp(min=1e-12).unsqueeze(1))
     best = int(torch.stack([error.square().mean() for error in errors]).argmin())
     strength = float(STRENGTHS[best])
     solution = basis @ (projected / (values + strength).unsqueeze(1))
     weight = x.T @ solution if is_dual else solution
-    return Ridge(weight, offset - means @ weight, y + offset - errors[best], strength)
+    left_out = (y - errors[best]) / roots + offset
+    return Ridge(weight, offset - means @ weight, left_out, strength)
 
 
-def temperature(scores: Float[Tensor, "n k"], y: Int[Tensor, " n"]) -> float:
-    """Temperature that scores are divided by before a softmax, by maximum likelihood of the labels.
+def _shares(weights: Float[Tensor, " n"]) -> Float[Tensor, "n 1"]:
+    return (weights.double() / weights.double().sum()).unsqueeze(1)
+
+
+def temperature(
+    scores: Float[Tensor, "n k"], y: Int[Tensor, " n"], weights: Float[Tensor, " n"] | None = None
+) -> float:
+    """What scores are divided by before a softmax: of highest likelihood of the labels.
 
     Labels are smoothed by 1 / (n + 2), so that scores without a mistake do not make it endlessly
     sure (Platt 1999).
     """
     smoothing = 1 / (len(y) + 2)
+    shares = torch.full_like(scores[:, :1], 1 / len(y)) if weights is None else _shares(weights)
     losses = [
-        F.cross_entropy(scores / value, y, label_smoothing=smoothing)
+        shares.squeeze(1).to(scores)
+        @ F.cross_entropy(scores / value, y, label_smoothing=smoothing, reduction="none")
         for value in TEMPERATURES.to(scores)
     ]
     return float(TEMPERATURES[int(torch.stack(losses).argmin())])
