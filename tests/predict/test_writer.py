@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.writer import CELLS, FORMATS, Writer
+from seqfuse.runtime.writer import FORMATS, Writer
 from tests.conftest import full_disk
 
+CELLS = 20_000
 ROWS = CELLS // 2  # of four columns
 
 READERS = {
@@ -19,6 +20,12 @@ READERS = {
     ".parquet": pd.read_parquet,
     ".jsonl": lambda path: pd.read_json(path, lines=True, dtype={"name": str}),
 }
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is written twice in a file, as it is of larger ones."""
+    monkeypatch.setattr("seqfuse.runtime.writer.CELLS", CELLS)
 
 
 def frames(rows: int = ROWS, each: int = 999) -> Iterator[pd.DataFrame]:
