@@ -32,6 +32,13 @@ def slow(*words: str) -> Any:
     return pytest.param(words, marks=pytest.mark.slow)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """A small run that nothing is changed in, and its metrics."""
+    run = tmp_path_factory.mktemp("plain")
+    return run, train(composed(TINY), run)
+
+
 def test_a_run_leaves_its_folder(tmp_path: Path, capsys, monkeypatch) -> None:
     programs = str(Path(sys.executable).parent)  # an activated environment
     monkeypatch.setenv("PATH", programs + os.pathsep + os.environ["PATH"])
@@ -65,13 +72,14 @@ def test_the_dashboard_is_named_by_its_path_where_nothing_is_activated(
     assert Path(command[1]).samefile(Path(sys.executable).with_name("tensorboard"))
 
 
-def test_same_seed_same_numbers_seed_0_included(tiny: Compose, tmp_path: Path) -> None:
-    results = {}
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        results[name] = train(tiny(f"seed={seed}"), tmp_path / name)
-    assert without_time(results["a"]) == without_time(results["b"])
-    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert results["a"]["train/loss"] != results["c"]["train/loss"]
+def test_same_seed_same_numbers_seed_0_included(
+    plain: tuple[Path, dict], tiny: Compose, tmp_path: Path
+) -> None:
+    run, first = plain
+    again, other = (train(tiny(f"seed={seed}"), tmp_path / str(seed)) for seed in (0, 1))
+    assert without_time(first) == without_time(again)
+    assert_same(weights(run), weights(tmp_path / "0"))
+    assert first["train/loss"] != other["train/loss"]
 
 
 def test_metrics_equal_scikit_learn(tiny: Compose, tmp_path: Path) -> None:
@@ -144,19 +152,19 @@ def saved_at(run: Path) -> tuple:
     return content["epoch"], content["global_step"], content["lr_schedulers"]
 
 
-def test_the_written_config_repeats_the_run(tiny: Compose, tmp_path: Path) -> None:
-    first = train(tiny(), tmp_path / "first")
-    written = OmegaConf.load(tmp_path / "first" / "config.yaml")
+def test_the_written_config_repeats_the_run(plain: tuple[Path, dict], tmp_path: Path) -> None:
+    run, first = plain
+    written = OmegaConf.load(run / "config.yaml")
     assert OmegaConf.to_container(written.pop("defaults")) == [{"hydra": "default"}, "_self_"]
     second = train(written, tmp_path / "second")
     assert without_time(first) == without_time(second)
 
 
 def test_evaluate_equals_the_training_run(
-    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = train(tiny(), tmp_path / "run")
-    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    run, trained = plain
+    best = run / "checkpoints" / "best.ckpt"
     monkeypatch.setattr("sys.argv", ["seqfuse-evaluate", f"ckpt={best}"])
     offer_recipe()
     quiet = ("trainer.enable_progress_bar=false", "trainer.accelerator=cpu")
@@ -172,9 +180,8 @@ def test_evaluate_equals_the_training_run(
 
 
 def test_poisoned_test_split_changes_no_weight(
-    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: tuple[Path, dict], tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(tiny(), tmp_path / "clean")
     original = Synthetic.__call__
 
     def poisoned(self, split):
@@ -187,8 +194,7 @@ def test_poisoned_test_split_changes_no_weight(
     with pytest.raises(InputError, match="row 0 has no value at all"):
         train(tiny(), tmp_path / "poisoned")
     for name in ("best", "last"):
-        clean, poisoned = (weights(tmp_path / run, name) for run in ("clean", "poisoned"))
-        assert_same(clean, poisoned)
+        assert_same(weights(plain[0], name), weights(tmp_path / "poisoned", name))
 
 
 def test_validation_loss_that_is_nan_is_never_the_best(tiny: Compose, tmp_path: Path) -> None:
@@ -302,16 +308,14 @@ def test_rehearsal_reads_no_data(tiny: Compose, monkeypatch: pytest.MonkeyPatch)
             build.rehearse(tiny(override))
 
 
-def test_the_same_weights_with_any_number_of_workers(tiny: Compose, tmp_path: Path) -> None:
-    states = []
-    for workers in (0, 1, 2):
-        run = tmp_path / str(workers)
-        recipe = tiny(f"data.num_workers={workers}", "callbacks.figures=null", "test=false")
+def test_the_same_weights_with_any_number_of_workers(
+    plain: tuple[Path, dict], tiny: Compose, tmp_path: Path
+) -> None:
+    for workers in (1, 2):
+        recipe = tiny(f"data.num_workers={workers}", "test=false")
         assert recipe.model.lstm.dropout > 0
-        train(recipe, run)
-        states.append(torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"])
-    for state in states[1:]:
-        torch.testing.assert_close(states[0], state, atol=0, rtol=0)
+        train(recipe, tmp_path / str(workers))
+        assert_same(weights(plain[0]), weights(tmp_path / str(workers)))
 
 
 WATCH = """
