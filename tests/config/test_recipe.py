@@ -77,8 +77,8 @@ def ragged(tmp_path: Path) -> Path:
     """Two classes of unequal length, one of a single row."""
     rng = np.random.default_rng(0)
     y = np.array([0, 1] * 12 + [2])
-    lengths = rng.integers(8, 300, len(y))
-    x = rng.normal(size=(len(y), 300, 2)) + y[:, None, None]
+    lengths = rng.integers(8, 100, len(y))
+    x = rng.normal(size=(len(y), 100, 2)) + y[:, None, None]
     np.savez(tmp_path / "mine.npz", x=x, y=y, lengths=lengths)
     return tmp_path / "mine.npz"
 
