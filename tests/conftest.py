@@ -33,6 +33,7 @@ DRAWN = (
 TINY = (*DRAWN, "callbacks.figures=null")
 """The same without its figures, which take longer than all the rest."""
 Compose = Callable[..., DictConfig]
+composing.parse_once()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
