@@ -65,11 +65,14 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     with runs.needed(run):
         trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)
     metrics = runs.metrics(trainer)
+    validated = runs.validated(metrics)
     try:
         if config["test"]:
             if path := runs.best_checkpoint(trainer):
                 # Not by `ckpt_path`: a callback that averages weights would put back the others.
-                task.load_state_dict(checkpoint.read(path)["state_dict"])
+                content = checkpoint.read(path)
+                task.load_state_dict(content["state_dict"])
+                validated = runs.validated(content.get("logged", {}))
             trainer.test(task, datamodule=data, verbose=False)
             metrics |= runs.metrics(trainer)
         measured = runs.measured(metrics)
@@ -77,7 +80,7 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     except InputError as error:
         raise runs.kept(error, trainer) from None
     if trainer.is_global_zero:
-        runs.report(measured, reasons, trainer, run)
+        runs.report(measured, reasons, validated, trainer, run)
     return metrics
 
 

@@ -41,9 +41,7 @@ class RunBar(ProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         if self._bar is not None:
-            epochs = _epochs(trainer)
-            shown = "?" if math.isinf(epochs) else math.ceil(epochs)
-            epoch = f"epoch {trainer.current_epoch + 1}/{shown}"
+            epoch = f"epoch {trainer.current_epoch + 1}/{shown_epochs(trainer)}"
             self._bar.set_description_str(epoch, refresh=False)
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -81,3 +79,9 @@ def _epochs(trainer: Trainer) -> float:
         batches = trainer.max_steps * trainer.accumulate_grad_batches
         epochs = min(epochs, batches / trainer.num_training_batches)
     return epochs
+
+
+def shown_epochs(trainer: Trainer) -> str:
+    """Epochs to train, as people count them."""
+    epochs = _epochs(trainer)
+    return "?" if math.isinf(epochs) else str(math.ceil(epochs))

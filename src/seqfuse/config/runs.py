@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -268,6 +268,12 @@ def measured(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name.startswith(stage)}
 
 
+def validated(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What has a value on the validation split, of metrics logged when weights were kept."""
+    val = {name: float(value) for name, value in metrics.items() if name.startswith("val/")}
+    return {name: value for name, value in val.items() if math.isfinite(value)}
+
+
 def undefined(metrics: dict[str, float], task: "Task") -> dict[str, str]:
     """Why metrics without a value have none, by name; Diverged where one ought to have one."""
     reasons = {}
@@ -286,12 +292,24 @@ def undefined(metrics: dict[str, float], task: "Task") -> dict[str, str]:
 
 
 def report(
-    metrics: dict[str, float], reasons: dict[str, str], trainer: "Trainer", run: Path
+    metrics: dict[str, float],
+    reasons: dict[str, str],
+    validated: dict[str, float],
+    trainer: "Trainer",
+    run: Path,
 ) -> None:
-    """Prints the metrics, the run folder, the checkpoint and the dashboard's command."""
+    """Prints the metrics, the run folder, the checkpoint and the dashboard's command.
+
+    Args:
+        metrics: of the test split, or of validation where there was no test.
+        reasons: why some have no value.
+        validated: what validation found of the weights that were tested.
+        trainer: after the run.
+        run: its folder.
+    """
     from seqfuse.callbacks.throughput import Throughput
 
-    print_metrics(metrics, reasons)
+    print_metrics({**validated, **metrics}, reasons)
     say_certainty(metrics, trainer)
     stopping = trainer.early_stopping_callback
     if stopping is not None and stopping.stopped_epoch:
