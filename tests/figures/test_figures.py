@@ -1,10 +1,12 @@
 """Figures: what is on their axes."""
 
+import matplotlib.dates as mdates
 import numpy as np
 import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from seqfuse.figures.anomalies import anomalies
 from seqfuse.figures.classification import (
     ClassFigures,
     Example,
@@ -20,6 +22,8 @@ from seqfuse.figures.multilabel import precision_recall
 from seqfuse.figures.regression import predictions
 from seqfuse.figures.tagging import step_classes
 from seqfuse.figures.texts import MAX_WORDS, Sentence, sentences, worst_pairs
+from seqfuse.runtime.read.monitored import Recording
+from seqfuse.tasks.measures import Scored
 
 START = np.datetime64("2024-01-01T00:00:00")
 TIMES = {
@@ -31,8 +35,8 @@ TIMES = {
 @pytest.mark.parametrize(
     ("figures", "rows"),
     [
-        (ClassFigures(), [0, 1, 4]),
-        (ClassFigures(max_panels=2), [0, 1]),
+        (ClassFigures(), [0, 1, 4, 2]),  # the first of each class, and one that is wrong
+        (ClassFigures(max_panels=2), [0, 1, 2]),
         (ClipFigures(), [0, 3, 2, 1, 5, 4, 7]),
         (ClipScoreFigures(max_panels=3), [7, 5, 6]),
     ],
@@ -54,6 +58,53 @@ def test_confusion_matrix_counts() -> None:
     counts = [text.get_text() for text in axes.texts]
     assert counts == ["1", "1", "", "", "1", "", "", "", "1"]
     assert axes.get_title() == "accuracy 0.750"
+
+
+def test_many_classes_have_their_names() -> None:
+    for k in (77, 400):
+        names = [f"class_{i}" for i in range(k)]
+        axes = confusion_matrix(np.arange(k), np.arange(k), names).axes[0]
+        shown = [text.get_text() for text in axes.get_yticklabels()]
+        assert shown == names[:: -(-k // 160)]
+        assert shown == [text.get_text() for text in axes.get_xticklabels()]
+
+
+def test_what_was_most_wrong_comes_first() -> None:
+    answers = np.array([[0.9, 0.1], [0.4, 0.6], [0.99, 0.01], [0.2, 0.8]])
+    items = [Item(i, np.array(truth), answers[i]) for i, truth in enumerate([1, 0, 1, 1])]
+    assert [item.index for item in ClassFigures().worst(items)] == [2, 0, 1]
+    assert not ClassFigures().worst(items[3:])
+
+
+def test_short_texts_leave_no_room_beside_them() -> None:
+    short = pixels(sentences([Sentence(["two", "words"], np.ones(2), "row 0")]))
+    wide = pixels(sentences([Sentence(["word"] * 60, np.ones(60), "row 0")]))
+    assert short.shape[1] < 0.6 * wide.shape[1]
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_anomalies_have_dates_all_channels_and_their_units(dated: bool) -> None:
+    steps = np.arange(200)
+    start = np.datetime64("2024-01-01T00:00:00")
+    time = start + steps.astype("timedelta64[h]") if dated else steps
+    values = np.stack([np.sin(steps / 9), 100 + 5 * np.cos(steps / 7)], axis=1).astype(np.float32)
+    labels = (steps >= 150) & (steps < 160)
+    columns = ["flow (l/min)", "temperature (K)"]
+    recording = Recording("pump", time, values, columns, labels, [(150, 159)], 100)
+    figure = anomalies([Scored(recording, steps / 200)], 0.9)
+    upper, lower = figure.subfigs[0].axes
+    assert upper.get_title() == "pump"
+    names = [text.get_text() for text in upper.get_yticklabels()]
+    assert [name.split("\n")[0] for name in names] == columns
+    assert names[1].endswith("95 to 105")
+    assert len(upper.get_lines()) == 2
+    end = mdates.date2num(time[-1]) if dated else 199
+    assert lower.get_xlim()[1] == pytest.approx(end)
+    pixels(figure)
+    if dated:
+        assert any("Jan" in text.get_text() for text in lower.get_xticklabels())
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["values", "labelled", "trained on", "score", "threshold"]
 
 
 def test_reliability_names_the_calibration_error_of_torchmetrics() -> None:
@@ -154,10 +205,11 @@ def test_predicted_numbers_against_true_ones() -> None:
 def test_precision_and_recall_of_each_label() -> None:
     truth = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]])
     scores = np.array([[2.0, -1, -3], [1, 2, -1], [0.5, -2, -4], [-1, -3, -2]])
-    figure = precision_recall(truth, scores, ["a", "b", "c"])
+    figure = precision_recall(truth, scores, scores > 0, ["a", "b", "c"])
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["a: F1 0.667, 3 items", "b: F1 1.000, 1 items", "c: F1 0.000, 0 items"]
     place = figure.axes[0].lines[-1].get_xydata()
     np.testing.assert_allclose(place, [[2 / 3, 2 / 3]])
     assert not figure.axes[2].lines
-    assert len(precision_recall(truth, scores, ["a", "b", "c"], max_panels=2).axes) == 2
+    two = precision_recall(truth, scores, scores > 0, ["a", "b", "c"], max_panels=2)
+    assert len(two.axes) == 2

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 
+import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Result
+from seqfuse.figures.drawing import Array
+from seqfuse.runtime.read.monitored import Recording
 from seqfuse.tasks.measures import Scored
 
 MAX_POINTS = 2000
+MAX_CHANNELS = 12
+"""Channels of a recording that are drawn."""
 
 
 class AnomalyFigures(Figures):
@@ -27,39 +31,78 @@ class AnomalyFigures(Figures):
 
 
 def anomalies(scored: Sequence[Scored], threshold: float) -> Figure:
-    """For each recording its first channel, and below it the score."""
+    """For each recording its channels over time, in their own units, and below them the score."""
     columns = min(len(scored), 2)
     rows = -(-len(scored) // columns)
-    figure = Figure(figsize=(6 * columns, 2.2 * rows + 0.5), layout="constrained")
+    lanes = max(min(each.recording.values.shape[1], MAX_CHANNELS) for each in scored)
+    size = (6 * columns, (2.0 + 0.3 * lanes) * rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
     blocks = figure.subfigures(rows, columns, squeeze=False).ravel()[: len(scored)]
     for block, each in zip(blocks, scored, strict=True):
-        upper, lower = block.subplots(2, sharex=True, height_ratios=(2, 1))
-        _recording(upper, each)
-        _line(lower, each.scores, drawing.COLOURS[2], "score")
+        upper, lower = block.subplots(2, sharex=True, height_ratios=(2 + 0.4 * (lanes - 1), 1))
+        time = _time(each.recording)
+        _recording(upper, each.recording, time)
+        _line(lower, time, each.scores, drawing.COLOURS[2], "score")
         lower.axhline(threshold, color="#d35400", linewidth=1, linestyle="--", label="threshold")
-        lower.set(xlim=(0, len(each.scores)), ylim=(0, 1.02))
+        lower.set(xlim=(time[0], time[-1]), ylim=(0, 1.02))
+        lower.set_ylabel("score", fontsize=8)
+        if each.recording.time.dtype.kind == "M":
+            lower.xaxis_date()
+            locator = lower.xaxis.get_major_locator()
+            lower.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+        else:
+            lower.set_xlabel("step", fontsize=8)
         for axes in (upper, lower):
             axes.tick_params(labelsize=7)
-    handles = [handle for axes in (upper, lower) for handle in axes.get_legend_handles_labels()[0]]
-    drawing.legend(figure, handles)
+    named = {
+        handle.get_label(): handle
+        for axes in (upper, lower)
+        for handle in axes.get_legend_handles_labels()[0]
+    }
+    drawing.legend(figure, list(named.values()))
     return figure
 
 
-def _recording(axes: Axes, scored: Scored) -> None:
-    recording = scored.recording
-    _line(axes, recording.values[:, 0], drawing.COLOURS[0], recording.columns[0])
-    for i, (start, end) in enumerate(recording.windows):
-        label = "labelled" if not i else None
-        axes.axvspan(start, end + 1, color="#e74c3c", alpha=0.25, lw=0, label=label)
-    axes.axvspan(0, recording.num_train, color="grey", alpha=0.15, lw=0, label="trained on")
-    axes.set_title(f"{recording.name}: {recording.columns[0]}", fontsize=9)
+def _time(recording: Recording) -> Array:
+    """(t) What the horizontal axis shows: matplotlib's dates, or numbers of steps."""
+    time = recording.time
+    return mdates.date2num(time) if time.dtype.kind == "M" else time.astype(float)  # type: ignore[return-value]
 
 
-def _line(axes: Axes, values: NDArray, colour: str, label: str) -> None:
+def _recording(axes: Axes, recording: Recording, time: Array) -> None:
+    """One channel on its axis; several below each other, each between its own extremes."""
+    count = recording.values.shape[1]
+    shown = min(count, MAX_CHANNELS)
+    if shown == 1:
+        _line(axes, time, recording.values[:, 0], drawing.COLOURS[0], "values")
+        axes.set_ylabel(recording.columns[0], fontsize=8)
+    else:
+        ticks = []
+        for lane, name in enumerate(recording.columns[:shown]):
+            values = recording.values[:, lane]
+            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            heights = (values - low) / (high - low or 1.0) * 0.85 + (shown - 1 - lane)
+            _line(axes, time, heights, drawing.COLOURS[0], "values")
+            ticks.append(f"{name}\n{low:.4g} to {high:.4g}")
+        axes.set_yticks([shown - 0.6 - lane for lane in range(shown)], ticks)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(-0.1, shown)
+    last = len(time) - 1
+    for start, end in recording.windows:
+        span = (time[start], time[min(end + 1, last)])
+        axes.axvspan(*span, color="#e74c3c", alpha=0.25, lw=0, label="labelled")
+    if recording.num_train:
+        span = (time[0], time[min(recording.num_train, last)])
+        axes.axvspan(*span, color="grey", alpha=0.15, lw=0, label="trained on")
+    part = f" ({shown} of {count} channels)" if shown < count else ""
+    axes.set_title(f"{recording.name}{part}", fontsize=9)
+
+
+def _line(axes: Axes, time: Array, values: Array, colour: str, label: str) -> None:
     """At most so many points: the minimum and maximum of each stretch, so no peak is lost."""
     size = max(1, -(-2 * len(values) // MAX_POINTS))
     heads = np.arange(0, len(values), size)
     low, high = np.minimum.reduceat(values, heads), np.maximum.reduceat(values, heads)
-    middle = np.repeat(np.minimum(heads + size / 2, len(values) - 1), 2)
+    middle = np.minimum(heads + size // 2, len(values) - 1)
     points = np.column_stack([low, high]).ravel()
-    axes.plot(middle, points, color=colour, linewidth=0.8, label=label)
+    axes.plot(np.repeat(time[middle], 2), points, color=colour, linewidth=0.8, label=label)

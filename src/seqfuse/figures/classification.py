@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import ConfusionMatrixDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, f1_score, precision_recall_curve
 from sklearn.metrics import confusion_matrix as count_pairs
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -19,6 +19,9 @@ from seqfuse.figures.texts import Sentence, sentences, words_of, worst_pairs
 from seqfuse.runtime.jobs.chain import softmax
 
 MAX_TICKS = 30
+"""Classes of which a confusion matrix has counts in its cells."""
+MAX_NAMES = 160
+"""Classes that are named at the edges of a confusion matrix; of more, every second, and so on."""
 BINS = 10
 
 
@@ -33,9 +36,10 @@ class Example(NamedTuple):
 
 
 class ClassFigures(Figures):
-    """Confusion matrix, reliability diagram, and attention over one item of each class.
+    """Confusion matrix, precision and recall, reliability diagram, and attention over items.
 
-    Of texts the worst pairs of classes, too.
+    These are one of each class and, apart, those that the net got most wrong. Of texts the worst
+    pairs of classes, too.
     """
 
     def answer(self, prediction: Array, mask: Array) -> Array:
@@ -45,32 +49,57 @@ class ClassFigures(Figures):
         return index, truth, answer
 
     def choose(self, items: Sequence[Item]) -> list[Item]:
-        firsts = {int(item.truth): item for item in reversed(items)}
+        chosen = {item.index: item for item in [*self.firsts(items), *self.worst(items)]}
+        return list(chosen.values())
+
+    def firsts(self, items: Sequence[Item]) -> list[Item]:
+        """The first item of each class."""
+        ordered = sorted(items, key=lambda item: item.index)
+        firsts = {int(item.truth): item for item in reversed(ordered)}
         return [firsts[label] for label in sorted(firsts)][: self.max_panels]
+
+    def worst(self, items: Sequence[Item]) -> list[Item]:
+        """Wrong items, the least likely truth first."""
+        wrong = [item for item in items if item.answer.argmax() != item.truth]
+        wrong.sort(key=lambda item: (float(item.answer[int(item.truth)]), item.index))
+        return wrong[: self.max_panels // 2]
 
     def draw(self, result: Result) -> dict[str, Figure]:
         _, truth, probabilities = result.numbers
         guesses, classes = probabilities.argmax(axis=1), result.splits.pipeline.labels.classes
-        figures = {
+        each = np.arange(len(classes))
+        hot = truth[:, None] == each, guesses[:, None] == each
+        figures: dict[str, Figure | None] = {
             "confusion_matrix": confusion_matrix(truth, guesses, classes),
             "reliability": reliability(truth, probabilities, result.splits.unit),
+            "precision_recall": precision_recall(
+                hot[0].astype(int), probabilities, hot[1].astype(int), classes, self.max_panels
+            ),
         }
-        if result.splits.unit == "texts":
+        if result.splits.unit == "texts" and (truth != guesses).any():
             figures["worst_pairs"] = worst_pairs(truth, guesses, classes)
-        looked = self.attention(result)
-        return figures | ({"attention": looked} if looked else {})
+        figures |= self.looks(result)
+        return {name: figure for name, figure in figures.items() if figure is not None}
 
-    def attention(self, result: Result) -> Figure | None:
+    def looks(self, result: Result) -> dict[str, Figure | None]:
+        """Where the net looked: at one item of each class, and where it was most wrong."""
+        firsts, worst = self.firsts(result.items), self.worst(result.items)
+        return {
+            "attention": self.attention(result, firsts),
+            "most_wrong": self.attention(result, worst) if worst else None,
+        }
+
+    def attention(self, result: Result, items: Sequence[Item]) -> Figure | None:
         """Items and where the net looked; None if no item has a signal or words."""
-        if result.items and result.splits.unit == "texts":
+        if items and result.splits.unit == "texts":
             rows = [
                 Sentence(words_of(item, result), item.weights, self.title(item, result))
-                for item in result.items
+                for item in items
             ]
             return sentences(rows)
         examples = [
             Example(max(signals.values(), key=len), item.weights, self.title(item, result))
-            for item in result.items
+            for item in items
             if (signals := item.signals())
         ]
         return attention(examples) if examples else None
@@ -87,20 +116,23 @@ def confusion_matrix(truth: Array, predicted: Array, classes: Sequence[str]) -> 
     k = len(classes)
     counts = count_pairs(truth, predicted, labels=range(k))
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(max(3.5, 0.55 * k + 1.5), 12)
+    side = min(max(3.5, 0.55 * k + 1.5), 12 if k <= 80 else 20)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     few = k <= MAX_TICKS
-    turn = 45 if max(map(len, classes)) > 3 else 0
     display: Any = ConfusionMatrixDisplay(fractions, display_labels=classes)
     style = {"im_kw": {"vmin": 0, "vmax": 1}, "text_kw": {"fontsize": 8}, "cmap": "Blues"}
     display.plot(ax=axes, include_values=few, colorbar=False, **style)
     if few:
         for text, count in zip(display.text_.ravel(), counts.ravel(), strict=True):
             text.set_text(str(count) if count else "")
-        axes.set_xticks(range(k), classes, rotation=turn, ha="right" if turn else "center")
-    else:
-        axes.set(xticks=[], yticks=[])
+    every = -(-k // MAX_NAMES)
+    ticks, names = range(0, k, every), [classes[i] for i in range(0, k, every)]
+    size = 9 if few else min(8.0, 45 * side * every / k)
+    turn = (45 if few else 90) if max(map(len, names)) > 3 else 0
+    axes.set_xticks(ticks, names, rotation=turn, ha="right" if turn == 45 else "center")
+    axes.set_yticks(ticks, names)
+    axes.tick_params(labelsize=size)
     figure.colorbar(display.im_, ax=axes, label="fraction of the true class")
     axes.set(xlabel="predicted", ylabel="true", title=f"accuracy {np.mean(truth == predicted):.3f}")
     return figure
@@ -122,6 +154,37 @@ def reliability(truth: Array, probabilities: Array, unit: str = "items") -> Figu
     upper.set(xlabel="", ylabel="accuracy", title=f"expected calibration error {error:.3f}")
     lower.hist(confidence, np.linspace(0, 1, BINS + 1), color="#aab7b8", edgecolor="w")
     lower.set(xlabel="confidence", ylabel=unit, xlim=(0, 1))
+    return figure
+
+
+def precision_recall(
+    truth: Array, scores: Array, predicted: Array, names: Sequence[str], max_panels: int = 12
+) -> Figure:
+    """One panel per class or label, the most frequent first: its curve, what is used, and F1.
+
+    Args:
+        truth: (n k) 0 or 1.
+        scores: (n k) the higher, the likelier.
+        predicted: (n k) 0 or 1.
+        names: of the labels.
+        max_panels: labels that are drawn.
+    """
+    chosen = np.argsort(-truth.sum(axis=0), kind="stable")[:max_panels]
+    figure, panels = drawing.grid(len(chosen), 4, size=(2.5, 2.4), margin=(0.3, 0.3))
+    for panel, k in zip(panels, chosen, strict=True):
+        true, called = truth[:, k], predicted[:, k]
+        hits = int((true * called).sum())
+        if true.any():
+            precision, recall, _ = precision_recall_curve(true, scores[:, k])
+            panel.plot(recall, precision, color=drawing.COLOURS[0], linewidth=1.0)
+            place = hits / true.sum(), hits / max(called.sum(), 1)
+            panel.plot(*place, "o", color=drawing.WRONG, markersize=4)
+        f1 = f1_score(true, called, zero_division=0.0)  # type: ignore[arg-type]
+        panel.set_title(f"{names[k]}: F1 {f1:.3f}, {int(true.sum())} items", fontsize=8)
+        panel.set(xlim=(0, 1.02), ylim=(0, 1.05))
+        panel.set_xlabel("recall", fontsize=8)
+        panel.set_ylabel("precision", fontsize=8)
+        panel.tick_params(labelsize=7)
     return figure
 
 

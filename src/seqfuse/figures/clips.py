@@ -42,12 +42,15 @@ class ClipFigures(ClassFigures):
             figures["errors_by_source"] = errors_by_source(np.array(groups)[index], right)
         return figures
 
-    def attention(self, result: Result) -> Figure | None:
+    def looks(self, result: Result) -> dict[str, Figure | None]:
+        return {"attention": self.attention(result, result.items)}
+
+    def attention(self, result: Result, items: Sequence[Item]) -> Figure | None:
         classes, titles = result.splits.pipeline.labels.classes, []
-        for item in result.items:
+        for item in items:
             guess = int(item.answer.argmax())
             titles.append(classes[guess] + ("" if guess == item.truth else " (wrong)"))
-        return frames(_named(result, titles))
+        return frames(_named(result, titles)) if titles else None
 
 
 class ClipScoreFigures(Figures):

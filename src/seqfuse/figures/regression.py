@@ -28,7 +28,7 @@ class NumberFigures(ClassFigures):
         labels = result.splits.pipeline.labels
         true = labels.undo(truth[..., None])[..., 0]
         figures = {"predictions": predictions(true, labels.undo(outputs), labels.targets)}
-        looked = self.attention(result)
+        looked = self.attention(result, result.items)
         return figures | ({"attention": looked} if looked else {})
 
     def title(self, item: Item, result: Result) -> str:

@@ -15,6 +15,8 @@ from seqfuse.figures.drawing import Array
 
 WIDTH = 110
 """Characters of a line."""
+NARROW = 40
+"""Characters of the narrowest figure."""
 MAX_WORDS = 120
 """Words of a text that are drawn."""
 MAX_PAIRS = 20
@@ -50,9 +52,14 @@ def sentences(examples: Sequence[Sentence]) -> Figure:
     height = 3 if examples[0].truth else 1.4
     placed = [_place(example) for example in examples]
     rows = sum(1.6 + height * (cells[-1][0] + 1) for cells in placed)
-    figure = Figure(figsize=(0.085 * WIDTH, max(0.17 * rows + 0.6, 2.2)), layout="constrained")
+    ends = [x + width for cells in placed for _, x, width in cells]
+    ends += [round(0.9 * len(example.title)) for example in examples]
+    span = min(max(*ends, NARROW), WIDTH)
+    # The scale of the shading at the right takes what five rows take, and 12 letters.
+    size = (0.085 * (span + 12), max(0.17 * rows + 0.3, 1.6))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(0, WIDTH), ylim=(max(rows, 9.0), 0))
+    axes.set(xlim=(0, span), ylim=(max(rows, 5.0), 0))
     if examples[0].truth:
         axes.set_title("green: true tag; red: predicted instead", fontsize=8, loc="left")
     axes.axis("off")
