@@ -74,12 +74,15 @@ def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str])
     assert "| 10  | diverged | because |" in text
     back = pd.read_csv(sweep / "summary.csv")
     assert back["epoch"].dropna().tolist() == [3.0] * 4
-    for name in ("main_effects", "parallel_coordinates"):
-        assert (sweep / f"{name}.png").stat().st_size > 5000
+    assert (sweep / "main_effects.png").stat().st_size > 5000
+    assert not (sweep / "parallel_coordinates.png").exists(), "a seed is no axis"
     assert "summary     " in capsys.readouterr().out
 
 
 def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for job in range(4):
+        words = [f"optimizer.lr=0.0{job + 1}", "seed=0"]
+        leave(sweep, 20 + job, words, best_val_loss=0.1 * job, test_loss=1.0)
     names = ["summary.csv", "summary.md", "main_effects.png", "parallel_coordinates.png"]
     written = []
     monkeypatch.setattr(files, "write_shared", lambda path, content: written.append(path.name))
@@ -120,13 +123,65 @@ def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
 
 
 def test_main_effects_are_means() -> None:
-    settings = {"model.lstm.hidden_size": ["8", "8", "16", "16"], "seed": ["0", "1", "0", "1"]}
+    settings = {"model.lstm.hidden_size": ["8", "8", "16", "16"]}
     value = np.array([0.5, 0.7, 0.2, 0.3])
-    figure = summary.main_effects(settings, value, "best/val/loss")
+    figure = summary.main_effects(settings, {"best/val/loss": value})
     [panel] = figure.axes
     dots, means = panel.lines
     assert len(dots.get_xdata()) == 4
     assert dict(zip(*means.get_data(), strict=True)) == pytest.approx({8: 0.6, 16: 0.25})
+
+
+def test_an_ablation_has_bars_of_its_deviation_and_a_metric_beside_the_loss(tmp_path: Path) -> None:
+    for job in range(4):
+        words = [f"ablation={('full', 'no_cnn')[job // 2]}", f"seed={job % 2}"]
+        leave(tmp_path, job, words, best_val_loss=0.1 * job, test_accuracy=0.5 + 0.1 * job)
+    drawn = summary.figures(summary.read(tmp_path))
+    assert set(drawn) == {"main_effects"}, "a seed is no axis"
+    upper, lower = drawn["main_effects"]().axes
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("best/val/loss", "test/accuracy")
+    bars = lower.containers[0][2][0].get_segments()
+    deviation = statistics.stdev([0.5, 0.6])
+    assert bars[0][:, 1] == pytest.approx([0.55 - deviation, 0.55 + deviation])
+
+
+def test_rates_have_a_logarithmic_axis() -> None:
+    settings = {"optimizer.lr": ["0.001", "0.002", "0.004"], "model.dropout": ["0.1", "0.2", "0.4"]}
+    axes = summary.main_effects(settings, {"best/val/loss": np.array([0.5, 0.7, 0.2])}).axes
+    assert [panel.get_xscale() for panel in axes] == ["log", "linear"]
+
+
+def test_no_data_set_is_better_than_another(tmp_path: Path) -> None:
+    losses = {("B", "adam"): 0.9, ("B", "sgd"): 0.8, ("A", "adam"): 0.1, ("A", "sgd"): 0.2}
+    for job, ((data, optimizer), loss) in enumerate(losses.items()):
+        words = [f"data.name={data}", f"optimizer={optimizer}", "seed=0"]
+        leave(tmp_path, job, words, best_val_loss=loss)
+    summary.write(tmp_path)
+    text = (tmp_path / "summary.md").read_text()
+    assert "## Settings, the best first for each data set" in text
+    means = summary.groups(summary.read(tmp_path)).table
+    assert means["data.name"].tolist() == ["A", "A", "B", "B"]
+    assert means["optimizer"].tolist() == ["adam", "sgd", "sgd", "adam"]
+    assert "A: `optimizer=adam` has the best" in text
+    assert "B: `optimizer=sgd` has the best" in text
+    assert text.count("seed=0,1,2,3,4") == 2, "one run each says nothing of noise"
+
+
+def test_the_page_says_which_was_best_and_whether_that_is_noise(tmp_path: Path) -> None:
+    noise = (0.0, 0.01, -0.01, 0.02, -0.02)
+    losses = {"full": 0.50, "no_lstm": 0.505, "no_cnn": 0.80}
+    for i, (name, loss) in enumerate(losses.items()):
+        for seed in range(5):
+            value = loss + noise[seed] * (1 if name == "full" else -1)
+            words = [f"ablation={name}", f"seed={seed}"]
+            leave(tmp_path, 5 * i + seed, words, best_val_loss=value)
+    summary.write(tmp_path)
+    answer = (tmp_path / "summary.md").read_text().split("is that noise?")[1]
+    assert "`ablation=full` has the best best/val/loss: 0.5000" in answer
+    assert "It may be noise that it is better than `ablation=no_lstm`." in answer
+    rows = {line.split()[1]: line for line in answer.splitlines() if line.startswith("| ablation")}
+    assert "+0.3000" in rows["ablation=no_cnn"]
+    assert "< 0.001" in rows["ablation=no_cnn"]
 
 
 def test_lines_run_through_every_setting_to_the_metric() -> None:

@@ -1,6 +1,7 @@
 """Summary of a sweep: tables, and figures of the effect of each setting."""
 
 import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,11 +23,22 @@ from seqfuse.config.mistakes import explain
 from seqfuse.runtime import files
 from seqfuse.runtime.shown import cell_text, say, visible
 from seqfuse.search import outcome
+from seqfuse.search.noise import verdict
 
 SEED = "seed"
+DATA = re.compile(r"experiment|data(\.(name|file|train|val|test|folder|test_fold|horizon))?")
+"""Settings whose values have metrics of their own scale: one is no better than another."""
+RATES = ("lr", "min_lr", "weight_decay")
+"""Last parts of settings that are drawn on a logarithmic axis."""
 SHOWN = ("best/", "test/")
 """Metrics of the tables that people read; `summary.csv` has all."""
 MAX_SETTINGS = 12
+MAX_COMPARED = 20
+"""Settings that are held against the best."""
+CAUTION = (
+    "What decides was looked at to choose: of many settings the best is better than it will be "
+    "again. A test metric of the setting that was chosen is fair, the best of several is not."
+)
 COLOURS = mpl.colormaps["viridis"]
 Settings = Mapping[str, Sequence[str]]
 """By key, what each job had."""
@@ -82,6 +94,8 @@ def _job(folder: Path) -> dict[str, Any]:
 def groups(jobs: Jobs) -> Jobs:
     """Completed jobs that differ only in their seed, as one row; the best setting comes first.
 
+    Of several data sets, one comes after the other.
+
     Columns are the settings, `n`, and for each metric `<metric>`, which is the mean, and
     `<metric>/std`, the sample standard deviation.
     """
@@ -95,7 +109,14 @@ def groups(jobs: Jobs) -> Jobs:
     if jobs.metrics:
         rising = jobs.mode == "min"
         means = means.sort_values(jobs.metrics[0], ascending=rising, kind="stable")
+        if sets := data_sets(keys):
+            means = means.sort_values(sets, kind="stable")
     return jobs._replace(table=means.reset_index(drop=True), settings=keys)
+
+
+def data_sets(settings: Sequence[str]) -> list[str]:
+    """Settings that choose the data."""
+    return [key for key in settings if DATA.fullmatch(key)]
 
 
 def write(sweep: Path, launched: Collection[int] | None = None) -> str:
@@ -130,11 +151,49 @@ def markdown(jobs: Jobs, means: Jobs) -> str:
     ends = ", ".join(f"{count} {status}" for status, count in counts.items())
     parts = [f"# {len(jobs.rows)} jobs: {ends}", f"```bash\n{command}\n```"]
     if means.rows:
-        parts += ["## Settings, the best first", means_table(means)]
+        sets = data_sets(means.settings)
+        order = "the best first for each data set" if sets else "the best first"
+        parts += [f"## Settings, {order}", means_table(means)]
+    if answers := verdicts(jobs, means):
+        parts += ["## Which was best, and is that noise?", *answers, CAUTION]
     parts += ["## Jobs", _table(jobs.rows, ["job", "status", *jobs.settings], _shown(jobs))]
     if lost := [row for row in jobs.rows if row["status"] != "completed"]:
         parts += ["## Not completed", _table(lost, ["job", "status", "reason"])]
     return "\n\n".join(parts) + "\n"
+
+
+def verdicts(jobs: Jobs, means: Jobs) -> list[str]:
+    """What decides, compared between settings; for each data set."""
+    keys = [key for key in means.settings if key not in data_sets(means.settings)]
+    if not keys or not jobs.metrics:
+        return []
+    metric, rows = jobs.metrics[0], jobs.completed.table
+    parts = []
+    for data, group in _within(means.table, data_sets(means.settings)):
+        names, values = [], []
+        for _, row in group.iterrows():
+            same = np.logical_and.reduce([_equal(rows[key], row[key]) for key in means.settings])
+            chosen: Any = rows[same & rows[metric].notna()]
+            seeds = chosen[SEED] if SEED in rows else np.arange(len(chosen))
+            if len(chosen):
+                names.append(" ".join(f"{key}={row[key]}" for key in keys))
+                values.append(pd.Series(chosen[metric].to_numpy(float), index=[*seeds]))
+        if len(names) > 1:
+            answer = verdict(metric, names[:MAX_COMPARED], values[:MAX_COMPARED])
+            parts.append(f"{data}: {answer}" if data else answer)
+    return parts
+
+
+def _within(table: pd.DataFrame, sets: list[str]) -> list[tuple[str, pd.DataFrame]]:
+    """Parts of a table, of one data set each, by what they are called."""
+    if not sets:
+        return [("", table)]
+    groups = table.groupby(sets, sort=False, dropna=False)
+    return [(" ".join(map(str, names)), group) for names, group in groups]  # type: ignore[arg-type]
+
+
+def _equal(column: Any, value: Any) -> Any:
+    return column.isna() if pd.isna(value) else column == value
 
 
 def means_table(means: Jobs) -> str:
@@ -169,15 +228,25 @@ def _spread(row: dict[str, Any], name: str) -> str:
 def figures(jobs: Jobs) -> dict[str, Callable[[], Figure]]:
     """By file name: of what varied, if anything did and jobs completed."""
     rows = jobs.completed.rows
-    if len(rows) < 2 or not jobs.metrics or not jobs.settings:
+    varied = [key for key in jobs.settings if key != SEED] or jobs.settings
+    if len(rows) < 2 or not jobs.metrics or not varied:
         return {}
-    settings = {key: [str(row[key]) for row in rows] for key in jobs.settings[:MAX_SETTINGS]}
-    metric = jobs.metrics[0]
-    value = np.array([row[metric] for row in rows], float)
-    draws = {"main_effects": partial(main_effects, settings, value, metric)}
+    settings = {key: [str(row[key]) for row in rows] for key in varied[:MAX_SETTINGS]}
+    values = {name: np.array([row[name] for row in rows], float) for name in _drawn(jobs.metrics)}
+    draws = {"main_effects": partial(main_effects, settings, values)}
     if len(settings) > 1:
-        draws["parallel_coordinates"] = partial(parallel_coordinates, settings, value, metric)
+        metric = jobs.metrics[0]
+        draws["parallel_coordinates"] = partial(
+            parallel_coordinates, settings, values[metric], metric
+        )
     return draws
+
+
+def _drawn(metrics: Sequence[str]) -> list[str]:
+    """What decides and, where that is a loss, a metric of the test beside it."""
+    others = [name for name in metrics if name.startswith("test/") and name != "test/loss"]
+    first = metrics[0]
+    return [first, *others[:1]] if first.endswith("loss") else [first]
 
 
 def save(draw: Callable[[], Figure], path: Path) -> bool:
@@ -194,7 +263,7 @@ def save(draw: Callable[[], Figure], path: Path) -> bool:
 
 def parallel_coordinates(settings: Settings, value: Numbers, metric: str) -> Figure:
     """One line per job through its settings to its metric, coloured by the metric."""
-    columns = {key: _heights(texts) for key, texts in settings.items()}
+    columns = {key: _heights(key, texts) for key, texts in settings.items()}
     names, span = [*columns, metric], Normalize(value.min(), value.max())
     figure = Figure(figsize=(max(6.0, 1.7 * len(names)), 4.5), layout="constrained")
     axes = figure.subplots()
@@ -213,40 +282,51 @@ def parallel_coordinates(settings: Settings, value: Numbers, metric: str) -> Fig
     return figure
 
 
-def main_effects(settings: Settings, value: Numbers, metric: str) -> Figure:
-    """Per setting: each job's metric, and the mean over all jobs with the same value."""
-    keys = [key for key in settings if key != SEED] or [SEED]
-    figure = Figure(figsize=(max(4.0, 2.8 * len(keys)), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
-    for axes, key in zip(panels, keys, strict=True):
-        _effect(axes, settings[key], value)
+def main_effects(settings: Settings, values: Mapping[str, Numbers]) -> Figure:
+    """Per setting and metric: each job, and the mean over all jobs with the same value.
+
+    Words have bars of the standard deviation; numbers lie on an axis.
+    """
+    size = (max(4.0, 2.8 * len(settings)), 0.8 + 2.6 * len(values))
+    figure = Figure(figsize=size, layout="constrained")
+    rows = figure.subplots(len(values), len(settings), sharey="row", sharex="col", squeeze=False)
+    for panels, (metric, value) in zip(rows, values.items(), strict=True):
+        for axes, key in zip(panels, settings, strict=True):
+            _effect(axes, key, settings[key], value)
+        panels[0].set_ylabel(metric)
+    for axes, key in zip(rows[-1], settings, strict=True):
         axes.set_xlabel(_wrapped(key))
-    panels[0].set_ylabel(metric)
     return figure
 
 
-def _effect(axes: Axes, texts: Sequence[str], value: Numbers) -> None:
+def _effect(axes: Axes, key: str, texts: Sequence[str], value: Numbers) -> None:
     numbers = _numbers(texts)
     places = _ranks(texts) if numbers is None else numbers
-    axes.plot(places, value, "o", color="#1b4f72", alpha=0.45, markersize=4)
-    means: Any = pd.Series(value).groupby(places).mean()
-    if len(means) <= 12:
-        style = "D" if numbers is None else "-D"
-        axes.plot(means.index, means, style, color="#c0392b", markersize=5)
-    if numbers is not None and _is_wide(numbers):
+    means: Any = pd.Series(value).groupby(places).agg(["mean", "std"])
+    if numbers is None:
+        style = {"fmt": "D", "color": "#c0392b", "markersize": 5, "capsize": 4}
+        axes.errorbar(means.index, means["mean"], means["std"].fillna(0.0), **style)
+        axes.margins(x=0.2)
+    axes.plot(places, value, "o", color="#1b4f72", alpha=0.45, markersize=4, zorder=3)
+    if numbers is not None and len(means) <= 12:
+        axes.plot(means.index, means["mean"], "-D", color="#c0392b", markersize=5)
+    if numbers is not None and _is_logarithmic(key, numbers):
         axes.set_xscale("log")
         axes.minorticks_off()
     if numbers is None or len(means) <= 6:
         labels = dict(zip(places, texts, strict=True))
-        axes.set_xticks(list(labels), [_short(text) for text in labels.values()], fontsize=8)
+        turned = numbers is None and max(map(len, labels.values())) > 6
+        style = {"rotation": 30, "ha": "right"} if turned else {}
+        names = [_short(text) for text in labels.values()]
+        axes.set_xticks(list(labels), names, fontsize=8, **style)
 
 
-def _heights(texts: Sequence[str]) -> Numbers:
+def _heights(key: str, texts: Sequence[str]) -> Numbers:
     """From 0 to 1: by rank, and by size where numbers are many."""
     numbers = _numbers(texts)
     if numbers is None or len(set(texts)) <= 6:
         return _unit(_ranks(texts))
-    return _unit(np.log(numbers) if _is_wide(numbers) else numbers)
+    return _unit(np.log(numbers) if _is_logarithmic(key, numbers) else numbers)
 
 
 def _numbers(texts: Sequence[str]) -> Numbers | None:
@@ -262,8 +342,10 @@ def _ranks(texts: Sequence[str]) -> Numbers:
     return np.unique(order, return_inverse=True)[1].astype(float)
 
 
-def _is_wide(numbers: Numbers) -> bool:
-    return bool(numbers.min() > 0 and numbers.max() >= 10 * numbers.min())
+def _is_logarithmic(key: str, numbers: Numbers) -> bool:
+    """Whether ratios count: of rates, and of what spans a power of ten."""
+    low, high = numbers.min(), numbers.max()
+    return bool(low > 0 and (key.rpartition(".")[2] in RATES or high >= 10 * low))
 
 
 def _unit(values: Numbers) -> Numbers:
