@@ -12,12 +12,22 @@ Usage: seqfuse-train [group=option ...] [key=value ...] [-m] [--cfg job]
   -sc install=bash   prints what switches tab completion on
 """
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from seqfuse.config import cli, mistakes, runs
 from seqfuse.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from seqfuse.data.module import DataModule
+    from seqfuse.tasks.base import Task
+
+Metrics = dict[str, float]
 
 
 def main() -> None:
@@ -27,7 +37,7 @@ def main() -> None:
     cli.run(train, "train", __doc__ or "", state.find_run)
 
 
-def train(recipe: DictConfig, run: Path) -> dict[str, float]:
+def train(recipe: DictConfig, run: Path | str) -> Metrics:
     """Trains and tests one model, and prints what came out.
 
     Args:
@@ -37,26 +47,37 @@ def train(recipe: DictConfig, run: Path) -> dict[str, float]:
     Returns:
         the metrics, by the names they have in the dashboard.
     """
-    from seqfuse.compat.lightning import skip_idle_hooks
-    from seqfuse.config import build, checkpoint  # slow: torch, lightning
-    from seqfuse.resume import slurm, state
+    from seqfuse.callbacks.boards import closing  # slow: torch, lightning
+    from seqfuse.config import build
+    from seqfuse.resume import state
     from seqfuse.tuning.tune import tune
 
     mistakes.check_sections(recipe)
     mistakes.check_fit(recipe)
-    recipe = state.in_folder(runs.prepare(recipe, run))
+    recipe = state.in_folder(runs.prepare(recipe, Path(run)))
     recipe = build.with_validation(recipe)
     config = build.rehearse(recipe)
     runs.seed(config)
     data = build.build_data(config)
     data.setup("fit")
-    trainer = build.sized_trainer(recipe, data)
-    data.check_ranks(trainer.world_size)
-    recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)
-    if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
-        trainer = build.sized_trainer(recipe, data)
-    task = build.first_task(recipe, data, tuned)
-    stopped_at = state.checkpoint_of(task.record.config, task.state_dict())
+    with ExitStack() as shown:
+        trainer = shown.enter_context(closing(build.sized_trainer(recipe, data)))
+        data.check_ranks(trainer.world_size)
+        recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)
+        if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
+            trainer = shown.enter_context(closing(build.sized_trainer(recipe, data)))
+        task = build.first_task(recipe, data, tuned)
+        return _fit(task, data, trainer, recipe)
+
+
+def _fit(task: "Task", data: "DataModule", trainer: "Trainer", recipe: DictConfig) -> Metrics:
+    """Trains and tests what has been built."""
+    from seqfuse.compat.lightning import skip_idle_hooks
+    from seqfuse.config import checkpoint
+    from seqfuse.resume import slurm, state
+
+    config, run = task.record.config, Path(str(recipe.paths.run))
+    stopped_at = state.checkpoint_of(config, task.state_dict())
     skip_idle_hooks(trainer, task)
     if trainer.is_global_zero:
         runs.write_config(recipe, run)

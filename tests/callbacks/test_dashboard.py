@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from seqfuse.search.outcome import Outcome
@@ -27,12 +29,37 @@ def test_tags(events: EventAccumulator) -> None:
     wanted |= {f"{stage}/{name}" for stage in ("val", "test") for name in metrics}
     wanted |= {"train/lr", "train/gradient_norm"}
     assert wanted <= set(tags["scalars"])
-    figures = ("confusion_matrix", "reliability", "attention")
+    figures = ("confusion_matrix", "reliability", "precision_recall", "attention", "most_wrong")
     assert set(tags["images"]) == {f"{s}/{name}" for s in ("val", "test") for name in figures}
     assert len(events.Images("val/attention")) == 2, "one for each epoch, none per step"
     assert "config/text_summary" in tags["tensors"]
     text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "hidden_size: 64" in text
+
+
+def test_charts_are_grouped_and_named(events: EventAccumulator) -> None:
+    content = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    layout = Layout.FromString(content)
+    charts = {category.title: category for category in layout.category}
+    assert set(charts) == {"Learning", "Validation", "Speed"}
+    assert charts["Learning"].chart[0].multiline.tag == ["train/loss", "val/loss"]
+    scalars = set(events.Tags()["scalars"])
+    shown = {tag for each in charts.values() for chart in each.chart for tag in chart.multiline.tag}
+    assert shown - scalars == {"train/(gpu_)?memory_mib"}
+
+
+def test_the_projector_has_test_items_with_class_and_row(events: EventAccumulator) -> None:
+    folder = Path(events.path)
+    config = (folder / "projector_config.pbtxt").read_text()
+    [table], [points] = folder.glob("*/test/metadata.tsv"), folder.glob("*/test/tensors.tsv")
+    assert str(table.relative_to(folder)) in config
+    header, *rows = [line.split("\t") for line in table.read_text().splitlines()]
+    assert header == ["class", "row"]
+    assert {name for name, _ in rows} == {"negative", "positive"}
+    assert len(rows) == len(points.read_text().splitlines()) == 16
+    values = np.loadtxt(points, delimiter="\t")
+    assert np.isfinite(values).all()
+    assert values.std() > 0
 
 
 def test_hyperparameters_come_with_metrics(events: EventAccumulator) -> None:

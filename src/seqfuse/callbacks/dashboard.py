@@ -1,17 +1,15 @@
-"""Content of TensorBoard and metrics.csv beside the metrics."""
+"""Content of boards and metrics.csv beside the metrics."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.optim import Optimizer
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
+from seqfuse.callbacks.boards import Options, TensorBoard, boards
 from seqfuse.config.runs import best
+from seqfuse.runtime.shown import visible
 from seqfuse.search.outcome import of_error, settings_of
 
 SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
@@ -19,13 +17,19 @@ SECTIONS = (*SECTIONS, "init_from", "freeze", "teacher")
 WIRING = ("data/module", "data/root", "data/class_counts", "task/metrics", "task/loss/class_counts")
 
 
+MAX_ITEMS = 500
+"""Test items in the projector, evenly spread over the split."""
+
+
 class Dashboard(Callback):
-    """Config as text, gradient norm (before clipping), and the HPARAMS tab with metrics."""
+    """Config as text, gradient norm (before clipping), and the HPARAMS tab with metrics.
+
+    Of classes of items TensorBoard's projector, too: what the net makes of them before its head.
+    """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        text = yaml.safe_dump(_config(trainer), sort_keys=False)
-        for writer in writers(trainer):
-            writer.add_text("config", f"```yaml\n{text}\n```", 0)
+        for board in boards(trainer):
+            board.show_config(_config(trainer), _options(trainer))
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -38,22 +42,17 @@ class Dashboard(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not _config(trainer)["test"]:
-            _write_hparams(trainer, "completed")
+            _conclude(trainer, "completed")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _write_hparams(trainer, "completed")
+        _show_embedding(trainer)
+        _conclude(trainer, "completed")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         failed = isinstance(exception, Exception)
-        _write_hparams(trainer, of_error(exception, "").status if failed else "interrupted")
-
-
-def writers(trainer: Trainer) -> list[SummaryWriter]:
-    """TensorBoard's writers, on the process that writes."""
-    loggers = trainer.loggers if trainer.is_global_zero else []
-    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+        _conclude(trainer, of_error(exception, "").status if failed else "interrupted")
 
 
 def _config(trainer: Trainer) -> dict[str, Any]:
@@ -61,22 +60,40 @@ def _config(trainer: Trainer) -> dict[str, Any]:
     return task.record.config
 
 
-def _write_hparams(trainer: Trainer, status: str) -> None:
+def _conclude(trainer: Trainer, status: str) -> None:
     config = _config(trainer)
-    options = _given(Path(trainer.default_root_dir)) or {
-        "task": type(trainer.lightning_module).__name__,
-        **flat(config),
-    }
+    options = _given(Path(trainer.default_root_dir)) or _options(trainer)
     tested = ["loss", *config["task"]["metrics"]] if config["test"] else []
     names = [f"best/{config['task']['monitor']}", *(f"test/{name}" for name in tested)]
-    for writer in writers(trainer):
-        for name, value in best(trainer).items():
-            writer.add_scalar(name, value, trainer.global_step)
-        # The other metrics are logged already; these summaries only name them. All runs
-        # name the same ones, whatever they reached: the tab takes the names from one run.
-        for summary in hparams({**options, "status": status}, dict.fromkeys(names, 0.0)):
-            writer.file_writer.add_summary(summary)  # type: ignore[union-attr]
-        writer.flush()
+    for board in boards(trainer):
+        board.conclude(options, status, best(trainer), names, trainer.global_step)
+
+
+def _show_embedding(trainer: Trainer) -> None:
+    """Features of test items, the mean over queries, to TensorBoard."""
+    shown = [board for board in boards(trainer) if isinstance(board, TensorBoard)]
+    task: Any = trainer.lightning_module
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    items = data.tensors(data.evaluated)
+    if not shown or items.y.ndim != 1 or items.y.is_floating_point() or len(items) < 2:
+        return
+    rows = torch.linspace(0, len(items) - 1, min(MAX_ITEMS, len(items))).round().long()
+    features, names = [], []
+    classes = data.splits.pipeline.labels.classes
+    for chunk in rows.split(32):
+        batch = task.transfer_batch_to_device(items.__getitems__(chunk.tolist()), task.device, 0)
+        with torch.inference_mode():
+            queries, _ = task.net.encode(batch.x, batch.mask)
+        features.append(queries.mean(dim=1).float().cpu())
+        pairs = zip(batch.y.tolist(), batch.index.tolist(), strict=True)
+        names += [[visible(classes[label]), str(row)] for label, row in pairs]
+    for board in shown:
+        board.show_embedding(torch.cat(features), names, trainer.global_step)
+
+
+def _options(trainer: Trainer) -> Options:
+    """All hyper-parameters of a run."""
+    return {"task": type(trainer.lightning_module).__name__, **flat(_config(trainer))}
 
 
 def _given(run: Path) -> dict[str, str | float]:

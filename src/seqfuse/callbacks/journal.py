@@ -12,8 +12,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
-from seqfuse.callbacks.dashboard import writers
 from seqfuse.config import runs
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
@@ -50,7 +50,7 @@ class Journal(Callback):
     def _write_out(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             runs.check_there(Path(trainer.default_root_dir))
-        for writer in writers(trainer):
+        for writer in _writers(trainer):
             writer.flush()
         for table in _tables(trainer):
             table.save()
@@ -70,12 +70,18 @@ class Journal(Callback):
         # As SummaryWriter(purge_step=) does: TensorBoard forgets what older files say of this
         # step and later ones. The writer is open before the checkpoint is read.
         step, start = place["step"], SessionLog(status=SessionLog.START)
-        for writer in writers(trainer):
+        for writer in _writers(trainer):
             for event in (
                 Event(step=step, file_version="brain.Event:2"),
                 Event(step=step, session_log=start),
             ):
                 writer.file_writer.add_event(event, step)  # type: ignore[union-attr]
+
+
+def _writers(trainer: Trainer) -> list[SummaryWriter]:
+    """TensorBoard's writers, on the process that writes."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def _tables(trainer: Trainer) -> list["CsvLogger"]:

@@ -80,6 +80,7 @@ SLOTS: dict[Keys, Slot] = {
     ("logger", "*"): Slot(
         "lightning.pytorch.loggers.Logger",
         (
+            "seqfuse.callbacks.boards",
             "seqfuse.callbacks.journal",
             "lightning.pytorch.loggers.tensorboard",
             "lightning.pytorch.loggers.csv_logs",
@@ -103,7 +104,7 @@ READ = (
 WORDS = ("name", "sources", "groups")
 """Keys of the data section that hold words of which names of files are made."""
 FOLDERS = ("dirpath", "save_dir", "default_root_dir", "root_dir", "folder", "path", "log_dir")
-NAMES = ("filename", "name", "version", "sub_dir")
+NAMES = ("filename", "name", "version", "sub_dir", "label")
 """Keys of callbacks, loggers and the trainer that hold paths which are written: where, and names
 of files and folders within."""
 REFERENCE = re.compile(r"\$\{[\w.\[\]-]*\}")
@@ -114,6 +115,8 @@ NODES = 1_000_000
 """Values of a config; more come of containers that are shared within shared ones."""
 OPENED = ("storage", "model_registry")
 """Keys of callbacks and the trainer that hold addresses of services."""
+ACCOUNTS = ("tracking_uri", "entity", "space_id")
+"""Keys of loggers that say to whom a run is sent."""
 FILE_NAME = re.compile(r"([\w.=/ -]|\{[\w/]+(:[\d.]*[dfeg])?\})+")
 """Name of a checkpoint, with metrics and the formats of numbers; others reach attributes."""
 DEPTH = 60
@@ -531,6 +534,8 @@ def _check_written(name: str, key: str, text: str, run: Path, source: str, may_o
     path = name in (*FOLDERS, *NAMES)
     if path and re.search(r"[$~]", text.removeprefix(str(run))):
         raise InputError(f"{source} has a variable in {key}={text}: to allow it, type that")
+    if name in ACCOUNTS:
+        raise InputError(f"{source} would send the run to {key}={text}: to allow it, type that")
     if name in OPENED and not may_open:
         raise InputError(f"{source} would open {key}={text}: leave it out")
     if name == "filename" and not FILE_NAME.fullmatch(text):

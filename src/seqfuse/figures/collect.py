@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from seqfuse.callbacks.dashboard import writers
+from seqfuse.callbacks.boards import boards
 from seqfuse.data.module import DataModule
 from seqfuse.figures.drawing import Array, pixels, save
 from seqfuse.nn import collectives
@@ -168,8 +168,8 @@ class Figures(Callback):
         result = Result(items, numbers, data.splits, split, trainer.lightning_module)
         for name, figure in self.draw(result).items():
             image = pixels(figure)  # drawn once for both
-            for writer in writers(trainer):
-                writer.add_image(f"{split}/{name}", image, trainer.global_step, dataformats="HWC")
+            for board in boards(trainer):
+                board.show_image(f"{split}/{name}", image, trainer.global_step)
             if trainer.testing:
                 save(Path(trainer.default_root_dir) / "figures" / f"{split}_{name}.png", image)
 

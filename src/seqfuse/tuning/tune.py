@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.callbacks.dashboard import writers
+from seqfuse.callbacks.boards import boards
 from seqfuse.config import build
 from seqfuse.config.mistakes import FINDS
 from seqfuse.data.module import DataModule
@@ -68,8 +68,8 @@ def _lr(recipe: DictConfig, data: DataModule, trainer: Trainer) -> float:
     curve = ramp.curve()
     suggestion = learning_rate.suggest(curve)
     image = pixels(learning_rate.draw(curve, suggestion))
-    for writer in writers(trainer):
-        writer.add_image("tuning/learning_rate", image, 0, dataformats="HWC")
+    for board in boards(trainer):
+        board.show_image("tuning/learning_rate", image, 0)
     path = Path(trainer.default_root_dir) / "figures" / "learning_rate.png"
     save(path, image)
     if suggestion is None:
