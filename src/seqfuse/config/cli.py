@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import mistakes, runs, untrusted
+from seqfuse.config import mistakes, names, runs, untrusted
 from seqfuse.config.mistakes import CONF, MISTAKES, TYPED, explain
 from seqfuse.runtime.errors import InputError, Interrupted, Stopped
 from seqfuse.runtime.shown import say
@@ -75,7 +75,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
             prepare()
             if config_name in ONE_AT_A_TIME and (words := start.sweeping(sys.argv[1:])):
                 raise InputError(f"seqfuse-{config_name} does one thing: leave out {words[0]}")
-            _prepare_words()
+            _prepare_words(config_name)
             _start(
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
             )
@@ -102,7 +102,7 @@ def _safe_path() -> Iterator[None]:
             os.environ.update({} if value is None else {name: value})
 
 
-def _prepare_words() -> None:
+def _prepare_words(config_name: str) -> None:
     """Checks the folders that the command line names, and writes it as Hydra wants it."""
     words = sys.argv[1:]
     mistakes.check_flags(words)
@@ -117,6 +117,8 @@ def _prepare_words() -> None:
     # -m comes first: between overrides, argparse would take it for their end.
     words.sort(key=lambda word: word not in ("-m", "--multirun"))
     mistakes.check_left_out(words)
+    if config_name == "train":
+        words = names.with_name(words)
     sys.argv[1:] = [_quoted(word) for word in words]
 
 
@@ -212,6 +214,8 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     if OmegaConf.select(config, "trainer.deterministic"):
         # CUDA reads it when it starts; without it some sums come out in another order each time.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if "label" in config and not config.resume:  # a run that goes on has one
+        config.label = names.label(settings.overrides.task) or config.label
     try:
         return command(config, folder)
     except (KeyboardInterrupt, SystemExit) as error:
