@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqfuse.config import names
 from seqfuse.data.read.archive import bundled
 from seqfuse.train import main
 from tests.conftest import TINY
@@ -62,7 +63,10 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["data.batch_size=999"], "data.batch_size=999 is more than the 270 training series"),
         (["data.num_folds=5", "data.fold=7"], "data.fold=7 must be from 0 to 4"),
         (["data.fold=7"], "data.fold=7 must be from 0 to 0"),
-        (["data.num_folds=0"], "type task.monitor=train/loss"),
+        (
+            ["data.num_folds=0", "scheduler=plateau"],
+            "type task.monitor=train/loss scheduler.monitor=train/loss, as",
+        ),
         (["data.channels=3"], "data.channels=3, but the data has 12: read as (series, 26 steps"),
         (["data.name=GunPiont"], "did you mean GunPoint?"),
         (["precision=16-mixed", "trainer=cpu"], "precision=16-mixed needs a GPU"),
@@ -87,6 +91,8 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["data=nab", "data.stride=9", "paths.data=."], "data.stride=9 must be at most"),
         (["data=nab", "paths.data=."], "there is no folder"),
         (["data=nab", "task/scorer=subspace"], "is for reconstructions: type data.reconstruct=tr"),
+        (["task.monitor=val/acuracy", "task.mode=max"], "type task.monitor=val/accuracy"),
+        (["scheduler=plateau", "scheduler.monitor=val/macro_fl"], "=val/macro_f1"),
         (["task.monitor=val/foo"], "task.monitor=val/foo: type task.monitor=val/loss"),
         (["task.monitor=train/loss"], "task.monitor=train/loss: type task.monitor=val/loss"),
         (["task.monitor=val/accuracy"], "val/accuracy is best where it is highest: type task.mode"),
@@ -203,7 +209,9 @@ def test_resume_from_the_command_line(command: Command) -> None:
     assert str(run) in out
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["epoch"] == 3
-    assert len(list((run / "tensorboard").glob("events*"))) > 1
+    [board] = {path.parent for path in run.rglob("events*")}  # named by what was overridden
+    assert len(list(board.glob("events*"))) > 1
+    assert board.name.startswith(names.label(SMALL) or "")
     code, _, err = command(
         main, f"resume={run}", "trainer.max_epochs=5", "trainer.log_every_n_steps=x"
     )

@@ -255,6 +255,12 @@ def check_sections(config: DictConfig) -> None:
     for name in SECTIONS:
         if not OmegaConf.is_dict(config.get(name)):
             raise InputError(f"{_read_from()} has no section '{name}': it is broken")
+    for key, example in (("monitor", "val/loss"), ("mode", "min")):
+        if OmegaConf.select(config, f"task.{key}") is None:
+            raise InputError(
+                f"task.{key} is missing, by which the best checkpoint is chosen: write {key}: "
+                f"{example} into the task's YAML, or type +task.{key}={example}"
+            )
 
 
 def check_fit(config: DictConfig) -> None:
@@ -464,8 +470,7 @@ def check_trainer(config: Mapping[str, Any], node: dict[str, Any]) -> None:
     clip = node.get("gradient_clip_val")
     if clip is not None and clip <= 0:
         raise InputError(f"trainer.gradient_clip_val={clip} must be above 0: or type clip=none")
-    for key in MONITORS:
-        check_monitor(key, config)
+    check_monitors(config)
     patience = _section(config, "callbacks.early_stopping").get("patience", 0)
     if patience is not None and (type(patience) is not int or patience < 0):
         raise InputError(
@@ -504,20 +509,36 @@ def _section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return config
 
 
-def check_monitor(key: str, config: Mapping[str, Any]) -> None:
-    """Checks that the monitor of a part of the config is logged when that part looks at it.
+def check_monitors(config: Mapping[str, Any], keys: Sequence[str] = MONITORS) -> None:
+    """Checks that the monitors of parts of the config are logged when those parts look at them.
+
+    All that are not are answered at once, with the nearest name that is.
+    """
+    wrong: dict[str, tuple[str, str]] = {}
+    for key in keys:
+        monitor, names = _section(config, key).get("monitor", "train/loss"), monitored(key, config)
+        follows = key.startswith("callbacks.") and monitor == wrong.get("task", ("", ""))[0]
+        if monitor in names or follows:
+            continue
+        near = difflib.get_close_matches(str(monitor), names, n=1)
+        wrong[key] = str(monitor), near[0] if near else names[-1]
+    if not wrong:
+        return
+    given = ", ".join(f"{key}.monitor={monitor}" for key, (monitor, _) in wrong.items())
+    fixes = " ".join(f"{key}.monitor={name}" for key, (_, name) in wrong.items())
+    why = "" if validates(config) else ", as there is no validation"
+    raise InputError(f"{given}: type {fixes}{why}")
+
+
+def monitored(key: str, config: Mapping[str, Any]) -> list[str]:
+    """What a part of the config can go by; the last is what it goes by without a choice.
 
     The task's decides at validation, where there is any; an epoch's `train/loss` comes after that.
     """
-    names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
     if not validates(config):
-        names = ["train/loss"]
-    elif key != "task":
-        names.append("train/loss")
-    monitor = _section(config, key).get("monitor", "train/loss")
-    if monitor not in names:
-        why = "" if validates(config) else ", as there is no validation"
-        raise InputError(f"{key}.monitor={monitor}: type {key}.monitor={names[-1]}{why}")
+        return ["train/loss"]
+    names = [f"val/{name}" for name in config["task"].get("metrics", ())] + ["val/loss"]
+    return names if key == "task" else [*names, "train/loss"]
 
 
 def check_task(recipe: Any) -> None:

@@ -16,7 +16,7 @@ from optuna.trial import Trial
 
 from seqfuse.config.mistakes import (
     check_finders,
-    check_monitor,
+    check_monitors,
     check_value,
     groups,
     no_such_key,
@@ -106,7 +106,7 @@ def goal(
             "optimizer.lr='tag(log,interval(1e-4,1e-2))'"
         )
     check_finders(config, [override.key_or_group for override in (*swept, *fixed)])
-    check_monitor("task", config)
+    check_monitors(config, ["task"])
     mode = str(config.task.get("mode"))
     if mode not in ("min", "max"):
         raise InputError(f"task.mode={mode}: type task.mode=min or task.mode=max")
