@@ -27,6 +27,8 @@ from seqfuse.runtime.read.records import (
 TABLE_ENDINGS = (*RECORD_ENDINGS, ".parquet")
 LISTED = 12
 """Columns that a message names."""
+DECIMALS = {";": ","}
+"""Decimal sign by what separates columns: semicolons do where the comma is taken."""
 
 
 class Cells(NamedTuple):
@@ -40,8 +42,9 @@ class Cells(NamedTuple):
     """Numbers of the rows; in a file of text, of the line at which each begins."""
     unit: str = "line"
     """`line` or `row`."""
-    comma: bool = False
-    """Whether `;` separates the columns, as it does where the comma is the decimal sign."""
+    decimal: str = ""
+    """Decimal sign of numbers: `.` as in formats that are fixed; of others the cells decide, and
+    where they leave it open `,` does, in files with `;` between columns."""
 
     def row(self, i: int | np.integer) -> str:
         """Name of a row in messages, such as `line 7`."""
@@ -80,14 +83,14 @@ def read_cells(path: Path, delimiter: str | None = None) -> Cells:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     lines, rows = [], []
-    delimiter = delimiter or delimiter_of(path)
+    decimal = "." if delimiter else DECIMALS.get(delimiter_of(path), "")
     for line, row in rows_of(path, delimiter):
         lines.append(line)
         rows.append(row)
     if not rows:
         raise InputError(f"{path} has no rows")
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
-    return Cells(columns, str(path), lines, comma=delimiter == ";")
+    return Cells(columns, str(path), lines, decimal=decimal)
 
 
 def _parquet(path: Path) -> Cells:
@@ -184,8 +187,8 @@ def is_empty(cell: Any) -> bool:
 def numbers_of(cells: Cells, name: str, fix: str = "") -> NDArray[np.float64]:
     """A column of numbers, NaN where it is empty; `fix` ends the message about a word."""
     column, where = cells.column(name), partial(cells.place, name)
-    if isinstance(column, list):
-        column = with_points(column, where, cells.comma)
+    if isinstance(column, list) and cells.decimal != ".":
+        column = with_points(column, where, cells.decimal == ",")
     return numbers_in(column, where, fix)
 
 
@@ -228,7 +231,7 @@ def _simple(path: Path, texts: Collection[str]) -> Cells | None:
     if not isinstance(frame.index, pd.RangeIndex) or len(frame) != lines or mixed or large:
         return None
     columns = {name: _plain(frame[name].to_numpy()) for name in names}
-    return Cells(columns, str(path), np.arange(2, lines + 2), comma=separator == ";")
+    return Cells(columns, str(path), np.arange(2, lines + 2), decimal=DECIMALS.get(separator, ""))
 
 
 _MISSING = ["", "?", "NA", "N/A", "#N/A", "nan", "NaN", "NAN", "null", "NULL", "None"]

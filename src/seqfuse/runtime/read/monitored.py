@@ -152,7 +152,7 @@ def read_nab(path: Path) -> list[Recording]:
 
     Rows stay in the order of the file, as the benchmark counts rows.
     """
-    time, values = _stamped(read_cells(path), ["timestamp", "value"], ",")
+    time, values = _stamped(read_cells(path, ","), ["timestamp", "value"], ",")
     return [recording(stem(path), time, values, ["value"], leading(len(time), PROBATION))]
 
 

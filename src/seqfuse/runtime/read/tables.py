@@ -509,7 +509,7 @@ def _holds_words(cells: Cells, name: str) -> bool:
     if others or are_numbers(texts[:1]):
         return False
     try:
-        texts = with_points(texts, str, cells.comma)
+        texts = with_points(texts, str, cells.decimal == ",")
     except InputError:  # numbers that can be read in two ways
         return False
     return bool(texts) and not any(are_numbers([text]) for text in texts)
