@@ -62,6 +62,18 @@ def test_the_projector_has_test_items_with_class_and_row(events: EventAccumulato
     assert values.std() > 0
 
 
+def test_forecasts_have_no_class_to_project(tmp_path: Path) -> None:
+    stamps = np.datetime64("2024-01-01T00", "h") + np.arange(200)
+    rows = [f"{stamp},{np.sin(i / 4):.3f}" for i, stamp in enumerate(stamps)]
+    (tmp_path / "a.csv").write_text("\n".join(["date,load", *rows]))
+    words = ["data=csv", f"data.file={tmp_path}/a.csv", "data.look_back=16", "data.horizon=8"]
+    words += ["model.segment_size=8", "trainer.max_steps=1", "trainer.enable_progress_bar=false"]
+    train(composed([*words, "callbacks.figures=null"]), tmp_path / "run")
+    accumulator = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert "test/mse" in accumulator.Tags()["scalars"]
+    assert not list((tmp_path / "run" / "tensorboard").glob("projector*"))
+
+
 def test_hyperparameters_come_with_metrics(events: EventAccumulator) -> None:
     plugin = events.summary_metadata
     assert "_hparams_/experiment" in plugin

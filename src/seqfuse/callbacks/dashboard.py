@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from seqfuse.callbacks.boards import Options, TensorBoard, boards
 from seqfuse.config.runs import best
+from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.shown import visible
 from seqfuse.search.outcome import of_error, settings_of
 
@@ -70,16 +71,19 @@ def _conclude(trainer: Trainer, status: str) -> None:
 
 
 def _show_embedding(trainer: Trainer) -> None:
-    """Features of test items, the mean over queries, to TensorBoard."""
+    """Features of test items that have a class, the mean over queries, to TensorBoard."""
     shown = [board for board in boards(trainer) if isinstance(board, TensorBoard)]
     task: Any = trainer.lightning_module
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    pipeline = data.splits.pipeline
+    if not shown or not isinstance(pipeline, Labelled) or pipeline.labels.job != "classes":
+        return
     items = data.tensors(data.evaluated)
-    if not shown or items.y.ndim != 1 or items.y.is_floating_point() or len(items) < 2:
+    if len(items) < 2:
         return
     rows = torch.linspace(0, len(items) - 1, min(MAX_ITEMS, len(items))).round().long()
     features, names = [], []
-    classes = data.splits.pipeline.labels.classes
+    classes = pipeline.labels.classes
     for chunk in rows.split(32):
         batch = task.transfer_batch_to_device(items.__getitems__(chunk.tolist()), task.device, 0)
         with torch.inference_mode():
