@@ -413,8 +413,8 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
         if given is not None and given.shape == ours.shape:
             fitting[name] = given
         else:
-            there = "" if given is None else f", there {list(given.shape)}"
-            left.append(f"{name} {list(ours.shape)}{there}")
+            shape = "" if given is None else f", there {list(given.shape)}"
+            left.append(f"{name} {list(ours.shape)}{shape}")
     if not any(weight.dim() > 1 for weight in fitting.values()):  # a bias may fit by chance
         raise InputError(
             f"init_from={path}: no weight of it fits this encoder ({'; '.join(left[:2])}): type "

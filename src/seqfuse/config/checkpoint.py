@@ -92,8 +92,8 @@ def _check_scales(state: Any, path: str | Path, name: str = "its data") -> None:
         if key == "standardisation" and not isinstance(value, dict):
             raise InputError(f"{path}: the scale of {name} is none: train it again")
         if key == "scales":
-            for one, scale in value.items() if isinstance(value, dict) else ():
-                _check_scales({"standardisation": scale}, path, one)
+            for source, scale in value.items() if isinstance(value, dict) else ():
+                _check_scales({"standardisation": scale}, path, source)
         elif isinstance(value, dict):
             _check_scales(value, path, name)
         elif key == "classes" and not _all_are(str, value):

@@ -308,13 +308,13 @@ def _reads(model: str) -> str:
 
 def _models() -> dict[str, str]:
     """Text of each of our models, with its parts."""
-    found = {}
+    models = {}
     for path in sorted((CONF / "model").glob("*.yaml")):
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
         parts = [pair for entry in node["defaults"] for pair in entry.items()]
         files = [path, *(CONF / "model" / part / f"{option}.yaml" for part, option in parts)]
-        found[path.stem] = "".join(file.read_text(encoding="utf-8") for file in files)
-    return found
+        models[path.stem] = "".join(file.read_text(encoding="utf-8") for file in files)
+    return models
 
 
 def check_left_out(words: Sequence[str]) -> None:

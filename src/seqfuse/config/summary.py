@@ -83,5 +83,5 @@ def interval(accuracy: float, items: int) -> tuple[float, float]:
 
     if not 0 <= accuracy <= 1 or items < 1:
         raise InputError(f"an accuracy of {accuracy} on {items} items has no interval")
-    found = binomtest(round(accuracy * items), items).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    bounds = binomtest(round(accuracy * items), items).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)

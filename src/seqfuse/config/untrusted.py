@@ -197,8 +197,8 @@ def _slot(keys: Keys) -> tuple[Slot, bool]:
 
 def _refusal(source: str, keys: Keys, target: object, reason: str) -> InputError:
     package = str(target).split(".")[0]
-    known = package in OURS or package in sys.stdlib_module_names or not package.isidentifier()
-    hint = "" if known else f" (if the code is yours, add trust=[{package}])"
+    is_known = package in OURS or package in sys.stdlib_module_names or not package.isidentifier()
+    hint = "" if is_known else f" (if the code is yours, add trust=[{package}])"
     return InputError(
         f"{source} names {target} at {'.'.join(keys)}, which {reason}: nothing was built{hint}"
     )
@@ -559,8 +559,8 @@ def _addresses(
         if keys[-1] not in ("url", "download") or not value or key in named:
             continue
         address = str(OmegaConf.select(config, key))
-        known = any(re.fullmatch(url, address) for url in urls) or address in typed
-        if (keys[-1] == "url" and not known) or outside:
+        is_known = any(re.fullmatch(url, address) for url in urls) or address in typed
+        if (keys[-1] == "url" and not is_known) or outside:
             unknown.append(key)
     return unknown
 

@@ -127,7 +127,7 @@ class Sliceable(Dataset[Batch]):
 def _none_of(part: Any) -> Any:
     """No item of a tensor, or of those of several sources."""
     if isinstance(part, dict):
-        return {name: one[:0] for name, one in part.items()}
+        return {name: values[:0] for name, values in part.items()}
     return part[:0]
 
 

@@ -87,17 +87,19 @@ class Monitored:
         """All of them, with the chosen columns."""
         if not self._recordings:
             columns = self.columns if isinstance(self.columns, str) else list(self.columns)
-            self._recordings = [one.chosen(columns) for one in self.source()]
+            self._recordings = [recording.chosen(columns) for recording in self.source()]
             self._check_columns()
-            widths = {one.values.shape[1] for one in self._recordings}
+            widths = {recording.values.shape[1] for recording in self._recordings}
             if len(widths) > 1:
                 raise InputError(
                     f"{self.origin}: recordings have {sorted(widths)} channels: choose some that "
                     "all have, such as data.columns=[value]"
                 )
             digest = hashlib.sha256()
-            for one in self._recordings:
-                digest.update(np.ascontiguousarray(one.values).tobytes() + one.labels.tobytes())
+            for recording in self._recordings:
+                digest.update(
+                    np.ascontiguousarray(recording.values).tobytes() + recording.labels.tobytes()
+                )
             self.fingerprints["recordings"] = digest.hexdigest()[:16]
         return self._recordings
 
@@ -123,24 +125,26 @@ class Monitored:
         return (self.recordings(),)
 
     def _check_columns(self) -> None:
-        known = self.pipeline.columns
-        for one in self._recordings:
-            if known and one.columns != known:
+        columns = self.pipeline.columns
+        for recording in self._recordings:
+            if columns and recording.columns != columns:
                 raise InputError(
-                    f"{one.name} has the columns {', '.join(one.columns)}, training had "
-                    f"{', '.join(known)}: leave out or rename the others"
+                    f"{recording.name} has the columns {', '.join(recording.columns)}, "
+                    f"training had {', '.join(columns)}: leave out or rename the others"
                 )
 
     def fit(self) -> None:
         """Reads the recordings and fits a scale to the training rows of each."""
-        self.pipeline.train_on([one.name for one in self.recordings()])
-        for one in self.recordings():
-            self.pipeline.fit(one.name, one.values[: self.cut(one)], one.columns)
+        self.pipeline.train_on([recording.name for recording in self.recordings()])
+        for recording in self.recordings():
+            self.pipeline.fit(
+                recording.name, recording.values[: self.cut(recording)], recording.columns
+            )
         self.tensors("train")
 
-    def cut(self, one: Recording) -> int:
+    def cut(self, recording: Recording) -> int:
         """Row at which the training part of a recording ends and its validation part begins."""
-        return int(one.num_train * (1 - self.validation))
+        return int(recording.num_train * (1 - self.validation))
 
     def tensors(self, split: str) -> WindowTensors:
         """Windows whose horizon lies in `train`, in `val`, in both or anywhere.
@@ -149,13 +153,13 @@ class Monitored:
             split: `train`, `val`, `calibration` for both, `test` for anywhere.
         """
         if split not in self._tensors:
-            found = self.recordings()
-            offsets = np.cumsum([0, *(len(one.values) for one in found)])
+            recordings = self.recordings()
+            offsets = np.cumsum([0, *(len(recording.values) for recording in recordings)])
             spans = []
-            for one, first in zip(found, offsets.tolist(), strict=False):
-                cut, n = first + self.cut(one), first + one.num_train
+            for recording, first in zip(recordings, offsets.tolist(), strict=False):
+                cut, n = first + self.cut(recording), first + recording.num_train
                 ends = {"train": (first, cut), "val": (cut, n), "calibration": (first, n)}
-                spans.append(ends.get(split, (first, first + len(one.values))))
+                spans.append(ends.get(split, (first, first + len(recording.values))))
             sizes = (self.look_back, self.horizon)
             ahead = self.look_back - self.overlap
             starts = sliding(spans, offsets[:-1].tolist(), ahead, self.horizon, self.stride)
@@ -164,9 +168,12 @@ class Monitored:
                     f"{self.origin}: the {split} split is too short for data.look_back="
                     f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
                 )
-            scaled = [self.pipeline.transform(one.name, one.values) for one in found]
+            scaled = [
+                self.pipeline.transform(recording.name, recording.values)
+                for recording in recordings
+            ]
             values = np.concatenate(scaled)
-            codes = np.stack([self.pipeline.code(one.name) for one in found])
+            codes = np.stack([self.pipeline.code(recording.name) for recording in recordings])
             more = {"overlap": self.overlap, "codes": codes, "offsets": offsets}
             windows = Windows(values, values, starts, *sizes, values.shape[1], **more)
             self._tensors[split] = WindowTensors(windows)
@@ -181,11 +188,12 @@ class Monitored:
 
     def describe(self) -> str:
         """Sizes, for people."""
-        found = self.recordings()
+        recordings = self.recordings()
         aim = "put together again" if self.overlap else f"to {self.horizon}"
+        windows = sum(len(recording.windows) for recording in recordings)
         return (
-            f"{self.look_back} steps {aim}, {found[0].values.shape[1]} channels, "
-            f"{len(found)} recordings, {sum(len(one.windows) for one in found)} labelled windows"
+            f"{self.look_back} steps {aim}, {recordings[0].values.shape[1]} channels, "
+            f"{len(recordings)} recordings, {windows} labelled windows"
         )
 
     def notes(self) -> Iterator[str]:

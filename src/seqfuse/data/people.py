@@ -38,11 +38,11 @@ class People:
     def of(self, split: str, people: Iterable[str]) -> set[str]:
         """People of a split."""
         everyone = sorted(set(people), key=lambda name: (len(name), name))
-        found = self._named(everyone) if self.fold is None else self._folds(everyone, self.fold)
-        found["train"] = set(everyone) - found["test"] - found["val"]
-        if not found[split]:
+        parts = self._named(everyone) if self.fold is None else self._folds(everyone, self.fold)
+        parts["train"] = set(everyone) - parts["test"] - parts["val"]
+        if not parts[split]:
             raise InputError(f"nobody of {len(everyone)} people is left for split {split}")
-        return found[split]
+        return parts[split]
 
     def _named(self, everyone: list[str]) -> dict[str, set[str]]:
         for knob, split in (("test_people", "test"), ("validation_people", "val")):

@@ -54,10 +54,10 @@ def _by_class(labels: Sequence[str], order: list[int], wanted: dict[str, int]) -
 
 def _missing(labels: Sequence[Sequence[str]], order: list[int], chosen: list[int]) -> list[int]:
     """The next items that bring a class that no item before them has."""
-    known = {one for i in chosen for one in labels[i]}
+    covered = {label for i in chosen for label in labels[i]}
     more = []
     for i in order[len(chosen) :]:
-        if set(labels[i]) - known:
-            known |= set(labels[i])
+        if set(labels[i]) - covered:
+            covered |= set(labels[i])
             more.append(i)
     return more

@@ -82,13 +82,13 @@ class Folds:
 
     def rows(self, split: str) -> tuple[Recordings, NDArray[np.int64]]:
         """Recordings that a split was read from, and its rows in them."""
-        own = self.dataset.has_validation
+        is_given = self.dataset.has_validation
         if split == "val" and not self.has_validation:
             raise InputError("split=val: the run had no validation (data.num_folds=0)")
-        if split == "test" or (split == "val" and own):
+        if split == "test" or (split == "val" and is_given):
             return self.raw(split), np.arange(len(self.raw(split)))
         items = self.raw("train")
-        if own or not self.num_folds:
+        if is_given or not self.num_folds:
             return items, np.arange(len(items))
         folds = hold_out(items, self.num_folds, self.fold, self.split, self.seed)
         return items, folds[split == "val"]
@@ -229,11 +229,11 @@ def hold_out(
 def _with_rare_labels(data: Recordings, train: np.ndarray, val: np.ndarray) -> np.ndarray:
     """Rows to validate on whose labels no other row has: they can only be trained on."""
     labels = names_in(data.labels or ())
-    known = {label for row in train for label in labels[row]}
+    trained = {label for row in train for label in labels[row]}
     moved = []
     for i in val:
-        if new := set(labels[i]) - known:
-            known |= new
+        if new := set(labels[i]) - trained:
+            trained |= new
             moved.append(int(i))
     return np.array(moved, dtype=np.int64)
 

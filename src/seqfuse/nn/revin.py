@@ -86,13 +86,13 @@ class RevIN(nn.Module):
         if not self.num_known:
             return context
         missing = self.num_queries * self.segment_size - self.horizon
-        known = F.pad(future[..., -self.num_known :], (0, 0, 0, missing))
-        known = repeat(
-            rearrange(known, "b (q s) f -> b q (s f)", q=self.num_queries),
+        ahead = F.pad(future[..., -self.num_known :], (0, 0, 0, missing))
+        ahead = repeat(
+            rearrange(ahead, "b (q s) f -> b q (s f)", q=self.num_queries),
             "b q e -> (b k) q e",
             k=self.num_targets,
         )
-        return torch.cat([context, known], dim=-1)
+        return torch.cat([context, ahead], dim=-1)
 
     def denormalize(
         self, prediction: Float[Tensor, "bk h one p"], batch: Normalized

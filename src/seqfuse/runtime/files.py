@@ -88,12 +88,12 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         raise InputError(f"{path} is truncated or broken: remove it, or copy it again") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path} holds no JSON object: remove it, or copy it again")
-    return found
+    return content
 
 
 def write(path: Path, content: bytes | str) -> None:

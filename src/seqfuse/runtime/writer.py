@@ -218,11 +218,12 @@ def _cells(column: Any) -> list[Any]:
     values = np.asarray(column)
     if values.dtype.kind == "M":
         return [
-            "" if np.isnat(one) else str(one).replace("T", " ") for one in values.astype("M8[s]")
+            "" if np.isnat(value) else str(value).replace("T", " ")
+            for value in values.astype("M8[s]")
         ]
     if values.dtype.kind == "f":
-        return ["" if np.isnan(one) else str(one) for one in values]
-    return [cell_text(one) if isinstance(one, str) else one for one in values.tolist()]
+        return ["" if np.isnan(value) else str(value) for value in values]
+    return [cell_text(value) if isinstance(value, str) else value for value in values.tolist()]
 
 
 def _json(value: Any) -> Any:

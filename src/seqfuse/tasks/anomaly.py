@@ -92,7 +92,7 @@ class AnomalyTask(Task):
         scored = errors.score(self._splits().recordings(), self.scorer)
         if self.calibrator.value.isnan():
             self.calibrator.fit(self._splits(), errors)
-        self.scored = [one._replace(scores=np.nan_to_num(one.scores)) for one in scored]
+        self.scored = [result._replace(scores=np.nan_to_num(result.scores)) for result in scored]
         self.log("test/threshold", self.threshold)
         for measure in self.measures.values():
             for name, value in measure(self.scored, self.threshold).items():
@@ -139,13 +139,16 @@ class Errors:
         NaN at steps of no window.
         """
         return [
-            Scored(one, scorer.of_windows(one.values, one.num_train, residuals, one.name))
-            for one, residuals in zip(recordings, self.by_recording(recordings), strict=True)
+            Scored(
+                recording,
+                scorer.of_windows(recording.values, recording.num_train, residuals, recording.name),
+            )
+            for recording, residuals in zip(recordings, self.by_recording(recordings), strict=True)
         ]
 
     def by_recording(self, recordings: Sequence[Recording]) -> list[Residuals]:
         """Residuals of each recording, in the order of time, on all ranks."""
-        edges = np.cumsum([0, *(len(one.values) for one in recordings)]).tolist()
+        edges = np.cumsum([0, *(len(recording.values) for recording in recordings)]).tolist()
         every = Residuals.joined([p for rank in collectives.gather(self._parts) for p in rank])
         return [every.within(*edge) for edge in itertools.pairwise(edges)]
 
@@ -187,19 +190,21 @@ class Threshold(nn.Module):
         windows = (errors or self.errors).by_recording(recordings)
         self.clear()
         parts = zip(recordings, windows, strict=True)
-        scores = [self._scores(one, splits.cut(one), windows) for one, windows in parts]
+        scores = [
+            self._scores(recording, splits.cut(recording), windows) for recording, windows in parts
+        ]
         training, held_out = (np.concatenate(parts) for parts in zip(*scores, strict=True))
         span = self.scorer.span(splits.horizon)
         self.value.fill_(threshold(held_out, training, span, self.quantile))
 
-    def _scores(self, one: Recording, cut: int, residuals: Residuals) -> list[np.ndarray]:
+    def _scores(self, recording: Recording, cut: int, residuals: Residuals) -> list[np.ndarray]:
         """Scores of the training steps of a recording, and of those held out behind them."""
         starts, horizon = residuals.starts, residuals.errors.shape[1]
         if cut < self.scorer.least(horizon):
-            cut = one.num_train  # too few steps are left: none is held out
+            cut = recording.num_train  # too few steps are left: none is held out
         ends = starts + horizon
-        chosen = (ends <= cut) | (starts >= cut) & (ends <= one.num_train)
+        chosen = (ends <= cut) | (starts >= cut) & (ends <= recording.num_train)
         errors, predictions = residuals.errors[chosen], residuals.predictions[chosen]
         kept = Residuals(starts[chosen], errors, predictions)
-        values = one.values[: one.num_train]
-        return np.split(self.scorer.of_windows(values, cut, kept, one.name), [cut])
+        values = recording.values[: recording.num_train]
+        return np.split(self.scorer.of_windows(values, cut, kept, recording.name), [cut])

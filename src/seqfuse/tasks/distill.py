@@ -50,7 +50,9 @@ class SoftTargets(nn.Module):
     ) -> Float[Tensor, ""]:
         """Scores (b k), (b t k) or, of a CRF, (b t k k), and labels (b) or (b t)."""
         labelled = y != NO_LABEL
-        wanted = torch.stack([self._softened(one, labelled).exp() for one in outputs]).mean(dim=0)
+        wanted = torch.stack([self._softened(output, labelled).exp() for output in outputs]).mean(
+            dim=0
+        )
         student = self._softened(prediction, labelled)
         divergence = F.kl_div(student, wanted, reduction="none").sum(dim=-1)
         return self.temperature**2 * mean_over(divergence, labelled)

@@ -37,7 +37,7 @@ class F1:
     """Precision, recall and F1 over single steps, of all recordings together; unadjusted."""
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        parts = zip(*(one.tested for one in scored), strict=True)
+        parts = zip(*(result.tested for result in scored), strict=True)
         truth, scores = (np.concatenate(part) for part in parts)
         flags = scores >= threshold
         hits = float((truth & flags).sum())
@@ -62,7 +62,7 @@ class VusPr:
         self.max_buffer = max_buffer
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        tested = [one.tested for one in scored if one.tested[0].any()]
+        tested = [result.tested for result in scored if result.tested[0].any()]
         values = [vus_pr(labels, scores, self.max_buffer) for labels, scores in tested]
         return {self.name: float(np.mean(values)) if values else float("nan")}
 
@@ -86,7 +86,7 @@ class PcaBaseline(VusPr):
         self.share = share
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        baseline = [Scored(one.recording, self._scores(one.recording)) for one in scored]
+        baseline = [Scored(result.recording, self._scores(result.recording)) for result in scored]
         return super().__call__(baseline, threshold)
 
     def _scores(self, recording: Recording) -> Floats:
@@ -120,8 +120,8 @@ class NabScore:
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         files = [
-            nab.File(self.alarms(one.scores), one.recording.windows, one.recording.name)
-            for one in scored
+            nab.File(self.alarms(result.scores), result.recording.windows, result.recording.name)
+            for result in scored
         ]
         values = {}
         for profile in nab.PROFILES:

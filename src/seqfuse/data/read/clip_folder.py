@@ -86,24 +86,24 @@ class ClipFolder(Source):
     @functools.cached_property
     def entries(self) -> list[Entry]:
         """All clips, none of them read."""
-        there = _classes(self._find(self.folder))
+        classes = _classes(self._find(self.folder))
         if not self.table:
-            return [Entry(p, label, None, None) for label, clips in there.items() for p in clips]
-        return listed(self._find(self.table), there)
+            return [Entry(p, label, None, None) for label, clips in classes.items() for p in clips]
+        return listed(self._find(self.table), classes)
 
     def _find(self, name: str) -> Path:
         return find(name, self.root, "data.folder and data.list", folders=True)
 
     def _of(self, split: str) -> list[Entry]:
         if self.entries[0].split:
-            found = [entry for entry in self.entries if entry.split == split]
+            entries = [entry for entry in self.entries if entry.split == split]
         else:
-            found = [self.entries[i] for i in self._cut(split)]
+            entries = [self.entries[i] for i in self._cut(split)]
         if split != "train" or not self.normal:
-            return found
-        if self.normal not in (labels := sorted({entry.label for entry in found})):
+            return entries
+        if self.normal not in (labels := sorted({entry.label for entry in entries})):
             raise InputError(f"data.normal={self.normal} must be one of: {', '.join(labels)}")
-        return [entry for entry in found if entry.label == self.normal]
+        return [entry for entry in entries if entry.label == self.normal]
 
     def _cut(self, split: str) -> np.ndarray:
         labels, sources = [e.label for e in self.entries], [e.source for e in self.entries]
@@ -135,16 +135,16 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     """Clips of each class."""
     if not folder.is_dir():
         raise InputError(f"data.folder={folder} is no folder")
-    found = {
+    classes = {
         inner.name: [p for p in sorted(inner.iterdir()) if p.name.lower().endswith(CLIP_ENDINGS)]
         for inner in sorted(folder.iterdir())
         if inner.is_dir() and not inner.name.startswith(".")
     }
-    if not found:
+    if not classes:
         raise InputError(f"{folder} has no folder in it: make one for each class, and put clips in")
-    for name, clips in found.items():
+    for name, clips in classes.items():
         if not clips:
             raise InputError(
                 f"{folder / name} has no clip ({', '.join(CLIP_ENDINGS)}): add some, or remove it"
             )
-    return found
+    return classes

@@ -22,18 +22,18 @@ class Entry(NamedTuple):
     split: str | None
 
 
-def listed(path: Path, there: Mapping[str, Sequence[Path]]) -> list[Entry]:
+def listed(path: Path, folders: Mapping[str, Sequence[Path]]) -> list[Entry]:
     """The clips that a list names, in its order.
 
     Args:
         path: of the list.
-        there: clips in the folder of each class.
+        folders: clips in the folder of each class.
     """
     rows = _read(path)
-    _check_classes(path, {row["label"] for row in rows}, set(there))
+    _check_classes(path, {row["label"] for row in rows}, set(folders))
     clips = {
         (label, name): clip
-        for label, folder in there.items()
+        for label, folder in folders.items()
         for clip in folder
         for name in (clip.stem, clip.name)
     }
@@ -63,18 +63,18 @@ def _check_classes(path: Path, labels: set[str], folders: set[str]) -> None:
 def _read(path: Path) -> Rows:
     """Its rows, as texts by column."""
     lines, rows = [], []
-    there: list[str] = []
+    header: list[str] = []
     for line, row in rows_of(path):
-        there = list(row)
+        header = list(row)
         lines.append(line)
         cells = {name: cell.strip() for name, cell in row.items() if name in COLUMNS}
         rows.append({**cells, "clip": _in_class(cells)} if "clip" in cells else cells)
     if not rows:
         raise InputError(f"{path} names no clip")
     for column in COLUMNS[:2]:
-        if column not in there:
+        if column not in header:
             raise InputError(
-                f"{path} has no column '{column}' (it has: {', '.join(there)}): it needs clip and "
+                f"{path} has no column '{column}' (it has: {', '.join(header)}): it needs clip and "
                 "label, and may have source and split"
             )
     _check_rows(path, lines, rows)
@@ -103,7 +103,7 @@ def _check_rows(path: Path, lines: list[int], rows: Rows) -> None:
     splits: dict[str, set[str]] = {}
     for row in rows:
         splits.setdefault(row.get("source", ""), set()).add(row.get("split", ""))
-    if leaks := sorted(name for name, found in splits.items() if name and len(found) > 1):
+    if leaks := sorted(name for name, parts in splits.items() if name and len(parts) > 1):
         raise InputError(
             f"{path}: source {_some(leaks)} stands in more than one split, so what is tested on "
             "was trained on: put all clips of a source into one split"

@@ -56,7 +56,7 @@ class Devices(Source):
         _check(file, sources, missing)
         self.files = {name: Path(root) / file.replace(MARK, name) for name in sources}
         rates = _per_source(rate, len(sources))
-        self.widths = {name: 1000 / one for name, one in zip(sources, rates, strict=True)}
+        self.widths = {name: 1000 / hertz for name, hertz in zip(sources, rates, strict=True)}
         self.people, self.label_type = people, label_type
         self.labels = Path(root) / labels if labels else None
         self.missing, self.joined, self.windows = sorted(missing), joined, windows

@@ -79,11 +79,11 @@ class KeyPoints(Source):
             )
         parts = []
         for number in np.unique(numbers):
-            own = np.flatnonzero(numbers == number)
-            parts.append(own[self._block(len(own), split)])
+            rows = np.flatnonzero(numbers == number)
+            parts.append(rows[self._block(len(rows), split)])
             if not len(parts[-1]):
                 raise InputError(
-                    f"class {number} has {len(own)} rows: none is left to {split} on beside "
+                    f"class {number} has {len(rows)} rows: none is left to {split} on beside "
                     f"data.gap={self.gap}"
                 )
         return np.sort(np.concatenate(parts))

@@ -80,22 +80,24 @@ class Nab:
         names = [name for name in sorted(spans) if name.split("/")[0] in groups]
         return [self._read(name, spans[name]) for name in names]
 
-    def _chosen(self, known: set[str]) -> set[str]:
+    def _chosen(self, groups: set[str]) -> set[str]:
         for group in self.groups or ():
-            if group not in known:
-                raise InputError(f"NAB has no group '{group}': it has {', '.join(sorted(known))}")
-        wanted = known if self.groups is None else set(self.groups)
-        chosen = {one for one in wanted if self.artificial or not one.startswith("artificial")}
+            if group not in groups:
+                raise InputError(f"NAB has no group '{group}': it has {', '.join(sorted(groups))}")
+        wanted = groups if self.groups is None else set(self.groups)
+        chosen = {name for name in wanted if self.artificial or not name.startswith("artificial")}
         if not chosen:
             raise InputError("no group of NAB is left to read: name another, or artificial=true")
         return chosen
 
     def _read(self, name: str, spans: list[list[str]]) -> Recording:
         path = find(self.root, name, NAB_SOURCE)
-        [one] = read_nab(path)
+        [recording] = read_nab(path)
         for first, last in spans:
-            one.labels[_row(path, one.time, first) : _row(path, one.time, last) + 1] = True
-        return one._replace(name=name.removesuffix(".csv"), windows=runs(one.labels))
+            recording.labels[
+                _row(path, recording.time, first) : _row(path, recording.time, last) + 1
+            ] = True
+        return recording._replace(name=name.removesuffix(".csv"), windows=runs(recording.labels))
 
 
 class Skab:
@@ -123,8 +125,8 @@ class Skab:
         return [*(self._read(name, SKAB_FLAGS) for name in names), whole]
 
     def _read(self, name: str, flags: Sequence[str]) -> Recording:
-        [one] = read_skab(find(self.root, f"{name}.csv", SKAB_SOURCE), flags)
-        return one._replace(name=name)
+        [recording] = read_skab(find(self.root, f"{name}.csv", SKAB_SOURCE), flags)
+        return recording._replace(name=name)
 
 
 class SmapMsl:

@@ -23,7 +23,7 @@ def read(path: Path, words: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArr
     Returns:
         ids (n) and vectors (n d).
     """
-    found: dict[int, list[float]] = {}
+    vectors: dict[int, list[float]] = {}
     size = 0
     for number, line in lines_of(path):
         word, *values = line.rstrip().split(" ")
@@ -33,11 +33,11 @@ def read(path: Path, words: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArr
         if len(values) != size:
             raise InputError(f"{path}, line {number}: {len(values)} numbers, before {size}")
         place = words.get(normal(word))
-        if place is not None and place not in found:
-            found[place] = _numbers(path, number, values)
-    if not found:
+        if place is not None and place not in vectors:
+            vectors[place] = _numbers(path, number, values)
+    if not vectors:
         raise InputError(f"{path} has none of the {len(words)} training words")
-    return np.array(list(found)), np.array(list(found.values()), dtype=np.float32)
+    return np.array(list(vectors)), np.array(list(vectors.values()), dtype=np.float32)
 
 
 def _numbers(path: Path, number: int, values: list[str]) -> list[float]:

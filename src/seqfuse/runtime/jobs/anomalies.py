@@ -100,23 +100,24 @@ class Detector:
 
     def _rows(self, recordings: Sequence[Recording], labelled: bool) -> Rows:
         blocks = (
-            self._columns(one) | ({"label": one.labels.astype(np.int64)} if labelled else {})
-            for one in recordings
+            self._columns(recording)
+            | ({"label": recording.labels.astype(np.int64)} if labelled else {})
+            for recording in recordings
         )
-        return Rows(blocks, sum(len(one.values) for one in recordings))
+        return Rows(blocks, sum(len(recording.values) for recording in recordings))
 
-    def _columns(self, one: Recording) -> Columns:
-        one = one.chosen(self.metadata["columns"])
-        if one.columns != self.columns:
+    def _columns(self, recording: Recording) -> Columns:
+        recording = recording.chosen(self.metadata["columns"])
+        if recording.columns != self.columns:
             raise InputError(
-                f"{one.name} has the columns {', '.join(one.columns)}, training had "
+                f"{recording.name} has the columns {', '.join(recording.columns)}, training had "
                 f"{', '.join(self.columns)}: leave out or rename the others"
             )
-        scores = self._scores(one)
-        names = np.repeat(one.name, len(scores))
+        scores = self._scores(recording)
+        names = np.repeat(recording.name, len(scores))
         return {
             "recording": names,
-            "time": one.time,
+            "time": recording.time,
             "score": scores,
             "anomaly": self._flags(scores),
         }
@@ -132,18 +133,18 @@ class Detector:
             raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
         return values
 
-    def _scores(self, one: Recording) -> Scores:
-        steps, overlap = len(one.values), self.metadata["overlap"]
+    def _scores(self, recording: Recording) -> Scores:
+        steps, overlap = len(recording.values), self.metadata["overlap"]
         ahead = max(0, self.look_back - overlap)
-        cut = int(one.num_train * (1 - self.metadata["validation"]))
-        if cut < 1 or ahead + self.horizon > min(one.num_train, steps):
+        cut = int(recording.num_train * (1 - self.metadata["validation"]))
+        if cut < 1 or ahead + self.horizon > min(recording.num_train, steps):
             raise InputError(
-                f"{one.name}: its leading part, taken to be normal, has {one.num_train} rows of "
-                f"{steps}, too few for a window: add earlier rows"
+                f"{recording.name}: its leading part, taken to be normal, has "
+                f"{recording.num_train} rows of {steps}, too few for a window: add earlier rows"
             )
         pipeline = unpack(self.metadata["pipeline"])
-        pipeline.fit(one.name, one.values[:cut], self.columns)
-        values = pipeline.transform(one.name, one.values)
+        pipeline.fit(recording.name, recording.values[:cut], self.columns)
+        values = pipeline.transform(recording.name, recording.values)
         windows = Windows(
             values,
             values,
@@ -152,7 +153,7 @@ class Detector:
             self.horizon,
             len(self.columns),
             overlap=overlap,
-            codes=pipeline.code(one.name)[None],
+            codes=pipeline.code(recording.name)[None],
             offsets=np.array([0, steps]),
         )
         residuals = Residuals.joined([
@@ -161,4 +162,6 @@ class Detector:
             )
             for starts, feeds in windows.feeds(self.batch_size)
         ])  # fmt: skip
-        return self.scorer.of_windows(one.values, one.num_train, residuals, one.name)
+        return self.scorer.of_windows(
+            recording.values, recording.num_train, residuals, recording.name
+        )

@@ -13,8 +13,8 @@ Floats = NDArray[Any]
 
 def softmax(scores: Floats) -> Floats:
     """Over the last axis."""
-    found = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return found / found.sum(axis=-1, keepdims=True)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def sigmoid(scores: Floats) -> Floats:

@@ -282,10 +282,10 @@ def motion_cells(x: NDArray[np.uint8], mask: NDArray[np.bool_], grid: int) -> ND
     change = np.abs(grey[:, 1:] - grey[:, :-1]) * 100
     rows, columns = (_edges(size, grid) for size in change.shape[2:])
     cells = [change[:, :, a:b, c:d].mean(axis=(2, 3)) for a, b in rows for c, d in columns]
-    found = np.full((*mask.shape, grid * grid), np.nan, dtype=np.float32)
-    found[:, 1:] = np.stack(cells, axis=2)
-    found[~mask] = np.nan
-    return found
+    motion = np.full((*mask.shape, grid * grid), np.nan, dtype=np.float32)
+    motion[:, 1:] = np.stack(cells, axis=2)
+    motion[~mask] = np.nan
+    return motion
 
 
 def _edges(size: int, parts: int) -> list[tuple[int, int]]:

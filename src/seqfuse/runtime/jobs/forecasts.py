@@ -88,7 +88,7 @@ class Forecaster:
         filled = np.nan_to_num(filled).reshape(-1, len(self.columns))
         starts = np.arange(len(ends)) * values.shape[1] + self.look_back
         windows = self._windows(values.reshape(filled.shape), filled, starts)
-        outputs = np.concatenate([found for _, found in self._outputs(windows)])
+        outputs = np.concatenate([output for _, output in self._outputs(windows)])
         return outputs[0] if array.ndim == 2 else outputs
 
     def rows(self, path: str | Path) -> Rows:
@@ -159,8 +159,8 @@ class Forecaster:
 
     def _end(self, window: NDArray[Any]) -> NDArray[np.float64]:
         """The last steps of a window, its targets as returns where they are prices."""
-        k, known = len(self.targets), self.pipeline.num_known
-        steps = self.look_back + (self.horizon if known else 0)
+        k, num_known = len(self.targets), self.pipeline.num_known
+        steps = self.look_back + (self.horizon if num_known else 0)
         if window.shape[1] != len(self.columns) or len(window) < steps:
             raise InputError(
                 f"x has shape {window.shape}, expected {steps} steps or more of the "
@@ -168,14 +168,14 @@ class Forecaster:
             )
         window = window.astype(np.float64)
         end = len(window) - steps + self.look_back
-        seen, ahead = window[:end], window[end:, len(self.columns) - known :]
+        seen, ahead = window[:end], window[end:, len(self.columns) - num_known :]
         check_finite(seen, self.columns, "x")
         if self.reader.fills and np.isnan(seen[-self.look_back :, :k]).all():
             raise InputError(
                 f"x: none of the last {self.look_back} rows up to row {end - 1} has a value in "
                 f"{', '.join(self.targets[:12])}"
             )
-        names = self.columns[len(self.columns) - known :]
+        names = self.columns[len(self.columns) - num_known :]
         check_finite(ahead, names, "x", end)
         for t, c in np.argwhere(np.isnan(ahead))[:1]:
             raise InputError(

@@ -25,8 +25,8 @@ class Components:
         # Of the smaller of two products, which is much faster than of the vectors themselves.
         product = centred @ centred.T if few else centred.T @ centred
         variances, vectors = np.linalg.eigh(product / len(normal))
-        known = variances > TINY * max(variances[-1], TINY)
-        self.variances, self.axes = variances[known][::-1], vectors.T[known][::-1]
+        varies = variances > TINY * max(variances[-1], TINY)
+        self.variances, self.axes = variances[varies][::-1], vectors.T[varies][::-1]
         """Without directions along which nothing changed."""
         if few:
             self.axes = self.axes @ centred / np.sqrt(len(normal) * self.variances)[:, None]
@@ -78,9 +78,9 @@ def held_out(
         numbers: of windows, by components.
         num_folds: stretches of windows, each of which is left out once.
     """
-    found = np.empty(len(vectors))
+    values = np.empty(len(vectors))
     for fold in np.array_split(np.arange(len(vectors)), min(num_folds, len(vectors))):
         before = starts + size <= starts[fold[0]]
         others = vectors[before | (starts >= starts[fold[-1]] + size)]
-        found[fold] = numbers(Components(others), vectors[fold])
-    return found
+        values[fold] = numbers(Components(others), vectors[fold])
+    return values

@@ -105,10 +105,10 @@ def _numbers(
     if not count:
         raise InputError(f"{origin}: y holds no number")
     fix = ": task=regression needs numbers; for classes type task=classification"
-    found = numbers_in(cells, lambda i: f"{where(i // count)}, label", fix).reshape(-1, count)
-    for row in np.flatnonzero(np.isnan(found).all(axis=1))[:1]:
+    values = numbers_in(cells, lambda i: f"{where(i // count)}, label", fix).reshape(-1, count)
+    for row in np.flatnonzero(np.isnan(values).all(axis=1))[:1]:
         raise InputError(f"{where(int(row))} has no label (NaN): remove it")
-    return [tuple(row) for row in found.tolist()]
+    return [tuple(row) for row in values.tolist()]
 
 
 def _several(
@@ -129,7 +129,7 @@ def _several(
                              "expected 0 or 1")  # fmt: skip
         columns = np.array([str(i) for i in range(y.shape[1])] if names is None else names)
         return [tuple(sorted(columns[row == 1].tolist(), key=_by_number)) for row in y]
-    found = []
+    labels = []
     for row, item in enumerate(y):
         try:
             written = {label_text(name) for name in _listed(item)} - {UNLABELLED}
@@ -137,8 +137,8 @@ def _several(
             raise InputError(
                 f"{where(row)}: '{str(item)[:20]}' is no list of labels: write a|b, or a JSON list"
             ) from None
-        found.append(tuple(sorted(written, key=_by_number)))
-    return found
+        labels.append(tuple(sorted(written, key=_by_number)))
+    return labels
 
 
 def _listed(item: Any) -> Iterable[Any]:
@@ -391,7 +391,7 @@ def kind_of(labels: ItemLabels) -> type[Labels]:
     """The class of `Labels` for these labels."""
     if not len(labels) or not isinstance(labels[0], tuple):
         return Classes
-    return Numbers if any(isinstance(one, float) for one in labels[0]) else Several
+    return Numbers if any(isinstance(value, float) for value in labels[0]) else Several
 
 
 class Labelled:

@@ -28,18 +28,18 @@ KINDS: dict[type, tuple[str, ...]] = {
 def pack(pipeline: Any) -> dict[str, Any]:
     """A fitted pipeline as lists, numbers and strings."""
     kind = type(pipeline)
-    found = {"kind": kind.__name__, "state": pipeline.state_dict()}
+    packed = {"kind": kind.__name__, "state": pipeline.state_dict()}
     if kind is SourcesPipeline:
-        return {**found, "parts": {name: pack(one) for name, one in pipeline.parts.items()}}
+        return {**packed, "parts": {name: pack(part) for name, part in pipeline.parts.items()}}
     if kind not in KINDS:
         raise InputError(f"a pipeline of the kind {kind.__name__} cannot be exported")
-    return {**found, "knobs": {name: getattr(pipeline, name) for name in KINDS[kind]}}
+    return {**packed, "knobs": {name: getattr(pipeline, name) for name in KINDS[kind]}}
 
 
 def unpack(packed: Mapping[str, Any]) -> Any:
     """The fitted pipeline that was packed."""
     if "parts" in packed:
-        given = {name: partial(unpack, one) for name, one in packed["parts"].items()}
+        given = {name: partial(unpack, part) for name, part in packed["parts"].items()}
         pipeline: Any = SourcesPipeline(SeriesPipeline, given)
     else:
         kinds = {kind.__name__: kind for kind in KINDS}

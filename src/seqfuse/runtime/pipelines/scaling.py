@@ -178,7 +178,7 @@ class RecordingPipeline:
     def code(self, name: str) -> NDArray[np.float32]:
         """One number per recording trained on, 1 for this one; all 0 for a new one."""
         names = self.names if self.identity else []
-        return np.array([float(name == one) for one in names], dtype=np.float32)
+        return np.array([float(name == trained) for trained in names], dtype=np.float32)
 
     def transform(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
         """(t c) of one recording, scaled."""

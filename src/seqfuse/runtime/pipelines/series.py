@@ -84,7 +84,7 @@ def _end_to_end(
     elif isinstance(x, np.ndarray) and x.dtype.kind not in "biufO":
         raise InputError(f"x holds {x.dtype}, expected numbers (series, time, channels)")
     else:
-        rows = [_two_axes(i, one) for i, one in enumerate(x, first)]
+        rows = [_two_axes(i, item) for i, item in enumerate(x, first)]
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
     if not len(lengths):
         raise InputError("there is no series to read")
@@ -98,9 +98,9 @@ def _end_to_end(
     return np.concatenate(rows) if len(rows) > 1 else rows[0], lengths
 
 
-def _two_axes(i: int, one: ArrayLike) -> NDArray[np.float32]:
+def _two_axes(i: int, item: ArrayLike) -> NDArray[np.float32]:
     try:
-        row = as_float32(one, lambda index: _place(i, (0, *index)))
+        row = as_float32(item, lambda index: _place(i, (0, *index)))
     except InputError:
         raise
     except (TypeError, ValueError) as error:

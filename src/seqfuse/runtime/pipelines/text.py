@@ -101,7 +101,7 @@ class TextPipeline(Labelled):
     @staticmethod
     def _words(i: int, text: Any) -> list[str]:
         words = tokenise(text) if isinstance(text, str) else text
-        if not isinstance(words, (list, tuple)) or not all(isinstance(one, str) for one in words):
+        if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
             raise InputError(
                 f"text {i} is {type(text).__name__}, expected a text or a list of words"
             )
@@ -120,8 +120,8 @@ class TextPipeline(Labelled):
         ids = np.zeros((len(items.values), 1 + self.max_subwords), dtype=np.int32)
         starts, before = set(items.offsets.tolist()), ""
         for i, word in enumerate(items.values):
-            known = self._ids(word, "" if i in starts else before)
-            ids[i, : len(known)] = known
+            numbers = self._ids(word, "" if i in starts else before)
+            ids[i, : len(numbers)] = numbers
             before = word
         return replace(items, values=ids)
 
@@ -129,15 +129,15 @@ class TextPipeline(Labelled):
         if word not in self._known:
             parts = self._ngrams(word) if self.subwords == "ngrams" else self._characters(word)
             self._known[word] = [self.words.get(self._look_up(word), UNKNOWN), *parts]
-        own, *parts = self._known[word]
+        number, *parts = self._known[word]
         if self.subwords == "ngrams":
             parts = [self._bucket(f"{normal(before)} {normal(word)}"), *parts]
-        return [own, *parts[: self.max_subwords]]
+        return [number, *parts[: self.max_subwords]]
 
     def _look_up(self, word: str) -> str:
         """The form of a word that is in the vocabulary."""
-        found = normal(word)
-        return (ENDING.sub("", found) or found) if self.strip else found
+        form = normal(word)
+        return (ENDING.sub("", form) or form) if self.strip else form
 
     def _ngrams(self, word: str) -> list[int]:
         text, (low, high) = f"<{normal(word)}>", self.ngrams

@@ -81,13 +81,13 @@ def decode(path: Path, num_frames: int, size: int) -> Frames:
         raise InputError(f"{path}: a clip is decoded by PyAV ({error}): pip install av") from None
     frames = _strip if path.suffix.lower() in STRIPS else _video
     try:
-        found = list(frames(path, num_frames, size))
+        pictures = list(frames(path, num_frames, size))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"{path} cannot be read ({reason}): mend or remove it") from None
-    if not found:
+    if not pictures:
         raise InputError(f"{path} has no frame: remove it")
-    return np.stack(found)
+    return np.stack(pictures)
 
 
 def sampled(num_frames: int, total: int) -> NDArray[np.int64]:

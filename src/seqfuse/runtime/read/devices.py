@@ -203,9 +203,9 @@ class Devices:
 
     def _part(self, source: str, pieces: Sequence[Piece]) -> Recordings:
         track, means = self.tracks[source], []
-        for one in pieces:
-            rows, grid = track.rows[one.name], (self.widths[source], one.steps[source])
-            means.append(average(track.x[rows], track.time[rows], one.start, *grid))
+        for piece in pieces:
+            rows, grid = track.rows[piece.name], (self.widths[source], piece.steps[source])
+            means.append(average(track.x[rows], track.time[rows], piece.start, *grid))
         return series(means, origin=track.origin)
 
     def _truth(self, piece: Piece, names: Sequence[str] | None) -> list[str]:
@@ -214,16 +214,16 @@ class Devices:
             raise missing(track.origin, f"{track.prefix}label", list(track.arrays))
         rows = track.rows[piece.name]
         at = rows.start + nearest(track.time[rows], piece.start, *grid)
-        found = track.labels[at].tolist()
+        labels = track.labels[at].tolist()
         if names is None:
-            return [label_text(one) for one in found]
-        for row, one in zip(at.tolist(), found, strict=True):
-            if not isinstance(one, int) or not 0 <= one < len(names):
+            return [label_text(label) for label in labels]
+        for row, label in zip(at.tolist(), labels, strict=True):
+            if not isinstance(label, int) or not 0 <= label < len(names):
                 raise InputError(
-                    f"{track.origin}: row {row} has label {one}, but data.labels names 0 to "
+                    f"{track.origin}: row {row} has label {label}, but data.labels names 0 to "
                     f"{len(names) - 1}"
                 )
-        return [str(names[one]) for one in found]
+        return [str(names[label]) for label in labels]
 
     def _times(self, piece: Piece) -> NDArray[np.int64]:
         """When each step of the clock begins."""
@@ -334,8 +334,8 @@ def average(
     step = bins(time, start, width)
     inside = (step >= 0) & (step < steps)
     values, step = x[inside], step[inside]
-    found = [_channel(values[:, c], step, steps) for c in range(x.shape[1])]
-    return np.stack(found, axis=1).astype(np.float32)
+    channels = [_channel(values[:, c], step, steps) for c in range(x.shape[1])]
+    return np.stack(channels, axis=1).astype(np.float32)
 
 
 def _channel(values: NDArray[np.float32], step: NDArray[np.int64], steps: int) -> NDArray:

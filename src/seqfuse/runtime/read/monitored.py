@@ -82,8 +82,8 @@ def runs(labels: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def leading(steps: int, rule: Mapping[str, Any]) -> int:
     """Leading steps that are taken to be normal: `rows`, or a `fraction`, at most a `maximum`."""
-    found = rule["rows"] if "rows" in rule else int(steps * rule["fraction"])
-    return min(found, rule.get("maximum", found))
+    rows = rule["rows"] if "rows" in rule else int(steps * rule["fraction"])
+    return min(rows, rule.get("maximum", rows))
 
 
 def stem(path: Path) -> str:
@@ -97,8 +97,8 @@ def read_recordings(path: Path, reader: Mapping[str, Any]) -> list[Recording]:
     check_ending(path, endings)
     del options["kind"]
     return [
-        one._replace(labels=np.zeros_like(one.labels), windows=[])
-        for one in READERS[kind][0](path, **options)
+        recording._replace(labels=np.zeros_like(recording.labels), windows=[])
+        for recording in READERS[kind][0](path, **options)
     ]
 
 
@@ -122,24 +122,26 @@ def read_labelled(
     else:
         cells = cells.without(label)
     try:
-        found = reader.parse(cells)
+        parsed = reader.parse(cells)
     except InputError as error:
         raise InputError(str(error).replace("data.covariates", "data.label")) from None
-    labels = np.nan_to_num(found.values[:, -1]) if labelled else np.zeros(len(found.values))
+    labels = np.nan_to_num(parsed.values[:, -1]) if labelled else np.zeros(len(parsed.values))
     for i in np.flatnonzero((labels != 0) & (labels != 1))[:1]:
         raise InputError(
-            f"{path}: at {shown(found.time[i])}, column '{label}': {labels[i]:g} must be 0 or 1"
+            f"{path}: at {shown(parsed.time[i])}, column '{label}': {labels[i]:g} must be 0 or 1"
         )
     recordings = []
-    for name, first, end in zip(found.names or (), found.offsets, found.offsets[1:], strict=False):
-        values = carried_on(found.values[first:end, : found.num_targets])
+    for name, first, end in zip(
+        parsed.names or (), parsed.offsets, parsed.offsets[1:], strict=False
+    ):
+        values = carried_on(parsed.values[first:end, : parsed.num_targets])
         values = carried_on(values[::-1])[::-1]
         recordings.append(
             recording(
                 name or stem(path),
-                found.time[first:end],
+                parsed.time[first:end],
                 values,
-                found.columns[: found.num_targets],
+                parsed.columns[: parsed.num_targets],
                 leading(len(values), train),
                 labels[first:end] == 1,
             )

@@ -187,19 +187,19 @@ def as_float32(values: Any, place: Callable[[tuple[int, ...]], str]) -> NDArray[
     array = np.asarray(values)
     if array.dtype.kind in "OUS":
         cells = [cell.decode() if isinstance(cell, bytes) else cell for cell in array.flat]
-        found = numbers_in(
+        numbers = numbers_in(
             cells, lambda i: place(tuple(map(int, np.unravel_index(i, array.shape))))
         )
-        return found.reshape(array.shape).astype(np.float32)
+        return numbers.reshape(array.shape).astype(np.float32)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"it is {array.dtype}, expected numbers")
     with np.errstate(over="ignore"):
-        found = array.astype(np.float32, copy=False)
-    if array.dtype.itemsize > found.itemsize:
-        for index in np.argwhere(np.isinf(found) & ~np.isinf(array))[:1]:
+        numbers = array.astype(np.float32, copy=False)
+    if array.dtype.itemsize > numbers.itemsize:
+        for index in np.argwhere(np.isinf(numbers) & ~np.isinf(array))[:1]:
             at = tuple(index.tolist())
             raise InputError(f"{place(at)}{too_large(float(array[at]))}")
-    return found
+    return numbers
 
 
 def as_numbers(x: Any, name: str, wanted: str, axes: Sequence[int]) -> NDArray[Any]:

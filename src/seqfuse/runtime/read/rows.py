@@ -302,16 +302,16 @@ class GroupRows:
         return np.concatenate(parts)
 
     def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
-        found = np.empty((len(firsts), steps, len(self.columns)), dtype=self._kind)
+        values = np.empty((len(firsts), steps, len(self.columns)), dtype=self._kind)
         groups = np.searchsorted(self._edges, firsts, side="right") - 1
         across = firsts + steps > self._edges[groups + 1]
         for i in np.unique(groups[~across]):
             here = ~across & (groups == i)
             inside = (firsts[here] - self._edges[i])[:, None] + np.arange(steps)
-            found[here] = self._read(int(i))[inside]
+            values[here] = self._read(int(i))[inside]
         for i in np.flatnonzero(across):  # few: they lie over an edge
-            found[i] = self[firsts[i] : firsts[i] + steps]
-        return found
+            values[i] = self[firsts[i] : firsts[i] + steps]
+        return values
 
     def _group(self, row: int) -> int:
         return int(np.searchsorted(self._edges, row, side="right")) - 1

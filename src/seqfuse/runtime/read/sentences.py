@@ -37,18 +37,18 @@ def sentences(path: Path) -> Iterator[Sentence]:
 
 
 def _tabled(path: Path) -> Iterator[Sentence]:
-    found, width = Sentence([], [], []), 0
+    sentence, width = Sentence([], [], []), 0
     for number, line in itertools.chain(lines_of(path), [(0, "")]):
         line = line.rstrip("\r\n")
-        if line.strip() and not (not found.words and _is_comment(path, line)):
+        if line.strip() and not (not sentence.words and _is_comment(path, line)):
             columns = line.split("\t") if "\t" in line else line.split()
             width = _same_width(path, number, len(columns), width)
-            for part, one in zip(found, _word(path, number, columns), strict=False):
-                part.append(one)  # type: ignore[arg-type]
-        elif found.words and not line.strip():
-            _check_length(path, found)
-            yield found
-            found = Sentence([], [], [])
+            for part, value in zip(sentence, _word(path, number, columns), strict=False):
+                part.append(value)  # type: ignore[arg-type]
+        elif sentence.words and not line.strip():
+            _check_length(path, sentence)
+            yield sentence
+            sentence = Sentence([], [], [])
 
 
 def unlike_words(path: Path, first: Sentence) -> str:
@@ -67,11 +67,11 @@ def unlike_words(path: Path, first: Sentence) -> str:
     )
 
 
-def _check_length(path: Path, found: Sentence) -> None:
-    if len(found.words) > MOST_WORDS:
+def _check_length(path: Path, sentence: Sentence) -> None:
+    if len(sentence.words) > MOST_WORDS:
         raise InputError(
-            f"{path}, line {found.lines[0]}: a sentence of {len(found.words):,} words, more than "
-            f"{MOST_WORDS:,}: put an empty line between sentences"
+            f"{path}, line {sentence.lines[0]}: a sentence of {len(sentence.words):,} words, more "
+            f"than {MOST_WORDS:,}: put an empty line between sentences"
         )
 
 
@@ -118,6 +118,6 @@ def _json_sentences(path: Path) -> Iterator[Sentence]:
         if len(tags) != len(words):
             raise InputError(f"{path}, line {number}: {len(words)} tokens but {len(tags)} tags")
         named = ["" if tag is None else str(tag) for tag in tags]
-        found = Sentence([number] * len(words), [str(word) for word in words], named)
-        _check_length(path, found)
-        yield found
+        sentence = Sentence([number] * len(words), [str(word) for word in words], named)
+        _check_length(path, sentence)
+        yield sentence

@@ -66,9 +66,9 @@ class Residuals(NamedTuple):
             (num_steps), NaN at steps of no window.
         """
         normal = self.normal(num_train)
-        known = merge(numbers[normal], self.starts[normal], num_steps)
+        trained = merge(numbers[normal], self.starts[normal], num_steps)
         merged = merge(numbers, self.starts, num_steps)
-        return np.where(np.arange(num_steps) < num_train, known, merged)
+        return np.where(np.arange(num_steps) < num_train, trained, merged)
 
 
 def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
@@ -149,13 +149,13 @@ class Likelihood:
 
     def __call__(self, errors: Scores, num_train: int) -> Scores:
         """Scores (t), from 0 to 1, of errors (t), NaN where there is none."""
-        known = ~np.isnan(errors)
+        real = ~np.isnan(errors)
         values = np.nan_to_num(errors)
-        mean, deviation = self._before(values, known, num_train)
-        share = np.maximum(self._recent(known.astype(np.float64)), 1e-9)
+        mean, deviation = self._before(values, real, num_train)
+        share = np.maximum(self._recent(real.astype(np.float64)), 1e-9)
         recent = self._recent(values) / share
         z = np.maximum(recent - mean, 0.0) / np.maximum(deviation, LEAST)
-        return np.where(known, z / (z + 4.0), 0.0)
+        return np.where(real, z / (z + 4.0), 0.0)
 
     def _recent(self, values: Scores) -> Scores:
         """Means of windows that end at the step itself."""
@@ -163,7 +163,7 @@ class Likelihood:
         return np.lib.stride_tricks.sliding_window_view(padded, self.recent).mean(axis=1)
 
     def _before(
-        self, values: Scores, known: NDArray[np.bool_], num_train: int
+        self, values: Scores, real: NDArray[np.bool_], num_train: int
     ) -> tuple[Scores, Scores]:
         """Mean and deviation of the known steps before each; in training, of the whole part.
 
@@ -174,7 +174,7 @@ class Likelihood:
         end = np.maximum(step, n) if self.history else np.full_like(step, n)
         count, total, square = (
             np.append(0.0, np.cumsum(one))[end] - np.append(0.0, np.cumsum(one))[first]
-            for one in (known, values, values**2)
+            for one in (real, values, values**2)
         )
         mean = total / np.maximum(count, 1)
         deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))

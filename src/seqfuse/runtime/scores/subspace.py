@@ -73,9 +73,9 @@ class Subspace:
         if not len(seen) or seen[-1] + size - seen[0] < self.least(size):
             return residuals.merge(np.zeros(residuals.errors.shape), num_train, len(values))
         strange = spread(self._strangeness(values, num_train, residuals), residuals.errors)
-        found = np.sqrt(residuals.merge(strange, num_train, len(values)))
-        usual = found[:num_train][~np.isnan(found[:num_train])]
-        return found / (found + max(usual.mean() + 4 * usual.std(), LEAST))
+        scores = np.sqrt(residuals.merge(strange, num_train, len(values)))
+        usual = scores[:num_train][~np.isnan(scores[:num_train])]
+        return scores / (scores + max(usual.mean() + 4 * usual.std(), LEAST))
 
     def _strangeness(
         self, values: NDArray[np.floating], num_train: int, residuals: Residuals
@@ -101,13 +101,13 @@ class Subspace:
         residuals: Residuals,
         normal: Rows,
     ) -> Scores:
-        known = vectors(normal)
-        components = Components(known)
+        trained = vectors(normal)
+        components = Components(trained)
         blocks = in_blocks(len(residuals.starts), BLOCK)
         squares = np.concatenate([numbers(components, vectors(rows)) for rows in blocks])
         usual = max(squares[normal].mean(), LEAST**2)
         size = residuals.errors.shape[1]
-        squares[normal] = held_out(known, residuals.starts[normal], size, numbers, self.num_folds)
+        squares[normal] = held_out(trained, residuals.starts[normal], size, numbers, self.num_folds)
         return squares / usual
 
     def _outside(self, components: Components, windows: Vectors) -> Scores:
