@@ -1,5 +1,6 @@
 """Windows read from disk: an array and Parquet give the same, and no more is read than needed."""
 
+import mmap
 import os
 import pickle
 import signal
@@ -31,6 +32,12 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def count() -> np.ndarray:
     return np.stack([np.arange(N), -np.arange(N)], axis=1).astype(np.float32)
+
+
+def test_the_map_behind_an_array_is_known(tmp_path: Path) -> None:
+    """Which is told that rows are read at random."""
+    array = np.lib.format.open_memmap(write(tmp_path / "count.npy", count()), mode="r")
+    assert isinstance(array.base, mmap.mmap)
 
 
 def test_borders(path: Path) -> None:

@@ -231,9 +231,8 @@ class ArrayRows:
     @staticmethod
     def _advise(array: np.ndarray) -> None:
         """Without it the system would read, and map, what lies around each window."""
-        memory = getattr(array, "_mmap", None)
-        if memory is not None and hasattr(mmap, "MADV_RANDOM"):
-            memory.madvise(mmap.MADV_RANDOM)
+        if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+            array.base.madvise(mmap.MADV_RANDOM)
 
     def __getitem__(self, rows: slice) -> Floats:
         self._state.check(self._path)
