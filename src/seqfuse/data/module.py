@@ -13,7 +13,7 @@ from seqfuse.data.interfaces import Splits
 from seqfuse.data.loader import Batches, Loader, Shares, Sliceable
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 
 LARGEST_BATCH = 64
 """Items in a batch, at most, that is left to `auto`."""
@@ -48,8 +48,7 @@ class DataModule(LightningDataModule):
         super().__init__()
         if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
             raise InputError(f"data.batch_size={batch_size} must be auto or at least 1")
-        if num_workers < 0:
-            raise InputError(f"data.num_workers={num_workers} must be at least 0")
+        check_minimum(0, num_workers=num_workers)
         self.splits = splits
         if not 1 <= smallest_batch <= LARGEST_BATCH:
             raise InputError(

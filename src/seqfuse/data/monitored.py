@@ -8,7 +8,7 @@ import numpy as np
 
 from seqfuse.data.read.recordings import RecordingReader
 from seqfuse.data.windows import WindowTensors
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.pipelines.scaling import RecordingPipeline
 from seqfuse.runtime.read.monitored import Recording
@@ -50,9 +50,7 @@ class Monitored:
         validation: float = 0.2,
         reconstruct: bool = False,
     ):
-        for name, value in (("look_back", look_back), ("horizon", horizon), ("stride", stride)):
-            if value < 1:
-                raise InputError(f"data.{name}={value} must be at least 1")
+        check_minimum(1, look_back=look_back, horizon=horizon, stride=stride)
         if stride > horizon:
             raise InputError(f"data.stride={stride} must be at most data.horizon={horizon}")
         if not columns:

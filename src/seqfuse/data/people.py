@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 
 
 class People:
@@ -24,8 +24,7 @@ class People:
         fold: int | None = None,
         num_folds: int = 5,
     ):
-        if num_folds < 3:
-            raise InputError(f"data.test_folds={num_folds} must be at least 3")
+        check_minimum(3, test_folds=num_folds)
         if fold is not None and not 0 <= fold < num_folds:
             raise InputError(f"data.test_fold={fold} must be null, or from 0 to {num_folds - 1}")
         self.named = {"test": [*map(str, test)], "val": [*map(str, validation)]}

@@ -12,6 +12,13 @@ class InputError(ValueError):
     exit_code = 1
 
 
+def check_minimum(minimum: float, **options: float) -> None:
+    """Raises InputError unless every option of the data section is at least so much."""
+    for name, value in options.items():
+        if value < minimum:
+            raise InputError(f"data.{name}={value} must be at least {minimum}")
+
+
 class Diverged(InputError):
     """The loss is no number any more."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.data.progress import bar
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.read.decode import Frames, cached, entry_of
 from seqfuse.runtime.shown import say
 
@@ -34,9 +34,7 @@ class Decoder:
         skip_bad: bool = False,
         progress: bool = False,
     ):
-        for name, value in (("num_frames", num_frames), ("size", size)):
-            if value < 1:
-                raise InputError(f"data.{name}={value} must be at least 1")
+        check_minimum(1, num_frames=num_frames, size=size)
         self.num_frames, self.size = num_frames, size
         self.cache = cache
         self.skip_bad, self.progress = skip_bad, progress

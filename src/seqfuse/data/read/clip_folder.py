@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from seqfuse.data.items import Source
 from seqfuse.data.read.cache import Decoder
 from seqfuse.data.read.clip_list import Entry, listed
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import find
 from seqfuse.runtime.read.decode import CLIP_ENDINGS
 from seqfuse.runtime.recordings import Recordings
@@ -44,8 +44,7 @@ class ClipFolder(Source):
     ):
         if not folder:
             raise InputError("data.folder is empty: name a folder that has one for each class")
-        if test_folds < 2:
-            raise InputError(f"data.test_folds={test_folds} must be at least 2")
+        check_minimum(2, test_folds=test_folds)
         self.folder, self.table, self.root = folder, table, Path(root)
         self.decoder = decoder
         self.test_folds, self.normal = test_folds, normal

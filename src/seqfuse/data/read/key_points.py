@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.data.items import Source
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import find, lines_of
 from seqfuse.runtime.read.labelled import read_points
 from seqfuse.runtime.recordings import Recordings
@@ -44,12 +44,10 @@ class KeyPoints(Source):
         val_share: float = 0.5,
         root: str = ".",
     ):
-        if test_folds < 3:
-            raise InputError(f"data.test_folds={test_folds} must be at least 3")
+        check_minimum(3, test_folds=test_folds)
         if not 0 <= test_fold < test_folds:
             raise InputError(f"data.test_fold={test_fold} must be from 0 to {test_folds - 1}")
-        if gap < 0:
-            raise InputError(f"data.gap={gap} must be at least 0")
+        check_minimum(0, gap=gap)
         if not 0 <= val_share <= 1:
             raise InputError(f"data.val_share={val_share} must be from 0 to 1")
         self.file, self.names, self.root = file, names, root

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from seqfuse.data.items import Source
 from seqfuse.data.splits import hold_out
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import find
 from seqfuse.runtime.recordings import Recordings
 
@@ -40,8 +40,7 @@ class OwnFiles(Source):
     ):
         if not train:
             raise InputError(f"data.train is empty: name your {self.kind}")
-        if test_folds < 2:
-            raise InputError(f"data.test_folds={test_folds} must be at least 2")
+        check_minimum(2, test_folds=test_folds)
         self.files = {"train": str(train), "val": val, "test": test}
         self.has_validation, self.root, self.test_folds = val is not None, root, test_folds
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from seqfuse.data.items import Source
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import check_minimum
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.recordings import Recordings
 
@@ -23,10 +23,7 @@ class Synthetic(Source):
     def __init__(
         self, num_samples: int = 10_000, num_steps: int = 50, num_channels: int = 3, seed: int = 0
     ):
-        sizes = {"num_samples": num_samples, "num_steps": num_steps, "num_channels": num_channels}
-        for name, value in sizes.items():
-            if value < 1:
-                raise InputError(f"data.{name}={value} must be at least 1")
+        check_minimum(1, num_samples=num_samples, num_steps=num_steps, num_channels=num_channels)
         self.num_samples = num_samples
         self.shape = (num_steps, num_channels)
         self.seed = seed

@@ -10,7 +10,7 @@ import numpy as np
 from seqfuse.data.items import Source
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import PARTS, borders, check_split
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.read.tables import TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import sliding
@@ -40,9 +40,7 @@ class TableWindows(Source):
         every: int,
         split: Sequence[Any],
     ):
-        for name, value in (("look_back", look_back), ("horizon", horizon), ("every", every)):
-            if value < 1:
-                raise InputError(f"data.{name}={value} must be at least 1")
+        check_minimum(1, look_back=look_back, horizon=horizon, every=every)
         check_split(split)
         if len(split) + isinstance(split[0], (str, date)) != 3:
             raise InputError(f"data.split={list(split)}: give training, validation and test alone")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.pipelines.series import check_several
 from seqfuse.runtime.recordings import Recordings
@@ -70,11 +70,9 @@ class TextPipeline(Labelled):
         super().__init__()
         if subwords not in SUBWORDS:
             raise InputError(f"data.subwords={subwords} must be one of: {', '.join(SUBWORDS)}")
-        least = {"min_count": 1, "max_length": 0, "max_subwords": 2, "buckets": 1}
-        given = {"min_count": min_count, "max_length": max_length, "max_subwords": max_subwords}
-        for name, value in {**given, "buckets": buckets}.items():
-            if value < least[name]:
-                raise InputError(f"data.{name}={value} must be at least {least[name]}")
+        check_minimum(1, min_count=min_count, buckets=buckets)
+        check_minimum(0, max_length=max_length)
+        check_minimum(2, max_subwords=max_subwords)
         if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:
             raise InputError(f"data.ngrams={list(ngrams)} must be two lengths, such as [3,5]")
         self.subwords, self.min_count, self.max_length = subwords, min_count, max_length

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, pyarrow, read_table
@@ -48,8 +48,7 @@ class RowReader:
         covariates: Sequence[str | int] = (),
         pool: int = 64,
     ):
-        if pool < 1:
-            raise InputError(f"data.pool={pool} must be at least 1")
+        check_minimum(1, pool=pool)
         self.targets = None if targets == "all" else as_list(targets)
         self.covariates, self.pool = as_list(covariates), pool
 
