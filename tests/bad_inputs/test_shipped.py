@@ -112,8 +112,8 @@ USE = "a.npz b.csv"
     Row("--check", ["pipeline.json", "pipeline"], given("Magic", "pipeline", "kind")),
     Row("--check", ["pipeline.json", "pipeline"], given([], "pipeline", "kind")),
     Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "state")),
-    Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "knobs")),
-    Row("--check", ["pipeline.json", "pipeline"], given({"a": 1}, "pipeline", "knobs")),
+    Row("--check", ["pipeline.json", "pipeline"], without("pipeline", "options")),
+    Row("--check", ["pipeline.json", "pipeline"], given({"a": 1}, "pipeline", "options")),
     Row(
         "--check",
         ["pipeline.json", "pipeline"],

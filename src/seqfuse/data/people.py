@@ -44,11 +44,11 @@ class People:
         return parts[split]
 
     def _named(self, everyone: list[str]) -> dict[str, set[str]]:
-        for knob, split in (("test_people", "test"), ("validation_people", "val")):
+        for option, split in (("test_people", "test"), ("validation_people", "val")):
             strangers = [name for name in self.named[split] if name not in everyone]
             if strangers:
                 raise InputError(
-                    f"data.{knob} names {strangers[0]}, but there are: {', '.join(everyone)}"
+                    f"data.{option} names {strangers[0]}, but there are: {', '.join(everyone)}"
                 )
         return {split: set(names) for split, names in self.named.items()}
 

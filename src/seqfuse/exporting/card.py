@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 
 def write_card(
     folder: Path,
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     trained: dict[str, Any],
     config: dict[str, Any],
     found: Measured,
@@ -59,17 +59,17 @@ def write_card(
 
     Args:
         folder: to write to.
-        facts: of `pipeline.json`.
+        metadata: of `pipeline.json`.
         trained: config of the checkpoint.
         config: of the command.
         found: measurements.
     """
     parts = [
-        f"# {_plain(facts['name'])}: {facts['job'].replace('_', ' ')}",
+        f"# {_plain(metadata['name'])}: {metadata['job'].replace('_', ' ')}",
         "`python run.py <input> <output.csv>` predicts, with numpy and onnxruntime alone; "
         "`python run.py --check` holds the folder against `example.npz`.",
         "## Input",
-        _input(facts),
+        _input(metadata),
         "## Data",
         _data(trained),
         "## Metrics",
@@ -79,27 +79,27 @@ def write_card(
         table(found),
         _gains(found),
         "## Limits",
-        _limits(facts, found),
+        _limits(metadata, found),
     ]
     text = "\n\n".join(part for part in parts if part)
     files.write(folder / "card.md", text + "\n")
 
 
-def _input(facts: Mapping[str, Any]) -> str:
+def _input(metadata: Mapping[str, Any]) -> str:
     """Description of input and output."""
-    packed, state = facts["pipeline"], facts["pipeline"]["state"]
+    packed, state = metadata["pipeline"], metadata["pipeline"]["state"]
     names = {"sources": list(packed.get("parts", ())), "columns": state.get("columns")}
     labels = state.get("labels", {})
     names |= {"classes": labels.get("classes"), "targets": labels.get("targets")}
-    names["quantiles"] = facts.get("quantiles")
+    names["quantiles"] = metadata.get("quantiles")
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
-    if facts["reader"].get("kind") == "windows":
+    if metadata["reader"].get("kind") == "windows":
         said = [TABLE]
     if packed["kind"] == "SeriesPipeline":
-        said = [said[0].format(layout=LAYOUTS[facts["reader"].get("layout", "btc")])]
+        said = [said[0].format(layout=LAYOUTS[metadata["reader"].get("layout", "btc")])]
         said.append(f"channels: {len(state['standardisation']['mean'])}")
-    said += [f"{key}: {facts[key]} steps" for key in ("look_back", "horizon") if key in facts]
-    reader = facts.get("reader", {})
+    said += [f"{key}: {metadata[key]} steps" for key in ("look_back", "horizon") if key in metadata]
+    reader = metadata.get("reader", {})
     if "time" in (table := reader.get("table", reader)):
         form = table["time_format"] or "ISO 8601, year first"
         stamps = [table["time"]] if isinstance(table["time"], str) else table["time"]
@@ -112,9 +112,9 @@ def _input(facts: Mapping[str, Any]) -> str:
 
 def _data(config: dict[str, Any]) -> str:
     data = config["data"]
-    knobs = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
-    knobs = (*knobs, "validation", "train", "test")
-    split = {name: _plain(data[name]) for name in knobs if data.get(name) is not None}
+    options = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
+    options = (*options, "validation", "train", "test")
+    split = {name: _plain(data[name]) for name in options if data.get(name) is not None}
     if data.get("test"):
         split.pop("test_folds", None)  # of no account beside a test file
     about = re.sub(r"(\w) Licen", r"\1. Licen", about_data(data)) or f"Data: {UNKNOWN}."
@@ -229,14 +229,14 @@ def _gains(found: Measured) -> str:
     return f"{'; '.join(said)}." if said else ""
 
 
-def _limits(facts: Mapping[str, Any], found: Measured) -> str:
+def _limits(metadata: Mapping[str, Any], found: Measured) -> str:
     lines = [
         f"- Outputs are those of torch to {found.parity:.1g} (relative, for values above 1).",
         "- Numbers hold for data like the training data; nothing here notices when it changes.",
     ]
     if "int8" in found.sizes:
         lines.append("- int8 rounds by batch: an item's numbers depend a little on the others.")
-    if facts["job"] in ("forecasts", "numbers"):
+    if metadata["job"] in ("forecasts", "numbers"):
         lines.append("- Bands were calibrated on one part of the past, and hold what they promise "
                      "only roughly.")  # fmt: skip
     return "\n".join(lines)

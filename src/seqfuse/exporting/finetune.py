@@ -61,11 +61,11 @@ def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict
         trained: config of the checkpoint.
         config: of the command; `finetune` holds the number of epochs and the fraction of the rate.
     """
-    knobs = config["finetune"]
-    schedule = {"_target_": CONSTANT, "factor": knobs["lr_fraction"]}
+    options = config["finetune"]
+    schedule = {"_target_": CONSTANT, "factor": options["lr_fraction"]}
     tuned = build.build_task({**trained, "scheduler": schedule}, record=task.record)
     tuned.load_state_dict(task.state_dict())
-    settings = {**config["trainer"], "max_epochs": knobs["epochs"]}
+    settings = {**config["trainer"], "max_epochs": options["epochs"]}
     trainer = build.build_trainer({**trained, **config, "trainer": settings}, Rounded())
     data.setup("fit")
     trainer.fit(tuned, datamodule=data)

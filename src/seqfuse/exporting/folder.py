@@ -94,12 +94,12 @@ def write_run(folder: Path) -> None:
     files.write(folder / RUN, SCRIPT)
 
 
-def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
     """`pipeline.json`, with the hashes of all other files but the card, and its own."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     others = sorted(path for path in paths if path.name not in (METADATA, CARD))
     hashes = {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in others}
-    full = {**facts, "files": hashes}
+    full = {**metadata, "files": hashes}
     full = json.loads(json.dumps(full))  # as it will be read
     text = json.dumps({**full, "seal": seal(full)}, indent=1, ensure_ascii=False)
     files.write(folder / METADATA, text + "\n")

@@ -14,7 +14,7 @@ INT8 = (None, False, True, "finetune")
 
 
 def check_settings(config: Any) -> None:
-    """Checks the knobs of `conf/export.yaml`."""
+    """Checks the options of `conf/export.yaml`."""
     if not config.output:
         raise InputError("output is empty: type output=<a new folder>")
     check_output(Path(config.output))

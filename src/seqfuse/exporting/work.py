@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from seqfuse.data.module import DataModule
-from seqfuse.exporting import card, facts, folder, measure, parity
+from seqfuse.exporting import card, folder, measure, metadata, parity
 from seqfuse.exporting.graph import Feeds, Graph, export
 from seqfuse.exporting.quantise import write_int8
 from seqfuse.exporting.samples import Samples, sources_of
@@ -60,7 +60,7 @@ class Export:
         pipeline = data.splits.pipeline
         self.graph = Graph(task.net, task.correction, sources_of(pipeline)).eval()
         self.samples = Samples(trained, pipeline, self.graph)
-        self.facts = facts.describe(task, data, trained, config["opset"])
+        self.metadata = metadata.describe(task, data, trained, config["opset"])
 
     def write(self, part: Path) -> card.Measured:
         """Writes all files of the folder."""
@@ -72,8 +72,8 @@ class Export:
         self._check_loss(found)
         folder.write_example(part, self.graph, self._example())
         folder.write_run(part)
-        folder.write_facts(part, self.facts)
-        card.write_card(part, self.facts, self.trained, self.config, found)
+        folder.write_metadata(part, self.metadata)
+        card.write_card(part, self.metadata, self.trained, self.config, found)
         return found
 
     @property
@@ -114,7 +114,7 @@ class Export:
 
     def _steps(self) -> int:
         """Steps of the longest item that was measured, or of a look-back."""
-        if "look_back" in self.facts or not self.measures:
+        if "look_back" in self.metadata or not self.measures:
             return self.samples.steps
         return int(self.data.tensors(self.config["split"]).num_steps)
 

@@ -98,7 +98,7 @@ def _track(path: Path) -> Track:
 
 
 def _check(file: str, sources: Sequence[str], missing: Collection[str]) -> None:
-    """Raises InputError where a knob names what is not there."""
+    """Raises InputError where an option names a source that is not there."""
     if not sources or len(set(sources)) < len(sources):
         raise InputError(f"data.sources={list(sources)} must name sources, each once")
     if MARK not in file and len(sources) > 1:

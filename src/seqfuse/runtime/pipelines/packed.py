@@ -33,7 +33,7 @@ def pack(pipeline: Any) -> dict[str, Any]:
         return {**packed, "parts": {name: pack(part) for name, part in pipeline.parts.items()}}
     if kind not in KINDS:
         raise InputError(f"a pipeline of the kind {kind.__name__} cannot be exported")
-    return {**packed, "knobs": {name: getattr(pipeline, name) for name in KINDS[kind]}}
+    return {**packed, "options": {name: getattr(pipeline, name) for name in KINDS[kind]}}
 
 
 def unpack(packed: Mapping[str, Any]) -> Any:
@@ -43,6 +43,6 @@ def unpack(packed: Mapping[str, Any]) -> Any:
         pipeline: Any = SourcesPipeline(SeriesPipeline, given)
     else:
         kinds = {kind.__name__: kind for kind in KINDS}
-        pipeline = kinds[packed["kind"]](**packed["knobs"])
+        pipeline = kinds[packed["kind"]](**packed["options"])
     pipeline.load_state_dict(packed["state"])
     return pipeline

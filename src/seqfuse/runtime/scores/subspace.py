@@ -34,7 +34,7 @@ class Subspace:
         num_folds: stretches of normal windows that are left out in turn, to see what is usual.
 
     Raises:
-        ValueError: a knob is out of range.
+        ValueError: an option is out of range.
     """
 
     options = ("share", "num_folds")
