@@ -47,6 +47,7 @@ def test_other_tasks_and_first_weights_have_folders_of_their_own() -> None:
         ["task=distill", "name=mine"],
         ["task=distill,classification", "-m"],
         ["experiment=har_steps", "task=distill"],
+        ["debug=fast", "task=contrastive"],  # which has a name
         ["--config-dir", "run", "--config-name", "config", "task=distill"],
         ["init_from=null"],
     ):

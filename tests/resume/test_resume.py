@@ -91,7 +91,8 @@ def scalars(run: Path) -> dict[str, dict[int, float]]:
     """What TensorBoard shows, by tag and step."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    board = EventAccumulator(str(run / "tensorboard")).Reload()
+    [folder] = {path.parent for path in run.rglob("events*")}
+    board = EventAccumulator(str(folder)).Reload()
     return {
         tag: {event.step: event.value for event in board.Scalars(tag)}
         for tag in board.Tags()["scalars"]

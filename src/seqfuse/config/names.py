@@ -37,7 +37,7 @@ def with_name(words: Sequence[str]) -> list[str]:
     their own.
     """
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
-    named = {"name", "experiment", "resume", "-cd", "-cn", "--config-dir", "--config-name"}
+    named = {"name", "experiment", "debug", "resume", "-cd", "-cn", "--config-dir", "--config-name"}
     task = given.get("task", "")
     parts = [task] if re.fullmatch(r"\w+", task) else []
     parts += ["init_from"] if given.get("init_from", "null") != "null" else []
