@@ -167,7 +167,9 @@ def test_no_data_set_is_better_than_another(tmp_path: Path) -> None:
     assert text.count("seed=0,1,2,3,4") == 2, "one run each says nothing of noise"
 
 
-def test_the_page_says_which_was_best_and_whether_that_is_noise(tmp_path: Path) -> None:
+def test_the_page_says_which_was_best_and_whether_that_is_noise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     noise = (0.0, 0.01, -0.01, 0.02, -0.02)
     losses = {"full": 0.50, "no_lstm": 0.505, "no_cnn": 0.80}
     for i, (name, loss) in enumerate(losses.items()):
@@ -179,6 +181,7 @@ def test_the_page_says_which_was_best_and_whether_that_is_noise(tmp_path: Path) 
     answer = (tmp_path / "summary.md").read_text().split("is that noise?")[1]
     assert "`ablation=full` has the best best/val/loss: 0.5000" in answer
     assert "It may be noise that it is better than `ablation=no_lstm`." in answer
+    assert "best        `ablation=full` has the best" in capsys.readouterr().out
     rows = {line.split()[1]: line for line in answer.splitlines() if line.startswith("| ablation")}
     assert "+0.3000" in rows["ablation=no_cnn"]
     assert "< 0.001" in rows["ablation=no_cnn"]

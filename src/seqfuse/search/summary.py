@@ -138,7 +138,10 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     files.write_shared(sweep / "summary.md", markdown(jobs, means))
     for name, draw in figures(jobs).items():
         save(draw, sweep / f"{name}.png")
-    say(f"\n{means_table(means)}\n\nsummary     {sweep / 'summary.md'}")
+    say(f"\n{means_table(means)}\n")
+    for answer in verdicts(jobs, means)[:MAX_SETTINGS]:
+        say(f"best        {answer.partition(chr(10))[0]}")
+    say(f"summary     {sweep / 'summary.md'}")
     say(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}")
     what = f"{lost} of {ours.sum()} jobs did not complete: see {sweep / 'summary.md'}"
     return what if lost else ""
