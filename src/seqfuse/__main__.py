@@ -7,6 +7,7 @@ Usage: seqfuse <command> [words of that command]
   predict    predicts a file with a checkpoint
   export     writes a checkpoint as a folder that runs without torch
   new        makes a project of your own, which depends on seqfuse
+  get        fetches public data sets, with licence and paper beside them
   sample     writes a small data set for a job, and says what to type with it
   list       lists data sets, models, tasks, experiments, parts
   doctor     says what is installed, which devices there are, where data is looked for
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from seqfuse.runtime.shown import say
 
-COMMANDS = ("train", "evaluate", "predict", "export", "new", "sample", "list", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "export", "new", "get", "sample", "list", "doctor")
 
 
 def main() -> None:

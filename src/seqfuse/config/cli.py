@@ -218,6 +218,8 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
         config.label = names.label(settings.overrides.task) or config.label
     try:
         return command(config, folder)
+    except InputError as error:
+        raise mistakes.with_source(error, config) from None
     except (KeyboardInterrupt, SystemExit) as error:
         stopped = _stopped(error)
         if stopped is None or start.is_child() or not state.can_go_on(folder):

@@ -134,6 +134,29 @@ def refusal(key: str, text: str) -> InputError:
     return InputError(f"{key}: {reason}{hint}")
 
 
+def with_source(error: InputError, config: DictConfig) -> InputError:
+    """An error; where it is about a public data set that is not there, with what fetches it."""
+    from seqfuse.fetching.sets import known
+
+    root = str(OmegaConf.select(config, "paths.data"))
+    if type(error) is not InputError or root not in str(error):
+        return error
+    data: Any = OmegaConf.to_container(config.data, resolve=True)
+    named = {part for text in _values(data) for part in Path(text).parts}
+    for name in known():
+        if name.split("/")[-1] in named and not Path(root, name).is_dir():
+            return InputError(f"{error}; seqfuse get {name.split('/')[-1]} fetches it")
+    return error
+
+
+def _values(node: Any) -> Iterator[str]:
+    """Texts in containers."""
+    if isinstance(node, str):
+        yield node
+    for value in node.values() if isinstance(node, dict) else ():
+        yield from _values(value)
+
+
 def _read_from() -> str:
     """The place a config was read from, for messages."""
     folders = own_folders()
