@@ -37,7 +37,7 @@ docs: .venv/installed  ## Pages with search: site/index.html
 
 lock:  ## Writes requirements.lock anew (needs uv): hashes, no addresses
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra dev --extra docs --upgrade pyproject.toml -o requirements.lock
+		--extra all --extra dev --extra docs --upgrade pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis

@@ -25,6 +25,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqfuse.config.extras import need
 from seqfuse.config.mistakes import explain
 from seqfuse.runtime.errors import InputError
 from seqfuse.search.outcome import Outcome, of_error, read, settings
@@ -171,6 +172,7 @@ class OptunaSweeper(_Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Searches until the study has its number of trials, then says what did best."""
+        need("sweep=optuna", "optuna", "sqlalchemy")
         from seqfuse.search.report import report
         from seqfuse.search.study import Search
 

@@ -119,6 +119,7 @@ def _prepare_words(config_name: str) -> None:
     mistakes.check_left_out(words)
     if config_name == "train":
         words = names.with_name(words)
+    mistakes.check_launcher(words)
     sys.argv[1:] = [_quoted(word) for word in words]
 
 

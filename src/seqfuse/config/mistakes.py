@@ -25,6 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError, Interrupted, Pruned
 
 HERE = Path(__file__).parents[1]
@@ -62,6 +63,11 @@ MISTAKES = (
 FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
 """In this order, for the learning rate depends on the batch size."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+LAUNCHERS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit": "hydra_plugins.hydra_submitit_launcher",
+}
+"""Libraries by the first part of a launcher's name."""
 LIMITS = tuple(f"limit_{split}_batches" for split in ("train", "val", "test"))
 WORD_STEMS = (".CharacterStem", ".NgramStem")
 TAG_HEADS = (".TagHead", ".CrfHead")
@@ -138,10 +144,10 @@ def with_source(error: InputError, config: DictConfig) -> InputError:
     """An error; where it is about a public data set that is not there, with what fetches it."""
     from seqfuse.fetching.sets import known
 
-    root = str(OmegaConf.select(config, "paths.data"))
-    if type(error) is not InputError or root not in str(error):
+    root = Path(str(OmegaConf.select(config, "paths.data"))).absolute()
+    if type(error) is not InputError or str(root) not in str(error):
         return error
-    data: Any = OmegaConf.to_container(config.data, resolve=True)
+    data: Any = OmegaConf.to_container(config.data, resolve=False)
     named = {part for text in _values(data) for part in Path(text).parts}
     for name in known():
         if name.split("/")[-1] in named and not Path(root, name).is_dir():
@@ -351,6 +357,15 @@ def check_left_out(words: Sequence[str]) -> None:
             raise InputError("paths=null: every run reads this section: leave that out")
         if left_out and ("." not in left_out or left_out.startswith(("paths.", "trainer."))):
             raise InputError(f"{key}: every run reads {left_out}: leave that out")
+
+
+def check_launcher(words: Sequence[str]) -> None:
+    """Checks that the launcher that is typed is installed."""
+    for word in words:
+        group, _, option = word.partition("=")
+        library = LAUNCHERS.get(option.partition("_")[0])
+        if group in ("launcher", "hydra/launcher") and library:
+            need(word, library)
 
 
 def _can_be_null(key: str) -> bool:

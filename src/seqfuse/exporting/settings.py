@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError
 
 OPSETS = range(14, 21)
@@ -14,7 +15,7 @@ INT8 = (None, False, True, "finetune")
 
 
 def check_settings(config: Any) -> None:
-    """Checks the options of `conf/export.yaml`."""
+    """Checks the options of `conf/export.yaml`, and that what writes and runs graphs is there."""
     if not config.output:
         raise InputError("output is empty: type output=<a new folder>")
     check_output(Path(config.output))
@@ -26,6 +27,7 @@ def check_settings(config: Any) -> None:
         raise InputError(f"split={config.split} must be one of: {', '.join(SPLITS)}")
     if config.int8 and config.split == "none":
         raise InputError(f"int8={config.int8} is judged by a metric: leave out split=none")
+    need("seqfuse-export", "onnx", "onnxruntime", "onnxscript")
     least = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_fraction": 0}
     for key, value in least.items():
         given = OmegaConf.select(config, key)

@@ -74,7 +74,12 @@ class Writer:
     def __enter__(self) -> "Writer":
         with self._refused():
             self._file = self._part.open("wb")
-        self._table: Format = self._format(self._file)
+        try:
+            self._table: Format = self._format(self._file)
+        except InputError:  # its library is missing
+            self._file.close()
+            self._part.unlink()
+            raise
         self._began = time.monotonic()
         return self
 
@@ -188,7 +193,9 @@ class Parquet:
         try:
             import pyarrow.parquet as pq
         except ImportError as error:
-            raise InputError(f"a .parquet is written by pyarrow ({error}): install it") from None
+            raise InputError(
+                f"a .parquet is written by pyarrow ({error}): type pip install pyarrow"
+            ) from None
         self.file, self.pq = file, pq
         self.writer: Any = None
 

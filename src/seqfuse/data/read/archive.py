@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 from pathlib import Path
 
+from seqfuse.config.extras import need
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, read_archive
@@ -59,6 +60,7 @@ class Archive(Source):
         return [*own, bundled() / self.name]
 
     def _download(self, stem: str) -> Path:
+        need(f"data.name={self.name}: no {stem} in {self.root}: to look among aeon's", "aeon")
         from aeon.datasets import load_classification  # slow to import, and rarely needed
         from aeon.datasets.tsc_datasets import multivariate, univariate
 
@@ -94,7 +96,7 @@ class Archive(Source):
 
 
 def bundled() -> Path:
-    """The folder of data sets that aeon ships (found without importing it)."""
+    """The folder of data sets that aeon ships, found without importing it; not there without it."""
     spec = importlib.util.find_spec("aeon")
-    assert spec is not None
-    return Path(str(spec.origin)).parent / "datasets" / "data"
+    package = Path(str(spec.origin)).parent if spec else Path("aeon is not installed")
+    return package / "datasets" / "data"

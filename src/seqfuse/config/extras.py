@@ -1,0 +1,36 @@
+"""Libraries that not everybody has: an extra of ours brings each, and a line names it."""
+
+from importlib import import_module
+
+from seqfuse.runtime.errors import InputError
+
+EXTRAS = {
+    "aeon": "archive",
+    "hydra_plugins.hydra_joblib_launcher": "cluster",
+    "hydra_plugins.hydra_submitit_launcher": "cluster",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "optuna": "search",
+    "sqlalchemy": "search",
+}
+"""Extra of each library; those that read files of a kind are named by the readers in `runtime`,
+which stand alone in an exported folder."""
+
+
+def need(use: str, *modules: str) -> None:
+    """Checks that libraries can be imported.
+
+    Args:
+        use: what they are for, which begins the message.
+        modules: of `EXTRAS`.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{use} needs what is not installed ({reason}): "
+                f"type pip install 'seqfuse[{EXTRAS[module]}]'"
+            ) from None
