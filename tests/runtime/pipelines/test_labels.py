@@ -38,6 +38,11 @@ def test_numbers_in_any_form(y: Any) -> None:
     assert labels_of(y, "a", "numbers") == [(1.5,), (-2.0,), (1e-9,)]
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 2)])
+def test_no_items_have_no_numbers(shape: tuple[int, ...]) -> None:
+    assert labels_of(np.zeros(shape), "a", "numbers") == []
+
+
 def test_a_number_may_be_missing_where_there_are_others() -> None:
     rows = labels_of(np.array([[1.0, NAN], [NAN, 2.0]]), "a", "numbers")
     assert [tuple(map(str, row)) for row in rows] == [("1.0", "nan"), ("nan", "2.0")]

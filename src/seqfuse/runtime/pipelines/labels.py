@@ -5,6 +5,7 @@ numbers (NaN where one is missing), or a tuple of the names of all labels that i
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -93,7 +94,7 @@ def _numbers(
     if isinstance(y, np.ndarray):
         if y.ndim > 2:
             raise InputError(f"{origin}: y has shape {y.shape}, expected (series) or (series, k)")
-        rows = y.reshape(len(y), -1)
+        rows = y.reshape(len(y), math.prod(y.shape[1:]))
         count, cells = rows.shape[1], rows.ravel()
     else:
         items = [item if isinstance(item, (list, tuple)) else [item] for item in y]
