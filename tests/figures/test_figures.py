@@ -1,5 +1,7 @@
 """Figures: what is on their axes."""
 
+from types import SimpleNamespace
+
 import matplotlib.dates as mdates
 import numpy as np
 import pytest
@@ -15,13 +17,14 @@ from seqfuse.figures.classification import (
     reliability,
 )
 from seqfuse.figures.clips import ClipFigures, ClipScoreFigures
-from seqfuse.figures.collect import Figures, Item
+from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import pixels
 from seqfuse.figures.forecasting import Panel, forecasts
 from seqfuse.figures.multilabel import precision_recall
 from seqfuse.figures.regression import predictions
 from seqfuse.figures.tagging import step_classes
 from seqfuse.figures.texts import MAX_WORDS, Sentence, sentences, worst_pairs
+from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.tasks.measures import Scored
 
@@ -48,6 +51,18 @@ def test_what_is_chosen_does_not_depend_on_batches(figures: Figures, rows: list[
     items = [Item(i, truth[i], answers[i]) for i in range(8)]
     halves = figures.choose([*figures.choose(items[:4]), *items[4:]])
     assert [item.index for item in halves] == [item.index for item in figures.choose(items)] == rows
+
+
+def test_figures_of_a_split_open_no_other() -> None:
+    """What has only the test split draws it, as where a training file is no longer there."""
+    items = series(np.zeros((4, 3, 1)), list("abab"))
+    labels = SimpleNamespace(classes=["a", "b"])
+    splits = SimpleNamespace(
+        rows=lambda split: (items, np.arange(4)), pipeline=SimpleNamespace(labels=labels)
+    )
+    numbers = [np.arange(4), np.array([0, 1, 0, 1]), np.tile([0.25, 0.75], (4, 1))]
+    drawn = ClassFigures().draw(Result([], numbers, splits, "test", None))
+    assert {"confusion_matrix", "reliability"} <= set(drawn)
 
 
 def test_confusion_matrix_counts() -> None:

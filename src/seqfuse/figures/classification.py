@@ -71,12 +71,12 @@ class ClassFigures(Figures):
         hot = truth[:, None] == each, guesses[:, None] == each
         figures: dict[str, Figure | None] = {
             "confusion_matrix": confusion_matrix(truth, guesses, classes),
-            "reliability": reliability(truth, probabilities, result.splits.unit),
+            "reliability": reliability(truth, probabilities, result.raw.unit),
             "precision_recall": precision_recall(
                 hot[0].astype(int), probabilities, hot[1].astype(int), classes, self.max_panels
             ),
         }
-        if result.splits.unit == "texts" and (truth != guesses).any():
+        if result.raw.unit == "texts" and (truth != guesses).any():
             figures["worst_pairs"] = worst_pairs(truth, guesses, classes)
         figures |= self.looks(result)
         return {name: figure for name, figure in figures.items() if figure is not None}
@@ -91,7 +91,7 @@ class ClassFigures(Figures):
 
     def attention(self, result: Result, items: Sequence[Item]) -> Figure | None:
         """Items and where the net looked; None if no item has a signal or words."""
-        if items and result.splits.unit == "texts":
+        if items and result.raw.unit == "texts":
             rows = [
                 Sentence(words_of(item, result), item.weights, self.title(item, result))
                 for item in items
