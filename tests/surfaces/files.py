@@ -3,12 +3,17 @@
 import gzip
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
+from PIL import Image
+
+from tests import clips
 
 File = tuple[str, bytes]
 """Ending, and content."""
@@ -112,29 +117,140 @@ def parquet(draw: st.DrawFn, columns: dict[str, Column], rows: int) -> File:
 
 
 @st.composite
-def arrays(draw: st.DrawFn, channels: int, labels: Sequence[Any]) -> File:
-    """An .npz of series: types, lengths, missing and infinite values, orders of bytes and axes."""
-    shape = (draw(st.integers(1, 5)), draw(st.integers(1, 9)), channels + draw(SELDOM))
+def array(draw: st.DrawFn, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of any type and order of bytes and axes; some missing, seldom one infinite."""
     kind = draw(st.sampled_from(["f4", "f8", ">f8", "i4", "u1", "f2"]))
     x = np.random.default_rng(draw(st.integers(0, 99))).normal(0, 9, shape).astype(kind)
-    if x.dtype.kind == "f" and draw(st.booleans()):
+    if x.dtype.kind == "f" and x.size and draw(st.booleans()):
         places = draw(st.lists(st.tuples(*(st.integers(0, n - 1) for n in shape)), max_size=3))
         for place in places:
             x[place] = draw(st.sampled_from([np.nan, np.nan, np.nan, np.inf]))
     x = np.asfortranarray(x) if draw(st.booleans()) else x
-    x = x[:0] if draw(SELDOM) else x[..., 0] if draw(SELDOM) else x
-    given: dict[str, Any] = {"x": x, "y": np.resize(labels, len(x))}
-    if draw(st.booleans()) and x.ndim == 3:
-        lengths = draw(st.lists(st.integers(1, shape[1]), min_size=len(x), max_size=len(x)))
-        given["lengths"] = np.array(lengths, dtype=np.int64)
-        if draw(SELDOM) and len(lengths):
-            given["lengths"][0] = draw(st.sampled_from([0, -1, 99]))
     if draw(SELDOM):
-        given["x"] = draw(st.sampled_from([x.astype(str), x.astype(object), x.astype(complex)]))
+        return draw(st.sampled_from([x[:0], x[..., 0], x.astype(str), x.astype(object), x + 0j]))
+    return x
+
+
+@st.composite
+def counts(draw: st.DrawFn, items: int, steps: int) -> np.ndarray:
+    """Steps of each item, seldom too many or too few."""
+    lengths = draw(st.lists(st.integers(1, steps), min_size=items, max_size=items))
+    if draw(SELDOM):
+        lengths[:1] = [draw(st.sampled_from([0, -1, 99]))]
+    return np.array(lengths, dtype=np.int64)[: -1 if draw(SELDOM) else None]
+
+
+@st.composite
+def ids(draw: st.DrawFn, items: int) -> np.ndarray:
+    """Names of items: words or numbers, of which some may be alike."""
+    return np.resize(draw(st.sampled_from([["a", "né"], [7, 8, 9], [0.5], [b"x"]])), items)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, channels: int, labels: Sequence[Any]) -> File:
+    """An .npz of series, perhaps with lengths and names."""
+    items, steps = draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    given: dict[str, Any] = {"x": draw(array((items, steps, channels + draw(SELDOM))))}
+    given["y"] = np.array(labels)[np.arange(len(given["x"])) % len(labels)]
+    if draw(st.booleans()):
+        given["lengths"] = draw(counts(items, steps))
+    if draw(SELDOM):
+        given["id"] = draw(ids(items))
+    return npz(draw, given)
+
+
+@st.composite
+def sources(draw: st.DrawFn, channels: Mapping[str, int], labels: Sequence[Any]) -> File:
+    """An .npz of several sources, one of which may be missing, or have another number of items."""
+    items, given = draw(st.integers(1, 5)), {}
+    for name, width in channels.items():
+        steps = draw(st.integers(1, 9))
+        shape = (items + draw(SELDOM), steps, width + draw(SELDOM))
+        given[f"{name}_x"] = draw(array(shape if not draw(SELDOM) else shape[::2]))
+        if draw(st.booleans()):
+            given[f"{name}_lengths"] = draw(counts(items, steps))
+    given["y"] = np.array(labels)[np.arange(items) % len(labels)]
+    if draw(SELDOM):
+        del given[draw(st.sampled_from(sorted(given)))]
+    if draw(SELDOM):
+        given["id"] = draw(ids(items))
+    if draw(SELDOM):
+        given["clock"] = draw(counts(items, 9))
+    return npz(draw, given)
+
+
+@st.composite
+def devices(draw: st.DrawFn, widths: Mapping[str, tuple[int, int]]) -> File:
+    """An .npz of recordings by several devices, of so many channels and ms from row to row."""
+    spans = draw(st.lists(st.integers(3, 9), min_size=1, max_size=3))
+    by_person, given = draw(st.booleans()), {}
+    for name, (channels, width) in widths.items():
+        late = draw(st.integers(0, width))
+        times = [1000 * i + np.arange(late, 100 * n, width) for i, n in enumerate(spans)]
+        owner = np.repeat(np.arange(len(spans)), [len(time) for time in times])
+        time = np.concatenate(times)
+        if draw(SELDOM):
+            time = draw(st.sampled_from([time[::-1], time * 1e6, time[:-1], time.astype(str)]))
+        keys = {"id": owner} if by_person else {"subject": owner // 2, "execution": owner % 2}
+        x = draw(array((len(owner), channels + draw(SELDOM))))
+        rows = {"x": x, "t_ms": time, "label": np.arange(len(owner)) % 2, **keys}
+        if draw(SELDOM):
+            rows = {key: value[len(times[0]) :] for key, value in rows.items()}
+        if draw(SELDOM):
+            del rows[draw(st.sampled_from(["x", "t_ms", *keys]))]
+        given |= {f"{name}_{key}": value for key, value in rows.items()}
+    return npz(draw, given)
+
+
+def npz(draw: st.DrawFn, given: Mapping[str, Any]) -> File:
+    """Compressed or not; seldom cut short."""
     content = io.BytesIO()
     draw(st.sampled_from([np.savez, np.savez_compressed]))(content, **given)  # type: ignore[operator]
     whole = content.getvalue()
     return ".npz", whole[: len(whole) // 2] if draw(SELDOM) else whole
+
+
+@st.composite
+def strips(draw: st.DrawFn, side: int) -> File:
+    """Frames side by side in a picture of any mode; seldom of a width that is no multiple."""
+    shape = (side, side * draw(st.integers(1, 6)) + draw(SELDOM), 3)
+    pixels = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 256, shape)
+    picture = Image.fromarray(pixels.astype(np.uint8)).convert(
+        draw(st.sampled_from(["RGB", "RGB", "L", "P", "1", "RGBA", "LA"]))
+    )
+    ending, content = draw(st.sampled_from([".png", ".png", ".jpg"])), io.BytesIO()
+    picture = picture.convert("RGB") if ending == ".jpg" else picture
+    picture.save(content, "jpeg" if ending == ".jpg" else "png")
+    whole = content.getvalue()
+    if draw(SELDOM):
+        return draw(st.sampled_from([".jpg", ".PNG", ".mp4"])), whole
+    return ending, whole[: len(whole) // 2] if draw(SELDOM) else whole
+
+
+@st.composite
+def videos(draw: st.DrawFn) -> File:
+    """A few frames of a square that moves or stays; seldom none, or cut short."""
+    ending = draw(st.sampled_from([".mp4", ".avi", ".mkv"]))
+    steps = 0 if draw(SELDOM) else draw(st.integers(1, 6))
+    pictures = clips.frames(draw(st.booleans()), steps, start=draw(st.integers(0, 8)))
+    with TemporaryDirectory() as folder:
+        whole = clips.write(Path(folder) / f"clip{ending}", pictures).read_bytes()
+    return ending, whole[: len(whole) // 2] if draw(SELDOM) else whole
+
+
+@st.composite
+def frames(draw: st.DrawFn, side: int) -> File:
+    """An .npz of clips as they are in memory."""
+    items, steps = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    shape = (items, steps, 3 - draw(SELDOM), side + draw(SELDOM), side)
+    x = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 256, shape).astype(np.uint8)
+    x = draw(st.sampled_from([x[:0], x[..., 0], x / 255])) if draw(SELDOM) else x
+    given: dict[str, Any] = {"x": np.asfortranarray(x) if draw(st.booleans()) else x}
+    if draw(st.booleans()):
+        given["lengths"] = draw(counts(items, steps))
+    if draw(SELDOM):
+        given["id"] = draw(ids(items))
+    return npz(draw, given)
 
 
 @st.composite
