@@ -37,10 +37,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips.folder(tmp_path_factory.mktemp("made"))
 
 
+def options(made: Path, folder: Path) -> list[str]:
+    own = (f"data.root={made}", "data.folder=clips", "data.list=clips.csv")
+    return [*SMALL, *own, f"data.cache={folder}/cache"]
+
+
 @pytest.fixture
 def small(made: Path, tmp_path: Path) -> Compose:
-    own = (f"data.root={made}", "data.folder=clips", "data.list=clips.csv")
-    return lambda *words: composed([*SMALL, *own, f"data.cache={tmp_path}/cache", *words])
+    return lambda *words: composed([*options(made, tmp_path), *words])
+
+
+@pytest.fixture(scope="module")
+def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The folder of a run, and its metrics."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder / "run", train(composed(options(made, folder)), folder / "run")
 
 
 @pytest.mark.slow
@@ -57,9 +68,8 @@ def test_one_batch_is_overfitted(small: Compose, tmp_path: Path) -> None:
 
 
 def test_a_poisoned_test_split_changes_no_weight(
-    small: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Path, dict], small: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(small("callbacks.figures=null"), tmp_path / "clean")
     original = ClipFolder.__call__
 
     def poisoned(self: ClipFolder, split: str):
@@ -72,7 +82,7 @@ def test_a_poisoned_test_split_changes_no_weight(
     monkeypatch.setattr(ClipFolder, "__call__", poisoned)
     train(small("callbacks.figures=null"), tmp_path / "poisoned")
     for name in ("last", "best"):
-        assert_same(*(weights(tmp_path / run, name) for run in ("clean", "poisoned")))
+        assert_same(weights(trained[0], name), weights(tmp_path / "poisoned", name))
 
 
 @pytest.mark.slow
@@ -94,25 +104,26 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_predictions_are_those_of_the_test_step(
-    small: Compose, made: Path, tmp_path: Path, command: Callable
+    trained: tuple[Path, dict], made: Path, command: Callable
 ) -> None:
-    metrics = train(small(), tmp_path / "run")
+    run, metrics = trained
     assert {"test/accuracy", "test/macro_f1", "test/auroc"} <= set(metrics)
-    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    figures = {path.name for path in (run / "figures").iterdir()}
     assert {"test_attention.png", "test_errors_by_source.png"} <= figures
-    ckpt = tmp_path / "run" / "checkpoints" / "best.ckpt"
-    words = ("split=test", f"data.root={made}", "output=test.csv")
+    ckpt = run / "checkpoints" / "best.ckpt"
+    cache = f"data.cache={run.parent}/cache"
+    words = ("split=test", f"data.root={made}", cache, "output=test.csv")
     code, _, err = command(main, f"ckpt={ckpt}", *words, *QUIET)
     assert code == 0, err
     split = pd.read_csv("test.csv")
     assert list(split) == ["id", "prediction", "label", "p_moves", "p_stays"]
-    known = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    known = json.loads((run / "metrics.json").read_text())
     right = split.prediction == split.label
     assert right.mean() == pytest.approx(known["test/accuracy"])
     Path("in").mkdir()
     for name in split.id:
         shutil.copy(made / "clips" / name, Path("in"))
-    code, _, err = command(main, f"ckpt={ckpt}", "input=in", "output=in.csv", *QUIET)
+    code, _, err = command(main, f"ckpt={ckpt}", "input=in", cache, "output=in.csv", *QUIET)
     assert code == 0, err
     own = pd.read_csv("in.csv")
     assert own.id.tolist() == [Path(name).name for name in split.id]
@@ -120,10 +131,10 @@ def test_predictions_are_those_of_the_test_step(
     found = seqfuse.load(ckpt).table(Path("in") / own.id[0])
     assert found["p_moves"][0] == pytest.approx(own.p_moves[0], rel=1e-4)
     Path("in/broken.mp4").write_bytes(b"no video")
-    code, _, err = command(main, f"ckpt={ckpt}", "input=in", "output=b.csv", *QUIET)
+    code, _, err = command(main, f"ckpt={ckpt}", "input=in", cache, "output=b.csv", *QUIET)
     assert code == 1
     assert "broken.mp4 cannot be read" in err
-    words = ("input=in", "output=b.csv", "data.skip_bad=true")
+    words = ("input=in", cache, "output=b.csv", "data.skip_bad=true")
     code, out, err = command(main, f"ckpt={ckpt}", *words, *QUIET)
     assert code == 0, err
     assert "broken.mp4" in out

@@ -31,19 +31,23 @@ def asked(i: int) -> tuple[str, list[str], list[str]]:
     return "flight", ["fly", "to", *city, "!"], ["O", "O", *["B-city", "I-city"][: len(city)], "O"]
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
+def written(folder: Path) -> Path:
     for name, size in (("train", 60), ("test", 12)):
         rows = [asked(i) for i in range(size)]
         table = pd.DataFrame(
             {"text": [" ".join(w) for _, w, _ in rows], "label": [r[0] for r in rows]}
         )
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        table.to_csv(folder / f"{name}.csv", index=False)
         lines = [
             "\n".join(map("\t".join, zip(words, tags, strict=True))) for _, words, tags in rows
         ]
-        (tmp_path / f"{name}.tsv").write_text("\n\n".join(lines) + "\n")
-    return tmp_path
+        (folder / f"{name}.tsv").write_text("\n\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    return written(tmp_path)
 
 
 def recipe(files: Path, kind: str, *words: str):
@@ -53,16 +57,23 @@ def recipe(files: Path, kind: str, *words: str):
     return composed([*FAST, f"data={kind}", *task, *names, *words])
 
 
-@pytest.fixture
-def texts(files: Path) -> Path:
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = written(tmp_path_factory.mktemp("texts"))
     train(recipe(files, "text"), files / "run")
     return files / "run"
 
 
-@pytest.fixture
-def tags(files: Path) -> Path:
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = written(tmp_path_factory.mktemp("tags"))
     train(recipe(files, "conll", "model/head=crf"), files / "run")
     return files / "run"
+
+
+def typed(run: Path, ending: str) -> list[str]:
+    """The run's files, which lie outside of where a test stands."""
+    return [f"data.{split}={run.parent}/{split}.{ending}" for split in ("train", "test")]
 
 
 def metrics(run: Path) -> dict[str, float]:
@@ -73,7 +84,7 @@ def test_texts_predict_what_the_test_step_measured(
     texts: Path, files: Path, command: Callable
 ) -> None:
     ckpt = f"ckpt={texts}/checkpoints/best.ckpt"
-    command(main, ckpt, *QUIET, "split=test", "output=split.csv")
+    command(main, ckpt, *QUIET, *typed(texts, "csv"), "split=test", "output=split.csv")
     code, out, err = command(main, ckpt, *QUIET, f"input={files}/test.csv", "output=file.csv")
     assert (code, out) == (0, "12 rows  file.csv\n"), err
     split, file = pd.read_csv("split.csv"), pd.read_csv("file.csv")
@@ -110,7 +121,7 @@ def test_tags_predict_what_the_test_step_measured(
     tags: Path, files: Path, command: Callable
 ) -> None:
     ckpt = f"ckpt={tags}/checkpoints/best.ckpt"
-    command(main, ckpt, *QUIET, "split=test", "output=split.csv")
+    command(main, ckpt, *QUIET, *typed(tags, "tsv"), "split=test", "output=split.csv")
     code, _, err = command(main, ckpt, *QUIET, f"input={files}/test.tsv", "output=file.csv")
     assert code == 0, err
     split, file = pd.read_csv("split.csv"), pd.read_csv("file.csv")
