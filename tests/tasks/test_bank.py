@@ -67,8 +67,8 @@ def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Com
 
 def test_class_weights_reach_the_bank(tiny: Compose, tmp_path: Path) -> None:
     words = (*SMALL, "trainer.max_epochs=1")
-    for name, weights in (("even", "[1.0,1.0]"), ("second", "[1.0,1e6]")):
-        train(tiny(*words, f"task.loss.class_weights={weights}"), tmp_path / name)
+    for name, each in (("even", "[1.0,1.0]"), ("second", "[1.0,1e6]")):
+        train(tiny(*words, f"task.loss.class_weights={each}"), tmp_path / name)
     even, second = (bank_of(tmp_path / name)["net.bank.bias"] for name in ("even", "second"))
     assert second.softmax(0)[1] > even.softmax(0)[1]
 
