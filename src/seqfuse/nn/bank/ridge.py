@@ -47,7 +47,7 @@ def fit(
     errors = []
     for strength in STRENGTHS.tolist():
         inverse = 1 / (values + strength)
-        # y less its fit, and 1 less the leverage of each row, of which its share is the intercept's.
+        # y less its fit, and 1 less the leverage of each row; its share is the intercept's.
         if is_dual:
             residual = strength * (rows @ (inverse.unsqueeze(1) * projected))
             free = strength * (rows.square() @ inverse) - shares.squeeze(1)
