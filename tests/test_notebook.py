@@ -2,7 +2,9 @@
 
 import ast
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -14,6 +16,11 @@ from nbformat import NotebookNode
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 CELL_SECONDS = 300
+NOWHERE = "http://127.0.0.1:9"
+"""A proxy that nobody listens at: what asks the network fails."""
+TROUBLE = re.compile(r"^(seqfuse: |run\.py: |Traceback|\S*\d+: \w*Warning)", re.MULTILINE)
+"""What a command says that failed: Jupyter goes on to the next cell."""
+Executed = Callable[[str], NotebookNode]
 
 
 def read(path: Path) -> NotebookNode:
@@ -27,8 +34,8 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, NotebookNode]]:
-    """Every notebook with its outputs, by name; each ran in an empty folder."""
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executed]:
+    """A notebook with its outputs, by name; it runs once, in an empty folder, without a network."""
     home = tmp_path_factory.mktemp("jupyter")
     # A user's own kernel of this name would run another interpreter.
     write_kernel_spec(home / "kernels" / "python3")
@@ -36,7 +43,15 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Not
         patch.setenv("JUPYTER_PATH", str(home))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
         patch.setenv("IPYTHONDIR", str(home / "ipython"))
-        yield {path.stem: run(path, tmp_path_factory.mktemp(path.stem)) for path in NOTEBOOKS}
+        patch.delenv("SEQFUSE_DATA", raising=False)
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            patch.setenv(name, NOWHERE)
+
+        @cache
+        def once(name: str) -> NotebookNode:
+            return run(FOLDER / f"{name}.ipynb", tmp_path_factory.mktemp(name))
+
+        yield once
 
 
 def run(path: Path, folder: Path) -> NotebookNode:
@@ -57,6 +72,12 @@ def printed(notebook: NotebookNode, cell_id: str) -> str:
     return "".join(one.text for one in outputs(notebook, cell_id) if one.output_type == "stream")
 
 
+def pictures(notebook: NotebookNode) -> list[bytes]:
+    """The images of all cells."""
+    data = [one.get("data", {}) for cell in code(notebook) for one in cell.outputs]
+    return [base64.b64decode(each["image/png"]) for each in data if "image/png" in each]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_stored_without_outputs(path: Path) -> None:
     for cell in code(read(path)):
@@ -66,18 +87,20 @@ def test_stored_without_outputs(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_without_error_or_warning(path: Path, executed: dict[str, NotebookNode]) -> None:
-    cells = code(executed[path.stem])
+def test_runs_without_error_or_warning(path: Path, executed: Executed) -> None:
+    cells = code(executed(path.stem))
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
         for one in cell.outputs:
             assert one.output_type != "error", cell.id
             assert one.get("name") != "stderr", f"{cell.id}: {one.text}"
+            assert not TROUBLE.search(one.get("text", "")), f"{cell.id}: {one.text}"
+    assert pictures(executed(path.stem)), "a reader wants to see something"
 
 
 @pytest.mark.slow
-def test_quickstart_learns(executed: dict[str, NotebookNode]) -> None:
-    notebook = executed["quickstart"]
+def test_quickstart_learns(executed: Executed) -> None:
+    notebook = executed("quickstart")
     metrics = ast.literal_eval(outputs(notebook, "metrics")[0].data["text/plain"])
     assert metrics["test/accuracy"] > 0.9
     assert 0 < metrics["test/loss"] < 0.3
@@ -87,8 +110,8 @@ def test_quickstart_learns(executed: dict[str, NotebookNode]) -> None:
 
 
 @pytest.mark.slow
-def test_quickstart_compares_two_runs(executed: dict[str, NotebookNode]) -> None:
-    notebook = executed["quickstart"]
+def test_quickstart_compares_two_runs(executed: Executed) -> None:
+    notebook = executed("quickstart")
     metrics = ast.literal_eval(outputs(notebook, "metrics")[0].data["text/plain"])
     _, *rows = [line.split() for line in printed(notebook, "compare").splitlines()]
     assert [row[0] for row in rows] == ["whole", "model/cnn=none"]
@@ -98,8 +121,24 @@ def test_quickstart_compares_two_runs(executed: dict[str, NotebookNode]) -> None
 
 
 @pytest.mark.slow
-def test_quickstart_draws_attention(executed: dict[str, NotebookNode]) -> None:
-    (figure,) = outputs(executed["quickstart"], "attention")
+def test_quickstart_draws_attention(executed: Executed) -> None:
+    (figure,) = outputs(executed("quickstart"), "attention")
     image = base64.b64decode(figure.data["image/png"])
     assert image.startswith(b"\x89PNG")
     assert len(image) > 20_000, "nine panels with lines and shading are larger than an empty page"
+
+
+@pytest.mark.slow
+def test_series_are_recognised(executed: Executed) -> None:
+    right, _, total, *_ = printed(executed("1_your_own_series"), "seconds").split()
+    assert int(total) == 40
+    assert int(right) >= 36
+
+
+@pytest.mark.slow
+def test_orders_are_told_apart(executed: Executed) -> None:
+    (table,) = outputs(executed("4_texts_and_tags"), "cross")
+    _, play, book, crossed, *rest = table.data["text/plain"].splitlines()
+    assert (play.split()[-1], book.split()[-1]) == ("play", "book")
+    assert crossed.split()[-1] == "book", "the text says that the object wins"
+    assert len(rest) == 7
