@@ -183,7 +183,7 @@ def items(found: "Surfaces", path: Path) -> tuple[Any, Any]:
         return Recordings.joined(blocks) if blocks else None
 
     def trained() -> Any:
-        data = tested_data(found, path)
+        data = data_of(found, path)
         return data and data.splits.raw("test")
 
     return outcome(trained), outcome(predicted)
@@ -199,7 +199,7 @@ def windows(found: "Surfaces", path: Path) -> tuple[Any, Any]:
     return trained.take(kept), predicted.take(rows)
 
 
-def tested_data(found: "Surfaces", path: Path) -> DataModule | None:
+def data_of(found: "Surfaces", path: Path) -> DataModule | None:
     """The run's data, of which a file is the test split."""
     tested = JOBS[found.name].tested
     options = None if tested is None else tested(path)
@@ -453,7 +453,7 @@ def figures(found: Surfaces, path: Path) -> tuple[Any, dict[str, Any]]:
             enable_checkpointing=False,
             default_root_dir=found.folder,
         )
-        trainer.test(found.task, tested_data(found, path), verbose=False)
+        trainer.test(found.task, data_of(found, path), verbose=False)
         (result,) = seen
         return result, job.drawn(result)  # type: ignore[misc]
 
