@@ -142,3 +142,25 @@ def test_orders_are_told_apart(executed: Executed) -> None:
     assert (play.split()[-1], book.split()[-1]) == ("play", "book")
     assert crossed.split()[-1] == "book", "the text says that the object wins"
     assert len(rest) == 7
+
+
+@pytest.mark.slow
+def test_a_missing_sensor_costs_less_than_a_lying_one(executed: Executed) -> None:
+    text = printed(executed("5_fusion"), "lies")
+    both, missing, lying = map(float, re.findall(r": ([\d.]+)$", text, re.MULTILINE))
+    assert both >= 0.9
+    assert missing >= 0.9
+    assert lying < 0.7, "the text says that it is lost"
+
+
+@pytest.mark.slow
+def test_what_is_shipped_says_the_same(executed: Executed) -> None:
+    notebook = executed("8_ship_and_serve")
+    (table,) = outputs(notebook, "same")
+    rows = [re.split(r"\s{2,}", line) for line in table.data["text/plain"].splitlines()[1:]]
+    differences = {name: float(difference) for name, difference, _ in rows}
+    assert differences["ONNX"] < 1e-5
+    assert differences["bare graph"] < 1e-5
+    assert differences["bare graph, not scaled"] > 1e-3
+    assert "slow" in printed(notebook, "without")
+    assert len(ast.literal_eval(printed(notebook, "serve"))["classes"]) == 3
