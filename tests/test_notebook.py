@@ -164,3 +164,13 @@ def test_what_is_shipped_says_the_same(executed: Executed) -> None:
     assert differences["bare graph, not scaled"] > 1e-3
     assert "slow" in printed(notebook, "without")
     assert len(ast.literal_eval(printed(notebook, "serve"))["classes"]) == 3
+
+
+@pytest.mark.slow
+def test_forecasts_beat_the_day_before_and_bands_hold(executed: Executed) -> None:
+    notebook = executed("2_forecasting")
+    shares = re.findall(r": ([\d.]+) of the error", printed(notebook, "compare"))
+    assert len(shares) == 2
+    assert all(float(share) < 1 for share in shares)
+    (within,) = re.findall(r"band: ([\d.]+) %", printed(notebook, "overall"))
+    assert 80 < float(within) <= 100
