@@ -174,3 +174,15 @@ def test_forecasts_beat_the_day_before_and_bands_hold(executed: Executed) -> Non
     assert all(float(share) < 1 for share in shares)
     (within,) = re.findall(r"band: ([\d.]+) %", printed(notebook, "overall"))
     assert 80 < float(within) <= 100
+
+
+@pytest.mark.slow
+def test_faults_are_noticed_and_false_alarms_counted(executed: Executed) -> None:
+    notebook = executed("3_anomalies")
+    rate, noticed, faults = re.findall(
+        r"flagged: (\d+) in 100\nnoticed: (\d+) of (\d+)", printed(notebook, "promise")
+    )[0]
+    assert 0 <= int(rate) < 50
+    assert int(noticed) >= int(faults) - 1
+    first, last, peak, *_ = map(int, re.findall(r"\d+", printed(notebook, "beats")))
+    assert first - 100 <= peak <= last + 100, "the rule of the archive"
