@@ -1,19 +1,27 @@
 """seqfuse: a PyTorch Lightning research template around one network, LSTM-CNN-Attention."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seqfuse.config.bare import build
     from seqfuse.loading import load
 
 __version__ = version("seqfuse")
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "build", "load"]
+_HOMES = {
+    "build": "seqfuse.config.bare",
+    "load": "seqfuse.loading",
+}
+"""Modules that names come from; torch is imported only when one is asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports torch only when something is loaded."""
-    if name == "load":
-        from seqfuse.loading import load
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seqfuse' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
 
-        return load
-    raise AttributeError(f"module 'seqfuse' has no attribute '{name}'")
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -120,17 +120,17 @@ def _prepare_words(config_name: str) -> None:
     if config_name == "train":
         words = names.with_name(words)
     mistakes.check_launcher(words)
-    sys.argv[1:] = [_quoted(word) for word in words]
+    sys.argv[1:] = [quoted(word) for word in words]
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
     group, _, options = word.partition("=")
     names = options.split(",")
     if not any(name.isdigit() for name in names) or group not in mistakes.groups():
         return word
-    quoted = [f"'{name}'" if name.isdigit() else name for name in names]
-    return f"{group}={','.join(quoted)}"
+    options = ",".join(f"'{name}'" if name.isdigit() else name for name in names)
+    return f"{group}={options}"
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     from seqfuse.resume import state
 
     settings = HydraConfig.get()
-    mistakes.check_types(config)
+    mistakes.check_types(config, settings)
     # What comes from a checkpoint, or from a folder of YAMLs, is held against the rules for it.
     named = mistakes.typed(settings)
     if "ckpt" in config:  # its data section is the checkpoint's

@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
@@ -323,6 +322,12 @@ def check_fit(config: DictConfig) -> None:
     )
 
 
+def asked(model: DictConfig) -> set[str]:
+    """Keys of the data section that a model refers to."""
+    keys = _asked(str(OmegaConf.to_container(model, resolve=False)))
+    return {key.removeprefix("data.") for key in keys if key.startswith("data.")}
+
+
 def _asked(text: str) -> set[str]:
     """Keys of the sections data and task that a text refers to."""
     return set(re.findall(r"\$\{((?:data|task)\.\w+)\}", text))
@@ -400,9 +405,14 @@ def remember(words: Sequence[str]) -> None:
     os.environ[TYPED] = " ".join(keys)
 
 
-def check_types(config: DictConfig) -> None:
-    """Holds every value given on the command line against the type of the YAML's default."""
-    choices = (settings := HydraConfig.get()).runtime.choices
+def check_types(config: DictConfig, settings: Any) -> None:
+    """Holds every value given on the command line against the type of the YAML's default.
+
+    Args:
+        config: of the command.
+        settings: the `hydra` node of it.
+    """
+    choices = settings.runtime.choices
     given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
     values = list({o.key_or_group: o for o in given if o.key_or_group not in choices}.values())
     if not values:

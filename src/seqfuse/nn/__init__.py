@@ -3,3 +3,68 @@
 Every stem and block maps (b t d) and a mask (b t) to the same kind of pair, and
 returns zeros at masked steps; so padding never changes an output.
 """
+
+from seqfuse.nn.attention import (
+    Additive,
+    Conditioned,
+    EachStep,
+    Last,
+    Mean,
+    MeanMax,
+    MultiHead,
+    ScaledSum,
+    Steps,
+)
+from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.cnn import Cnn, DenseCnn, Inception, SegmentConv
+from seqfuse.nn.fusion import EarlyFusion, Fusion, LateFusion
+from seqfuse.nn.heads import (
+    ClassHead,
+    CrfHead,
+    HorizonHead,
+    NumberHead,
+    ProjectionHead,
+    TagHead,
+)
+from seqfuse.nn.lstm import Lstm, PooledLstm
+from seqfuse.nn.net import Net
+from seqfuse.nn.revin import RevIN
+from seqfuse.nn.shapes import Batch, Output
+from seqfuse.nn.stems import CharacterStem, FrameStem, LinearStem, NgramStem, ViewStem
+
+__all__ = [
+    "Additive",
+    "Bank",
+    "Batch",
+    "CharacterStem",
+    "ClassHead",
+    "Cnn",
+    "Conditioned",
+    "CrfHead",
+    "DenseCnn",
+    "EachStep",
+    "EarlyFusion",
+    "FrameStem",
+    "Fusion",
+    "HorizonHead",
+    "Inception",
+    "Last",
+    "LateFusion",
+    "LinearStem",
+    "Lstm",
+    "Mean",
+    "MeanMax",
+    "MultiHead",
+    "Net",
+    "NgramStem",
+    "NumberHead",
+    "Output",
+    "PooledLstm",
+    "ProjectionHead",
+    "RevIN",
+    "ScaledSum",
+    "SegmentConv",
+    "Steps",
+    "TagHead",
+    "ViewStem",
+]

@@ -1,5 +1,7 @@
 """Operations that know which steps are real."""
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, Num
@@ -10,6 +12,13 @@ from torch.nn import functional as F
 def zero(x: Num[Tensor, "b t *d"], mask: Bool[Tensor, "b t"]) -> Num[Tensor, "b t *d"]:
     """Sets masked steps to zero, whatever they held (NaN too)."""
     return x.masked_fill(~mask.reshape(*mask.shape, *(1,) * (x.dim() - 2)), 0)
+
+
+def all_real(x: Any) -> Any:
+    """The mask (b t) of series without padding (b t ...); of several sources, of each."""
+    if isinstance(x, dict):
+        return {name: all_real(values) for name, values in x.items()}
+    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
 
 def lengths(mask: Bool[Tensor, "b t"]) -> Int[Tensor, " b"]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.bank.bank import Bank
-from seqfuse.nn.masking import spread, zero
+from seqfuse.nn.masking import all_real, spread, zero
 from seqfuse.nn.revin import Normalized, RevIN, Unnormalized
 from seqfuse.nn.shapes import Adaptive, Output, ReadOut, Strided
 
@@ -62,7 +62,9 @@ class Net(nn.Module):
         if init is not None:
             init(self)
 
-    def forward(self, x: Raw, mask: Steps) -> Output:
+    def forward(self, x: Raw, mask: Steps | None = None) -> Output:
+        """Prediction and attention weights; without a mask every step is real."""
+        mask = all_real(x) if mask is None else mask
         batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
         queries, weights = self._read(batch)
         prediction = self.normalization.denormalize(self.head(queries), batch)
@@ -72,8 +74,11 @@ class Net(nn.Module):
         alone = {"net": prediction, "bank": self.bank(x, mask)}
         return Output(self.bank.join(*alone.values()), weights, alone)
 
-    def encode(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
-        """All but the head: queries and attention weights."""
+    def encode(
+        self, x: Raw, mask: Steps | None = None
+    ) -> tuple[Float[Tensor, "b q d"], Float[Tensor, "b q u"]]:
+        """All but the head: queries, which are features of the series, and attention weights."""
+        mask = all_real(x) if mask is None else mask
         return self._read(self.normalization.normalize(x, mask))  # type: ignore[arg-type]
 
     def freeze(self) -> None:

@@ -1,0 +1,47 @@
+"""A net by itself, for a training loop of one's own."""
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from seqfuse.config import build as builder
+from seqfuse.config import mistakes
+from seqfuse.config.compose import compose
+from seqfuse.nn.net import Net
+from seqfuse.runtime.errors import InputError
+
+
+def build(*words: str, **sizes: Any) -> Net:
+    """Builds the net that `seqfuse-train` would train, with its first weights.
+
+        net = seqfuse.build("model=wide", channels=3, num_classes=2)
+        scores = net(x).prediction  # of x (b t c), (b k); net(x).weights is the attention (b q t)
+        features, weights = net.encode(x)  # (b q d), what the head reads
+
+    A mask (b t), true where a step is real, is the second argument of both; without it, all are.
+    The bank (`model/bank`) is fitted to training rows, not trained: it is left out, unless a
+    word chooses it.
+
+    Args:
+        words: overrides as they would be typed; they choose parts (`model/attention=multihead`),
+            their options (`model.lstm.hidden_size=128`), or the data (`data=csv` for a
+            forecaster), whose model is then the default.
+        sizes: of the data, such as channels, num_classes, num_steps, vocab_size, num_targets or
+            horizon. Those that the model needs and that data would tell must be given.
+    """
+    recipe = compose("train", words)
+    for name, value in sizes.items():
+        if name not in recipe.data:
+            wanted = ", ".join(sorted(mistakes.asked(recipe.model)))
+            raise InputError(f"{name}={value}: no such size; this model needs {wanted}")
+        OmegaConf.update(recipe, f"data.{name}", value)
+    chosen = [word for word in words if word.startswith(("model/bank=", "model=bank"))]
+    if "bank" in recipe.model and not chosen:
+        recipe.model.bank = None
+    mistakes.check_fit(recipe)
+    unknown = [name for name in mistakes.asked(recipe.model) if recipe.data[name] == "auto"]
+    if unknown:
+        given = ", ".join(f"{name}=..." for name in sorted(unknown))
+        raise InputError(f"this model needs sizes that the data would tell: give {given}")
+    config = builder.resolve(builder.fill(recipe, builder.any_sizes(recipe)))
+    return builder.build_net(config["model"])

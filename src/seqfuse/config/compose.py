@@ -1,0 +1,55 @@
+"""Configs composed in Python, by the words and with the checks of a command line."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, open_dict
+
+from seqfuse.config import cli, mistakes
+from seqfuse.config.mistakes import CONF, MISTAKES, explain
+from seqfuse.runtime.errors import InputError
+
+
+def compose(command: str, words: Sequence[str]) -> DictConfig:
+    """The config of a command.
+
+    Args:
+        command: a file of `conf/`, such as `train`.
+        words: overrides as they would be typed: `group=option` and `key=value`.
+    """
+    for word in words:
+        if not isinstance(word, str) or word.startswith(("-", "hydra.", "sweep=")):
+            raise InputError(f"{word!r} is no override of a single run: give key=value")
+    with _typed(words):
+        try:
+            mistakes.check_left_out(words)
+            config = hydra_compose(
+                command, [cli.quoted(word) for word in words], return_hydra_config=True
+            )
+            mistakes.check_types(config, config.hydra)
+        except MISTAKES as error:
+            raise InputError(" ".join(explain(error, command).split())) from None
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+@contextmanager
+def _typed(words: Sequence[str]) -> Iterator[None]:
+    """Lets Hydra and the checks see these words; leaves a command around it as it was."""
+    arguments = list(sys.argv)
+    hydra = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    sys.argv[1:] = words
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        sys.argv[:] = arguments
+        GlobalHydra.instance().clear()
+        if hydra is not None:
+            GlobalHydra.instance().initialize(hydra)
