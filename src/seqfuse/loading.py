@@ -14,9 +14,11 @@ from seqfuse.tasks.engine import TorchEngine
 def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
     """Reads a checkpoint and returns the job that predicts with it, on the CPU.
 
-    Of labelled items a `Classifier` or `Tagger`: `predict(x)`, `predict_proba(x)`, `attention(x)`
-    of what is in memory, `table(path)` of a file. Of a table a `Forecaster`, of recordings a
-    `Detector`, with `predict(x)` and `table(path)`.
+    `predict(x)` takes what the job reads, in memory or as the path of a file: series as an array,
+    a list or a frame, texts as a list of str, sources as a dict, tables as a frame or a dict of
+    columns. Of labelled items it is a `Classifier`, `Tagger`, `Labeller` or `Regressor`, most of
+    which have `predict_proba(x)` and `attention(x)`, too; of a table a `Forecaster`, of recordings
+    a `Detector`. `table(path)` gives the rows of `seqfuse-predict`, by column.
 
     Args:
         ckpt: path of a checkpoint.

@@ -34,6 +34,12 @@ def find_in(roots: Sequence[str | Path], file: str, folders: bool = False) -> Pa
     return None
 
 
+def path_in(x: Any, endings: tuple[str, ...]) -> Path | None:
+    """The file that x names: a path, or a text with one of the endings; None of anything else."""
+    is_named = isinstance(x, str) and x.lower().endswith(endings)
+    return Path(x) if is_named or isinstance(x, os.PathLike) else None
+
+
 def open_binary(path: Path) -> IO[bytes]:
     """A file as it was before it was gzipped, where its name ends so."""
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seqfuse.runtime.errors import InputError
@@ -25,7 +26,7 @@ def detector(**more: object) -> Detector:
         **{"scorer": scorer, "threshold": 0.5, "train": {"fraction": 0.5}, "columns": "all"},
     }
     reader = {"kind": "labelled", "table": TABLE, "label": "odd", "train": {"fraction": 0.5}}
-    return Detector(metadata(pipeline, reader=reader, **known | more), Zeros(2, 2, 1))
+    return Detector(metadata(pipeline, **{"reader": reader} | known | more), Zeros(2, 2, 1))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,22 @@ def test_a_table_is_scored_like_an_array(tmp_path: Path) -> None:
     found = detector().table(tmp_path / "pump.csv")
     np.testing.assert_array_equal(found["score"], detector().predict(X)[0])
     assert set(found["recording"]) == {"pump"}
+
+
+def test_a_table_in_memory_or_in_a_file_gives_rows(tmp_path: Path) -> None:
+    frame = pd.DataFrame(X, columns=["flow", "heat"])
+    frame.insert(0, "when", pd.date_range("2024-01-01", periods=len(X), freq="s"))
+    frame.to_csv(tmp_path / "pump.csv", index=False)
+    wanted = detector().predict(X)
+    path = tmp_path / "pump.csv"
+    for x in (path, str(path), frame, {name: frame[name].to_list() for name in frame}):
+        found = detector().predict(x)
+        np.testing.assert_array_equal(found["score"], wanted[0])
+        np.testing.assert_array_equal(found["anomaly"], wanted[1])
+    shifted = detector(train=None).predict(frame, num_train=60)["score"]
+    np.testing.assert_array_equal(shifted, detector().predict(X, num_train=60)[0])
+    with pytest.raises(InputError, match="table.*nab"):
+        detector(reader={"kind": "nab"}).predict(frame)
 
 
 def test_what_is_normal_can_be_said_where_nobody_knows() -> None:

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 
-from seqfuse.runtime.jobs.classes import Tagger
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.classes import Classifier, Tagger
+from seqfuse.runtime.pipelines.series import SeriesPipeline, series
 from seqfuse.runtime.pipelines.text import TextPipeline, texts
 from tests.runtime.fakes import Zeros, metadata
 
@@ -17,3 +21,57 @@ def test_a_long_sentence_is_cut_as_in_training(tmp_path: Path) -> None:
     assert rows["token"].tolist() == ["fly", "to", "yes"]
     assert rows["prediction"].tolist() == ["x"] * 3
     np.testing.assert_array_equal(rows["row"], [0, 0, 1])
+
+
+X = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)
+
+
+def classifier(channels: int, layout: str = "btc") -> tuple[Classifier, Zeros]:
+    pipeline = SeriesPipeline().fit(series(X[..., :channels], ["a", "b", "a"]))
+    engine = Zeros(2)
+    reader = {"kind": "series", "layout": layout}
+    return Classifier(metadata(pipeline, reader=reader), engine), engine
+
+
+@pytest.mark.parametrize("layout", ["btc", "bct"])
+def test_series_come_as_a_path_an_array_a_list_or_frames(layout: str, tmp_path: Path) -> None:
+    array = X if layout == "btc" else X.transpose(0, 2, 1)
+    np.savez(tmp_path / "new.npz", x=array)
+    index = pd.MultiIndex.from_product([["z", "y", "x"], range(5)])
+    each_step = pd.DataFrame(X.reshape(-1, 2), index, columns=["u", "v"])
+    frames = [pd.DataFrame(one) for one in X]
+    for x in (array, list(array), tmp_path / "new.npz", f"{tmp_path}/new.npz", each_step, frames):
+        model, engine = classifier(2, layout)
+        assert model.predict(x).tolist() == ["a"] * 3
+        [fed] = engine.fed
+        wanted, again = classifier(2)
+        wanted.predict(X)
+        np.testing.assert_array_equal(fed["x"], again.fed[0]["x"])
+
+
+def test_a_frame_of_one_channel_has_a_series_in_each_row() -> None:
+    (model, engine), (other, wanted) = classifier(1), classifier(1)
+    model.predict(pd.DataFrame(X[..., 0]))
+    other.predict(X[..., :1])
+    np.testing.assert_array_equal(engine.fed[0]["x"], wanted.fed[0]["x"])
+
+
+def test_texts_come_as_a_list_a_column_a_frame_or_a_path(tmp_path: Path) -> None:
+    pipeline = TextPipeline(buckets=10).fit(texts([["a"], ["b", "c"]], labels=["x", "y"]))
+    frame = pd.DataFrame({"id": [1, 2], "said": ["a b", "c"]})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    fed = []
+    for x in (["a b", "c"], frame["said"], frame["said"].to_numpy(), frame, tmp_path / "new.csv"):
+        engine = Zeros(2)
+        model = Classifier(metadata(pipeline, reader={"kind": "texts", "text": "said"}), engine)
+        assert model.predict(x).tolist() == ["x", "x"]
+        fed.append(engine.fed[0]["x"])
+    for each in fed[1:]:
+        np.testing.assert_array_equal(each, fed[0])
+    with pytest.raises(InputError, match="one text"):
+        model.predict("a b")
+    with pytest.raises(InputError, match="no column 'said'"):
+        model.predict(frame[["id"]])
+    (tmp_path / "none.csv").write_text("said\n")
+    with pytest.raises(InputError, match=r"none\.csv"):
+        model.predict(tmp_path / "none.csv")

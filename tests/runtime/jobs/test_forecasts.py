@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seqfuse.runtime.errors import InputError
@@ -70,7 +71,8 @@ def test_the_number_of_rows_is_known_before(
         (X[None][:0], "there is nothing to forecast: x is empty"),
         ([], "x is float64 of shape"),
         (None, "x is NoneType, expected an array, or a table such as a dict of columns"),
-        ("sales.csv", "x is str, expected an array, or a table"),
+        ("sales", "x is str, expected an array, or a table"),
+        ("sales.csv", "sales.csv: there is no such file"),
         ({"sales": 3}, "x is dict, expected an array, or a table such as a dict of columns"),
         ({"sales": [3, 4], "when": [1]}, "unequal numbers of rows .sales: 2, when: 1"),
     ],
@@ -78,3 +80,23 @@ def test_the_number_of_rows_is_known_before(
 def test_what_is_no_table_is_named(x: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         forecaster().predict(x)
+
+
+def test_a_path_a_frame_and_columns_are_one_table(tmp_path: Path) -> None:
+    frame = pd.DataFrame(X, columns=["sales", "rain", "offer"])
+    frame["date"] = pd.date_range("2024-01-01", periods=len(X), freq="s")
+    frame.loc[9:, "sales"] = np.nan
+    frame.to_csv(tmp_path / "sales.csv", index=False)
+    pipeline = TablePipeline()
+    pipeline.fit(X, ["sales", "rain", "offer"], 1, num_known=1)
+    reader = {"kind": "table", "targets": ["sales"], "covariates": ["rain"], "known": ["offer"]}
+    more = {"look_back": 4, "horizon": 3, "quantiles": [0.5], "reader": reader}
+    model = Forecaster(metadata(pipeline, **more), Zeros(3, 1, 1))
+    wanted = model.table(tmp_path / "sales.csv")
+    assert len(wanted["sales"]) == 3
+    path = tmp_path / "sales.csv"
+    for x in (path, str(path), frame, {name: frame[name].to_list() for name in frame}):
+        found = model.predict(x)
+        assert found.keys() == wanted.keys()
+        for name, column in wanted.items():
+            np.testing.assert_array_equal(found[name], column)

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.packed import unpack
+from seqfuse.runtime.read.arrays import is_frame
+from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.monitored import (
     Recording,
     endings_of,
@@ -58,14 +61,25 @@ class Detector:
 
     def predict(
         self, x: Any, num_train: int | None = None, name: str = "the recording"
-    ) -> tuple[Scores, NDArray[np.int64]]:
+    ) -> tuple[Scores, NDArray[np.int64]] | Columns:
         """Scores (t) from 0 to 1, NaN where no window looks, and flags (t) from the threshold on.
 
         Args:
             x: (t c) in the user's units, in the order of `columns`; NaN is as the step before.
+                Or a table, as in training without labels: a dict of columns, a frame, or the
+                path of a file.
             num_train: leading steps that are taken to be normal; as in training, if not given.
-            name: of the recording; a net may know it.
+            name: of the recording, where x is an array; a net may know it.
+
+        Returns:
+            both; of a table columns as in a file, a row for each step of each recording.
         """
+        path = path_in(x, self.endings)
+        if path or isinstance(x, Mapping) or is_frame(x):
+            recordings = read_recordings(path or as_cells(x), self.metadata["reader"])
+            if num_train is not None:
+                recordings = [one._replace(num_train=num_train) for one in recordings]
+            return joined(self._rows(recordings, labelled=False))
         values = as_numbers(x, name, f"numbers (time, {len(self.columns)} columns)", (2,))
         if values.shape[1] != len(self.columns):
             raise InputError(

@@ -1,5 +1,6 @@
 """Classes of items, or of each of their steps."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_blocks, regroup
 from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.chain import best_tags, sigmoid, softmax, tag_probabilities
 from seqfuse.runtime.pipelines.labels import NO_LABEL, SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read import labelled
-from seqfuse.runtime.read.arrays import LAYOUTS, by_time
+from seqfuse.runtime.read.arrays import LAYOUTS, by_time, is_frame
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.writer import Columns, Rows
 
@@ -61,10 +63,12 @@ class Classifier:
         """(n) the most probable class of each item.
 
         Args:
-            x: raw values, as in training: series (n t c) or a list of (t c) of any lengths, or
-                (n c t) and (c t) where training had data.layout=bct (`layout` says which);
-                texts, or lists of words; clips (n t c height width) of uint8 or a list of
-                them; of several sources a dict of such.
+            x: what the job reads, in memory or as a path. Series (n t c) or a list of (t c) of
+                any lengths, or (n c t) and (c t) where training had data.layout=bct (`layout`
+                says which), or a frame: a row for each series, or, where its index has two
+                levels, a row for each step and a column for each channel. Texts, or lists of
+                words, or a frame with a column of texts. Clips (n t c height width) of uint8 or
+                a list of them. Of several sources a dict of such.
         """
         return np.array(self.classes)[self.predict_proba(x).argmax(axis=1)]
 
@@ -113,6 +117,15 @@ class Classifier:
         }
 
     def _ask(self, x: Any) -> Iterator[Answer]:
+        if path := path_in(x, self.endings):
+            answers = self._answers(self._blocks(labelled.read(path, self.reader)))
+            if (first := next(answers, None)) is None:
+                raise InputError(f"{path} holds nothing to predict")
+            return itertools.chain([first], answers)
+        if is_frame(x):
+            x = labelled.frame_items(x, self.reader)
+            items = self.pipeline.items(x)
+            return self._answers([Block(self.pipeline.transform(items), {})])
         items = self.pipeline.items(by_time(x, self.layout))
         if isinstance(x, np.ndarray) and x.ndim == 3:
             read_as = f"x has shape {x.shape}, read as {LAYOUTS[self.layout]}: "

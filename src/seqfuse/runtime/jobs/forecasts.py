@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import path_in
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
@@ -65,19 +66,21 @@ class Forecaster:
                 raise InputError(f"two columns of the output would be called '{name}'")
 
     def predict(self, x: Any, every: int | None = None) -> Any:
-        """Forecasts of arrays, or of a table.
+        """Forecasts of arrays, or of a table in memory or in a file.
 
         Args:
             x: (t c) or (b t c) in the user's units, NaN where missing, of at least `look_back`
                 steps in the order of `columns`; where some are known ahead, `horizon` more,
-                whose other cells are not looked at. Or a table: a dict of columns, or a frame.
+                whose other cells are not looked at. Or a table: a dict of columns, a frame, or
+                the path of a file.
             every: of a table, forecasts from every n-th row, counted from the last.
 
         Returns:
             (h k p) or (b h k p), targets by quantiles; of a table columns as in a file.
         """
         if not isinstance(x, (np.ndarray, list, tuple)):
-            table = self.reader.ahead(as_cells(x), self.pipeline, self.horizon)
+            given = path_in(x, self.endings) or as_cells(x)
+            table = self.reader.ahead(given, self.pipeline, self.horizon)
             return joined(self._ahead(table, _checked(every) or self.every))
         array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
         if not len(array):

@@ -149,7 +149,33 @@ def by_time(x: Any, layout: str) -> Any:
     return [_transposed(one) for one in x]
 
 
+def is_frame(x: Any) -> bool:
+    """Whether x is a data frame of pandas."""
+    return hasattr(x, "columns") and hasattr(x, "index")
+
+
+def frame_series(frame: Any) -> Any:
+    """The series of a data frame.
+
+    Its rows are series, its columns their steps, (n t); or, where the index has two levels, rows
+    are steps and columns channels, a list of (t c): the first level tells series apart.
+    """
+    values = frame.to_numpy()
+    if frame.index.nlevels == 1:
+        return values
+    if frame.index.nlevels > 2:
+        raise InputError(
+            f"the index of the frame has {frame.index.nlevels} levels, expected series and time"
+        )
+    rows: dict[Any, list[int]] = {}
+    for row, name in enumerate(frame.index.get_level_values(0)):
+        rows.setdefault(name, []).append(row)
+    return [values[each] for each in rows.values()]
+
+
 def _transposed(series: Any) -> Any:
+    if is_frame(series):  # whose rows are steps, whatever the layout of arrays
+        return series
     try:
         return np.transpose(series) if np.ndim(series) == 2 else series
     except ValueError:

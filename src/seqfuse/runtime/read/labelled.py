@@ -32,12 +32,14 @@ from seqfuse.runtime.read.arrays import (
     array_names,
     by_time,
     cut,
+    frame_series,
     ids_of,
     lengths_of,
     load_array,
     load_arrays,
     missing,
 )
+from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.numbers import numbers_in
@@ -67,6 +69,16 @@ def read(path: Path, reader: Mapping[str, Any], **more: Any) -> Blocks:
 def endings_of(reader: Mapping[str, Any]) -> tuple[str, ...]:
     """Endings of the files that a reader reads."""
     return READERS[reader["kind"]][1]
+
+
+def frame_items(frame: Any, reader: Mapping[str, Any]) -> Any:
+    """Series, or texts, of a data frame, as a pipeline takes what is in memory."""
+    kind = reader["kind"]
+    if kind == "texts":
+        return as_cells(frame).column(reader["text"])
+    if kind != "series":
+        raise InputError(f"x is a frame, which is not for data of {kind}: give a path, or arrays")
+    return frame_series(frame)
 
 
 def read_series(path: Path, layout: str = "btc", size: int = READ) -> Blocks:

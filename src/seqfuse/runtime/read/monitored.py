@@ -91,14 +91,17 @@ def stem(path: Path) -> str:
     return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
-def read_recordings(path: Path, reader: Mapping[str, Any]) -> list[Recording]:
-    """The recordings of a file, in the format of training; labels are left out."""
+def read_recordings(given: Path | Cells, reader: Mapping[str, Any]) -> list[Recording]:
+    """The recordings of a file, or a table, in the format of training; labels are left out."""
     kind, endings, options = reader["kind"], endings_of(reader), dict(reader)
-    check_ending(path, endings)
+    if isinstance(given, Path):
+        check_ending(given, endings)
+    elif kind != "labelled":
+        raise InputError(f"x is a table, which is not for data of {kind}: give a path, or an array")
     del options["kind"]
     return [
         recording._replace(labels=np.zeros_like(recording.labels), windows=[])
-        for recording in READERS[kind][0](path, **options)
+        for recording in READERS[kind][0](given, **options)
     ]
 
 
@@ -108,7 +111,7 @@ def endings_of(reader: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_labelled(
-    path: Path,
+    given: Path | Cells,
     table: Mapping[str, Any],
     label: str,
     train: Mapping[str, Any],
@@ -116,7 +119,7 @@ def read_labelled(
 ) -> list[Recording]:
     """A table with a recording for each group, and perhaps a column of 0 and 1 for anomalies."""
     reader = TableReader(**table)
-    cells = reader.cells(path)
+    cells = reader.cells(given)
     if labelled:
         reader = TableReader(**{**table, "covariates": [label]})
     else:
@@ -128,7 +131,8 @@ def read_labelled(
     labels = np.nan_to_num(parsed.values[:, -1]) if labelled else np.zeros(len(parsed.values))
     for i in np.flatnonzero((labels != 0) & (labels != 1))[:1]:
         raise InputError(
-            f"{path}: at {shown(parsed.time[i])}, column '{label}': {labels[i]:g} must be 0 or 1"
+            f"{parsed.origin}: at {shown(parsed.time[i])}, column '{label}': {labels[i]:g} must be "
+            "0 or 1"
         )
     recordings = []
     for name, first, end in zip(
@@ -138,7 +142,7 @@ def read_labelled(
         values = carried_on(values[::-1])[::-1]
         recordings.append(
             recording(
-                name or stem(path),
+                name or (stem(given) if isinstance(given, Path) else given.origin),
                 parsed.time[first:end],
                 values,
                 parsed.columns[: parsed.num_targets],

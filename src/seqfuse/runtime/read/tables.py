@@ -200,27 +200,29 @@ class TableReader:
             "time_format": self.time_format,
         }
 
-    def cells(self, path: Path) -> Cells:
-        """The columns of a file as they are written."""
+    def cells(self, given: Path | Cells) -> Cells:
+        """The columns of a file, or of a table in memory, as they are written."""
+        if isinstance(given, Cells):
+            return given
         stamps = self.stamps if len(self.stamps) == 1 else []
-        return read_table(path, [*self.words, *([self.group] if self.group else []), *stamps])
+        return read_table(given, [*self.words, *([self.group] if self.group else []), *stamps])
 
     def read(
         self,
-        path: Path,
+        given: Path | Cells,
         step: int | None = None,
         columns: Sequence[str] = (),
         training: Callable[[Table], Sequence[Span]] | None = None,
     ) -> Table:
-        """A file.
+        """A table.
 
         Args:
-            path: of the file.
+            given: the path of a file, or what lies in memory.
             step: of its clock, in seconds, if it is given.
             columns: of a pipeline that was fitted, whose words are taken.
             training: gives the rows whose words are learnt, where there is no such pipeline.
         """
-        cells = self.cells(path)
+        cells = self.cells(given)
         if texts := self._texts(cells) if columns or training else []:
             words = words_in(columns, texts)
             if training and not columns:
@@ -296,7 +298,7 @@ class TableReader:
 
     def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
         """A table like the training one, whose series go on for a horizon after the last target."""
-        cells = self.cells(given) if isinstance(given, Path) else given
+        cells = self.cells(given)
         targets = pipeline.columns[: pipeline.num_targets]
         words = {**words_in(pipeline.columns, self._texts(cells)), **self.words}
         reader = TableReader(**{**self.options, "targets": targets, "words": words})
