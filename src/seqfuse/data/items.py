@@ -70,6 +70,7 @@ class Items(Dataset[Batch]):
         self.lengths = self.steps.lengths
         self.num_steps = int(self.lengths.max())
         """Steps of the longest item."""
+        self.weight = None if items.weights is None else torch.tensor(items.weights)
         self.y, self.index, self.by_length = torch.from_numpy(y), torch.from_numpy(index), by_length
 
     def __len__(self) -> int:
@@ -85,11 +86,12 @@ class Items(Dataset[Batch]):
         rows = torch.as_tensor(indices)
         x, mask = self.steps(rows)
         y = self.y[:, : mask.shape[1]] if self.per_step else self.y
+        weight = None if self.weight is None else self.weight[rows]
         if not self.sources:
-            return Batch(x, mask, y[rows], self.index[rows])
+            return Batch(x, mask, y[rows], self.index[rows], weight)
         parts = {CLOCK: (x, mask)} | {name: part(rows) for name, part in self.sources.items()}
         values, masks = ({name: part[i] for name, part in parts.items()} for i in range(2))
-        return Batch(values, masks, y[rows], self.index[rows])
+        return Batch(values, masks, y[rows], self.index[rows], weight)
 
 
 class Steps:

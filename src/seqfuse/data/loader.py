@@ -128,7 +128,7 @@ def _none_of(part: Any) -> Any:
     """No item of a tensor, or of those of several sources."""
     if isinstance(part, dict):
         return {name: values[:0] for name, values in part.items()}
-    return part[:0]
+    return None if part is None else part[:0]
 
 
 class EpochShuffle(Sampler[int]):

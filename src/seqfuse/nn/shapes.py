@@ -35,6 +35,8 @@ class Batch(NamedTuple):
     """(b) class numbers, (b t) of steps (of the first source), or whatever the loss takes."""
     index: Tensor
     """(b) rows of the data set, so that predictions can be joined to it."""
+    weight: Tensor | None = None
+    """(b) how much each series counts in training, where they do not all count alike."""
 
 
 class Output(NamedTuple):

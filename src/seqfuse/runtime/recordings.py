@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 
-COLUMNS = ("names", "labels", "groups", "lines")
+COLUMNS = ("names", "labels", "groups", "lines", "weights")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Recordings:
     """Names of the numbers of a label."""
     groups: Sequence[str] | None = None
     """(r) persons, recordings or other groups that never stand on both sides of a split."""
+    weights: Sequence[float] | None = None
+    """(r) how much each counts in training, 1 on average; without them, all alike."""
     steps: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """By column, (n) what the user calls each step: tokens, time stamps."""
     lines: Sequence[Any] | None = None

@@ -18,7 +18,7 @@ from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import PointConformal
-from seqfuse.tasks.losses import CrossEntropy, Pooled
+from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
 from seqfuse.tasks.metrics import BatchMean, Undefinable
 from seqfuse.tasks.schedules import Schedule
 
@@ -118,6 +118,8 @@ class Task(LightningModule):
             return {"loss": self._step_of_none(stage)}
         output = self.net(batch.x, batch.mask)
         prediction, weights = output.prediction, output.weights
+        if stage == "train" and batch.weight is not None:
+            prediction = weigh(prediction, batch.weight)
         loss, size = self._loss(prediction, batch, stage)
         self.losses[stage].update(loss.detach(), size)
         if stage != "train":
@@ -223,6 +225,9 @@ class Task(LightningModule):
         x, mask, y = (part.to(device) for part in (batch.x, batch.mask, batch.y))
         of_class = self.loss.weight if isinstance(self.loss, CrossEntropy) else None
         weights = None if of_class is None else of_class.to(device)[y]
+        if batch.weight is not None:
+            each = batch.weight.to(device)
+            weights = each if weights is None else each * weights
         left_out = bank.to(device).fit(x, mask, y, weights)
         bank.to(self.device)
         if not collectives.rank():

@@ -148,6 +148,17 @@ class SquaredError(ObservedLoss):
         return mean_over(error.squeeze(-1).square(), observed)
 
 
+def weigh(prediction: Float[Tensor, "b *s"], weight: Float[Tensor, " b"]) -> Tensor:
+    """The prediction, whose gradient is multiplied by the weight of each item.
+
+    So is its part in any loss that is a sum over items; what is logged stays the plain loss.
+    """
+    prediction = prediction.clone()
+    rows = weight.reshape(-1, *(1,) * (prediction.dim() - 1))
+    prediction.register_hook(lambda gradient: gradient * rows)
+    return prediction
+
+
 def middle(prediction: Float[Tensor, "*b p"]) -> Float[Tensor, "*b"]:
     """The output in the middle: the median, where the others are quantiles."""
     return prediction[..., prediction.shape[-1] // 2]
