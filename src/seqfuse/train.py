@@ -12,9 +12,10 @@ Usage: seqfuse-train [group=option ...] [key=value ...] [-m] [--cfg job]
   -sc install=bash   prints what switches tab completion on
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -22,7 +23,7 @@ from seqfuse.config import cli, mistakes, runs
 from seqfuse.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
+    from lightning.pytorch import Callback, Trainer
 
     from seqfuse.data.module import DataModule
     from seqfuse.tasks.base import Task
@@ -37,12 +38,19 @@ def main() -> None:
     cli.run(train, "train", __doc__ or "", state.find_run)
 
 
-def train(recipe: DictConfig, run: Path | str) -> Metrics:
+def train(
+    recipe: DictConfig,
+    run: Path | str,
+    given: Mapping[str, Any] | None = None,
+    callbacks: "Sequence[Callback]" = (),
+) -> Metrics:
     """Trains and tests one model, and prints what came out.
 
     Args:
         recipe: a composed config (`conf/train.yaml`).
         run: the folder that keeps what the run leaves behind.
+        given: arguments of the splits that lie in memory, in place of those of the config.
+        callbacks: further ones, beside those of the config.
 
     Returns:
         the metrics, by the names they have in the dashboard.
@@ -58,14 +66,14 @@ def train(recipe: DictConfig, run: Path | str) -> Metrics:
     recipe = build.with_validation(recipe)
     config = build.rehearse(recipe)
     runs.seed(config)
-    data = build.build_data(config)
+    data = build.build_data(config, given=given)
     data.setup("fit")
     with ExitStack() as shown:
-        trainer = shown.enter_context(closing(build.sized_trainer(recipe, data)))
+        trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         data.check_ranks(trainer.world_size)
         recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)
         if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
-            trainer = shown.enter_context(closing(build.sized_trainer(recipe, data)))
+            trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         task = build.first_task(recipe, data, tuned)
         return _fit(task, data, trainer, recipe)
 

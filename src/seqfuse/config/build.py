@@ -201,10 +201,23 @@ def _budget(trainer: DictConfig, num_batches: int) -> int:
     return max(LEAST_STEPS, EPOCHS * math.ceil(num_batches / trainer.accumulate_grad_batches))
 
 
-def build_data(config: Config, evaluated: str = "test") -> DataModule:
-    """The data module, with nothing read yet; testing looks at the split `evaluated`."""
+def build_data(
+    config: Config, evaluated: str = "test", given: Mapping[str, Any] | None = None
+) -> DataModule:
+    """The data module, with nothing read yet.
+
+    Args:
+        config: of the run.
+        evaluated: the split that testing looks at.
+        given: arguments of the splits that lie in memory, in place of those of the config.
+    """
+    node, built = config["data"]["module"], {}
+    if given:
+        files = {key: part for key, part in node["splits"].items() if key not in given}
+        built = {"splits": make(files, "data.module.splits", **given)}
+        node = {key: part for key, part in node.items() if key != "splits"}
     shuffle = not config.get("trainer", {}).get("overfit_batches")
-    return make(config["data"]["module"], "data", shuffle=shuffle, evaluated=evaluated)
+    return make(node, "data", shuffle=shuffle, evaluated=evaluated, **built)
 
 
 PARTS = ("normalization", "stem", "cnn", "lstm", "attention", "skip", "head", "init", "bank")
@@ -313,9 +326,10 @@ def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -
     return task
 
 
-def sized_trainer(recipe: DictConfig, data: DataModule) -> Trainer:
+def sized_trainer(recipe: DictConfig, data: DataModule, *watching: Callback) -> Trainer:
     """The trainer of a run on data that are set up."""
-    return build_trainer(resolve(fill(recipe, data.sizes(), data.splits.num_steps)))
+    filled = fill(recipe, data.sizes(), data.splits.num_steps)
+    return build_trainer(resolve(filled), *watching)
 
 
 def build_trainer(config: Config, *watching: Callback) -> Trainer:

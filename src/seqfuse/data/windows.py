@@ -301,8 +301,8 @@ class TimeSplits:
 
     @property
     def origin(self) -> str:
-        """Path of the table."""
-        return str(self.source.path())
+        """Origin of the table, such as its path."""
+        return self.table().origin
 
     def sizes(self) -> dict[str, Any]:
         """Sizes that a config may leave at `auto`."""
