@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqfuse.config.bare import build
+    from seqfuse.estimators.items import Classifier, Regressor
+    from seqfuse.estimators.tables import Detector, Forecaster
     from seqfuse.loading import load
 
 __version__ = version("seqfuse")
-__all__ = ["__version__", "build", "load"]
+__all__ = ["Classifier", "Detector", "Forecaster", "Regressor", "__version__", "build", "load"]
 _HOMES = {
+    "Classifier": "seqfuse.estimators.items",
+    "Detector": "seqfuse.estimators.tables",
+    "Forecaster": "seqfuse.estimators.tables",
+    "Regressor": "seqfuse.estimators.items",
     "build": "seqfuse.config.bare",
     "load": "seqfuse.loading",
 }

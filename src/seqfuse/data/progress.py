@@ -1,8 +1,11 @@
 """Progress bar on the terminal."""
 
 import sys
+import warnings
 
-from tqdm import tqdm
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a notebook without ipywidgets, where it is text
+    from tqdm.auto import tqdm
 
 
 def bar(

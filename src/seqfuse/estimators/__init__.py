@@ -1,0 +1,1 @@
+"""Estimators after scikit-learn's conventions, over the runs and jobs of the commands."""

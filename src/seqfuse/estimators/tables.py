@@ -1,0 +1,245 @@
+"""Estimators of tables: forecasts, and anomalies."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from seqfuse.data.read.memory import NAME, RecordingsInMemory, TableInMemory
+from seqfuse.estimators.base import Estimator
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs import anomalies, forecasts
+from seqfuse.runtime.read.cells import as_cells
+from seqfuse.runtime.read.monitored import recording
+from seqfuse.runtime.read.stamps import carried_on
+
+SPLIT = [0.8, 0.1, 0.099, 0.001]
+"""Training, validation, calibration of the bands, and all but nothing for a test."""
+
+RULES: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": np.float64}
+"""Of scikit-learn's checks: a NaN is a missing value."""
+
+
+class Forecaster(Estimator):
+    """Forecasts of a table with time stamps, with bands that are calibrated on its last rows.
+
+        model = seqfuse.Forecaster(horizon=24).fit(frame)
+        model.predict(24)  # what comes behind the last row
+
+    The table is a frame with a row for each step: its time stamps are the index, or a column.
+
+    Args:
+        horizon: steps to forecast.
+        look_back: steps that a forecast sees; None is the recipe's.
+        time: column of time stamps; None takes the index.
+        group: column that tells series apart.
+        targets: columns to forecast; `all` number columns that are nothing else.
+        covariates: columns known up to now.
+        known: columns known ahead, or hour, weekday, day, month, dayofyear.
+        split: fractions for training, validation, calibration and test; None keeps a tenth each
+            for the second and the third, and nothing for a test.
+        model: as in `Estimator`, with all parameters that follow.
+    """
+
+    _job = forecasts.Forecaster
+
+    def __init__(
+        self,
+        horizon: int = 24,
+        *,
+        look_back: int | None = None,
+        time: str | None = None,
+        group: str | None = None,
+        targets: str | Sequence[str] = "all",
+        covariates: Sequence[str] = (),
+        known: Sequence[str] = (),
+        split: Sequence[float] | None = None,
+        model: str | None = None,
+        max_steps: int | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        overrides: Sequence[str] = (),
+        callbacks: Sequence[Any] = (),
+        random_state: Any = 0,
+        folder: str | Path | None = None,
+        verbose: bool = False,
+    ):
+        self.horizon = horizon
+        self.look_back = look_back
+        self.time = time
+        self.group = group
+        self.targets = targets
+        self.covariates = covariates
+        self.known = known
+        self.split = split
+        self.model = model
+        self.max_steps = max_steps
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.overrides = overrides
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.folder = folder
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains a net on a frame; y is not looked at."""
+        frame, time = _stamped(X, self.time)
+        words = [f"data.horizon={self.horizon}"]
+        words += [] if self.look_back is None else [f"data.look_back={self.look_back}"]
+        recipe = self._recipe("data=csv", *words)
+        targets = self.targets if isinstance(self.targets, str) else list(self.targets)
+        columns = {
+            **{"file": NAME, "time": time, "group": self.group, "targets": targets},
+            **{"covariates": list(self.covariates), "known": list(self.known)},
+            "split": SPLIT if self.split is None else list(self.split),
+        }
+        for name, value in columns.items():
+            OmegaConf.update(recipe, f"data.{name}", value)
+        self._train(recipe, {"source": TableInMemory(as_cells(frame))})
+        self.frame_ = frame
+        return self
+
+    def predict(self, horizon: int | None = None, X: Any = None) -> pd.DataFrame:
+        """Forecasts behind the last row with a target, of each series.
+
+        Args:
+            horizon: steps, at most as many as were trained for; all of them if not given.
+            X: a frame like the training one, which it stands in for; behind its last targets it
+                may hold what is known ahead.
+
+        Returns:
+            a row for each step, by time (and series), with the columns <target> and
+            <target>_q<level>.
+        """
+        check_is_fitted(self)
+        steps = self.model_.horizon
+        if horizon is not None and not 1 <= horizon <= steps:
+            raise InputError(f"horizon={horizon}: the net forecasts 1 to {steps} steps")
+        if X is None and "frame_" not in vars(self):
+            raise InputError("a loaded net knows no last rows: give them, predict(X=frame)")
+        frame = self.frame_ if X is None else _stamped(X, self.time)[0]
+        found = pd.DataFrame(self.model_.predict(frame))
+        found = found[found["step"] <= (horizon or steps)]
+        index = [self.group, "time"] if self.group else ["time"]
+        return found.drop(columns=["from", "step"]).set_index(index)
+
+
+class Detector(OutlierMixin, Estimator):
+    """Anomalies in a recording, by what a net that knows normal ones forecasts.
+
+        model = seqfuse.Detector().fit(normal)
+        model.predict(new)  # 1 where a step is normal, -1 where it is not
+
+    Rows are steps, in the order of time: a frame of numbers, or an array (t c). What is predicted
+    is taken to come behind what was fitted. NaN is as the step before.
+
+    Args:
+        look_back: steps that a forecast sees; None is the recipe's.
+        horizon: steps to forecast; None is the recipe's.
+        time: a column of time stamps, which is left out, where a frame has it.
+        model: as in `Estimator`, with all parameters that follow.
+    """
+
+    _job = anomalies.Detector
+
+    def __init__(
+        self,
+        *,
+        look_back: int | None = None,
+        horizon: int | None = None,
+        time: str = "date",
+        model: str | None = None,
+        max_steps: int | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        overrides: Sequence[str] = (),
+        callbacks: Sequence[Any] = (),
+        random_state: Any = 0,
+        folder: str | Path | None = None,
+        verbose: bool = False,
+    ):
+        self.look_back = look_back
+        self.horizon = horizon
+        self.time = time
+        self.model = model
+        self.max_steps = max_steps
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.overrides = overrides
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.folder = folder
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        return replace(tags, input_tags=replace(tags.input_tags, allow_nan=True))
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains a net on a recording without anomalies; y is not looked at."""
+        names = list(map(str, X.columns)) if isinstance(X, pd.DataFrame) else []
+        values = self._values(X, fitting=True)
+        columns = [name for name in names if name != self.time]
+        columns = columns or [str(i) for i in range(values.shape[1])]
+        normal = carried_on(carried_on(values)[::-1])[::-1]
+        for c in np.flatnonzero(np.isnan(normal).any(axis=0))[:1]:
+            raise InputError(f"X: column '{columns[c]}' has no value at all: fill it")
+        sizes = {"look_back": self.look_back, "horizon": self.horizon}
+        words = [f"data.{name}={size}" for name, size in sizes.items() if size is not None]
+        recipe = self._recipe("data=labelled", *words)
+        recipe.data.file, recipe.data.time = NAME, self.time
+        whole = recording("X", np.arange(len(normal)), normal, columns, len(normal))
+        self._train(recipe, {"source": RecordingsInMemory([whole])})
+        self.normal_ = normal
+        return self
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """(t) how normal each step is: from -1, an anomaly, to 0."""
+        check_is_fitted(self)
+        if "normal_" not in vars(self):  # a loaded net, which takes the leading rows to be normal
+            X = X[self.model_.columns] if isinstance(X, pd.DataFrame) else X
+            return -self.model_.predict(check_array(X, **RULES), name="X")[0]
+        values = self._values(X)
+        before = len(self.normal_)
+        both = np.concatenate([self.normal_, values])
+        return -self.model_.predict(both, num_train=before, name="X")[0][before:]
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """(t) above 0 where a step is normal."""
+        return self.score_samples(X) + self.model_.threshold
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """(t) 1 where a step is normal, -1 where it is an anomaly."""
+        return np.where(self.score_samples(X) <= -self.model_.threshold, -1, 1)
+
+    def _values(self, X: Any, fitting: bool = False) -> NDArray[np.float64]:
+        """(t c) numbers, of as many columns as were fitted."""
+        if isinstance(X, pd.DataFrame):
+            X = X.drop(columns=self.time, errors="ignore")
+        return np.asarray(validate_data(self, X, reset=fitting, **RULES))
+
+
+def _stamped(X: Any, time: str | None) -> tuple[pd.DataFrame, str]:
+    """A frame with a column of time stamps, and its name."""
+    frame = X.to_frame() if isinstance(X, pd.Series) else X
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"X is {type(X).__name__}, expected a frame with time stamps")
+    if time is not None:
+        return frame, time
+    if not isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        raise InputError("the index of X holds no time stamps: name their column, time=...")
+    stamps = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
+    name = str(stamps.name or "date")
+    return frame.set_axis(stamps.rename(name)).reset_index(), name
