@@ -5,6 +5,7 @@ Usage: seqfuse-train [group=option ...] [key=value ...] [-m] [--cfg job]
   seqfuse-train experiment=japanese_vowels
   seqfuse-train data.name=GunPoint model.lstm.hidden_size=128 optimizer.lr=3e-4
   seqfuse-train -m seed=0,1,2 data.name=GunPoint,ItalyPowerDemand
+  seqfuse-train data.name=GunPoint ensemble=5   # nets that predict as one
   seqfuse-train resume=latest
 
   --cfg job          prints the composed config, with every key
@@ -12,8 +13,9 @@ Usage: seqfuse-train [group=option ...] [key=value ...] [-m] [--cfg job]
   -sc install=bash   prints what switches tab completion on
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,16 +57,42 @@ def train(
     Returns:
         the metrics, by the names they have in the dashboard.
     """
-    from seqfuse.callbacks.boards import closing  # slow: torch, lightning
-    from seqfuse.config import build
+    from seqfuse.config import build, ensemble  # slow: torch, lightning
     from seqfuse.resume import state
-    from seqfuse.tuning.tune import tune
 
     mistakes.check_sections(recipe)
     mistakes.check_fit(recipe)
     recipe = state.in_folder(runs.prepare(recipe, Path(run)))
     recipe = build.with_validation(recipe)
-    config = build.rehearse(recipe)
+    build.rehearse(recipe)
+    ensemble.check_folder(recipe, Path(run))
+    one = partial(fit, given=given, callbacks=callbacks)
+    if ensemble.size(recipe) > 1:
+        return ensemble.train(recipe, Path(run), one, given)
+    return one(recipe, {}, runs.report)
+
+
+def fit(
+    recipe: DictConfig,
+    weights: Mapping[str, Any],
+    report: Callable[..., None],
+    given: Mapping[str, Any] | None = None,
+    callbacks: "Sequence[Callback]" = (),
+) -> Metrics:
+    """Trains and tests one net.
+
+    Args:
+        recipe: checked, with its run folder.
+        weights: some that are known already, by their names in a checkpoint.
+        report: says what came out, as `runs.report` does.
+        given: as in `train`.
+        callbacks: as in `train`.
+    """
+    from seqfuse.callbacks.boards import closing
+    from seqfuse.config import build
+    from seqfuse.tuning.tune import tune
+
+    config = build.resolve(recipe)
     runs.seed(config)
     data = build.build_data(config, given=given)
     data.setup("fit")
@@ -75,10 +103,18 @@ def train(
         if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
             trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         task = build.first_task(recipe, data, tuned)
-        return _fit(task, data, trainer, recipe)
+        if weights:
+            task.load_state_dict(weights, strict=False)
+        return _fit(task, data, trainer, recipe, report)
 
 
-def _fit(task: "Task", data: "DataModule", trainer: "Trainer", recipe: DictConfig) -> Metrics:
+def _fit(
+    task: "Task",
+    data: "DataModule",
+    trainer: "Trainer",
+    recipe: DictConfig,
+    report: Callable[..., None],
+) -> Metrics:
     """Trains and tests what has been built."""
     from seqfuse.compat.lightning import skip_idle_hooks
     from seqfuse.config import checkpoint
@@ -109,7 +145,7 @@ def _fit(task: "Task", data: "DataModule", trainer: "Trainer", recipe: DictConfi
     except InputError as error:
         raise runs.kept(error, trainer) from None
     if trainer.is_global_zero:
-        runs.report(measured, reasons, validated, trainer, run)
+        report(measured, reasons, validated, trainer, run)
     return metrics
 
 

@@ -170,6 +170,40 @@ def test_files_are_predicted_as_by_the_checkpoint(
         arrays_are_forecast_like_files(folder, found)
 
 
+POINTS = {"numbers": "far_prediction", "windows": "prediction", "shops": "sales"}
+"""Columns of numbers, whose disagreement is the standard deviation over members."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["texts", "several", "tags", "forecast", "subspace", *POINTS])
+def test_files_are_predicted_by_an_ensemble_as_by_its_checkpoint(
+    job: str, tmp_path: Path, command: Callable
+) -> None:
+    folder = made(tmp_path, job, "ensemble=2", *(["model/head=tags"] if job == "tags" else []))
+    [given] = tmp_path.glob("in.*")
+    done = shipped.python(
+        shipped.bare(tmp_path / "site"), tmp_path, f"{folder}/run.py", given.name, "out.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    tables_of = {}
+    for name, run in {"all": "run", "0": "run/members/0", "1": "run/members/1"}.items():
+        ckpt = f"ckpt={tmp_path}/{run}/checkpoints/best.ckpt"
+        code, _, err = command(predict, ckpt, f"input={given}", f"output={name}.csv", *QUIET)
+        assert code == 0, err
+        tables_of[name] = pd.read_csv(f"{name}.csv")
+    found, wanted = pd.read_csv("out.csv"), tables_of["all"]
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-4, atol=1e-5, check_dtype=False)
+    [*apart] = [name for name in found if name.endswith("disagreement")]
+    assert apart
+    assert (found[apart].min() >= 0).all()
+    assert (found[apart].max() > 0).all()
+    assert not any(name.endswith("disagreement") for name in tables_of["0"])
+    if job in POINTS:
+        members = np.stack([tables_of[name][POINTS[job]] for name in "01"])
+        np.testing.assert_allclose(wanted[POINTS[job]], members.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(wanted[apart[0]], members.std(axis=0), rtol=1e-3, atol=1e-5)
+
+
 def arrays_are_forecast_like_files(folder: Path, found: pd.DataFrame) -> None:
     """Raw windows in the order of the columns, or a table in memory."""
     model = runner.load(folder)

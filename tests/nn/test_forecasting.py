@@ -86,7 +86,7 @@ def test_each_query_gives_its_segment() -> None:
 def test_net_forecasts_every_target_alone() -> None:
     model = net()
     x = torch.randn(2, 24, 3, dtype=torch.float64)
-    prediction, weights = model(x, real(x))
+    prediction, weights, *_ = model(x, real(x))
     assert prediction.shape == (2, 10, 3, 7)
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 3, dtype=torch.float64))
     other = x.clone()

@@ -29,13 +29,15 @@ from seqfuse.data.module import DataModule
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile
 from seqfuse.nn.attention import Mean
-from seqfuse.nn.heads import ClassHead
+from seqfuse.nn.heads import ClassHead, CrfHead
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Adaptive, Block, ReadOut
 from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Record, Task
+from seqfuse.tasks.ensemble import Ensemble
+from seqfuse.tasks.losses import Averaging
 
 Config = dict[str, Any]
 OURS = ("monitor", "mode", "quantiles")
@@ -68,6 +70,8 @@ ANY_SIZES = {
 }
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
 """For each type of labels."""
+MAX_MEMBERS = 100
+"""Of an ensemble."""
 LEAST_STEPS, EPOCHS = 400, 25
 """Length of a run at `trainer.max_steps=auto`: so many steps, or epochs where they are more."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
@@ -284,7 +288,7 @@ def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> Ta
     return make(
         node,
         "task",
-        net=net or build_net(_model(config)),
+        net=new_net(config) if net is None else net,
         optimizer=make(optimizer, "optimizer"),
         scheduler=make(config["scheduler"], "scheduler"),
         **given,
@@ -310,6 +314,36 @@ def start_task(config: Config, data: DataModule, record: Record | None = None) -
     return build_task(config, net, record=record, **distill.teachers(config, net, data))
 
 
+def new_net(config: Config) -> nn.Module:
+    """The net of a config, or as many of them as its ensemble has members."""
+    size = config.get("ensemble", 1)  # configs of older checkpoints have none
+    return build_net(_model(config)) if size == 1 else _build_ensemble(config, size)
+
+
+def _build_ensemble(config: Config, size: Any) -> Ensemble:
+    """Nets of one config, and the bank that they share."""
+    if type(size) is not int or not 1 <= size <= MAX_MEMBERS:
+        raise InputError(f"ensemble={size} must be a whole number from 1 to {MAX_MEMBERS}")
+    loss, model = make(config["task"]["loss"], "task.loss"), _model(config)
+    if not isinstance(loss, Averaging):
+        raise InputError(
+            f"ensemble={size}: predictions for {type(loss).__name__} have no average: leave out "
+            "ensemble, or give the loss one (see tasks.ensemble)"
+        )
+    if (model.get("bank") or {}).get("share") == 1:
+        raise InputError(
+            f"ensemble={size}: a bank alone is the same for every seed: type another model, or "
+            "leave out ensemble"
+        )
+    members = [build_net({**model, "bank": None}) for _ in range(size)]
+    if isinstance(members[0].head, CrfHead):
+        raise InputError(
+            f"ensemble={size}: a CRF's scores are of paths, which have no mean: type "
+            "model/head=tags, or leave out ensemble"
+        )
+    return Ensemble(members, loss.average, _part(model, "bank", in_channels=model["in_channels"]))
+
+
 def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -> Task:
     """The task of a run that begins: sized by the data, with its first weights.
 
@@ -318,12 +352,26 @@ def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -
         data: set up.
         tuned: values of options that were searched for, by key.
     """
-    filled = fill(recipe, data.sizes(), data.splits.num_steps)
-    config = resolve(filled)
-    task = start_task(config, data, Record(config, unresolved(filled), dict(tuned)))
+    config, record = _recorded(recipe, data, tuned)
+    task = start_task(config, data, record)
     if config["trainer"]["compile"]:
         task.compile_net()
     return task
+
+
+def sized_task(recipe: DictConfig, data: DataModule) -> Task:
+    """A task sized by the data, whose weights come from elsewhere."""
+    config, record = _recorded(recipe, data, {})
+    return build_task(config, record=record)
+
+
+def _recorded(
+    recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]
+) -> tuple[Config, Record]:
+    """The config with the sizes of the data, and what a checkpoint keeps of it."""
+    filled = fill(recipe, data.sizes(), data.splits.num_steps)
+    config = resolve(filled)
+    return config, Record(config, unresolved(filled), dict(tuned))
 
 
 def sized_trainer(recipe: DictConfig, data: DataModule, *watching: Callback) -> Trainer:

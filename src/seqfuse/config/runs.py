@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from seqfuse.tasks.base import Task
 
 LOCK = ".lock"
+MEMBERS = "members"
+"""In the folder of an ensemble: the run folder of each member, by its number."""
 BEGUN = ("config.yaml", "metrics.json", "outcome.json")
 """Files of a run, of an evaluation or of a job of a sweep: one of them is there from the start."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)

@@ -99,6 +99,8 @@ def _input(metadata: Mapping[str, Any]) -> str:
         said = [said[0].format(layout=LAYOUTS[metadata["reader"].get("layout", "btc")])]
         said.append(f"channels: {len(state['standardisation']['mean'])}")
     said += [f"{key}: {metadata[key]} steps" for key in ("look_back", "horizon") if key in metadata]
+    if "members" in metadata:
+        said.append(f"nets that predict as one: {metadata['members']}; `disagreement` of each item")
     reader = metadata.get("reader", {})
     if "time" in (table := reader.get("table", reader)):
         form = table["time_format"] or "ISO 8601, year first"

@@ -16,6 +16,7 @@ from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.settings import check_output
 from seqfuse.runtime import files, runner
 from seqfuse.runtime.bundle import EXAMPLE, METADATA, digest, seal
+from seqfuse.runtime.engine import OUTPUTS
 
 RUN = "run.py"
 CARD = "card.md"
@@ -75,9 +76,9 @@ def whole(output: Path) -> Iterator[Path]:
 
 def write_example(folder: Path, graph: Graph, feeds: Feeds) -> None:
     """Inputs of the graph, and what torch makes of them."""
-    prediction, weights = graph.run(feeds)
     arrays = {name: feeds[name].numpy() for name in graph.inputs}
-    arrays |= {"prediction": prediction.numpy(), "weights": weights.numpy()}
+    outputs = zip(OUTPUTS, graph.run(feeds), strict=False)  # one net has no disagreement
+    arrays |= {name: output.numpy() for name, output in outputs}
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     files.write(folder / EXAMPLE, content.getvalue())

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from seqfuse.nn.shapes import CLOCK
 from seqfuse.runtime.batches import input_name
+from seqfuse.runtime.engine import OUTPUTS
 from seqfuse.runtime.errors import InputError
 
 Feeds = Mapping[str, Tensor]
 
 
 class Graph(nn.Module):
-    """Tensors in, prediction and attention weights out.
+    """Tensors in, prediction, attention weights and, of an ensemble, disagreement out.
 
     Args:
         net: raw batch to `Output`.
@@ -36,7 +37,7 @@ class Graph(nn.Module):
         self.inputs = [*clock, *both]
         """Names, in the order of the arguments."""
 
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self.inputs, tensors, strict=True))
         x: Any = named.get("x")
         mask: Any = named.get("mask")
@@ -45,12 +46,15 @@ class Graph(nn.Module):
             names = (CLOCK, *self.sources)
             mask = {one: named[input_name(one, "mask")] for one in names}
         output = self.net(x, mask)
-        if self.calibrator is None:
-            return output.prediction, output.weights
-        return self.calibrator(output.prediction), output.weights
+        prediction = output.prediction
+        if self.calibrator is not None:
+            prediction = self.calibrator(prediction)
+        if output.disagreement is None:
+            return prediction, output.weights
+        return prediction, output.weights, output.disagreement
 
     @torch.inference_mode()
-    def run(self, feeds: Feeds) -> tuple[Tensor, Tensor]:
+    def run(self, feeds: Feeds) -> tuple[Tensor, ...]:
         """The same, by name."""
         return self(*(feeds[name] for name in self.inputs))
 
@@ -93,7 +97,8 @@ def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
     """
     tensors = tuple(feeds[name] for name in graph.inputs)
     with torch.no_grad():
-        prediction, weights = graph(*tensors)
+        outputs = graph(*tensors)
+    prediction, weights, *disagreement = outputs
     axes: dict[str, dict[int, str]] = {
         name: {0: "batch", 1: f"{name.rpartition('_')[0] or 'x'}_time"} for name in graph.inputs
     }
@@ -102,6 +107,8 @@ def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
     # As many as there are steps: one for each.
     if prediction.dim() > 2 and prediction.shape[1] == weights.shape[1] == tensors[0].shape[1]:
         axes["prediction"][1] = "time"
+    if disagreement:
+        axes["disagreement"] = axes["prediction"]
     torch.onnx.export(
         graph,
         tensors,
@@ -109,6 +116,6 @@ def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
         dynamo=False,
         opset_version=opset,
         input_names=graph.inputs,
-        output_names=["prediction", "weights"],
+        output_names=list(OUTPUTS[: len(outputs)]),
         dynamic_axes=axes,
     )

@@ -47,13 +47,14 @@ class Session(nn.Module):
                 batch = len(next(iter(feeds.values())))
                 feeds[key] = torch.zeros(batch, 1, *self.shapes[key][2:])
                 feeds[input_name(name, "mask")] = torch.zeros(batch, 1, dtype=torch.bool)
-        return Output(*self.run(feeds))
+        prediction, weights, *disagreement = self.run(feeds)
+        return Output(prediction, weights, {}, *disagreement)
 
-    def run(self, feeds: Feeds) -> tuple[Tensor, Tensor]:
-        """Prediction and weights."""
+    def run(self, feeds: Feeds) -> tuple[Tensor, ...]:
+        """What the graph returns."""
         arrays = {name: feeds[name].numpy() for name in self.shapes}
-        prediction, weights = self.session.run(["prediction", "weights"], arrays)
-        return torch.from_numpy(prediction), torch.from_numpy(weights)
+        names = [output.name for output in self.session.get_outputs()]
+        return tuple(map(torch.from_numpy, self.session.run(names, arrays)))
 
 
 def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:

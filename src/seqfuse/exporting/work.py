@@ -145,7 +145,11 @@ class Export:
 
 
 def check_job(config: Any, task: Task) -> None:
-    """Raises InputError if the split has nothing that the net is measured by."""
+    """Raises InputError if the split has nothing to measure by, or the net is not to be tuned."""
+    if config.int8 == "finetune" and task.num_members > 1:
+        raise InputError(
+            "int8=finetune trains one net, and this is an ensemble: type int8=true, or leave it out"
+        )
     if isinstance(task, AnomalyTask) and config.split == "val":
         raise InputError("split=val: anomalies are known in the test split alone: type split=test "
                          "or split=none")  # fmt: skip

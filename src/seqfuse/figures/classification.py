@@ -8,7 +8,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import ConfusionMatrixDisplay, f1_score, precision_recall_curve
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    f1_score,
+    precision_recall_curve,
+    roc_auc_score,
+)
 from sklearn.metrics import confusion_matrix as count_pairs
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -39,7 +44,7 @@ class ClassFigures(Figures):
     """Confusion matrix, precision and recall, reliability diagram, and attention over items.
 
     These are one of each class and, apart, those that the net got most wrong. Of texts the worst
-    pairs of classes, too.
+    pairs of classes, too; of an ensemble its disagreement.
     """
 
     def answer(self, prediction: Array, mask: Array) -> Array:
@@ -76,6 +81,9 @@ class ClassFigures(Figures):
                 hot[0].astype(int), probabilities, hot[1].astype(int), classes, self.max_panels
             ),
         }
+        if result.disagreement is not None:
+            right, unit = guesses == truth, result.raw.unit
+            figures["disagreement"] = disagreement(result.disagreement, right, unit)
         if result.raw.unit == "texts" and (truth != guesses).any():
             figures["worst_pairs"] = worst_pairs(truth, guesses, classes)
         figures |= self.looks(result)
@@ -185,6 +193,25 @@ def precision_recall(
         panel.set_xlabel("recall", fontsize=8)
         panel.set_ylabel("precision", fontsize=8)
         panel.tick_params(labelsize=7)
+    return figure
+
+
+def disagreement(values: Array, right: Array, unit: str = "items") -> Figure:
+    """How far an ensemble's members are apart, of items that it got right and of the others.
+
+    The area under the ROC curve says how well disagreement tells errors; 0.5 is chance.
+    """
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    bins = np.linspace(0, max(float(values.max()), 1e-9), BINS * 2 + 1).tolist()
+    for name, part, colour in (("right", right, drawing.RIGHT), ("wrong", ~right, drawing.WRONG)):
+        label = f"{name} ({part.sum():,})"
+        axes.hist(values[part], bins, alpha=0.6, label=label, color=colour)
+    both = 0 < right.sum() < len(right)
+    tells = f", tells errors with AUROC {roc_auc_score(~right, values):.3f}" if both else ""
+    axes.set(xlabel="mutual information of class and member, nats", ylabel=unit, yscale="symlog")
+    axes.set_title(f"disagreement {values.mean():.3f}{tells}", fontsize=10)
+    axes.legend()
     return figure
 
 

@@ -45,6 +45,8 @@ class Result(NamedTuple):
     splits: Any
     split: str
     task: Any
+    disagreement: Array | None = None
+    """(n) How far the members of an ensemble are apart about each item."""
 
     @property
     def raw(self) -> Any:
@@ -73,6 +75,7 @@ class Figures(Callback):
         self.max_panels = max_panels
         self._items: list[Item] = []
         self._numbers: list[tuple[Array, ...]] = []
+        self._disagreement: list[Array] = []
         self._spread: set[int] = set()
 
     def answer(self, prediction: Array, mask: Array) -> Array:
@@ -99,7 +102,7 @@ class Figures(Callback):
         self._start(trainer)
 
     def _start(self, trainer: Trainer) -> None:
-        self._items, self._numbers = [], []
+        self._items, self._numbers, self._disagreement = [], [], []
         data, split = _data(trainer)
         tensors = data.tensors(split)
         places = np.linspace(0, len(tensors) - 1, min(self.max_panels, len(tensors)))
@@ -140,6 +143,9 @@ class Figures(Callback):
         index, truth = _numpy(batch.index), _numpy(batch.y)
         answer = self.answer(_numpy(outputs["prediction"]), mask)
         self._numbers.append(self.numbers(index, truth, answer))
+        if "disagreement" in outputs:
+            apart = _numpy(outputs["disagreement"])
+            self._disagreement.append(apart.reshape(len(apart), -1).mean(axis=1))
         places = {row: i for i, row in enumerate(index.tolist())}
         new = [Item(row, truth[i], answer[i]) for row, i in places.items()]
         chosen = self.choose([*self._items, *new])
@@ -157,15 +163,18 @@ class Figures(Callback):
         self._items = [item if item.weights.size else filled(item) for item in chosen]
 
     def _show(self, trainer: Trainer) -> None:
-        parts = collectives.gather((self._items, self._numbers))
-        items = self.choose([item for items, _ in parts for item in items])
-        batches = [arrays for _, numbers in parts for arrays in numbers]
-        self._items, self._numbers = [], []
+        parts = collectives.gather((self._items, self._numbers, self._disagreement))
+        items = self.choose([item for items, *_ in parts for item in items])
+        batches = [arrays for _, numbers, _ in parts for arrays in numbers]
+        apart = [each for *_, disagreement in parts for each in disagreement]
+        self._items, self._numbers, self._disagreement = [], [], []
         if not batches or not trainer.is_global_zero:
             return
         numbers = [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
         data, split = _data(trainer)
-        result = Result(items, numbers, data.splits, split, trainer.lightning_module)
+        disagreement = np.concatenate(apart) if apart else None
+        task = trainer.lightning_module
+        result = Result(items, numbers, data.splits, split, task, disagreement)
         for name, figure in self.draw(result).items():
             image = pixels(figure)  # drawn once for both
             for board in boards(trainer):

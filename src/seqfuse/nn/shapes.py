@@ -48,6 +48,8 @@ class Output(NamedTuple):
     """(b q t') attention weights; each row sums to 1 over real steps."""
     alone: Mapping[str, Tensor] = {}
     """Of a prediction that joins those of several parts, each part's own, by name."""
+    disagreement: Tensor | None = None
+    """(b ...) how far the members of an ensemble are apart (`tasks.ensemble`); None of one net."""
 
 
 @runtime_checkable

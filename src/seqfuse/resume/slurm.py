@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from seqfuse.config import runs
 from seqfuse.ddp import start
 from seqfuse.runtime import files
 
@@ -41,6 +42,7 @@ def note(run: Path) -> None:
         return
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return  # the command is the sweep's, of which this is one job
+    run = run.parents[1] if run.parent.name == runs.MEMBERS else run  # an ensemble goes on whole
     if job() is not None and _owner(run).get("job") != job():
         files.write(run / FILE, json.dumps(_who()) + "\n")
 

@@ -7,14 +7,14 @@ is taken. Finding the folder imports no torch.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from seqfuse.config import untrusted
+from seqfuse.config import runs, untrusted
 from seqfuse.config.mistakes import CONF, typed
 from seqfuse.ddp import start
 from seqfuse.resume import slurm
@@ -25,7 +25,8 @@ from seqfuse.runtime.shown import say
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-CHECKPOINTS = "checkpoints/*.ckpt"
+CHECKPOINTS = ("checkpoints/*.ckpt", f"{runs.MEMBERS}/*/checkpoints/*.ckpt")
+"""Of one net, and of the members of an ensemble."""
 LAST = "checkpoints/last.ckpt"
 STATES = ("loops", "optimizer_states", "lr_schedulers")
 """Sections of a checkpoint beside its weights, none of them empty."""
@@ -73,10 +74,11 @@ def _latest(logs: Path) -> Path:
     """The run that was last written to, of those that can go on."""
 
     def written(run: Path) -> float:
-        return max(p.stat().st_mtime for p in (run / "config.yaml", *run.glob(CHECKPOINTS)))
+        return max(p.stat().st_mtime for p in (run / "config.yaml", *_checkpoints(run)))
 
-    runs = sorted((path.parent for path in logs.glob("**/config.yaml")), key=written, reverse=True)
-    for run in runs:
+    folders = (path.parent for path in logs.glob("**/config.yaml"))
+    alone = [run for run in folders if not _is_member(run)]
+    for run in sorted(alone, key=written, reverse=True):
         if _any_checkpoint(run) or (not (run / "metrics.json").exists() and _keeps(run)):
             return run
     raise InputError(f"resume=latest: no run in {logs} has a checkpoint")
@@ -102,7 +104,16 @@ def can_go_on(run: Path) -> bool:
 
 
 def _any_checkpoint(run: Path) -> bool:
-    return any(run.glob(CHECKPOINTS))
+    return any(_checkpoints(run))
+
+
+def _checkpoints(run: Path) -> Iterator[Path]:
+    return (path for pattern in CHECKPOINTS for path in run.glob(pattern))
+
+
+def _is_member(run: Path) -> bool:
+    """Whether it is one of an ensemble, which goes on as a whole."""
+    return run.parent.name == runs.MEMBERS and (run.parents[1] / "config.yaml").is_file()
 
 
 def _keeps(run: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Engines, which predict: feeds in, prediction and attention weights out."""
+"""Engines, which predict: feeds in, prediction, attention weights and disagreement out."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,7 +13,8 @@ from seqfuse.runtime.errors import InputError
 Feeds = Mapping[str, NDArray[Any]]
 """`x` and `mask` of a batch; of several sources `<source>_x` and `<source>_mask` of each, after
 `clock_mask`. A source that is missing has neither."""
-OUTPUTS = ("prediction", "weights")
+OUTPUTS = ("prediction", "weights", "disagreement")
+"""In this order; one net has the first two, an ensemble all of them."""
 TYPES = {
     "tensor(float)": "float32",
     "tensor(bool)": "bool",
@@ -25,8 +26,9 @@ TYPES = {
 class Engine(Protocol):
     """A trained net with its calibration."""
 
-    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Calibrated prediction and attention weights (b q t') of a batch, in float32."""
+    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
+        """Of a batch, in float32: calibrated prediction, attention weights (b q t') and, of an
+        ensemble, how far its members are apart."""
         ...
 
 
@@ -57,15 +59,14 @@ class OnnxEngine:
     def __init__(self, path: Path, threads: int = 0):
         self.session = open_session(path, threads)
         self.inputs = {given.name: given for given in self.session.get_inputs()}
+        names = {output.name for output in self.session.get_outputs()}
+        self.outputs = [name for name in OUTPUTS if name in names]
 
-    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], NDArray[Any]]:
+    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
         feeds = self._filled(feeds)
         for name, wanted in self.inputs.items():
             self._check(name, wanted, feeds)
-        prediction, weights = self.session.run(
-            list(OUTPUTS), {name: feeds[name] for name in self.inputs}
-        )
-        return prediction, weights
+        return tuple(self.session.run(self.outputs, {name: feeds[name] for name in self.inputs}))
 
     def _filled(self, feeds: Feeds) -> Feeds:
         """Feeds with one step, masked, for each source that is missing."""

@@ -60,4 +60,5 @@ class Interrupted(Exception):
         name = signal.Signals(number).name
         text = f"stopped by {name}; go on with: seqfuse-train resume={run}"
         super().__init__(f"{text}; {note}" if note else text)
+        self.number, self.note = number, note
         self.exit_code = 128 + number

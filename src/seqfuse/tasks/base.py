@@ -9,15 +9,17 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import PointConformal
+from seqfuse.tasks.ensemble import Ensemble
 from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
 from seqfuse.tasks.metrics import BatchMean, Undefinable
 from seqfuse.tasks.schedules import Schedule
@@ -89,11 +91,14 @@ class Task(LightningModule):
                 self.alone[f"{stage}_"] = MetricCollection(
                     parts, prefix=f"{stage}/", compute_groups=False
                 )
+        self.num_members = len(net.members) if isinstance(net, Ensemble) else 1
+        self.disagreement = MeanMetric()
+        """Of the members of an ensemble; its mean over items is logged beside the metrics."""
         self._logged: dict[str, Tensor] = {}
 
     def _joins(self) -> bool:
         """Whether the net joins its predictions to those of a bank."""
-        bank = self.net.bank if isinstance(self.net, Net) else None
+        bank = self.net.bank if isinstance(self.net, (Net, Ensemble)) else None
         return bank is not None and 0 < bank.share < 1
 
     def compile_net(self) -> None:
@@ -117,11 +122,12 @@ class Task(LightningModule):
         if not len(batch.y):
             return {"loss": self._step_of_none(stage)}
         output = self.net(batch.x, batch.mask)
-        prediction, weights = output.prediction, output.weights
+        prediction = output.prediction
         if stage == "train" and batch.weight is not None:
             prediction = weigh(prediction, batch.weight)
         loss, size = self._loss(prediction, batch, stage)
         self.losses[stage].update(loss.detach(), size)
+        outputs = {"loss": loss, "weights": output.weights}
         if stage != "train":
             prediction = self._measured(prediction, batch)
             # Metrics of baselines look at the input, too.
@@ -129,7 +135,13 @@ class Task(LightningModule):
             if self.alone:
                 for part, scores in output.alone.items():
                     self.alone[f"{stage}_"][f"{part}_alone"].update(scores, batch.y)
-        return {"loss": loss, "prediction": prediction, "weights": weights}
+            if output.disagreement is not None:
+                outputs["disagreement"] = output.disagreement
+                is_real = batch.y != NO_LABEL  # of steps, some of which may be padding
+                same = is_real.shape == output.disagreement.shape
+                chosen = output.disagreement[is_real] if same else output.disagreement
+                self.disagreement.update(chosen)
+        return {**outputs, "prediction": prediction}
 
     def _loss(self, prediction: Tensor, batch: Batch, stage: str) -> tuple[Tensor, int]:
         """The loss and the size of the whole batch, of which this rank has a part."""
@@ -161,7 +173,9 @@ class Task(LightningModule):
         quantiles = self.record.config["task"].get("quantiles")
         if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
             quantiles = self.calibrator.quantiles
-        more = {"quantiles": list(quantiles)} if quantiles else {}
+        more: dict[str, Any] = {"quantiles": list(quantiles)} if quantiles else {}
+        if self.num_members > 1:
+            more["members"] = self.num_members
         return {"stride": int(self.net.stride), **more}  # type: ignore[arg-type]
 
     def undefined(self, name: str) -> str | None:
@@ -262,6 +276,9 @@ class Task(LightningModule):
             for metrics in (self.metrics[f"{stage}_"], *alone):
                 self.log_dict(metrics.compute(), prog_bar=False)
                 metrics.reset()
+            if self.num_members > 1:
+                self.log(f"{stage}/disagreement", self.disagreement.compute())
+                self.disagreement.reset()
 
     def _step_plateau(self) -> None:
         """Steps a plateau schedule in the epoch a run was resumed in, where Lightning skips it."""

@@ -27,7 +27,7 @@ class TorchEngine:
         self.task = task.eval().to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], NDArray[Any]]:
+    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
         tensors = {name: torch.from_numpy(array).to(self.device) for name, array in feeds.items()}
         x, mask = tensors.get("x"), tensors.get("mask")
         if x is None:  # several sources
@@ -37,5 +37,5 @@ class TorchEngine:
             )
         with self.context():
             output = self.task(x, mask)
-            prediction = self.task.calibrate(output.prediction)
-        return prediction.float().cpu().numpy(), output.weights.float().cpu().numpy()
+            outputs = (self.task.calibrate(output.prediction), output.weights, output.disagreement)
+        return tuple(each.float().cpu().numpy() for each in outputs if each is not None)

@@ -12,6 +12,7 @@ from seqfuse.nn import crf
 from seqfuse.nn.shapes import fraction
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
+from seqfuse.tasks.ensemble import Average, ClassAverage, LabelAverage, NumberAverage
 
 
 @runtime_checkable
@@ -21,6 +22,13 @@ class Pooled(Protocol):
     def items(self, y: Tensor) -> Tensor:
         """Weight of a part with these targets."""
         ...
+
+
+@runtime_checkable
+class Averaging(Protocol):
+    """A loss whose predictions can be averaged over the members of an ensemble."""
+
+    average: Average
 
 
 class CrossEntropy(nn.Module):
@@ -35,6 +43,7 @@ class CrossEntropy(nn.Module):
     """
 
     weight: Tensor | None
+    average = ClassAverage()
 
     def __init__(
         self,
@@ -67,6 +76,8 @@ class CrossEntropy(nn.Module):
 class BinaryCrossEntropy(nn.Module):
     """Binary cross-entropy of unnormalised scores, the mean over labels."""
 
+    average = LabelAverage()
+
     def forward(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, "b k"]) -> Float[Tensor, ""]:
         if prediction.shape != y.shape:
             raise InputError(
@@ -82,6 +93,8 @@ class TagLoss(nn.Module):
     The mean over labelled steps. Labels of a sequence have no gaps: steps without one come last.
     """
 
+    average = ClassAverage()
+
     def forward(self, prediction: crf.Scores, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
         labelled = y != NO_LABEL
         return -crf.log_likelihood(prediction, y, labelled).sum() / self.items(y).clamp(min=1)
@@ -93,6 +106,8 @@ class TagLoss(nn.Module):
 
 class ObservedLoss(nn.Module):
     """A mean over observed targets."""
+
+    average = NumberAverage()
 
     def items(self, y: Float[Tensor, "b *s"]) -> Float[Tensor, ""]:
         """The number of observed targets."""

@@ -24,7 +24,7 @@ from seqfuse.runtime.read.monitored import (
 )
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.stamps import carried_on
-from seqfuse.runtime.scores.likelihood import Likelihood, Residuals, Scores
+from seqfuse.runtime.scores.likelihood import Likelihood, Residuals, Scores, merge
 from seqfuse.runtime.scores.subspace import Subspace
 from seqfuse.runtime.windows import Windows, sliding
 from seqfuse.runtime.writer import Columns, Rows
@@ -36,7 +36,7 @@ class Detector:
     """Scores of recordings, whose leading part is taken to be normal and gives the scale.
 
     Rows for people: `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold
-    on. Steps that no window looks at have no score.
+    on; of an ensemble `disagreement`. Steps that no window looks at have no score.
 
     Args:
         metadata: what a fitted data module and a task say of themselves.
@@ -93,7 +93,8 @@ class Detector:
             )
         normal = leading(len(values), rule) if num_train is None else num_train
         values = self._filled(values.astype(np.float64), name)
-        scores = self._scores(recording(name, np.arange(len(values)), values, self.columns, normal))
+        place = np.arange(len(values))
+        scores, _ = self._scores(recording(name, place, values, self.columns, normal))
         return scores, self._flags(scores)
 
     def rows(self, path: str | Path) -> Rows:
@@ -127,14 +128,14 @@ class Detector:
                 f"{recording.name} has the columns {', '.join(recording.columns)}, training had "
                 f"{', '.join(self.columns)}: leave out or rename the others"
             )
-        scores = self._scores(recording)
+        scores, apart = self._scores(recording)
         names = np.repeat(recording.name, len(scores))
         return {
             "recording": names,
             "time": recording.time,
             "score": scores,
             "anomaly": self._flags(scores),
-        }
+        } | ({} if apart is None else {"disagreement": apart})
 
     def _flags(self, scores: Scores) -> NDArray[np.int64]:
         return (scores >= self.threshold).astype(np.int64)
@@ -147,7 +148,9 @@ class Detector:
             raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
         return values
 
-    def _scores(self, recording: Recording) -> Scores:
+    def _scores(self, recording: Recording) -> tuple[Scores, Scores | None]:
+        """(t) scores, and of an ensemble how far its members are apart: the mean over windows and
+        columns of the standard deviation of what they predict, as a share of that of the data."""
         steps, overlap = len(recording.values), self.metadata["overlap"]
         ahead = max(0, self.look_back - overlap)
         cut = int(recording.num_train * (1 - self.metadata["validation"]))
@@ -170,12 +173,18 @@ class Detector:
             codes=pipeline.code(recording.name)[None],
             offsets=np.array([0, steps]),
         )
+        batches = [  # without attention weights
+            (starts, self.engine(feeds)[::2]) for starts, feeds in windows.feeds(self.batch_size)
+        ]
         residuals = Residuals.joined([
-            Residuals.of(
-                starts, self.engine(feeds)[0], windows.y(starts), self.scorer.reads_predictions
-            )
-            for starts, feeds in windows.feeds(self.batch_size)
+            Residuals.of(starts, outputs[0], windows.y(starts), self.scorer.reads_predictions)
+            for starts, outputs in batches
         ])  # fmt: skip
-        return self.scorer.of_windows(
+        scores = self.scorer.of_windows(
             recording.values, recording.num_train, residuals, recording.name
         )
+        if "members" not in self.metadata:
+            return scores, None
+        apart = np.concatenate([outputs[1].mean(axis=2) for _, outputs in batches])
+        starts = np.concatenate([starts for starts, _ in batches])
+        return scores, merge(apart.astype(np.float64), starts, steps)

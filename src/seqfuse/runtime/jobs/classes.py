@@ -21,14 +21,18 @@ from seqfuse.runtime.read.arrays import LAYOUTS, by_time, is_frame
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.writer import Columns, Rows
 
+ALONE = "one net has nobody to disagree with: train with ensemble=5"
+
 
 class Answer(NamedTuple):
     """A batch with the prediction of an engine."""
 
     block: Block
+    feeds: Feeds
     prediction: NDArray[Any]
     weights: NDArray[Any]
-    feeds: Feeds
+    disagreement: NDArray[Any] | None = None
+    """Of an ensemble."""
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -88,8 +92,21 @@ class Classifier:
             )
         ]
 
+    def disagreement(self, x: Any) -> Any:
+        """(n) how far the members of an ensemble are apart about each item (see tasks.ensemble)."""
+        return np.concatenate([self._apart(answer) for answer in self._ask(x)])
+
+    def _apart(self, answer: Answer) -> NDArray[Any]:
+        """Disagreement about the items of a batch."""
+        if answer.disagreement is None:
+            raise InputError(ALONE)
+        return answer.disagreement
+
     def rows(self, path: str | Path) -> Rows:
-        """Rows for people of a file: row (or id), prediction, and p_<class> of each class."""
+        """Rows for people of a file: row (or id), prediction, and p_<class> of each class.
+
+        Of an ensemble, `disagreement`, too.
+        """
         return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
 
     def folder(self, paths: Sequence[Path]) -> Rows:
@@ -135,7 +152,7 @@ class Classifier:
     def _answers(self, blocks: Iterable[Block]) -> Iterator[Answer]:
         for block in regroup(blocks, self.batch_size):
             feeds = feeds_of(block.items)
-            yield Answer(block, *self.engine(feeds), feeds)
+            yield Answer(block, feeds, *self.engine(feeds))
 
     def _blocks(
         self,
@@ -168,7 +185,12 @@ class Classifier:
         probabilities, classes = softmax(answer.prediction), np.array(self.classes)
         columns = {**answer.block.columns, "prediction": classes[probabilities.argmax(axis=1)]}
         columns |= self._truth(answer.block.items)
-        return columns | {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
+        columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
+        return columns | self._disagreement(answer)
+
+    def _disagreement(self, answer: Answer) -> Columns:
+        """The column of an ensemble."""
+        return {} if answer.disagreement is None else {"disagreement": self._apart(answer)}
 
     def _truth(self, items: Recordings) -> Columns:
         """The labels of items, where they are known."""
@@ -207,7 +229,8 @@ class Labeller(Classifier):
             "prediction": [SEPARATOR.join(self._names(row)) for row in scores],
         }
         columns |= self._truth(answer.block.items)
-        return columns | {f"score_{name}": scores[:, i] for i, name in enumerate(self.classes)}
+        columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(self.classes)}
+        return columns | self._disagreement(answer)
 
     def _truth(self, items: Recordings) -> Columns:
         return {} if items.labels is None else {"label": list(map(SEPARATOR.join, items.labels))}
@@ -241,6 +264,14 @@ class Tagger(Classifier):
             )
         ]
 
+    def disagreement(self, x: Any) -> list[NDArray[Any]]:
+        """Of each item (t) how far the members of an ensemble are apart about each step."""
+        return [
+            row[real]
+            for answer in self._ask(x)
+            for row, real in zip(self._apart(answer), answer.mask, strict=True)
+        ]
+
     def _count(self, lengths: NDArray[np.int64]) -> int:
         return int(lengths.sum())
 
@@ -256,7 +287,9 @@ class Tagger(Classifier):
         if items.labels is not None:
             y = self.labels.encode(items)[mask]
             columns["label"] = np.where(y == NO_LABEL, "", classes[y])
-        return {**columns, "probability": probabilities[mask]}
+        columns["probability"] = probabilities[mask]
+        apart = self._disagreement(answer)
+        return columns | {name: values[mask] for name, values in apart.items()}
 
 
 class ClipScorer(Classifier):
@@ -282,8 +315,13 @@ class ClipScorer(Classifier):
         return np.nanmean(np.square(middle - target).reshape(len(middle), -1), axis=1)
 
     def _columns(self, answer: Answer) -> Columns:
-        scores = self._scores(answer)
-        return {**answer.block.columns, "score": scores, **self._truth(answer.block.items)}
+        columns = {**answer.block.columns, "score": self._scores(answer)}
+        return columns | self._truth(answer.block.items) | self._disagreement(answer)
+
+    def _apart(self, answer: Answer) -> NDArray[Any]:
+        """(b) the mean over frames and cells."""
+        apart = super()._apart(answer).mean(axis=2)[:, : answer.mask.shape[1]]
+        return np.average(apart, axis=1, weights=answer.mask[:, : apart.shape[1]])
 
 
 def motion_cells(x: NDArray[np.uint8], mask: NDArray[np.bool_], grid: int) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Forecasts of tables and of rows on disk, in the user's units."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import path_in
+from seqfuse.runtime.jobs.classes import ALONE
+from seqfuse.runtime.jobs.numbers import deviation
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
@@ -20,6 +23,9 @@ from seqfuse.runtime.read.tables import Table, TableReader, log_returns
 from seqfuse.runtime.windows import Windows
 from seqfuse.runtime.writer import Columns, Rows
 
+Outputs = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any] | None]
+"""(b) rows at which horizons begin, and in the user's units (b h k p) forecasts and, of an
+ensemble, (b h k) the standard deviation of its members' medians."""
 READERS: dict[str, Any] = {"table": TableReader, "rows": RowReader}
 
 
@@ -28,8 +34,8 @@ class Forecaster:
 
     Rows for people: the group, if there is one; `from`, the last time stamp (or number of a row)
     that was seen; `time` (where there are stamps) and `step`, from 1; `<target>` and
-    `<target>_q<level>` for its bands. A time is missing where a table has no such row and rows
-    are the clock.
+    `<target>_q<level>` for its bands; of an ensemble `<target>_disagreement`. A time is missing
+    where a table has no such row and rows are the clock.
 
     Args:
         metadata: what a fitted data module says of itself.
@@ -60,6 +66,8 @@ class Forecaster:
         self.quantiles: list[float] = metadata["quantiles"]
         self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
         names = [f"{name}_true" for name in self.targets]
+        if "members" in metadata:
+            names += [f"{name}_disagreement" for name in self.targets]
         names += [*self.reader.head, *(n for name in self.targets for n in self._levels(name))]
         for name in names:
             if names.count(name) > 1:
@@ -82,6 +90,18 @@ class Forecaster:
             given = path_in(x, self.endings) or as_cells(x)
             table = self.reader.ahead(given, self.pipeline, self.horizon)
             return joined(self._ahead(table, _checked(every) or self.every))
+        outputs = np.concatenate([found for _, found, _ in self._of_array(x)])
+        return outputs[0] if np.ndim(x) == 2 else outputs
+
+    def disagreement(self, x: Any) -> NDArray[np.float64]:
+        """(h k) or (b h k) the standard deviation of the medians of an ensemble, of arrays."""
+        parts = [apart for _, _, apart in self._of_array(x) if apart is not None]
+        if not parts:
+            raise InputError(ALONE)
+        return np.concatenate(parts)[0] if np.ndim(x) == 2 else np.concatenate(parts)
+
+    def _of_array(self, x: Any) -> Iterator[Outputs]:
+        """Outputs for an array, batch by batch."""
         array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
         if not len(array):
             raise InputError("there is nothing to forecast: x is empty")
@@ -90,9 +110,7 @@ class Forecaster:
         filled = np.stack([carried_on(v) for v in values]) if self.reader.fills else values
         filled = np.nan_to_num(filled).reshape(-1, len(self.columns))
         starts = np.arange(len(ends)) * values.shape[1] + self.look_back
-        windows = self._windows(values.reshape(filled.shape), filled, starts)
-        outputs = np.concatenate([output for _, output in self._outputs(windows)])
-        return outputs[0] if array.ndim == 2 else outputs
+        return self._outputs(self._windows(values.reshape(filled.shape), filled, starts))
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
@@ -122,7 +140,7 @@ class Forecaster:
     def _columns(self, table: Table, starts: Any, truth: bool) -> Iterator[Columns]:
         values, filled = self.reader.scaled(table, self.pipeline)
         windows = self._windows(values, filled, starts)
-        for rows, outputs in self._outputs(windows):
+        for rows, outputs, apart in self._outputs(windows):
             columns = self._places(table, rows)
             true = self.pipeline.undo(windows.y(rows)) if truth else None
             for i, target in enumerate(self.targets):
@@ -132,17 +150,19 @@ class Forecaster:
                 columns[target] = levels[target].ravel()  # the median first
                 columns |= {name: level.ravel() for name, level in levels.items()}
                 columns |= {} if true is None else {f"{target}_true": true[..., i].ravel()}
+                if apart is not None:
+                    columns[f"{target}_disagreement"] = apart[..., i].ravel()
             yield columns
 
     def _windows(self, values: Any, filled: Any, starts: Any) -> Windows:
         sizes = (self.look_back, self.horizon, self.pipeline.num_targets, self.pipeline.num_known)
         return Windows(values, filled, starts, *sizes)
 
-    def _outputs(self, windows: Windows) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """(b) rows at which horizons begin, and (b h k p) forecasts in the user's units."""
+    def _outputs(self, windows: Windows) -> Iterator[Outputs]:
+        undo = partial(self.pipeline.undo, outputs=True)
         for starts, feeds in windows.feeds(self.batch_size):
-            prediction, _ = self.engine(feeds)
-            yield starts, self.pipeline.undo(prediction, outputs=True)
+            prediction, _, *apart = self.engine(feeds)
+            yield starts, undo(prediction), deviation(apart[0], undo) if apart else None
 
     def _places(self, table: Table, rows: NDArray[np.int64]) -> Columns:
         """Group, origin, time and step of each row of the output."""

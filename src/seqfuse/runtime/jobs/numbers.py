@@ -1,5 +1,6 @@
 """Numbers of items, in the user's units."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,14 @@ class Regressor(Classifier):
         """(n k p) each quantile of each target."""
         return np.concatenate([self._numbers(answer) for answer in self._ask(x)])
 
+    def disagreement(self, x: Any) -> NDArray[np.float64]:
+        """(n) the standard deviation of an ensemble's predictions; of k targets (n k)."""
+        apart = super().disagreement(x)
+        return apart[:, 0] if apart.shape[1] == 1 else apart
+
+    def _apart(self, answer: Answer) -> NDArray[np.float64]:
+        return deviation(super()._apart(answer), self.labels.undo)
+
     def predict_proba(self, x: Any) -> Any:
         raise InputError("numbers have bands, not probabilities: call predict_bands(x)")
 
@@ -46,7 +55,11 @@ class Regressor(Classifier):
             columns[f"{prefix}prediction"] = outputs[:, i, len(self.quantiles) // 2]
             if len(self.quantiles) > 1:
                 columns |= {f"{prefix}lower": outputs[:, i, 0], f"{prefix}upper": outputs[:, i, -1]}
-        return columns | self._truth(answer.block.items)
+        columns |= self._truth(answer.block.items)
+        if answer.disagreement is None:
+            return columns
+        each = zip(self._prefixes(), self._apart(answer).T, strict=True)
+        return columns | {f"{prefix}disagreement": apart for prefix, apart in each}
 
     def _truth(self, items: Recordings) -> Columns:
         if items.labels is None:
@@ -58,3 +71,16 @@ class Regressor(Classifier):
         """Prefixes of the columns of each target."""
         targets = self.labels.targets
         return [f"{name}_" for name in targets] if len(targets) > 1 else [""]
+
+
+def deviation(
+    scaled: NDArray[Any], undo: Callable[[NDArray[Any]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Standard deviations (... k) in the user's units.
+
+    Args:
+        scaled: of scaled numbers.
+        undo: puts scaled numbers (... k p) back into these units; an affine map.
+    """
+    spread = scaled[..., None].astype(np.float64)
+    return (undo(spread) - undo(np.zeros_like(spread)))[..., 0]
