@@ -242,6 +242,8 @@ class Task(LightningModule):
         if batch.weight is not None:
             each = batch.weight.to(device)
             weights = each if weights is None else each * weights
+            kept = weights > 0
+            x, mask, y, weights = x[kept], mask[kept], y[kept], weights[kept]
         left_out = bank.to(device).fit(x, mask, y, weights)
         bank.to(self.device)
         if not collectives.rank():
