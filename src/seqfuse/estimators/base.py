@@ -99,7 +99,7 @@ class Estimator(BaseEstimator):
         # A net is drawn before its weights are read: that draws nothing of the user's.
         with tempfile.TemporaryDirectory() as folder, isolate_rng():
             path = Path(folder) / "estimator.ckpt"
-            path.write_bytes(content)
+            files.write(path, content)
             self.model_ = load(path, trust)
             if type(self.model_) is not self._job:
                 kind = type(self.model_).__name__
