@@ -84,10 +84,12 @@ class Task(LightningModule):
             }
         )
         # An accuracy for each part of a net whose prediction joins several.
-        self.alone = nn.ModuleDict()
+        self.alone: Any = nn.ModuleDict()
         if "accuracy" in metrics and self._joins():
             for stage in STAGES[1:]:
-                parts = {part: metrics["accuracy"].clone() for part in ("net_alone", "bank_alone")}
+                parts: Any = {
+                    part: metrics["accuracy"].clone() for part in ("net_alone", "bank_alone")
+                }
                 self.alone[f"{stage}_"] = MetricCollection(
                     parts, prefix=f"{stage}/", compute_groups=False
                 )
