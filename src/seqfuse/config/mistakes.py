@@ -639,8 +639,8 @@ def _check_steps(loss: str, head: str) -> None:
         )
     if loss.endswith(".CrossEntropy") and head.endswith(TAG_HEADS):
         raise InputError(
-            "the net is for a label per step, the task for one per item: type task=tagging, or "
-            "another model"
+            "the net is for a label per step, the task for one per item: type task=tagging, of "
+            "series with model=steps, or another model"
         )
 
 
