@@ -29,5 +29,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOMES[name]), name)
 
 
-def __dir__() -> list[str]:
-    return list(__all__)
+def __dir__() -> "list[str]":
+    return [*__all__]  # `list` is a module here, once the command of that name was imported
