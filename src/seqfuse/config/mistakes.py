@@ -297,8 +297,15 @@ def check_fit(config: DictConfig) -> None:
     The message names those of our models that would do.
     """
     data, loss = config.data, str(OmegaConf.select(config, "task.loss._target_"))
-    model = str(OmegaConf.to_container(config.model, resolve=False))
+    model, task = (
+        str(OmegaConf.to_container(config[name], resolve=False)) for name in ("model", "task")
+    )
     there = {*(f"data.{key}" for key in data), *(f"task.{key}" for key in config.task)}
+    if wanted := sorted(_asked(task) - there):
+        raise InputError(
+            f"this task is for other data: it needs {', '.join(wanted)}: leave task= out, and the "
+            "data choose theirs, or type another task"
+        )
     kind = "words" if "vocab_size" in data else "frames" if "num_frames" in data else "series"
     stem = str(OmegaConf.select(config, "model.stem._target_") or "seqfuse.")
     given = "source_channels" in data or not stem.startswith(
