@@ -1,13 +1,21 @@
 """What is said of classes and of accuracies."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from seqfuse.config import summary
+from seqfuse.config.cli import offer_recipe
 from seqfuse.data.module import DataModule
 from seqfuse.data.splits import Folds
+from seqfuse.evaluate import evaluate
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
+from seqfuse.train import train
+from tests.conftest import composed
+
+QUIET = ("trainer=cpu", "trainer.enable_progress_bar=false", "callbacks.figures=null")
 
 
 def made(counts: dict[str, int], test: str) -> DataModule:
@@ -45,14 +53,14 @@ def test_many_classes_are_a_range() -> None:
 
 def test_an_accuracy_beside_the_largest_class() -> None:
     data = made({"a": 7, "b": 6}, "aaab")
-    line, warning = summary.of_accuracy(1.0, data, "test")
+    line, warning = summary.of_accuracy(1.0, data, "test", [7, 6])
     assert "0.510 to 1.000" in line
     assert "4 series" in line
     assert "always a" in line
     assert "0.750" in line
     assert not warning
     for accuracy in (0.75, 0.5):
-        _, warning = summary.of_accuracy(accuracy, data, "test")
+        _, warning = summary.of_accuracy(accuracy, data, "test", [7, 6])
         assert "no better than always saying a (0.750)" in warning
         assert "find_lr=true" in warning
 
@@ -60,5 +68,25 @@ def test_an_accuracy_beside_the_largest_class() -> None:
 def test_a_fraction_of_single_precision_is_no_better_than_itself() -> None:
     data = made({"a": 7, "b": 6}, "aaabb")
     assert float(np.float32(0.6)) > 0.6
-    _, warning = summary.of_accuracy(float(np.float32(0.6)), data, "test")
+    _, warning = summary.of_accuracy(float(np.float32(0.6)), data, "test", [7, 6])
     assert warning
+
+
+def test_the_largest_class_is_known_without_the_training_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    for name, n in (("train", 24), ("test", 10)):
+        y = np.array(["a", "b"])[np.arange(n) % 3 % 2]
+        np.savez(tmp_path / f"{name}.npz", x=draw.normal(size=(n, 12, 1)), y=y)
+    files = [f"data.{name}={tmp_path / name}.npz" for name in ("train", "test")]
+    small = ("data=arrays", *files, "model=bank", "model.bank.num_features=84", *QUIET)
+    train(composed([*small, "trainer.max_steps=2", "logger=none"]), tmp_path / "run")
+    (tmp_path / "train.npz").unlink()
+    capfd.readouterr()
+    ckpt = next((tmp_path / "run").rglob("*.ckpt"))
+    monkeypatch.setattr("sys.argv", ["seqfuse-evaluate", f"ckpt={ckpt}"])
+    offer_recipe()
+    words = [f"ckpt={ckpt}", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    evaluate(composed(words, "evaluate"), tmp_path / "evaluated")
+    assert "always a, the largest class in training" in capfd.readouterr().out

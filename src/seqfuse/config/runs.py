@@ -271,7 +271,7 @@ def measured(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def validated(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """What has a value on the validation split, of metrics logged when weights were kept."""
+    """Metrics with a value on the validation split, as logged when weights were kept."""
     val = {name: float(value) for name, value in metrics.items() if name.startswith("val/")}
     return {name: value for name, value in val.items() if math.isfinite(value)}
 
@@ -340,7 +340,8 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         if metric != "accuracy" or limit != 1.0 or data is None:  # spawned ranks have it
             continue
-        line, warning = summary.of_accuracy(value, data, split)
+        counts = trainer.lightning_module.record.config["data"].get("class_counts")  # type: ignore
+        line, warning = summary.of_accuracy(value, data, split, counts)
         if line:
             say(f"certainty   {line}")
         if warning:

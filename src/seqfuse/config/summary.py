@@ -47,26 +47,29 @@ def _small(classes: Sequence[str], counts: Sequence[int]) -> str:
     return f"fewer than {FEW} rows to learn from: {named}{more}"
 
 
-def of_accuracy(accuracy: float, data: "DataModule", split: str) -> tuple[str, str]:
+def of_accuracy(
+    accuracy: float, data: "DataModule", split: str, counts: Sequence[int] | None
+) -> tuple[str, str]:
     """How sure an accuracy is, with the largest class beside it; and a warning, or nothing.
 
     Args:
         accuracy: of all items of the split.
         data: in which the split is open.
         split: that was measured.
+        counts: training items of each class, which a checkpoint knows without their file; None
+            where items have no class each.
     """
     items = data.tensors(split)
-    if items.y.ndim != 1 or items.y.is_floating_point():
+    if counts is None or items.y.ndim != 1 or items.y.is_floating_point():
         return "", ""
-    sizes = data.splits.sizes()
-    counts = sizes["class_counts"]
     largest = counts.index(max(counts))
     share = float((items.y == largest).double().mean())
     low, high = interval(accuracy, len(items))
-    name = sizes["classes"][largest]
+    name = data.splits.pipeline.labels.classes[largest]
+    unit = data.splits.rows(split)[0].unit  # opens no other split
     line = (
         f"{split}/accuracy is {low:.3f} to {high:.3f} with 95 % confidence ({len(items):,} "
-        f"{data.splits.unit}); always {name}, the largest class in training: {share:.3f}"
+        f"{unit}); always {name}, the largest class in training: {share:.3f}"
     )
     if round(accuracy * len(items)) > int((items.y == largest).sum()):
         return line, ""
