@@ -108,7 +108,7 @@ def test_within_another_repository_none_is_begun(command: Command, project: Path
     ("record", "wanted"),
     [
         (None, "seqfuse"),
-        ({"url": "file:///home/my%20lab/a$b", "dir_info": {}}, '"/home/my lab/a$$b"'),
+        ({"url": "file:///shelf/my%20lab/a$b", "dir_info": {}}, '"/shelf/my lab/a$$b"'),
         ({"url": "file:///s", "dir_info": {"editable": True}}, '--editable "/s"'),
         (
             {"url": "https://host/s", "vcs_info": {"vcs": "git", "commit_id": "abc"}},

@@ -93,7 +93,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def source() -> str:
-    """What pip installs this seqfuse from: its name, or the place it was installed from (PEP 610).
+    """Requirement for pip to install this seqfuse: its name, or where it came from (PEP 610).
 
     Escaped for a Makefile.
     """
@@ -188,7 +188,7 @@ def _settings() -> list[str]:
 
 
 def git(folder: Path, *words: str) -> str:
-    """What a command of git prints.
+    """Runs a command of git and returns its output.
 
     Raises:
         OSError: there is no git, or no such folder.

@@ -44,7 +44,7 @@ class Board(Protocol):
     def conclude(
         self, options: Options, status: str, best: Mapping[str, float], names: list[str], step: int
     ) -> None:
-        """What came out: hyper-parameters, how the run ended, the best, and its metrics' names."""
+        """Records hyper-parameters, how the run ended, the best values, and names of metrics."""
         ...
 
     def close(self, failed: bool) -> None:
@@ -103,7 +103,7 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.add_custom_scalars(layout)
 
     def show_embedding(self, features: Tensor, names: list[list[str]], step: int) -> None:
-        """What the net makes of items (n d), with their class and row, for the projector."""
+        """Shows features of items (n d), with their class and row, for the projector."""
         self.experiment.add_embedding(
             features, names, global_step=step, tag="test", metadata_header=["class", "row"]
         )

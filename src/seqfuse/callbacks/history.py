@@ -13,7 +13,7 @@ from seqfuse.callbacks.progress import shown_epochs
 from seqfuse.runtime.shown import visible
 
 Row = dict[str, float]
-"""What was measured in an epoch, by name, with `epoch` (from 1), `step` and `lr`."""
+"""Measurements of an epoch, by name, with `epoch` (from 1), `step` and `lr`."""
 FEWEST = 3
 """Epochs of which curves are drawn."""
 

@@ -71,7 +71,7 @@ ANY_SIZES = {
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
 """For each type of labels."""
 MAX_MEMBERS = 100
-"""Of an ensemble."""
+"""Largest size of an ensemble."""
 LEAST_STEPS, EPOCHS = 400, 25
 """Length of a run at `trainer.max_steps=auto`: so many steps, or epochs where they are more."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}

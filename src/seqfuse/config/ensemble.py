@@ -195,7 +195,7 @@ def _trained(path: Path, data: DataModule) -> Weights:
 
 
 def _weights(members: Sequence[Weights]) -> Weights:
-    """Those of an `Ensemble`, from those of tasks with its nets."""
+    """Weights of an `Ensemble`, from those of tasks with its nets."""
     bank = {n.removeprefix("net."): w for n, w in members[0].items() if n.startswith("net.bank.")}
     return bank | {
         f"members.{i}.{name.removeprefix('net.')}": weight

@@ -586,7 +586,7 @@ def check_monitors(config: Mapping[str, Any], keys: Sequence[str] = MONITORS) ->
 
 
 def monitored(key: str, config: Mapping[str, Any]) -> list[str]:
-    """What a part of the config can go by; the last is what it goes by without a choice.
+    """Metrics that a part of the config can go by; the last is the one without a choice.
 
     The task's decides at validation, where there is any; an epoch's `train/loss` comes after that.
     """

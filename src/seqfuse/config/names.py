@@ -16,7 +16,7 @@ QUOTES = "\"'"
 
 
 def label(overrides: Sequence[str]) -> str | None:
-    """What a run was given, as `lr=0.01,seed=1`: last parts of keys, without paths' folders.
+    """Overrides of a run, as `lr=0.01,seed=1`: last parts of keys, without paths' folders.
 
     None where nothing was given that counts.
     """

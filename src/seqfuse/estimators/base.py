@@ -1,4 +1,4 @@
-"""What all estimators share: a run of seqfuse-train on data in memory, and the job it leaves."""
+"""Base of all estimators: a run of seqfuse-train on data in memory, and the job it leaves."""
 
 import contextlib
 import io
@@ -58,14 +58,14 @@ class Estimator(BaseEstimator):
     folder: str | Path | None
     verbose: bool
     _job: type
-    """What predicts, of `seqfuse.runtime.jobs`."""
+    """Class of the job that predicts, of `seqfuse.runtime.jobs`."""
     _trust: list[str]
     model_: Any
     """The job that predicts, as `seqfuse.load` returns it."""
     checkpoint_: bytes
     """The checkpoint that `save` writes."""
     metrics_: dict[str, float]
-    """What was logged last in training."""
+    """Metrics logged last in training."""
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted net as a checkpoint for `seqfuse-predict`, `-export` and `load`."""

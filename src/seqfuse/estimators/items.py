@@ -29,7 +29,7 @@ from seqfuse.runtime.read.arrays import LAYOUTS, by_time, frame_series, is_frame
 from seqfuse.runtime.recordings import Recordings
 
 RULES: dict[str, Any] = {"ensure_all_finite": "allow-nan"}
-"""Of scikit-learn's checks: a NaN is a missing value."""
+"""Options of scikit-learn's checks: a NaN is a missing value."""
 
 
 class ItemEstimator(Estimator):
@@ -228,7 +228,7 @@ class Regressor(RegressorMixin, ItemEstimator):
 
 
 def _first(X: Any) -> Any:
-    """What counts the items; of frames with two levels, and of sources, something as long."""
+    """Something with a length of the number of items: the data, or one of several sources."""
     if isinstance(X, Mapping):
         X = next(iter(X.values()), ())
     return frame_series(X) if is_frame(X) else X

@@ -24,7 +24,7 @@ SPLIT = [0.8, 0.1, 0.099, 0.001]
 """Training, validation, calibration of the bands, and all but nothing for a test."""
 
 RULES: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": np.float64}
-"""Of scikit-learn's checks: a NaN is a missing value."""
+"""Options of scikit-learn's checks: a NaN is a missing value."""
 
 
 class Forecaster(Estimator):

@@ -51,7 +51,7 @@ class Session(nn.Module):
         return Output(prediction, weights, {}, *disagreement)
 
     def run(self, feeds: Feeds) -> tuple[Tensor, ...]:
-        """What the graph returns."""
+        """Runs the graph on named tensors."""
         arrays = {name: feeds[name].numpy() for name in self.shapes}
         names = [output.name for output in self.session.get_outputs()]
         return tuple(map(torch.from_numpy, self.session.run(names, arrays)))

@@ -89,7 +89,7 @@ def _fetch(data: DataSet, file: File, folder: Path, root: Path) -> None:
 
 
 def _by_hand(data: DataSet, root: Path) -> str:
-    """What to do where a data set cannot be fetched."""
+    """Advice where a data set cannot be fetched."""
     names = [file.path for file in data.files]
     layout = ", ".join(names if len(names) < 5 else [*names[:3], f"... ({len(names)} files)"])
     size = f", {data.size / 1e6:.1f} MB" if data.size else ""

@@ -1,4 +1,4 @@
-"""What can be fetched: for each data set its place, licence, paper, and files with their hashes."""
+"""Data sets that can be fetched: of each its place, licence, paper, and files with their hashes."""
 
 import csv
 import difflib

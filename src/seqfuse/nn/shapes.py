@@ -47,7 +47,7 @@ class Output(NamedTuple):
     weights: Tensor
     """(b q t') attention weights; each row sums to 1 over real steps."""
     alone: Mapping[str, Tensor] = {}
-    """Of a prediction that joins those of several parts, each part's own, by name."""
+    """Predictions of each part alone, by name, where `prediction` joins several."""
     disagreement: Tensor | None = None
     """(b ...) how far the members of an ensemble are apart (`tasks.ensemble`); None of one net."""
 

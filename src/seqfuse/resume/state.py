@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 CHECKPOINTS = ("checkpoints/*.ckpt", f"{runs.MEMBERS}/*/checkpoints/*.ckpt")
-"""Of one net, and of the members of an ensemble."""
+"""Patterns of the checkpoints of one net, and of the members of an ensemble."""
 LAST = "checkpoints/last.ckpt"
 STATES = ("loops", "optimizer_states", "lr_schedulers")
 """Sections of a checkpoint beside its weights, none of them empty."""

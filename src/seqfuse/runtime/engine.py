@@ -27,8 +27,8 @@ class Engine(Protocol):
     """A trained net with its calibration."""
 
     def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
-        """Of a batch, in float32: calibrated prediction, attention weights (b q t') and, of an
-        ensemble, how far its members are apart."""
+        """Predicts a batch, in float32: calibrated prediction, attention weights (b q t') and,
+        of an ensemble, how far its members are apart."""
         ...
 
 

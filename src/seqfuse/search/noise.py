@@ -18,7 +18,7 @@ class Difference(NamedTuple):
 
     setting: str
     mean: float
-    """Of the metric, minus that of the best; paired by seed where both have the same seeds."""
+    """Difference of the metric from that of the best; paired by seed where seeds are the same."""
     low: float
     high: float
     """Interval of 95 % confidence by Student's t; NaN where neither was repeated."""

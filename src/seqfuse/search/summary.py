@@ -166,7 +166,7 @@ def markdown(jobs: Jobs, means: Jobs) -> str:
 
 
 def verdicts(jobs: Jobs, means: Jobs) -> list[str]:
-    """What decides, compared between settings; for each data set."""
+    """The deciding metric, compared between settings, for each data set."""
     keys = [key for key in means.settings if key not in data_sets(means.settings)]
     if not keys or not jobs.metrics:
         return []
@@ -246,7 +246,7 @@ def figures(jobs: Jobs) -> dict[str, Callable[[], Figure]]:
 
 
 def _drawn(metrics: Sequence[str]) -> list[str]:
-    """What decides and, where that is a loss, a metric of the test beside it."""
+    """The deciding metric and, where that is a loss, a metric of the test beside it."""
     others = [name for name in metrics if name.startswith("test/") and name != "test/loss"]
     first = metrics[0]
     return [first, *others[:1]] if first.endswith("loss") else [first]

@@ -95,7 +95,7 @@ class Task(LightningModule):
                 )
         self.num_members = len(net.members) if isinstance(net, Ensemble) else 1
         self.disagreement = MeanMetric()
-        """Of the members of an ensemble; its mean over items is logged beside the metrics."""
+        """Disagreement of an ensemble's members; its mean is logged beside the metrics."""
         self._logged: dict[str, Tensor] = {}
 
     def _joins(self) -> bool:

@@ -70,7 +70,7 @@ def _shares(weights: Float[Tensor, " n"]) -> Float[Tensor, "n 1"]:
 def temperature(
     scores: Float[Tensor, "n k"], y: Int[Tensor, " n"], weights: Float[Tensor, " n"] | None = None
 ) -> float:
-    """What scores are divided by before a softmax: of highest likelihood of the labels.
+    """Divisor of scores before a softmax, of the highest likelihood of the labels.
 
     Labels are smoothed by 1 / (n + 2), so that scores without a mistake do not make it endlessly
     sure (Platt 1999).

@@ -32,7 +32,7 @@ class Answer(NamedTuple):
     prediction: NDArray[Any]
     weights: NDArray[Any]
     disagreement: NDArray[Any] | None = None
-    """Of an ensemble."""
+    """How far the members of an ensemble are apart; None of one net."""
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -265,7 +265,7 @@ class Tagger(Classifier):
         ]
 
     def disagreement(self, x: Any) -> list[NDArray[Any]]:
-        """Of each item (t) how far the members of an ensemble are apart about each step."""
+        """How far the members of an ensemble are apart about each step (t) of each item."""
         return [
             row[real]
             for answer in self._ask(x)
