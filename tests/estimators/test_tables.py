@@ -61,14 +61,18 @@ def test_forecasts_come_behind_the_last_row(command) -> None:
 
 
 def test_a_forecaster_takes_columns_groups_and_what_is_known() -> None:
-    parts = [FRAME.assign(shop=shop, day=HOURS) for shop in ("a", "b")]
+    parts = [FRAME.assign(shop=shop, day=HOURS, town=i) for i, shop in enumerate(("a", "b"))]
     frame = pd.concat(parts, ignore_index=True)
     options = {"time": "day", "group": "shop", "targets": ["load"], "known": ["hour"]}
+    options |= {"static": ["town"], "categories": ["town", "hour"]}
     model = forecaster(**options, covariates=["heat"]).fit(frame)
     found = model.predict(2)
     assert found.index.names == ["shop", "time"]
     assert found.index.get_level_values("shop").tolist() == ["a", "a", "b", "b"]
     assert clone(model).get_params() == model.get_params()
+    assert model.model_.columns[:4] == ["load", "heat", "town=0", "town=1"]
+    new = frame[frame["shop"] == "b"].assign(shop="new", town=2.0)
+    assert model.predict(2, X=new).index.get_level_values("shop").tolist() == ["new", "new"]
     with pytest.raises(InputError, match="time=..."):
         forecaster().fit(frame)
     with pytest.raises(InputError, match="ndarray"):

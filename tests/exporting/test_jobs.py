@@ -48,6 +48,20 @@ def shops(folder: Path) -> list[str]:
     return [*SHOPS, *known, f"data.file={folder}/shops.csv"]
 
 
+def towns(folder: Path) -> list[str]:
+    """A new town, and a new code, in the file to predict."""
+    frame = tables.shops(folder / "shops.csv")
+    frame["town"] = np.where(frame["shop"] == "east", "Rome", "Bari")
+    frame["code"] = np.arange(len(frame)) % 3
+    frame.to_csv(folder / "shops.csv", index=False)
+    frame.loc[frame["shop"] == "east", "town"] = "Pisa"
+    frame["code"] = (frame["code"] + 1.0).where(np.arange(len(frame)) % 5 > 0)
+    frame.to_csv(folder / "in.csv", index=False)
+    columns = ("data.static=[town]", "data.covariates=[code]", "data.categories=[code,weekday]")
+    more = ("data.known=[weekday]", "data.gaps=fill", f"data.file={folder}/shops.csv")
+    return [*SHOPS, *columns, *more]
+
+
 def prices(folder: Path) -> list[str]:
     frame = tables.shops(folder / "in.csv")
     frame.drop(index=[30, 31, 200]).to_csv(folder / "in.csv", index=False)
@@ -118,6 +132,7 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
     "windows": windows,
     "tags": tags,
     "shops": shops,
+    "towns": towns,
     "prices": prices,
     "gaps": gaps,
     "days": days,

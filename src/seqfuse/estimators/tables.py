@@ -43,6 +43,8 @@ class Forecaster(Estimator):
         targets: columns to forecast; `all` number columns that are nothing else.
         covariates: columns known up to now.
         known: columns known ahead, or hour, weekday, day, month, dayofyear.
+        static: columns with one value for each series.
+        categories: columns among these three that are words even if they look like numbers.
         split: fractions for training, validation, calibration and test; None keeps a tenth each
             for the second and the third, and nothing for a test.
         model: as in `Estimator`, with all parameters that follow.
@@ -60,6 +62,8 @@ class Forecaster(Estimator):
         targets: str | Sequence[str] = "all",
         covariates: Sequence[str] = (),
         known: Sequence[str] = (),
+        static: Sequence[str] = (),
+        categories: Sequence[str] = (),
         split: Sequence[float] | None = None,
         model: str | None = None,
         max_steps: int | None = None,
@@ -79,6 +83,8 @@ class Forecaster(Estimator):
         self.targets = targets
         self.covariates = covariates
         self.known = known
+        self.static = static
+        self.categories = categories
         self.split = split
         self.model = model
         self.max_steps = max_steps
@@ -101,6 +107,7 @@ class Forecaster(Estimator):
         columns = {
             **{"file": NAME, "time": time, "group": self.group, "targets": targets},
             **{"covariates": list(self.covariates), "known": list(self.known)},
+            **{"static": list(self.static), "categories": list(self.categories)},
             "split": SPLIT if self.split is None else list(self.split),
         }
         for name, value in columns.items():

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.cells import Cells, is_empty, numbers_of
 
-CALENDAR_PERIODS = {"hour": 24, "weekday": 7, "day": 31, "month": 12, "dayofyear": 366}
+CALENDAR = {
+    "hour": range(24),
+    "weekday": range(7),  # from Monday
+    "day": range(1, 32),
+    "month": range(1, 13),
+    "dayofyear": range(1, 367),
+}
+"""What follows from a time stamp, and the values of each."""
 PARTS_OF_TIME = {
     "year": (1000, 9999),
     "month": (1, 12),
@@ -270,6 +277,12 @@ def on_clock(values: NDArray[Any], places: NDArray[np.int64], size: int) -> NDAr
 
 def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
     """(n 2) sine and cosine of a place in the calendar; NaN where there is no stamp."""
+    angle = place_of(stamps, name) * (2 * np.pi / len(CALENDAR[name]))
+    return np.column_stack([np.sin(angle), np.cos(angle)])
+
+
+def place_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
+    """(n) values of `CALENDAR`, NaN where there is no stamp."""
     day = stamps.astype("datetime64[D]")
     month, year = stamps.astype("datetime64[M]"), stamps.astype("datetime64[Y]")
     place = {
@@ -279,9 +292,7 @@ def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
         "month": (month - year.astype("datetime64[M]")).astype(np.int64) + 1,
         "dayofyear": (day - year.astype("datetime64[D]")).astype(np.int64) + 1,
     }[name]
-    angle = np.asarray(place, dtype=np.float64) * (2 * np.pi / CALENDAR_PERIODS[name])
-    angle[np.isnat(stamps)] = np.nan
-    return np.column_stack([np.sin(angle), np.cos(angle)])
+    return np.where(np.isnat(stamps), np.nan, np.asarray(place, dtype=np.float64))
 
 
 def carried_on(values: NDArray[Any]) -> NDArray[Any]:

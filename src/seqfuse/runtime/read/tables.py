@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +26,14 @@ from seqfuse.runtime.read.cells import (
 from seqfuse.runtime.read.numbers import with_points
 from seqfuse.runtime.read.records import are_numbers, check_names
 from seqfuse.runtime.read.stamps import (
-    CALENDAR_PERIODS,
+    CALENDAR,
     Stamps,
     calendar_of,
     carried_on,
     check_time_format,
     clock_places,
     on_clock,
+    place_of,
     shown,
     stamps_of,
     step_of,
@@ -93,7 +95,9 @@ class Sheet(NamedTuple):
     """(rows)"""
     targets: list[str]
     numbers: Mapping[str, NDArray[np.float64]]
-    """By column, (rows) NaN where a cell is empty."""
+    """By column, (rows) NaN where a cell is empty; of a column of words, their codes."""
+    words: Mapping[str, Mapping[str, int]]
+    """By column of words, the code of each of its words."""
 
 
 class Series(NamedTuple):
@@ -134,10 +138,15 @@ class TableReader:
         group: column that tells series apart; windows never cross from one to the next.
         targets: columns to forecast; `all` takes every number column that is nothing else.
         covariates: columns known up to now.
+        static: columns with one value for each series, of numbers or words; one cell of a series
+            is enough.
         known: what is known ahead, too: columns, and hour, weekday, day, month or dayofyear
             from the time stamp.
-        words: of text columns, the words that get a column of 0 and 1 each; of a covariate that
-            is not named here, those of the training rows.
+        categories: columns among these three whose cells are words, even if they look like
+            numbers; hour to dayofyear get a column for each of their values.
+        words: of columns of words, those that get a column of 0 and 1 each; of a column that is
+            not named here, those of the training rows, of `categories` the most frequent ones.
+            Any other word is 0 in all of them.
         gaps: missing time stamps and empty cells are `refuse`d, or `fill`ed (stamps are
             added; the last value goes on as input; nothing is scored there), or `ignore`d
             (rows are the clock, as for trading days).
@@ -161,6 +170,8 @@ class TableReader:
         gaps: str = "refuse",
         returns: bool = False,
         time_format: str | None = None,
+        static: Sequence[str] = (),
+        categories: Sequence[str] = (),
     ):
         if gaps not in GAPS:
             raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
@@ -168,7 +179,19 @@ class TableReader:
         self.group = group
         self.targets = None if targets == "all" else as_list(targets)
         self.covariates, self.known = list(covariates), list(known)
-        self.words = {name: list(one) for name, one in (words or {}).items()}
+        self.static, self.categories = list(static), list(categories)
+        if static and not group:
+            raise InputError(
+                f"data.static={self.static} has one value for each series: name the column that "
+                "tells series apart, data.group="
+            )
+        for name in self.categories:
+            if name not in self.inputs:
+                raise InputError(
+                    f"data.categories names '{name}', which is in none of data.covariates, "
+                    "data.static and data.known: add it to one of them"
+                )
+        self.words = {name: [_word(w) for w in chosen] for name, chosen in (words or {}).items()}
         self.gaps, self.returns = gaps, returns
         check_time_format(time_format)
         if time_format and not isinstance(time, (str, int)):
@@ -186,6 +209,11 @@ class TableReader:
         return [*([self.group] if self.group else []), "from", "time", "step"]
 
     @property
+    def inputs(self) -> list[str]:
+        """What is seen beside the targets, in the order of the columns."""
+        return [*self.covariates, *self.static, *self.known]
+
+    @property
     def options(self) -> dict[str, Any]:
         """The arguments that make such a reader."""
         return {
@@ -198,6 +226,8 @@ class TableReader:
             "gaps": self.gaps,
             "returns": self.returns,
             "time_format": self.time_format,
+            "static": self.static,
+            "categories": self.categories,
         }
 
     def cells(self, given: Path | Cells) -> Cells:
@@ -205,7 +235,8 @@ class TableReader:
         if isinstance(given, Cells):
             return given
         stamps = self.stamps if len(self.stamps) == 1 else []
-        return read_table(given, [*self.words, *([self.group] if self.group else []), *stamps])
+        texts = [*self.words, *self.categories, *([self.group] if self.group else []), *stamps]
+        return read_table(given, texts)
 
     def read(
         self,
@@ -223,24 +254,54 @@ class TableReader:
             training: gives the rows whose words are learnt, where there is no such pipeline.
         """
         cells = self.cells(given)
-        if texts := self._texts(cells) if columns or training else []:
+        texts = self._texts(cells) if columns or training else []
+        for name in texts if training and not columns else ():
+            if name not in self.categories:
+                _check_number(cells, name)
+        sheet, series = self._laid_out(cells, step, texts=texts)
+        if columns:
             words = words_in(columns, texts)
-            if training and not columns:
-                words = {name: _distinct(cells, name) for name in texts}
-                table = self._with_words(words).parse(cells, step)
-                rows = np.concatenate([np.arange(*span) for span in training(table)])
-                seen = (table.values[rows] == 1).any(axis=0)
-                words = words_in([c for c, s in zip(table.columns, seen, strict=True) if s], texts)
-            self.words = {**self.words, **words}
-        return self.parse(cells, step)
+            self.words |= {name: words.get(name, []) for name in texts}
+        elif training:
+            self.words |= self._learnt(sheet, series, texts, training)
+        return self._table(sheet, series)
 
     def _texts(self, cells: Cells) -> list[str]:
-        """Covariates that hold words alone, and for which none are named."""
-        names = [name for name in (*self.covariates, *self.known) if name in cells.columns]
-        return [n for n in names if n not in self.words and _holds_words(cells, n)]
+        """Columns of words for which none are named."""
+        return [
+            name
+            for name in self.inputs
+            if name in cells.columns
+            and name not in self.words
+            and (name in self.categories or _holds_words(cells, name))
+        ]
 
-    def _with_words(self, words: Mapping[str, Sequence[str]]) -> "TableReader":
-        return TableReader(**{**self.options, "words": {**self.words, **words}})
+    def _learnt(
+        self,
+        sheet: Sheet,
+        series: Sequence[Series],
+        texts: Sequence[str],
+        training: Callable[[Table], Sequence[Span]],
+    ) -> dict[str, list[str]]:
+        """The words of the training rows, of columns of words."""
+        if not texts:
+            return {}
+        cells, learnt = sheet.cells, {}
+        rows = np.concatenate([one.row_at() for one in series])
+        spans = training(_without_values(sheet, series))
+        rows = np.concatenate([rows[first:end] for first, end in spans])
+        for name in texts:
+            words = list(sheet.words[name])
+            codes = sheet.numbers[name][rows[rows >= 0]]
+            counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(words))
+            frequent = np.argsort(-counts, kind="stable")[:MOST_WORDS]
+            learnt[name] = [words[i] for i in sorted(frequent.tolist()) if counts[i]]
+            if not learnt[name]:
+                raise InputError(
+                    f"{cells.origin}: column '{name}' has no value in the training rows: leave it "
+                    "out"
+                )
+        return learnt
 
     def parse(self, cells: Cells, step: int | None = None, horizon: int = 0) -> Table:
         """A table whose series, with a `horizon`, go on for so many steps after the last target.
@@ -248,24 +309,28 @@ class TableReader:
         Rows that are there hold what is known ahead, with empty targets. Missing ones are added
         where the calendar alone, or nothing, is known ahead.
         """
-        sheet = self._sheet(cells)
-        columns, num_known = self._columns(sheet)
+        return self._table(*self._laid_out(cells, step, horizon), horizon)
+
+    def _laid_out(
+        self, cells: Cells, step: int | None, horizon: int = 0, texts: Sequence[str] = ()
+    ) -> tuple[Sheet, list[Series]]:
+        """The cells, and where the rows of each series stand on its clock."""
+        sheet = self._sheet(cells, texts)
         series: list[Series] = []
         for name, rows in self._groups(cells, len(sheet.stamps)):
             part = self._series(name, cells, rows, sheet.stamps[rows], step)
             series.append(self._lengthened(part, sheet, horizon) if horizon else part)
             step = step or part.step
-        values = np.concatenate([self._values(one, sheet) for one in series])
-        table = Table(
-            values,
-            np.cumsum([0, *(len(one.time) for one in series)]),
-            columns,
-            names=[one.name for one in series],
-            steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
-            origin=cells.origin,
-            num_targets=len(sheet.targets),
+        return sheet, series
+
+    def _table(self, sheet: Sheet, series: Sequence[Series], horizon: int = 0) -> Table:
+        cells = sheet.cells
+        columns, num_known = self._columns(sheet)
+        table = replace(
+            _without_values(sheet, series),
+            values=np.concatenate([self._values(one, sheet) for one in series]),
+            columns=columns,
             num_known=num_known,
-            step=step,
             ahead=horizon,
             left_out=tuple(name for name in cells.columns if name not in self._named(sheet)),
         )
@@ -274,8 +339,8 @@ class TableReader:
             _check_whole(table, rows, cells)
         return _as_returns(table, rows, cells) if self.returns else table
 
-    def _sheet(self, cells: Cells) -> Sheet:
-        """The cells, once all columns are there and hold stamps and numbers."""
+    def _sheet(self, cells: Cells, texts: Sequence[str] = ()) -> Sheet:
+        """The cells, once all columns are there and hold stamps, numbers and words."""
         try:
             check_names([str(name) for name in cells.columns])
         except InputError as error:
@@ -285,16 +350,20 @@ class TableReader:
         if self.group is None:
             _check_one_series(cells, stamps, {*self.stamps, *(self.targets or ())})
         targets = self._targets(cells)
-        numbers = {
-            name: numbers_of(cells, name, _fix(cells, name))
-            for name in (*targets, *self.covariates, *self.known)
-            if name not in self.words and not self._computed(name, cells)
-        }
-        return Sheet(cells, stamps, targets, numbers)
+        numbers: dict[str, NDArray[np.float64]] = {}
+        words: dict[str, dict[str, int]] = {}
+        for name in (*targets, *self.inputs):
+            if self._computed(name, cells):
+                continue
+            if name in self.words or name in texts:
+                numbers[name], words[name] = _coded(cells.columns[name])
+            else:
+                numbers[name] = numbers_of(cells, name, _fix(cells, name))
+        return Sheet(cells, stamps, targets, numbers, words)
 
     def _named(self, sheet: Sheet) -> set[str | None]:
         """Columns of the file that are read."""
-        return {*sheet.targets, *self.stamps, self.group, *self.covariates, *self.known}
+        return {*sheet.targets, *self.stamps, self.group, *self.inputs}
 
     def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
         """A table like the training one, whose series go on for a horizon after the last target."""
@@ -303,7 +372,7 @@ class TableReader:
         words = {**words_in(pipeline.columns, self._texts(cells)), **self.words}
         reader = TableReader(**{**self.options, "targets": targets, "words": words})
         table = reader.parse(cells, pipeline.step, horizon)
-        names = {*targets, *self.stamps, self.group, *self.covariates, *self.known}
+        names = {*targets, *self.stamps, self.group, *self.inputs}
         for name in cells.columns if self.targets is None else ():
             if name not in names:
                 known = ", ".join([one for one in cells.columns if one in names][:LISTED])
@@ -332,11 +401,12 @@ class TableReader:
             "group": [self.group] if self.group else [],
             "targets": self.targets or [],
             "covariates": self.covariates,
+            "static": self.static,
             "known": self.known,
         }
         for key, names in wanted.items():
             for name in names:
-                if name not in cells.columns and not (key == "known" and name in CALENDAR_PERIODS):
+                if name not in cells.columns and not (key == "known" and name in CALENDAR):
                     known = ", ".join(list(cells.columns)[:LISTED])
                     raise InputError(
                         f"{cells.origin} has no column '{name}' for data.{key} (it has: {known})"
@@ -345,12 +415,12 @@ class TableReader:
     def _targets(self, cells: Cells) -> list[str]:
         if self.targets is not None:
             return self.targets
-        others = {*self.stamps, self.group, *self.covariates, *self.known}
+        others = {*self.stamps, self.group, *self.inputs}
         return [name for name in cells.columns if name not in others]
 
     def _computed(self, name: str, cells: Cells) -> bool:
         """Whether a covariate follows from the time stamp."""
-        return name in CALENDAR_PERIODS and (name not in cells.columns or name in self.stamps)
+        return name in CALENDAR and (name not in cells.columns or name in self.stamps)
 
     def _columns(self, sheet: Sheet) -> tuple[list[str], int]:
         """Names of the columns of numbers, and how many are known ahead."""
@@ -358,16 +428,20 @@ class TableReader:
 
         def encoded(name: str) -> list[str]:
             if self._computed(name, cells):
+                if name in self.categories:
+                    return [f"{name}={place}" for place in CALENDAR[name]]
                 return [f"{name}_sin", f"{name}_cos"]
-            return [f"{name}={word}" for word in self.words[name]] if name in self.words else [name]
+            if name in sheet.words:
+                return [f"{name}={word}" for word in self.words[name]]
+            return [name]
 
-        covariates = [column for name in self.covariates for column in encoded(name)]
+        covariates = [c for name in (*self.covariates, *self.static) for c in encoded(name)]
         known = [column for name in self.known for column in encoded(name)]
         columns = [*targets, *covariates, *known]
         for name in {name for name in columns if columns.count(name) > 1}:
             raise InputError(
-                f"{cells.origin}: column '{name}' is named twice in data.targets, .covariates and "
-                ".known"
+                f"{cells.origin}: column '{name}' is named twice in data.targets, .covariates, "
+                ".static and .known"
             )
         if not targets:
             raise InputError(f"{cells.origin}: data.targets names no column to forecast")
@@ -395,8 +469,8 @@ class TableReader:
 
     def _lengthened(self, series: Series, sheet: Sheet, horizon: int) -> Series:
         """A series that ends `horizon` steps after its last row with a target."""
-        cells, _, targets, numbers = sheet
-        seen = ~np.isnan([series.on_clock(numbers[name]) for name in targets]).all(axis=0)
+        cells, targets = sheet.cells, sheet.targets
+        seen = ~np.isnan([series.on_clock(sheet.numbers[name]) for name in targets]).all(axis=0)
         if not seen.any():
             raise InputError(f"{series.where}: no row has a value in {', '.join(targets[:LISTED])}")
         first = int(np.flatnonzero(seen)[-1]) + 1
@@ -421,34 +495,38 @@ class TableReader:
         """(n) where something that is to be known ahead has no value."""
         if self._computed(name, sheet.cells):
             return series.row_at() < 0
-        if name in sheet.numbers:
-            return np.isnan(series.on_clock(sheet.numbers[name]))
-        column = sheet.cells.columns[name]
-        return np.array([row < 0 or is_empty(column[row]) for row in series.row_at()])
+        return np.isnan(series.on_clock(sheet.numbers[name]))
 
     def _values(self, series: Series, sheet: Sheet) -> NDArray[np.float64]:
         """(n c) in the order of the columns."""
-        cells, _, targets, numbers = sheet
 
         def encoded(name: str) -> NDArray[np.float64]:
-            if self._computed(name, cells):
+            if self._computed(name, sheet.cells):
+                if name in self.categories:
+                    return _one_hot(place_of(series.time, name), CALENDAR[name])
                 return calendar_of(series.time, name)
-            if name in numbers:
-                return series.on_clock(numbers[name])[:, None]
-            return self._one_hot(name, series, cells)
+            column = self._column(name, series, sheet)
+            if name not in sheet.words:
+                return column[:, None]
+            codes = [sheet.words[name].get(word, -1) for word in self.words[name]]
+            return (carried_on(column[:, None]) == codes).astype(np.float64)
 
-        parts = [encoded(name) for name in (*targets, *self.covariates, *self.known)]
-        return np.concatenate(parts, axis=1)
+        return np.concatenate([encoded(name) for name in (*sheet.targets, *self.inputs)], axis=1)
 
-    def _one_hot(self, name: str, series: Series, cells: Cells) -> NDArray[np.float64]:
-        """(n w) a column of 0 and 1 for each word; what is missing is as the step before."""
-        column, words, last = cells.columns[name], [], ""
-        for row in series.row_at():
-            cell = column[row] if row >= 0 else None
-            last = last if is_empty(cell) else str(cell)
-            words.append(last)
-        texts = np.array(words, dtype=object)
-        return np.column_stack([texts == word for word in self.words[name]]).astype(np.float64)
+    def _column(self, name: str, series: Series, sheet: Sheet) -> NDArray[np.float64]:
+        """(n) a column of a series; a static one has its value at every step."""
+        if name not in self.static:
+            return series.on_clock(sheet.numbers[name])
+        column = sheet.numbers[name][series.rows]
+        rows = np.flatnonzero(~np.isnan(column))
+        for i in rows[column[rows] != column[rows[:1]]][:1]:
+            cells, row, first = sheet.cells, int(series.rows[i]), int(series.rows[rows[0]])
+            raise InputError(
+                f"{cells.place(name, row)}: '{cells.columns[name][row]}' differs from "
+                f"'{cells.columns[name][first]}' in {cells.row(first)}, and data.static has one "
+                "value for each series: name it in data.covariates"
+            )
+        return np.full(len(series.time), column[rows[0]] if len(rows) else np.nan)
 
 
 def windows_of(
@@ -517,15 +595,50 @@ def _holds_words(cells: Cells, name: str) -> bool:
     return bool(texts) and not any(are_numbers([text]) for text in texts)
 
 
-def _distinct(cells: Cells, name: str) -> list[str]:
-    """The different words of a column, in order."""
-    words = sorted({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
-    if len(words) > MOST_WORDS:
+def _coded(column: Sequence[Any]) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """(n) the codes of words, NaN where there is none, and the code of each word, in order."""
+    texts = [None if is_empty(cell) else _word(cell) for cell in column]
+    words = {word: code for code, word in enumerate(sorted({t for t in texts if t is not None}))}
+    return np.array([np.nan if t is None else words[t] for t in texts]), words
+
+
+def _word(cell: Any) -> str:
+    """A cell as a word: 1.0 is 1, as tables with an empty cell hold whole numbers."""
+    text = str(cell)
+    return text.removesuffix(".0") if WHOLE.fullmatch(text) else text
+
+
+WHOLE = re.compile(r"-?\d+\.0")
+
+
+def _one_hot(places: NDArray[np.float64], values: Sequence[int]) -> NDArray[np.float64]:
+    """(n v) 1 in the column of each place, NaN where there is none."""
+    return np.where(np.isnan(places)[:, None], np.nan, places[:, None] == np.array(values))
+
+
+def _check_number(cells: Cells, name: str) -> None:
+    """Raises InputError for more words than get a column each."""
+    words = len({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
+    if words > MOST_WORDS:
         raise InputError(
-            f"{cells.origin}: column '{name}' has {len(words):,} different words, more than "
-            f"{MOST_WORDS}: leave it out, or name those that count: +data.words.{name}=[...]"
+            f"{cells.origin}: column '{name}' has {words:,} different words, more than "
+            f"{MOST_WORDS}: leave it out, name it in data.categories, which takes the "
+            f"{MOST_WORDS} most frequent ones, or name those that count: +data.words.{name}=[...]"
         )
-    return words
+
+
+def _without_values(sheet: Sheet, series: Sequence[Series]) -> Table:
+    """A table of the steps of series, without columns."""
+    offsets = np.cumsum([0, *(len(one.time) for one in series)])
+    return Table(
+        np.empty((offsets[-1], 0)),
+        offsets,
+        names=[one.name for one in series],
+        steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
+        origin=sheet.cells.origin,
+        num_targets=len(sheet.targets),
+        step=next((one.step for one in series if one.step), None),
+    )
 
 
 def _fix(cells: Cells, name: str) -> str:
