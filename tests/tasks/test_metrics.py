@@ -22,6 +22,7 @@ from seqfuse.tasks.metrics import (
     CalibrationError,
     Coverage,
     Crps,
+    DriftError,
     EntityF1,
     MotionAuroc,
     NaiveError,
@@ -260,6 +261,18 @@ def test_naive_errors(season: int, errors: list[int]) -> None:
     assert value(NaiveError(season), unused, target, x=x, mask=mask) == pytest.approx(
         np.mean(errors)
     )
+
+
+def test_drift_goes_on_with_the_line_through_both_ends() -> None:
+    x = torch.tensor([1.0, 9, 2, 4]).reshape(1, 4, 1)
+    x = torch.cat([x, torch.zeros(1, 3, 1)], dim=1)  # steps known ahead, masked
+    mask = torch.arange(7).unsqueeze(0) < 4
+    target = torch.tensor([5.0, torch.nan, 9.0]).reshape(1, 3, 1)  # the line: 5, 6, 7
+    unused = torch.zeros(1, 3, 1, 1)
+    assert value(DriftError(), unused, target, x=x, mask=mask) == pytest.approx(1)
+    assert value(DriftError(2), unused, target, x=x, mask=mask) == pytest.approx(2)
+    short = torch.ones(1, 1, 1, dtype=torch.bool)[..., 0]
+    assert value(DriftError(), unused, target, x=x[:, :1], mask=short) == pytest.approx(6)
 
 
 def test_naive_error_of_the_training_mean() -> None:

@@ -333,17 +333,27 @@ def report(
 
 
 def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
-    """How sure an accuracy on all items of a split is; a warning where nothing was learnt."""
+    """How sure an accuracy on all items of a split is, or what forecasts are worth.
+
+    A warning, where nothing was learnt.
+    """
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
         limit = trainer.limit_val_batches if split == "val" else trainer.limit_test_batches
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if metric != "accuracy" or limit != 1.0 or data is None:  # spawned ranks have it
-            continue
-        counts = trainer.lightning_module.record.config["data"].get("class_counts")  # type: ignore
-        line, warning = summary.of_accuracy(value, data, split, counts)
+        if metric not in ("accuracy", "last_value_mae") or limit != 1.0 or data is None:
+            continue  # spawned ranks have the data
+        task: Any = trainer.lightning_module
+        config = task.record.config["data"]
+        if metric == "accuracy":
+            counts = config.get("class_counts")
+            line, warning = summary.of_accuracy(value, data, split, counts)
+        else:
+            line, warning = summary.of_forecasts(
+                metrics, min(config["season"], config["look_back"])
+            )
         if line:
-            say(f"certainty   {line}")
+            say(f"{'certainty' if metric == 'accuracy' else 'worth':<12}{line}")
         if warning:
             say(f"warning     {warning}")
 

@@ -1,6 +1,6 @@
-"""Rows per class of labelled items, and how far a measured accuracy can be trusted."""
+"""Rows of classes, how far an accuracy can be trusted, and what forecasts are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from seqfuse.runtime.errors import InputError
@@ -77,6 +77,38 @@ def of_accuracy(
         f"{split}/accuracy {accuracy:.3f} is no better than always saying {name} ({share:.3f}): "
         "try find_lr=true, more steps (trainer.max_steps) or data.scaling=series, and check that "
         "labels belong to their rows"
+    )
+
+
+def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
+    """What forecasts are worth beside naive ones; and a warning, where they are no better.
+
+    Both are empty where the metrics, `<split>/<name>`, are not those of forecasts.
+
+    Args:
+        metrics: of one split.
+        season: steps after which the seasonal naive forecast repeats.
+    """
+    from seqfuse.runtime.naive import seasonal_name, worth  # slow: numpy
+
+    names = {"last value": "last_value", seasonal_name(season): "seasonal", "drift": "drift"}
+    if season == 1:
+        names.pop(seasonal_name(season))  # it is the last value
+    errors = {}
+    for split in {name.partition("/")[0] for name in metrics}:
+        for error in ("mae", "mse"):
+            naive = {kind: metrics.get(f"{split}/{name}_{error}") for kind, name in names.items()}
+            known = {kind: value for kind, value in naive.items() if value is not None}
+            if known and f"{split}/{error}" in metrics:
+                errors[f"{split}/{error}"] = (metrics[f"{split}/{error}"], known)
+    if not errors:
+        return "", ""
+    line, is_better = worth(errors)
+    if is_better:
+        return line, ""
+    return "", (
+        f"{line}: train for longer (trainer.max_epochs), try another data.look_back, or give what "
+        "else is known (data.covariates, data.known)"
     )
 
 

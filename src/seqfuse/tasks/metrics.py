@@ -21,6 +21,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from seqfuse.nn.crf import decode
 from seqfuse.nn.stems import motion
+from seqfuse.runtime import naive
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles, middle
@@ -404,10 +405,24 @@ class NaiveError(ObservedMean):
         h, k = target.shape[1:]
         if not self.season:
             return self.add(target.abs() ** self.power, ~target.isnan())
-        past = int(mask[0].sum())
-        season = min(self.season, past)
-        steps = past - season + torch.arange(h, device=x.device) % season
-        return self.add((x[:, steps, :k] - target).abs() ** self.power, ~target.isnan())
+        past = x[:, : int(mask[0].sum()), :k]
+        kind = self._kind(past.shape[1], h)
+        steps = torch.from_numpy(kind.steps).to(x.device)
+        forecast = naive.follow(past, (steps, torch.from_numpy(kind.slope).to(past)))
+        self.add((forecast - target).abs() ** self.power, ~target.isnan())
+
+    def _kind(self, past: int, horizon: int) -> naive.Naive:
+        return naive.repeated(past, horizon, self.season)
+
+
+class DriftError(NaiveError):
+    """`NaiveError` of the line through the first and the last value of the look-back."""
+
+    def __init__(self, power: int = 1):
+        super().__init__(power=power)
+
+    def _kind(self, past: int, horizon: int) -> naive.Naive:
+        return naive.drift(past, horizon)
 
 
 class Crps(ObservedMean):
