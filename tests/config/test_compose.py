@@ -71,6 +71,12 @@ def test_a_bare_forecaster() -> None:
     sizes = {"channels": 7, "num_targets": 7, "num_known": 0, "horizon": 48}
     net = seqfuse.build("data=csv", **sizes)
     assert net(torch.randn(2, 336, 7)).prediction.shape == (2, 48, 7, 7)
+    assert net.stride == 48
+    assert seqfuse.build("data=csv", look_back=21, season=7, **sizes).stride == 3
+    assert seqfuse.build("data=csv", look_back=28, season=7, **sizes).stride == 7
+    assert seqfuse.build("data=csv", look_back=36, season=12, **sizes).stride == 9
+    with pytest.raises(InputError, match=r"horizon=\.\.\."):
+        seqfuse.build("data=csv", **{**sizes, "horizon": "auto"})
 
 
 def test_a_bare_net_asks_for_its_sizes() -> None:

@@ -1,4 +1,4 @@
-"""`split=auto` and `season=auto`: enough windows for the bands, and a season by the clock."""
+"""`auto` split, season, look-back and horizon: windows for every part and the bands."""
 
 from pathlib import Path
 from typing import Any
@@ -94,3 +94,57 @@ def test_a_word_is_no_split_and_no_season(tmp_path: Path) -> None:
     for options in ({"split": "half"}, {"split": 5}, {"split": None}, {"season": "day"}):
         with pytest.raises(InputError, match=f"data.{next(iter(options))}="):
             splits(tmp_path, 90, **options)
+
+
+@pytest.mark.parametrize(
+    ("rows", "freq", "look_back", "horizon"),
+    [
+        (20, "D", 4, 1),
+        (60, "D", 7, 3),
+        (60, "h", 12, 3),
+        (60, "W", 12, 3),
+        (60, "MS", 12, 3),
+        (900, "D", 49, 7),
+        (120, "MS", 24, 6),
+        (500, "MS", 84, 12),
+        (300, "W", 52, 15),
+        (2000, "W", 312, 52),
+        (5000, "h", 168, 24),
+        (5000, "15min", 288, 96),
+        (5000, "YS", 168, 24),
+    ],
+)
+def test_sizes_by_rows_and_season(
+    tmp_path: Path, rows: int, freq: str, look_back: int, horizon: int
+) -> None:
+    gaps = "ignore" if freq in ("MS", "YS") else "refuse"
+    data = splits(tmp_path, rows, freq, gaps=gaps, look_back="auto", horizon="auto")
+    data.fit()
+    sizes = data.sizes()
+    assert (sizes["look_back"], sizes["horizon"]) == (look_back, horizon)
+    for part in ("train", "val", "test"):
+        assert len(data.tensors(part)) > 0
+    [note] = [note for note in data.notes() if "data.look_back" in note]
+    assert f"data.look_back={look_back} data.horizon={horizon}" in note
+
+
+def test_given_sizes_stay(tmp_path: Path) -> None:
+    data = splits(tmp_path, 900, "D", look_back=30, horizon="auto")
+    data.fit()
+    assert (data.look_back, data.horizon) == (30, 7)
+    data = splits(tmp_path, 900, "D", look_back="auto", horizon=30, season=30)
+    data.fit()
+    assert (data.look_back, data.horizon, data.season) == (180, 30, 30)
+    data = splits(tmp_path, 900, "D", look_back="auto", horizon="auto", split=[600, 100, 10])
+    data.fit()
+    assert (data.look_back, data.horizon) == (49, 5)
+
+
+def test_too_few_rows_for_any_size_are_said(tmp_path: Path) -> None:
+    for groups, unit in ((1, "11 rows"), (3, "11 rows of a series")):
+        data = splits(tmp_path, 11, groups=groups, look_back="auto", horizon="auto")
+        with pytest.raises(InputError, match=f"{unit} are .* data.horizon=auto: 20 are enough"):
+            data.fit()
+    data = splits(tmp_path, 90, look_back="auto", horizon="auto", split=[50, 30, 1])
+    with pytest.raises(InputError, match=r"data.split=\[50, 30, 1\] have \[50, 30, 1\]"):
+        data.fit()

@@ -66,6 +66,8 @@ ANY_SIZES = {
     "num_known": 0,
     "naive_errors": [1.0],
     "season": 1,
+    "look_back": 336,
+    "horizon": 96,
     "num_folds": 5,
 }
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
@@ -74,6 +76,8 @@ MAX_MEMBERS = 100
 """Largest size of an ensemble."""
 LEAST_STEPS, EPOCHS = 400, 25
 """Length of a run at `trainer.max_steps=auto`: so many steps, or epochs where they are more."""
+SEGMENT = 48
+"""Steps of a segment, where the look-back is long."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 
 
@@ -187,13 +191,27 @@ def fill(recipe: DictConfig, sizes: Mapping[str, Any], steps: int = 0) -> DictCo
 
 
 def _settle(recipe: DictConfig, sizes: Mapping[str, Any], is_auto: bool) -> None:
-    """Monitors and the number of steps, which hang on what is held out and on how much is left."""
+    """Options that hang on sizes: segments, monitors and the number of steps."""
+    if recipe.model.get("segment_size") == "auto":
+        recipe.model.segment_size = _segment_size(recipe.data)
     if is_auto and sizes.get("num_folds") == 0:
         for part in (recipe.task, recipe.scheduler):
             if part.get("monitor") == "val/loss":
                 part.monitor = "train/loss"
     if recipe.trainer.get("max_steps") == "auto":
         recipe.trainer.max_steps = _budget(recipe.trainer, sizes.get("num_batches", 1))
+
+
+def _segment_size(data: DictConfig) -> int:
+    """Steps of a segment: 48; of a look-back below 96, at most a quarter of it: whole seasons, or
+    a part that divides it."""
+    look_back, season = data.get("look_back"), data.get("season")
+    if not isinstance(look_back, int) or not 0 < look_back < 2 * SEGMENT:
+        return SEGMENT
+    most = max(look_back // 4, 1)
+    if isinstance(season, int) and 1 < season <= most:
+        return most - most % season
+    return max(size for size in range(1, most + 1) if look_back % size == 0)
 
 
 def _budget(trainer: DictConfig, num_batches: int) -> int:

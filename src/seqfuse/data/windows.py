@@ -35,8 +35,16 @@ BAND_WINDOWS = 19
 (Vovk et al. 2005)."""
 ENOUGH_WINDOWS = 50
 """Windows for which `split=auto` leaves a twentieth of the rows to calibrate, not a tenth."""
+AUTO_SPLITS = ([0.7, 0.05, 0.05, 0.2], [0.6, 0.1, 0.1, 0.2], [0.7, 0.1, 0.2])
+"""Fractions of `split=auto`, of many windows, of few, and of too few to calibrate."""
 DAY = 24 * 3600
 """Seconds."""
+SEASONS = 7
+"""Of the look-back that is left to `auto`: a week of hours, seven weeks of days."""
+LONGEST_LOOK_BACK, LONGEST_HORIZON = 336, 96
+"""Steps, of those that are left to `auto`."""
+SEASONLESS_HORIZON = 24
+"""Steps, where nothing repeats."""
 
 
 class Reader(Protocol):
@@ -109,8 +117,10 @@ class TimeSplits:
         reader: of the table.
         pipeline: fitted on the training rows alone; of rows on disk, on blocks all over them.
         source: the file.
-        look_back: steps a forecast sees.
-        horizon: steps to forecast.
+        look_back: steps a forecast sees; `auto`: 7 seasons (or horizons, where these are longer),
+            at most 336 steps and a third of the training rows, in whole seasons.
+        horizon: steps to forecast; `auto`: a season (24 steps where nothing repeats), at most 96
+            steps and half of the smallest part of the split.
         split: training, validation, perhaps calibration (of prediction intervals), and test,
             in this order: fractions of each series, numbers of rows (what is left over is not
             used), or the dates on which all but the first begin. `auto`: a fifth to test, and a
@@ -128,18 +138,22 @@ class TimeSplits:
         reader: Reader,
         pipeline: TablePipeline,
         source: TableFile,
-        look_back: int = 336,
-        horizon: int = 96,
+        look_back: int | str = 336,
+        horizon: int | str = 96,
         split: Sequence[Any] | str = (0.7, 0.1, 0.2),
         season: int | str = 1,
     ):
         for name, value in (("look_back", look_back), ("horizon", horizon), ("season", season)):
-            if (name, value) != ("season", "auto") and (not isinstance(value, int) or value < 1):
+            if value != "auto" and (not isinstance(value, int) or value < 1):
                 raise InputError(f"data.{name}={value} must be at least 1")
         if split != "auto":
             check_split(split)
         self.reader, self.pipeline, self.source = reader, pipeline, source
-        self.look_back, self.horizon, self.season = look_back, horizon, season
+        self.look_back: Any = look_back
+        self.horizon: Any = horizon
+        self.season: Any = season
+        sizes = {"look_back": look_back, "horizon": horizon}
+        self._chosen = [f"data.{name}" for name, value in sizes.items() if value == "auto"]
         self.split = (
             split
             if isinstance(split, str)
@@ -160,6 +174,7 @@ class TimeSplits:
             "reader": self.reader.metadata,
             "look_back": self.look_back,
             "horizon": self.horizon,
+            "season": self.season,
         }
 
     def table(self) -> Table:
@@ -168,10 +183,8 @@ class TimeSplits:
             fitted = (self.pipeline.step, self.pipeline.columns)
             self._table = self.reader.read(self.source.path(), *fitted, self._training)
             check_columns(self._table, self.pipeline)
-            if self.season == "auto":
-                longest = max(end - first for first, end in self._training(self._table))
-                season = season_of(self._table)
-                self.season = season if season < longest else 1
+            if "auto" in (self.look_back, self.horizon, self.season):
+                self._training(self._table)
             if isinstance(self._table.values, np.ndarray):
                 self.fingerprints["table"] = self._table.fingerprint()
         return self._table
@@ -185,7 +198,7 @@ class TimeSplits:
             raise InputError(
                 f"{table.origin}: data.split={self.split} leaves no row to train on, of {span}"
             )
-        if longest <= int(self.season):
+        if longest <= self.season:
             raise InputError(
                 f"{table.origin}: {longest} rows to train on are too few for "
                 f"data.season={self.season}"
@@ -206,9 +219,44 @@ class TimeSplits:
         self.tensors("train")
 
     def _training(self, table: Table) -> list[Span]:
-        """Rows to train on of each series of a table."""
-        edges = itertools.pairwise(table.offsets.tolist())
-        return [borders(table, self._split(table), *edge)[0] for edge in edges]
+        """Rows to train on of each series of a table, whose sizes at `auto` are chosen now."""
+        if "auto" in (self.look_back, self.horizon):
+            self._choose(table)
+        spans = [parts[0] for parts in self._borders(table)]
+        if self.season == "auto":
+            season = season_of(table)
+            self.season = season if season < max(end - first for first, end in spans) else 1
+        return spans
+
+    def _choose(self, table: Table) -> None:
+        """Look-back and horizon by the season, and by the rows of the parts of the split."""
+        sizes = np.diff(self._borders(table), axis=2)[..., 0]  # (series, parts)
+        parts = np.median(sizes, axis=0).astype(int).tolist()
+        season = season_of(table) if self.season == "auto" else self.season
+        if self.horizon == "auto":
+            if min(parts) < 2:
+                self._refuse_few(table, parts)
+            wanted = season if season > 1 else SEASONLESS_HORIZON
+            self.horizon = min(wanted, LONGEST_HORIZON, min(parts) // 2)
+        if self.look_back == "auto":
+            steps = min(SEASONS * max(season, self.horizon), LONGEST_LOOK_BACK, parts[0] // 3)
+            self.look_back = max(steps - steps % season if steps >= season else steps, 1)
+
+    def _refuse_few(self, table: Table, parts: Sequence[int]) -> None:
+        """Says how many rows `data.horizon=auto` needs, where these are too few."""
+        needed = f"the parts of data.split={self.split} have {parts}, and each needs 2"
+        if self.split == "auto":
+            needed = "20 are enough"
+        unit = "rows" if len(table) == 1 else "rows of a series"
+        raise InputError(
+            f"{table.origin}: {np.median(table.lengths):g} {unit} are too few for "
+            f"data.horizon=auto: {needed}"
+        )
+
+    def _borders(self, table: Table) -> list[list[Span]]:
+        """Parts of each series of a table."""
+        split, edges = self._split(table), itertools.pairwise(table.offsets.tolist())
+        return [borders(table, split, *edge) for edge in edges]
 
     def _blocks(self) -> tuple[list[int], list[NDArray[Any]]]:
         """Stretches of training rows and their first rows: all of them; on disk up to `BLOCKS`,
@@ -217,14 +265,14 @@ class TimeSplits:
         if isinstance(table.values, np.ndarray):
             return [a for a, _ in spans], [table.values[a:b] for a, b in spans]
         [(first, end)] = spans
-        size = max(CELLS // BLOCKS // len(table.columns), int(self.season) + 1)
+        size = max(CELLS // BLOCKS // len(table.columns), self.season + 1)
         count = min(BLOCKS, -(-(end - first) // size))
         starts = np.linspace(first, max(end - size, first), count).astype(int).tolist()
         return starts, [table.values[a : min(a + size, end)] for a in starts]
 
     def _seasonal(self, blocks: Sequence[NDArray[Any]]) -> list[float]:
         """MAE of each target's value one season before, scaled."""
-        k, season = self.table().num_targets, int(self.season)
+        k, season = self.table().num_targets, self.season
         scaled = [self.pipeline.transform(block)[:, :k] for block in blocks]
         errors = [values[season:] - values[: max(len(values) - season, 0)] for values in scaled]
         mean = np.nanmean(np.abs(np.concatenate(errors)), axis=0, dtype=np.float64)
@@ -233,21 +281,25 @@ class TimeSplits:
     def spans(self, split: str) -> list[Span]:
         """Rows of `train`, `val`, `calibration` or `test` in each series."""
         table, index = self.table(), self._parts().index(split)
-        parts = self._split(table)
-        if isinstance(parts[0], str) and "time" not in table.steps:
-            raise InputError(f"data.split={self.split}: rows have no dates here, give fractions")
-        edges = itertools.pairwise(table.offsets.tolist())
-        return [borders(table, parts, *edge)[index] for edge in edges]
+        return [parts[index] for parts in self._borders(table)]
 
     def _split(self, table: Table) -> Sequence[Any]:
         """Fractions, numbers of rows or dates of the parts of a table."""
         if self.split != "auto":
+            if isinstance(self.split[0], str) and "time" not in table.steps:
+                raise InputError(
+                    f"data.split={self.split}: rows have no dates here, give fractions"
+                )
             return self.split
-        for part in (0.05, 0.1):
-            windows = sum(max(int(part * n) - self.horizon + 1, 0) for n in table.lengths.tolist())
+        if self.horizon == "auto":  # which then suits a tenth, the smallest part that may come
+            return AUTO_SPLITS[1]
+        windows = 0
+        for split in AUTO_SPLITS[:2]:
+            rows = [int(split[1] * n) for n in table.lengths.tolist()]
+            windows = sum(max(size - self.horizon + 1, 0) for size in rows)
             if windows >= ENOUGH_WINDOWS:
-                break
-        return [0.8 - 2 * part, part, part, 0.2] if windows >= BAND_WINDOWS else [0.7, 0.1, 0.2]
+                return split
+        return AUTO_SPLITS[1] if windows >= BAND_WINDOWS else AUTO_SPLITS[2]
 
     def _parts(self) -> list[str]:
         return [part for part in PARTS if part != "calibration" or self.has_calibration]
@@ -313,6 +365,8 @@ class TimeSplits:
             "num_known": table.num_known,
             "naive_errors": self._naive_errors,
             "season": self.season,
+            "look_back": self.look_back,
+            "horizon": self.horizon,
         }
 
     def describe(self) -> str:
@@ -330,6 +384,12 @@ class TimeSplits:
             yield (
                 f"columns that are not read: {', '.join(left_out[:LISTED])}; covariates up to now "
                 f"are data.covariates=[{left_out[0]}], more to forecast data.targets"
+            )
+        if self._chosen:
+            season = f"a season of {self.season} steps" if self.season > 1 else "no season"
+            yield (
+                f"{' and '.join(self._chosen)} by {season} and the rows that there are: "
+                f"data.look_back={self.look_back} data.horizon={self.horizon}"
             )
         windows = len(self._starts("calibration")) if self.has_calibration else 0
         if windows < BAND_WINDOWS and (self.has_calibration or self.split == "auto"):

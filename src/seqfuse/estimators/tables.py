@@ -37,7 +37,7 @@ class Forecaster(Estimator):
 
     Args:
         horizon: steps to forecast.
-        look_back: steps that a forecast sees; None is the recipe's.
+        look_back: steps that a forecast sees; None: by the season and the rows that there are.
         time: column of time stamps; None takes the index.
         group: column that tells series apart.
         targets: columns to forecast; `all` number columns that are nothing else.
