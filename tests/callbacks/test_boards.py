@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from seqfuse.callbacks import boards
-from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
-from tests.conftest import DRAWN, TINY, Compose, composed
+from tests.conftest import DRAWN, TINY, composed
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("trainer.max_epochs=1", "trainer.log_every_n_steps=1")
@@ -22,17 +20,6 @@ NAN = "optimizer.lr=1e30"
 def needs(package: str) -> Any:
     there = importlib.util.find_spec(package) is not None
     return pytest.mark.skipif(not there, reason=f"{package} is an extra: seqfuse[{package}]")
-
-
-def test_a_missing_package_is_one_line(
-    tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: None if name == "wandb" else find(name)
-    )
-    with pytest.raises(InputError, match=r"wandb .*pip install 'seqfuse\[wandb\]'"):
-        boards.Wandb(str(tmp_path), "project")
 
 
 @needs("wandb")

@@ -24,6 +24,8 @@ from tests.conftest import TINY
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 Block = Callable[[str], None]
+BOARDS = ("mlflow", "trackio", "wandb")
+"""Boards of which a user has one, and so each is an extra of its own, and none in `all`."""
 
 
 class Missing:
@@ -61,7 +63,7 @@ def test_each_library_is_of_the_extra_that_is_named() -> None:
         assert any(name in requirement for requirement in extras[extra]), module
         assert not any(re.match(rf"{name}\b", word) for word in PROJECT["dependencies"])
     [everything] = extras["all"]
-    assert {*EXTRAS.values()} <= {*re.split(r"[\[\],]", everything)}
+    assert {*EXTRAS.values()} - {*BOARDS} <= {*re.split(r"[\[\],]", everything)}
 
 
 @pytest.mark.parametrize("library", ["optuna", "sqlalchemy"])
@@ -82,6 +84,16 @@ def test_a_launcher(word: str, block: Block, command: Callable) -> None:
     assert code == 1
     assert "seqfuse[cluster]" in err
     assert word in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("library", BOARDS)
+def test_a_board(library: str, block: Block, command: Callable) -> None:
+    block(library)
+    code, _, err = command(train.main, *TINY, f"logger={library}")
+    assert code == 1
+    assert f"logger={library}" in err
+    assert f"seqfuse[{library}]" in err
     assert err.count("\n") == 1
 
 

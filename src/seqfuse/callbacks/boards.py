@@ -5,7 +5,6 @@ what came of which hyper-parameters. The packages beside TensorBoard are extras,
 """
 
 import hashlib
-import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
+from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -148,7 +148,7 @@ class Wandb(WandbLogger):
         entity: str | None = None,
         offline: bool = False,
     ):
-        _require("wandb")
+        need("logger=wandb", "wandb")
         import wandb  # type: ignore[import-not-found]
 
         super().__init__(
@@ -208,7 +208,7 @@ class Mlflow(MLFlowLogger):
         label: str | None = None,
         tracking_uri: str | None = None,
     ):
-        _require("mlflow")
+        need("logger=mlflow", "mlflow")
         import mlflow  # type: ignore[import-not-found]
 
         self._identity = _identity(save_dir)
@@ -272,7 +272,7 @@ class Trackio(Logger):
     def __init__(
         self, save_dir: str, project: str, label: str | None = None, space_id: str | None = None
     ):
-        _require("trackio")
+        need("logger=trackio", "trackio")
         super().__init__()
         self._folder, self._project, self._space = save_dir, project, space_id
         folder = Path(save_dir)  # names are of one run each
@@ -335,14 +335,6 @@ class Trackio(Logger):
         if self._run is not None:
             self._run.finish()
             self._run = None
-
-
-def _require(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise InputError(
-            f"logger={package} needs a package that is not installed: type "
-            f"pip install 'seqfuse[{package}]'"
-        )
 
 
 def _identity(folder: str) -> str:

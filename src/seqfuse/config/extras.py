@@ -8,11 +8,14 @@ EXTRAS = {
     "aeon": "archive",
     "hydra_plugins.hydra_joblib_launcher": "cluster",
     "hydra_plugins.hydra_submitit_launcher": "cluster",
+    "mlflow": "mlflow",
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
     "optuna": "search",
     "sqlalchemy": "search",
+    "trackio": "trackio",
+    "wandb": "wandb",
 }
 """Extra of each library; those that read files of a kind are named by the readers in `runtime`,
 which stand alone in an exported folder."""
