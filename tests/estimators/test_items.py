@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Callback
+from scipy.sparse import csr_array, dok_array
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -121,6 +123,21 @@ def test_scikit_learn_can_handle_it() -> None:
     scores = cross_val_score(pipeline, X, Y, cv=2)
     assert scores.shape == (2,)
     assert np.isfinite(scores).all()
+
+
+def test_what_cannot_be_fitted_is_named() -> None:
+    for model in (seqfuse.Classifier(**SMALL), seqfuse.Regressor(**SMALL)):
+        with pytest.raises(NotFittedError):
+            model.predict(X)
+        for sparse in (csr_array(X[:, :, 0]), dok_array(X[:, :, 0])):  # of which one is a mapping
+            with pytest.raises(InputError, match="X is sparse"):
+                model.fit(sparse, Y)
+        with pytest.raises(ValueError, match=r"weight.*zero"):
+            model.fit(X, Y, sample_weight=np.zeros(40))
+        with pytest.raises(ValueError, match=r"y.*None|None.*y|1d array"):
+            model.fit(X, None)
+    with pytest.raises(ValueError, match="1 sample"):
+        seqfuse.Regressor(**SMALL).fit(X[:1], Y[:1])
 
 
 def test_a_fit_repeats_itself_and_leaves_the_process_alone(fitted: seqfuse.Classifier) -> None:

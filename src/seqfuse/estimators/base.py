@@ -153,7 +153,10 @@ class Estimator(BaseEstimator):
                 raise KeyboardInterrupt from None
             path = run / "checkpoints" / "best.ckpt"
             if not path.is_file():
-                raise InputError("callbacks.checkpoint keeps no best.ckpt: leave that override out")
+                raise InputError(
+                    "no best.ckpt was kept: train an epoch at least (max_steps, max_epochs), and "
+                    "leave out overrides of callbacks.checkpoint"
+                )
             content = checkpoint.read(path)
         kept, file = {key: content[key] for key in checkpoint.KEYS}, io.BytesIO()
         torch.save({**kept, "estimator": more}, file)

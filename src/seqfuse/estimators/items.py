@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -127,10 +128,12 @@ class ItemEstimator(Estimator):
         """X as the runtime takes it, checked by scikit-learn's rules where it is an array."""
         if self.layout not in LAYOUTS:
             raise InputError(f"layout={self.layout} must be one of: {', '.join(LAYOUTS)}")
+        if issparse(X):
+            raise InputError("X is sparse: give X.toarray()")
         if isinstance(X, Mapping) or _are_texts(X):
             return X
         is_list = _is_ragged(X) or (is_frame(X) and X.index.nlevels > 1)
-        if is_list or np.ndim(X) == 3:
+        if is_list or np.asarray(X).ndim == 3:
             X = X if is_list else check_array(X, allow_nd=True, input_name="X", **RULES)
             if fitting:
                 self._is_table = False
@@ -175,7 +178,8 @@ class Classifier(ClassifierMixin, ItemEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """(n) the most probable class of each item."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[codes]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """(n k) probabilities, in the order of `classes_`."""
@@ -212,7 +216,9 @@ class Regressor(RegressorMixin, ItemEstimator):
             sample_weight: (n) how much each item counts in the loss, from 0.
         """
         X = self._checked(X, fitting=True)
-        y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        if y is None:
+            raise ValueError("Regressor requires y to be passed, but the target y is None")
+        y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", ensure_min_samples=2)
         check_consistent_length(_first(X), y)
         return self._fit(X, labels_of(y, "y", "numbers"), "regression", sample_weight)
 
@@ -263,7 +269,7 @@ def _weights(weight: Any, count: int) -> NDArray[np.float32] | None:
     if weight.shape != (count,):
         raise ValueError(f"sample_weight has shape {weight.shape}, expected ({count},)")
     if weight.min() < 0 or not weight.sum():
-        raise ValueError("sample_weight must be at least 0, and above 0 somewhere")
+        raise ValueError("sample_weight must be at least 0, and not zero everywhere")
     if (weight == weight[0]).all():
         return None
     return (weight / weight[weight > 0].mean()).astype(np.float32)
