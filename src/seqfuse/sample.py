@@ -193,7 +193,7 @@ def _csv(header: str, rows: Any) -> bytes:
     return "\n".join([header, *rows, ""]).encode()
 
 
-FORECAST = "data.look_back=168 data.horizon=24 data.season=24"
+FORECAST = "data.look_back=168 data.horizon=24"
 MAKERS: dict[str, tuple[Callable[[np.random.Generator], dict[str, bytes]], str]] = {
     "series": (series, "seqfuse train data=arrays data.train=mine.npz"),
     "table": (table, f"seqfuse train data=csv data.file=mine.csv data.targets=[price] {FORECAST}"),
@@ -202,7 +202,7 @@ MAKERS: dict[str, tuple[Callable[[np.random.Generator], dict[str, bytes]], str]]
     "tags": (tags, "seqfuse train data=conll data.train=tags.tsv data.test=tags_test.tsv"),
     "sources": (sources, "seqfuse train data=sources data.train=sources.npz"),
     "clips": (clips, "seqfuse train data=video data.folder=clips"),
-    "large": (large, f"seqfuse train data=mapped data.file=large.npy {FORECAST}"),
+    "large": (large, f"seqfuse train data=mapped data.file=large.npy {FORECAST} data.season=24"),
 }
 """By kind: what makes the files, and the command that trains on them."""
 
