@@ -8,10 +8,20 @@ if TYPE_CHECKING:
     from seqfuse.config.bare import build
     from seqfuse.estimators.items import Classifier, Regressor
     from seqfuse.estimators.tables import Detector, Forecaster
+    from seqfuse.fetching.hub import push_to_hub
     from seqfuse.loading import load
 
 __version__ = version("seqfuse")
-__all__ = ["Classifier", "Detector", "Forecaster", "Regressor", "__version__", "build", "load"]
+__all__ = [
+    "Classifier",
+    "Detector",
+    "Forecaster",
+    "Regressor",
+    "__version__",
+    "build",
+    "load",
+    "push_to_hub",
+]
 _HOMES = {
     "Classifier": "seqfuse.estimators.items",
     "Detector": "seqfuse.estimators.tables",
@@ -19,6 +29,7 @@ _HOMES = {
     "Regressor": "seqfuse.estimators.items",
     "build": "seqfuse.config.bare",
     "load": "seqfuse.loading",
+    "push_to_hub": "seqfuse.fetching.hub",
 }
 """Modules that names come from; torch is imported only when one is asked for."""
 

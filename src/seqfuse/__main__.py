@@ -6,6 +6,7 @@ Usage: seqfuse <command> [words of that command]
   evaluate   measures a checkpoint on a split
   predict    predicts a file with a checkpoint
   export     writes a checkpoint as a folder that runs without torch
+  push       uploads a checkpoint to the Hugging Face Hub, with a card
   new        makes a project of your own, which depends on seqfuse
   get        fetches public data sets, with licence and paper beside them
   sample     writes a small data set for a job, and says what to type with it
@@ -23,7 +24,10 @@ from pathlib import Path
 
 from seqfuse.runtime.shown import say
 
-COMMANDS = ("train", "evaluate", "predict", "export", "new", "get", "sample", "list", "doctor")
+COMMANDS = (
+    *("train", "evaluate", "predict", "export", "push"),
+    *("new", "get", "sample", "list", "doctor"),
+)
 
 
 def main() -> None:

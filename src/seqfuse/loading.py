@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqfuse.config import build
+from seqfuse.config import build, checkpoint
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.make import make, without_cache
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
@@ -22,9 +22,11 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
     by column.
 
     Args:
-        ckpt: path of a checkpoint.
+        ckpt: path of a checkpoint; or `hf://owner/name`, perhaps with `@revision`, which is
+            fetched from the Hugging Face Hub.
         trust: top-level packages of your own that its config may name.
     """
+    ckpt = checkpoint.local(ckpt)
     task, data, _ = build.load(ckpt, trust)
     if isinstance(task, ContrastiveTask):
         raise InputError(f"{ckpt}: {NO_HEAD}")

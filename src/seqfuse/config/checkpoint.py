@@ -8,11 +8,15 @@ state) a checkpoint holds:
 - `recipe`: the same config with its interpolations, so that one override of
   `seqfuse-evaluate` moves everything that depends on it.
 
+On the Hub (see `seqfuse.fetching.hub`) it is a file of safetensors, whose header holds all but the
+weights as JSON.
+
 It is read with `weights_only=True`, so reading runs no code; what `config` names under
 `_target_` is code, and is checked before anything is built (see `seqfuse.config.untrusted`).
 """
 
 import io
+import json
 import math
 import os
 import pickle
@@ -25,6 +29,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from seqfuse.config import untrusted
+from seqfuse.config.extras import need
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
@@ -38,6 +43,19 @@ SECTIONS = {
 PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "bad_batches_path"}
 """In the states of Lightning's callbacks."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+HUB = "hf://"
+"""Begins the address of a checkpoint on the Hugging Face Hub."""
+HEADER = "seqfuse"
+"""Key in the header of a file of safetensors, whose value is all but the weights, as JSON."""
+
+
+def local(ckpt: str | Path) -> str | Path:
+    """The path of a checkpoint that the user named; one on the Hub is fetched."""
+    if not str(ckpt).startswith(HUB):
+        return ckpt
+    from seqfuse.fetching import hub  # an annex
+
+    return hub.fetch(str(ckpt))
 
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
@@ -48,17 +66,7 @@ def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
         )
     if not Path(path).is_file():
         raise InputError(f"{key}={path}: there is no such file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever unpickling stumbles over
-        code = re.search(r"GLOBAL (\S+)", str(error))  # a class or function that is not built
-        if isinstance(error, pickle.UnpicklingError) and code:
-            raise InputError(
-                f"{path} holds more than plain data and is not read: it names {code[1]}"
-            ) from None
-        raise InputError(
-            f"{path} is truncated or no checkpoint: copy it again, or take last.ckpt beside it"
-        ) from None
+    content = _content(path)
     for name in KEYS:
         if not isinstance(content, dict) or not isinstance(content.get(name), dict):
             raise InputError(f"{path} is no checkpoint of seqfuse: it has no '{name}'")
@@ -68,6 +76,37 @@ def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
             if not isinstance(content[name].get(key), dict):
                 raise InputError(f"{path} is no checkpoint of seqfuse: '{name}' lacks '{key}'")
     return content
+
+
+def _content(path: str | Path) -> Any:
+    """Weights and plain data of a file, in either format; no code of it is run."""
+    try:
+        with open(path, "rb") as file:
+            is_safetensors = file.read(9)[8:] == b"{"  # where its header begins
+        if is_safetensors:
+            return _of_safetensors(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:  # without the library
+        raise
+    except Exception as error:  # whatever unpickling stumbles over
+        code = re.search(r"GLOBAL (\S+)", str(error))  # a class or function that is not built
+        if isinstance(error, pickle.UnpicklingError) and code:
+            raise InputError(
+                f"{path} holds more than plain data and is not read: it names {code[1]}"
+            ) from None
+        raise InputError(
+            f"{path} is truncated or no checkpoint: copy it again, or take last.ckpt beside it"
+        ) from None
+
+
+def _of_safetensors(path: str | Path) -> dict[str, Any]:
+    need(str(path), "safetensors")
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as tensors:
+        plain = json.loads((tensors.metadata() or {}).get(HEADER, "{}"))
+        weights = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+    return {**plain, "state_dict": weights}
 
 
 def check_numbers(content: Mapping[str, Any], path: str | Path) -> None:

@@ -258,7 +258,7 @@ def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict
 
 def offer_recipe() -> None:
     """Puts the checkpoint's data section into the config, so that it can be overridden."""
-    sys.argv[1:] = [_newest() if word == "ckpt=latest" else word for word in sys.argv[1:]]
+    sys.argv[1:] = [_located(word) for word in sys.argv[1:]]
     given = [word[5:].strip("'\"") for word in sys.argv[1:] if word.startswith("ckpt=")]
     node: dict = {"data": {}, "seed": 0, "paths": {"data": None}}
     if given and given[-1]:
@@ -280,15 +280,27 @@ def offer_recipe() -> None:
     mistakes.defaults.cache_clear()  # they are those of this checkpoint now
 
 
-def _newest() -> str:
-    """`ckpt=latest`: the checkpoint that a run wrote last."""
+def _located(word: str) -> str:
+    """A word, with the path of the checkpoint that `ckpt=latest` or `ckpt=hf://...` names."""
+    if not word.startswith("ckpt=") or not (name := word[5:].strip("'\"")):
+        return word
+    from seqfuse.config import checkpoint  # slow: torch
+
+    path = _newest() if name == "latest" else checkpoint.local(name)
+    if path == name:
+        return word
+    say(f"checkpoint  {path}", file=sys.stderr)
+    return "ckpt='{}'".format(str(path).replace("'", "\\'"))
+
+
+def _newest() -> Path:
+    """The checkpoint that a run wrote last."""
     logs = next((word[11:] for word in sys.argv[1:] if word.startswith("paths.logs=")), "logs")
     paths = Path(logs).glob("**/checkpoints/best.ckpt")
     path = max(paths, key=lambda path: path.stat().st_mtime, default=None)
     if path is None:
         raise InputError(f"ckpt=latest: no run in {logs} has a checkpoint: train first")
-    say(f"checkpoint  {path}", file=sys.stderr)
-    return "ckpt='{}'".format(str(path).replace("'", "\\'"))
+    return path
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -77,9 +77,10 @@ class Estimator(BaseEstimator):
         """A fitted estimator of a checkpoint, whether of `save` or of `seqfuse-train`.
 
         Args:
-            path: of the checkpoint.
+            path: of the checkpoint, or its address, as in `seqfuse.load`.
             trust: top-level packages of your own that its config may name.
         """
+        path = checkpoint.local(path)
         checkpoint.read(path)  # names the path in what it refuses
         estimator = cls()
         estimator._open(Path(path).read_bytes(), trust)

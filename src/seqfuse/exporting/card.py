@@ -65,7 +65,7 @@ def write_card(
         found: measurements.
     """
     parts = [
-        f"# {_plain(metadata['name'])}: {metadata['job'].replace('_', ' ')}",
+        _title(metadata),
         "`python run.py <input> <output.csv>` predicts, with numpy and onnxruntime alone; "
         "`python run.py --check` holds the folder against `example.npz`.",
         "## Input",
@@ -83,6 +83,36 @@ def write_card(
     ]
     text = "\n\n".join(part for part in parts if part)
     files.write(folder / "card.md", text + "\n")
+
+
+def of_hub(metadata: Mapping[str, Any], trained: dict[str, Any], ckpt: Path, repo: str) -> str:
+    """The card of a checkpoint on the Hugging Face Hub, in front of which is what it sorts by.
+
+    Args:
+        metadata: of `pipeline.json`.
+        trained: config of the checkpoint.
+        ckpt: its path.
+        repo: `owner/name`.
+    """
+    parts = [
+        "---\nlibrary_name: seqfuse\ntags: [seqfuse, time-series]\n---",
+        _title(metadata),
+        f'```python\nimport seqfuse\n\njob = seqfuse.load("hf://{repo}")\njob.predict(x)\n```',
+        f"`seqfuse predict ckpt=hf://{repo} input=<file> output=<file>` writes predictions, "
+        "`seqfuse evaluate` measures, `seqfuse export` makes a folder that runs without torch.",
+        "## Input",
+        _input(metadata),
+        "## Data",
+        _data(trained),
+        _training(ckpt),
+        "## Limits",
+        _limits(metadata),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _title(metadata: Mapping[str, Any]) -> str:
+    return f"# {_plain(metadata['name'])}: {metadata['job'].replace('_', ' ')}"
 
 
 def _input(metadata: Mapping[str, Any]) -> str:
@@ -231,12 +261,14 @@ def _gains(found: Measured) -> str:
     return f"{'; '.join(said)}." if said else ""
 
 
-def _limits(metadata: Mapping[str, Any], found: Measured) -> str:
+def _limits(metadata: Mapping[str, Any], found: Measured | None = None) -> str:
     lines = [
-        f"- Outputs are those of torch to {found.parity:.1g} (relative, for values above 1).",
         "- Numbers hold for data like the training data; nothing here notices when it changes.",
     ]
-    if "int8" in found.sizes:
+    if found:
+        to = f"{found.parity:.1g} (relative, for values above 1)"
+        lines.insert(0, f"- Outputs are those of torch to {to}.")
+    if found and "int8" in found.sizes:
         lines.append("- int8 rounds by batch: an item's numbers depend a little on the others.")
     if metadata["job"] in ("forecasts", "numbers"):
         lines.append("- Bands were calibrated on one part of the past, and hold what they promise "
