@@ -62,6 +62,16 @@ def towns(folder: Path) -> list[str]:
     return [*SHOPS, *columns, *more]
 
 
+def short(folder: Path) -> list[str]:
+    """A series that is shorter than the look-back, and in the file to predict a new one."""
+    frame = tables.shops(folder / "in.csv")
+    few = frame[:20].assign(shop="new")
+    pd.concat([frame[: 150 + 20], few]).to_csv(folder / "in.csv", index=False)
+    frame[: 150 + 20].to_csv(folder / "shops.csv", index=False)
+    more = ("data.min_look_back=3", "data.known=[hour]", f"data.file={folder}/shops.csv")
+    return [*SHOPS, *more]
+
+
 def prices(folder: Path) -> list[str]:
     frame = tables.shops(folder / "in.csv")
     frame.drop(index=[30, 31, 200]).to_csv(folder / "in.csv", index=False)
@@ -133,6 +143,7 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
     "tags": tags,
     "shops": shops,
     "towns": towns,
+    "short": short,
     "prices": prices,
     "gaps": gaps,
     "days": days,

@@ -7,6 +7,7 @@ from seqfuse.config import build
 from seqfuse.nn.attention import Conditioned
 from seqfuse.nn.cnn import SegmentConv
 from seqfuse.nn.heads import HorizonHead
+from seqfuse.nn.masking import to_segments
 from seqfuse.nn.net import Net
 from seqfuse.nn.revin import RevIN
 from tests.conftest import composed
@@ -37,7 +38,9 @@ def test_last_value_is_subtracted_at_the_last_real_step() -> None:
     revin = RevIN(1, num_targets=1, horizon=4, segment_size=2)
     x = torch.arange(8.0).reshape(1, 8, 1)
     inside = revin.normalize(x, real(x, 5))
-    assert inside.x[0, :5, 0].tolist() == [-4, -3, -2, -1, 0]
+    # It lacks a segment and a half.
+    assert inside.x[0, :6, 0].tolist() == [0, -4, -3, -2, -1, 0]
+    assert inside.mask[0].tolist() == [True] * 6 + [False] * 2
 
 
 def test_the_context_is_the_channel_and_what_is_known_of_each_segment() -> None:
@@ -60,6 +63,40 @@ def test_segments_are_cut_where_they_should() -> None:
     assert mask.tolist() == [[True, True, True]]
     first = torch.relu(segments.conv(x[:, :4].reshape(1, 8)))
     torch.testing.assert_close(out[:, 0], first)
+
+
+def test_segments_end_where_those_of_a_whole_series_do() -> None:
+    x = torch.arange(1.0, 11).repeat(3, 1).unsqueeze(2)
+    mask = torch.arange(10) < torch.tensor([[10], [6], [3]])
+    moved, real = to_segments(x * mask.unsqueeze(2), mask, 4)
+    assert moved[..., 0].tolist() == [
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        [1, 2, 3, 4, 5, 6, 0, 0, 0, 0],  # lacks 4, a whole segment
+        [0, 0, 0, 1, 2, 3, 0, 0, 0, 0],  # lacks 7, one segment and 3 steps
+    ]
+    assert real.sum(dim=1).tolist() == [10, 6, 6]
+
+
+@pytest.mark.parametrize("norm", ["last", "instance", "none"])
+@pytest.mark.parametrize("steps", [1, 7, 12, 23])
+def test_what_is_masked_changes_no_forecast(norm: str, steps: int) -> None:
+    """Nor does a longer look-back: the weights belong to segments, counted from the end."""
+    model = net(f"model.normalization.norm={norm}", channels=4, targets=2, known=1)
+    x = torch.randn(2, 34, 4, dtype=torch.float64)
+    mask = (torch.arange(34) < steps).expand(2, -1)
+    prediction, weights, *_ = model(x, mask)
+    other = x.clone()
+    other[:, steps:24] = torch.nan
+    torch.testing.assert_close(model(other, mask).prediction, prediction)
+    longer = torch.cat([x[:, :24], torch.full((2, 8, 4), torch.nan).double(), x[:, 24:]], dim=1)
+    again = model(longer, (torch.arange(42) < steps).expand(2, -1))
+    torch.testing.assert_close(again.prediction, prediction, atol=1e-10, rtol=0)
+    seen = -(-(steps + (24 - steps) % 4) // 4)
+    assert not weights[..., seen:].any()
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones_like(weights[..., 0]))
+    # Whole ones beside it change nothing, either.
+    both = model(torch.cat([x, x]), torch.cat([mask, (torch.arange(34) < 24).expand(2, -1)]))
+    torch.testing.assert_close(both.prediction[:2], prediction)
 
 
 def test_queries_without_context_are_those_of_multi_head_attention() -> None:

@@ -24,4 +24,4 @@ class Zeros:
 def metadata(pipeline: Any, **more: Any) -> dict[str, Any]:
     """What a data module with this pipeline says of itself."""
     known = {"pipeline": pack(pipeline), "stride": 1, "layout": "btc", "time_format": None}
-    return {**known, **more}
+    return {**known, "min_look_back": more.get("look_back"), **more}

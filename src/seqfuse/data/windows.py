@@ -103,7 +103,7 @@ class WindowTensors(Dataset[Batch]):
         """x (b t c), true for the look-back in mask (b t), y (b h k) with NaN where missing."""
         starts = self.windows.at(indices)
         x, y = torch.from_numpy(self.windows.x(starts)), torch.from_numpy(self.windows.y(starts))
-        mask = (torch.arange(x.shape[1]) < self.windows.look_back).expand(len(x), -1)
+        mask = torch.from_numpy(self.windows.mask(starts))
         return Batch(x, mask, y, torch.from_numpy(starts))
 
 
@@ -128,6 +128,8 @@ class TimeSplits:
             no calibration where that leaves too few, too.
         season: steps after which the naive forecast, that errors are scaled by, repeats; `auto`:
             by the step of the clock (see `season_of`).
+        min_look_back: steps that a forecast sees at least, at the beginning of a series; None:
+            all of `look_back`.
     """
 
     unit = "windows"
@@ -142,6 +144,7 @@ class TimeSplits:
         horizon: int | str = 96,
         split: Sequence[Any] | str = (0.7, 0.1, 0.2),
         season: int | str = 1,
+        min_look_back: int | None = None,
     ):
         for name, value in (("look_back", look_back), ("horizon", horizon), ("season", season)):
             if value != "auto" and (not isinstance(value, int) or value < 1):
@@ -154,6 +157,7 @@ class TimeSplits:
         self.season: Any = season
         sizes = {"look_back": look_back, "horizon": horizon}
         self._chosen = [f"data.{name}" for name, value in sizes.items() if value == "auto"]
+        self._min_look_back = min_look_back
         self.split = (
             split
             if isinstance(split, str)
@@ -166,6 +170,16 @@ class TimeSplits:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_table": None, "_tensors": {}}  # another process opens the file
 
+    @property
+    def min_look_back(self) -> int:
+        """Steps that a forecast sees at least."""
+        least = self._min_look_back
+        if least is not None and not 1 <= least <= self.look_back:
+            raise InputError(
+                f"data.min_look_back={least} must be from 1 to data.look_back={self.look_back}"
+            )
+        return self.look_back if least is None else least
+
     def metadata(self) -> dict[str, Any]:
         """Metadata to forecast from other files, as plain data."""
         return {
@@ -175,6 +189,7 @@ class TimeSplits:
             "look_back": self.look_back,
             "horizon": self.horizon,
             "season": self.season,
+            "min_look_back": self.min_look_back,
         }
 
     def table(self) -> Table:
@@ -319,7 +334,7 @@ class TimeSplits:
     def _starts(self, split: str) -> Any:
         """(w) where the horizons of a split begin."""
         firsts = self.table().offsets[:-1].tolist()
-        return sliding(self.spans(split), firsts, self.look_back, self.horizon)
+        return sliding(self.spans(split), firsts, self.min_look_back, self.horizon)
 
     def tensors(self, split: str) -> WindowTensors:
         """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""
@@ -328,7 +343,7 @@ class TimeSplits:
             end = max(end for _, end in self.spans(split))
             values, filled = self.reader.scaled(table, self.pipeline, end)
             sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
-            windows = Windows(values, filled, starts, *sizes)
+            windows = Windows(values, filled, starts, *sizes, offsets=table.offsets)
             on_disk = not isinstance(table.values, np.ndarray)
             shuffle = (table.values.chunk, table.values.mix) if on_disk else ()
             self._tensors[split] = WindowTensors(windows, *shuffle)
@@ -390,6 +405,13 @@ class TimeSplits:
             yield (
                 f"{' and '.join(self._chosen)} by {season} and the rows that there are: "
                 f"data.look_back={self.look_back} data.horizon={self.horizon}"
+            )
+        spans, offsets = np.array(self.spans("train")), self.table().offsets[:-1]
+        first = np.maximum(spans[:, 0], offsets + self.min_look_back)
+        if few := int((spans[:, 1] - first < self.horizon).sum()):
+            yield (
+                f"{few:,} of {len(spans):,} series are too short to train on: data.look_back="
+                f"{self.look_back} may reach before their beginning with data.min_look_back=1"
             )
         windows = len(self._starts("calibration")) if self.has_calibration else 0
         if windows < BAND_WINDOWS and (self.has_calibration or self.split == "auto"):

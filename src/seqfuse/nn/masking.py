@@ -33,6 +33,21 @@ def reverse(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tenso
     return x.gather(1, index.unsqueeze(-1).expand_as(x))
 
 
+def to_segments(
+    x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], size: int
+) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
+    """Short series later by less than a segment, so that segments end where those of whole ones do.
+
+    A series of n real steps of t lacks the first t - n; it is moved by (t - n) % size. The steps
+    before it are zero, and count as real.
+    """
+    number = lengths(mask).unsqueeze(1)
+    shift = (x.shape[1] - number) % size
+    step = torch.arange(x.shape[1], device=x.device) - shift
+    moved = x.gather(1, step.clamp(min=0).unsqueeze(2).expand(-1, -1, x.shape[2]))
+    return zero(moved, (step >= 0) & (step < number)), step < number
+
+
 class NoNorm(nn.Module):
     """The identity, in place of a norm."""
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn.masking import lengths, zero
+from seqfuse.nn.masking import lengths, to_segments, zero
 from seqfuse.nn.shapes import choice, positive
 
 
@@ -39,7 +39,9 @@ class RevIN(nn.Module):
         num_targets: channels to forecast.
         num_known: channels known ahead.
         horizon: steps to forecast.
-        segment_size: maximum of the steps of an output segment.
+        segment_size: maximum of the steps of an output segment. Series that are shorter than the
+            look-back begin with zeros, so that their segments of so many steps lie as those of
+            a whole one.
         norm: `last` (subtracts the last value), `instance` (mean 0 and standard deviation 1
             within the look-back) or `none`.
     """
@@ -60,6 +62,7 @@ class RevIN(nn.Module):
         self.num_known = num_known
         self.horizon = horizon
         self.norm = NORMS[norm]
+        self.stride = segment_size
         self.num_queries = -(-horizon // segment_size)
         # As the head cuts the horizon: evenly, so a segment may be shorter.
         self.segment_size = -(-horizon // self.num_queries)
@@ -78,6 +81,8 @@ class RevIN(nn.Module):
         if self.out_channels > 1:  # ONNX cannot reshape what has no channel
             covariates = repeat(past[..., k:], "b t m -> (b k) t m", k=k)
             series = torch.cat([series, covariates], dim=-1)
+        if torch.onnx.is_in_onnx_export() or not bool(real.all()):
+            series, real = to_segments(series, real, self.stride)
         return Normalized(series, real, self._context(x[:, steps:]), level, scale)
 
     def _context(self, future: Float[Tensor, "b h c"]) -> Float[Tensor, "bk q e"]:

@@ -29,7 +29,8 @@ class Windows:
         overlap: last steps of the look-back that the horizon lies over; all of them where the
             look-back itself is to be reconstructed.
         codes: (r e) for each recording what x ends with, the same at every step.
-        offsets: (r + 1) where recordings begin.
+        offsets: (r + 1) where recordings begin. A look-back that would reach before is shorter:
+            its steps come first, and behind them it is masked and zero.
     """
 
     def __init__(
@@ -66,9 +67,29 @@ class Windows:
             return self.starts.start + self.starts.step * (rows % len(self.starts))
         return self.starts[rows]
 
+    def missing(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(b) steps of the look-back that would lie before the recording."""
+        if self.offsets is None:
+            return np.zeros(len(starts), dtype=np.int64)
+        firsts = starts - self.ahead
+        last = firsts + self.look_back - 1
+        begins = self.offsets[np.searchsorted(self.offsets, last, side="right") - 1]
+        return np.maximum(begins - firsts, 0)
+
+    def mask(self, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(b t) real steps of the look-back."""
+        return np.arange(self.steps) < self.look_back - self.missing(starts)[:, None]
+
     def x(self, starts: NDArray[np.int64]) -> NDArray[np.float32]:
         """(b t c) the look-back and, of what is known ahead, the horizon."""
-        x = gather(self.filled, starts - self.ahead, self.steps)
+        firsts, missing = starts - self.ahead, self.missing(starts)
+        if missing.any():
+            rows = firsts[:, None] + np.arange(self.steps)
+            rows[:, : self.look_back] += missing[:, None]
+            x = self.filled[np.minimum(rows, len(self.filled) - 1)]
+            x[:, : self.look_back][~self.mask(starts)[:, : self.look_back]] = 0.0
+        else:
+            x = gather(self.filled, firsts, self.steps)
         if self.num_known:
             x[:, self.look_back :, : -self.num_known] = 0.0
         if self.codes is None or self.offsets is None or not self.codes.shape[1]:
@@ -90,8 +111,7 @@ class Windows:
                 return
             starts = self.at(np.arange(first, min(first + limit, len(self))))
             x = np.ascontiguousarray(self.x(starts), dtype=np.float32)
-            mask = np.tile(np.arange(self.steps) < self.look_back, (len(x), 1))
-            yield starts, {"x": x, "mask": mask}
+            yield starts, {"x": x, "mask": self.mask(starts)}
 
     def _limit(self, batch_size: int | str) -> int:
         """Windows of a batch to predict."""

@@ -20,6 +20,7 @@ from torchmetrics.classification import (
 from torchmetrics.utilities.data import dim_zero_cat
 
 from seqfuse.nn.crf import decode
+from seqfuse.nn.masking import lengths
 from seqfuse.nn.stems import motion
 from seqfuse.runtime import naive
 from seqfuse.runtime.errors import InputError
@@ -405,11 +406,13 @@ class NaiveError(ObservedMean):
         h, k = target.shape[1:]
         if not self.season:
             return self.add(target.abs() ** self.power, ~target.isnan())
-        past = x[:, : int(mask[0].sum()), :k]
-        kind = self._kind(past.shape[1], h)
-        steps = torch.from_numpy(kind.steps).to(x.device)
-        forecast = naive.follow(past, (steps, torch.from_numpy(kind.slope).to(past)))
-        self.add((forecast - target).abs() ** self.power, ~target.isnan())
+        each = lengths(mask)
+        for steps in each.unique().tolist():  # few: of most batches one
+            rows, kind = each == steps, self._kind(steps, h)
+            last, slope = torch.from_numpy(kind.steps), torch.from_numpy(kind.slope)
+            past, y = x[rows, :steps, :k], target[rows]
+            forecast = naive.follow(past, (last.to(x.device), slope.to(past)))
+            self.add((forecast - y).abs() ** self.power, ~y.isnan())
 
     def _kind(self, past: int, horizon: int) -> naive.Naive:
         return naive.repeated(past, horizon, self.season)

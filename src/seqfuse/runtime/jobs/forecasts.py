@@ -65,6 +65,7 @@ class Forecaster:
         self.targets = self.columns[: self.pipeline.num_targets]
         self.quantiles: list[float] = metadata["quantiles"]
         self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
+        self.min_look_back: int = metadata["min_look_back"]
         names = [f"{name}_true" for name in self.targets]
         if "members" in metadata:
             names += [f"{name}_disagreement" for name in self.targets]
@@ -77,10 +78,10 @@ class Forecaster:
         """Forecasts of arrays, or of a table in memory or in a file.
 
         Args:
-            x: (t c) or (b t c) in the user's units, NaN where missing, of at least `look_back`
-                steps in the order of `columns`; where some are known ahead, `horizon` more,
-                whose other cells are not looked at. Or a table: a dict of columns, a frame, or
-                the path of a file.
+            x: (t c) or (b t c) in the user's units, NaN where missing, of at least
+                `min_look_back` steps in the order of `columns`; where some are known ahead,
+                `horizon` more, whose other cells are not looked at. Or a table: a dict of
+                columns, a frame, or the path of a file.
             every: of a table, forecasts from every n-th row, counted from the last.
 
         Returns:
@@ -109,8 +110,9 @@ class Forecaster:
         values = self.pipeline.transform(np.stack(ends))
         filled = np.stack([carried_on(v) for v in values]) if self.reader.fills else values
         filled = np.nan_to_num(filled).reshape(-1, len(self.columns))
-        starts = np.arange(len(ends)) * values.shape[1] + self.look_back
-        return self._outputs(self._windows(values.reshape(filled.shape), filled, starts))
+        offsets = np.arange(len(ends) + 1) * values.shape[1]
+        starts = offsets[1:] - self._steps_ahead
+        return self._outputs(self._windows(values.reshape(filled.shape), filled, starts, offsets))
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
@@ -132,14 +134,14 @@ class Forecaster:
         return self._rows(table, starts, truth=True)
 
     def _ahead(self, table: Table, every: int | None) -> Rows:
-        return self._rows(table, table.ends(self.look_back, every), truth=False)
+        return self._rows(table, table.ends(self.min_look_back, every), truth=False)
 
     def _rows(self, table: Table, starts: Any, truth: bool) -> Rows:
         return Rows(self._columns(table, starts, truth), len(starts) * self.horizon)
 
     def _columns(self, table: Table, starts: Any, truth: bool) -> Iterator[Columns]:
         values, filled = self.reader.scaled(table, self.pipeline)
-        windows = self._windows(values, filled, starts)
+        windows = self._windows(values, filled, starts, table.offsets)
         for rows, outputs, apart in self._outputs(windows):
             columns = self._places(table, rows)
             true = self.pipeline.undo(windows.y(rows)) if truth else None
@@ -154,9 +156,14 @@ class Forecaster:
                     columns[f"{target}_disagreement"] = apart[..., i].ravel()
             yield columns
 
-    def _windows(self, values: Any, filled: Any, starts: Any) -> Windows:
+    def _windows(self, values: Any, filled: Any, starts: Any, offsets: Any) -> Windows:
         sizes = (self.look_back, self.horizon, self.pipeline.num_targets, self.pipeline.num_known)
-        return Windows(values, filled, starts, *sizes)
+        return Windows(values, filled, starts, *sizes, offsets=offsets)
+
+    @property
+    def _steps_ahead(self) -> int:
+        """Steps behind the look-back that an array has, too."""
+        return self.horizon if self.pipeline.num_known else 0
 
     def _outputs(self, windows: Windows) -> Iterator[Outputs]:
         undo = partial(self.pipeline.undo, outputs=True)
@@ -183,14 +190,14 @@ class Forecaster:
     def _end(self, window: NDArray[Any]) -> NDArray[np.float64]:
         """The last steps of a window, its targets as returns where they are prices."""
         k, num_known = len(self.targets), self.pipeline.num_known
-        steps = self.look_back + (self.horizon if num_known else 0)
-        if window.shape[1] != len(self.columns) or len(window) < steps:
+        least = self.min_look_back + self._steps_ahead
+        if window.shape[1] != len(self.columns) or len(window) < least:
             raise InputError(
-                f"x has shape {window.shape}, expected {steps} steps or more of the "
+                f"x has shape {window.shape}, expected {least} steps or more of the "
                 f"{len(self.columns)} columns {', '.join(self.columns[:12])}"
             )
         window = window.astype(np.float64)
-        end = len(window) - steps + self.look_back
+        end = len(window) - self._steps_ahead
         seen, ahead = window[:end], window[end:, len(self.columns) - num_known :]
         check_finite(seen, self.columns, "x")
         if self.reader.fills and np.isnan(seen[-self.look_back :, :k]).all():
@@ -209,7 +216,7 @@ class Forecaster:
             if (window[:, :k] <= 0).any():
                 raise InputError("x: returns need prices above 0")
             window[:, :k] = log_returns(window[:, :k], [0])
-        return window[-steps:]
+        return window[-self.look_back - self._steps_ahead :]
 
 
 def _checked(every: int | None) -> int | None:
