@@ -68,7 +68,12 @@ def short(folder: Path) -> list[str]:
     few = frame[:20].assign(shop="new")
     pd.concat([frame[: 150 + 20], few]).to_csv(folder / "in.csv", index=False)
     frame[: 150 + 20].to_csv(folder / "shops.csv", index=False)
-    more = ("data.min_look_back=3", "data.known=[hour]", f"data.file={folder}/shops.csv")
+    more = (
+        "data.min_look_back=3",
+        "data.scaling=series",
+        "data.known=[hour]",
+        f"data.file={folder}/shops.csv",
+    )
     return [*SHOPS, *more]
 
 

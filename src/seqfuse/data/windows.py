@@ -200,9 +200,25 @@ class TimeSplits:
             check_columns(self._table, self.pipeline)
             if "auto" in (self.look_back, self.horizon, self.season):
                 self._training(self._table)
+            self._table = self._in_own_units(self._table)
             if isinstance(self._table.values, np.ndarray):
                 self.fingerprints["table"] = self._table.fingerprint()
         return self._table
+
+    def _in_own_units(self, table: Table) -> Table:
+        """The table with targets scaled by series, which are fitted where they are not yet."""
+        if self.pipeline.scaling != "series":
+            return table
+        if not isinstance(table.values, np.ndarray):
+            raise InputError("data.scaling=series is for data=csv: type data.scaling=channel")
+        spans, k = self._training(table), table.num_targets
+        if not self.pipeline.columns:
+            parts = [table.values[first:end, :k] for first, end in spans]
+            self.pipeline.fit_series(table.names or [""], parts)
+        # A series that begins after the training rows: what its first forecast sees.
+        first = np.minimum(table.offsets[:-1] + self.min_look_back, table.offsets[1:]).tolist()
+        spans = [(a, b if b > a else end) for (a, b), end in zip(spans, first, strict=True)]
+        return table.in_own_units(self.pipeline, spans)
 
     def fit(self) -> None:
         """Reads the table and fits the pipeline to the training rows."""
@@ -349,6 +365,12 @@ class TimeSplits:
             self._tensors[split] = WindowTensors(windows, *shuffle)
         return self._tensors[split]
 
+    def undo(self, targets: NDArray[Any], row: int, outputs: bool = False) -> NDArray[np.float64]:
+        """Scaled targets (h k), or (h k p) with several outputs, of the series of a horizon that
+        begins at this row, in the user's units."""
+        scaled = self.pipeline.undo(targets, outputs)
+        return self.table().undo(scaled[None], np.array([row]))[0]
+
     def times(self, first: int, end: int) -> NDArray[Any]:
         """Time stamps of rows, or their numbers."""
         return self.table().times(np.arange(first, end))
@@ -408,6 +430,11 @@ class TimeSplits:
             )
         spans, offsets = np.array(self.spans("train")), self.table().offsets[:-1]
         first = np.maximum(spans[:, 0], offsets + self.min_look_back)
+        if self.pipeline.scaling == "series":
+            yield (
+                "scaled errors (mse, mae, crps): in standard deviations of each series, over its "
+                "own training rows (data.scaling=series)"
+            )
         if few := int((spans[:, 1] - first < self.horizon).sum()):
             yield (
                 f"{few:,} of {len(spans):,} series are too short to train on: data.look_back="

@@ -49,9 +49,9 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
     start = str(splits.times(row, row + 1)[0]).replace("T", " ")
     return Panel(
         splits.times(row - shown, row + splits.horizon),
-        pipeline.undo(x[-shown:, :k])[:, target],
-        pipeline.undo(item.truth)[:, target],
-        pipeline.undo(item.answer, outputs=True)[:, target],
+        splits.undo(x[-shown:, :k], row)[:, target],
+        splits.undo(item.truth, row)[:, target],
+        splits.undo(item.answer, row, outputs=True)[:, target],
         result.task.record.config["task"]["quantiles"],
         item.weights[-shown:],
         f"{pipeline.columns[target]}, from {start}",

@@ -1,7 +1,6 @@
 """Forecasts of tables and of rows on disk, in the user's units."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.rows import RowReader
-from seqfuse.runtime.read.stamps import carried_on
 from seqfuse.runtime.read.tables import Table, TableReader, log_returns
 from seqfuse.runtime.windows import Windows
 from seqfuse.runtime.writer import Columns, Rows
@@ -107,12 +105,12 @@ class Forecaster:
         if not len(array):
             raise InputError("there is nothing to forecast: x is empty")
         ends = [self._end(window) for window in (array if array.ndim == 3 else [array])]
-        values = self.pipeline.transform(np.stack(ends))
-        filled = np.stack([carried_on(v) for v in values]) if self.reader.fills else values
-        filled = np.nan_to_num(filled).reshape(-1, len(self.columns))
-        offsets = np.arange(len(ends) + 1) * values.shape[1]
+        offsets = np.arange(len(ends) + 1) * len(ends[0])
+        sizes = {"num_targets": len(self.targets), "num_known": self.pipeline.num_known}
+        table = Table(np.concatenate(ends), offsets, self.columns, origin="x", **sizes)
         starts = offsets[1:] - self._steps_ahead
-        return self._outputs(self._windows(values.reshape(filled.shape), filled, starts, offsets))
+        table = self._in_own_units(table, starts)
+        return self._outputs(table, self._windows(table, starts))
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
@@ -134,17 +132,23 @@ class Forecaster:
         return self._rows(table, starts, truth=True)
 
     def _ahead(self, table: Table, every: int | None) -> Rows:
-        return self._rows(table, table.ends(self.min_look_back, every), truth=False)
+        starts = table.ends(self.min_look_back, every)
+        return self._rows(self._in_own_units(table, starts), starts, truth=False)
+
+    def _in_own_units(self, table: Table, starts: NDArray[np.int64]) -> Table:
+        """A table whose new series are scaled by the rows before their first forecast."""
+        firsts = starts[np.searchsorted(table.owners(starts), np.arange(len(table)))]
+        spans = list(zip(table.offsets[:-1].tolist(), firsts.tolist(), strict=True))
+        return table.in_own_units(self.pipeline, spans)
 
     def _rows(self, table: Table, starts: Any, truth: bool) -> Rows:
         return Rows(self._columns(table, starts, truth), len(starts) * self.horizon)
 
     def _columns(self, table: Table, starts: Any, truth: bool) -> Iterator[Columns]:
-        values, filled = self.reader.scaled(table, self.pipeline)
-        windows = self._windows(values, filled, starts, table.offsets)
-        for rows, outputs, apart in self._outputs(windows):
+        windows = self._windows(table, starts)
+        for rows, outputs, apart in self._outputs(table, windows):
             columns = self._places(table, rows)
-            true = self.pipeline.undo(windows.y(rows)) if truth else None
+            true = table.undo(self.pipeline.undo(windows.y(rows)), rows) if truth else None
             for i, target in enumerate(self.targets):
                 levels = dict(
                     zip(self._levels(target), np.moveaxis(outputs[:, :, i], 2, 0), strict=True)
@@ -156,20 +160,24 @@ class Forecaster:
                     columns[f"{target}_disagreement"] = apart[..., i].ravel()
             yield columns
 
-    def _windows(self, values: Any, filled: Any, starts: Any, offsets: Any) -> Windows:
+    def _windows(self, table: Table, starts: Any) -> Windows:
+        values, filled = self.reader.scaled(table, self.pipeline)
         sizes = (self.look_back, self.horizon, self.pipeline.num_targets, self.pipeline.num_known)
-        return Windows(values, filled, starts, *sizes, offsets=offsets)
+        return Windows(values, filled, starts, *sizes, offsets=table.offsets)
 
     @property
     def _steps_ahead(self) -> int:
         """Steps behind the look-back that an array has, too."""
         return self.horizon if self.pipeline.num_known else 0
 
-    def _outputs(self, windows: Windows) -> Iterator[Outputs]:
-        undo = partial(self.pipeline.undo, outputs=True)
-        for starts, feeds in windows.feeds(self.batch_size):
+    def _outputs(self, table: Table, windows: Windows) -> Iterator[Outputs]:
+        for rows, feeds in windows.feeds(self.batch_size):
+
+            def undo(outputs: NDArray[Any], rows: NDArray[np.int64] = rows) -> NDArray[np.float64]:
+                return table.undo(self.pipeline.undo(outputs, outputs=True), rows)
+
             prediction, _, *apart = self.engine(feeds)
-            yield starts, undo(prediction), deviation(apart[0], undo) if apart else None
+            yield rows, undo(prediction), deviation(apart[0], undo) if apart else None
 
     def _places(self, table: Table, rows: NDArray[np.int64]) -> Columns:
         """Group, origin, time and step of each row of the output."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 
-TABLE_SCALINGS = ("channel", "none")
+TABLE_SCALINGS = ("channel", "series", "none")
 CHUNK = 2**16
 """Rows at a time, so that double precision takes no second copy of the data."""
 ROUNDING = 10
@@ -82,7 +82,9 @@ class TablePipeline:
     """Standardises each column over the training rows.
 
     Args:
-        scaling: `channel` or `none`.
+        scaling: `channel` or `none`; `series` standardises the targets of each series over its
+            own training rows first (see `of_series`), and those of a new one over the rows
+            before its first forecast.
     """
 
     def __init__(self, scaling: str = "channel"):
@@ -94,6 +96,26 @@ class TablePipeline:
         self.step: int | None = None
         """Seconds from row to row, where rows are not the clock."""
         self.standardisation = Standardisation.none(0)
+        self.series: dict[str, Standardisation] = {}
+        """Of the targets of each series trained on, where each has its own."""
+
+    def fit_series(self, names: Sequence[str], parts: Sequence[NDArray[Any]]) -> None:
+        """Learns the scales of series from the targets (m k) of their training rows.
+
+        A series without a value of each target there is as a new one.
+        """
+        for name, part in zip(names, parts, strict=True):
+            if (~np.isnan(part)).any(axis=0).all():
+                self.series[name] = Standardisation.of(part)
+
+    def of_series(
+        self, names: Sequence[str], parts: Sequence[NDArray[Any]]
+    ) -> list[Standardisation]:
+        """The scales of series by name; of new ones those of these rows (m k)."""
+        return [
+            self.series[name] if name in self.series else Standardisation.of(part)
+            for name, part in zip(names, parts, strict=True)
+        ]
 
     def fit(
         self,
@@ -133,6 +155,7 @@ class TablePipeline:
             "num_known": self.num_known,
             "step": self.step,
             "standardisation": self.standardisation.state_dict(),
+            "series": {name: scale.state_dict() for name, scale in self.series.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,6 +164,8 @@ class TablePipeline:
         self.num_targets, self.num_known = state["num_targets"], state["num_known"]
         self.step = state["step"]
         self.standardisation = Standardisation.from_state(state["standardisation"])
+        series = state.get("series", {})
+        self.series = {n: Standardisation.from_state(s) for n, s in series.items()}
 
 
 CONSTANT = 0.01

@@ -56,6 +56,9 @@ class Table(Recordings):
     """Last steps of each series, which lie behind its last target."""
     left_out: tuple[str, ...] = ()
     """Columns of the file that are none of its own."""
+    levels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    """Mean and standard deviation (r k) of the targets of each series, which the values are
+    measured in, where each series has its own."""
 
     @property
     def time(self) -> Stamps:
@@ -80,6 +83,37 @@ class Table(Recordings):
                 )
             found.append(np.arange(last, minimum - 1, -(every or end))[::-1])
         return np.concatenate(found)
+
+    def in_own_units(self, pipeline: TablePipeline, spans: Sequence[Span]) -> "Table":
+        """With targets standardised by series, if the pipeline wants that.
+
+        Args:
+            pipeline: knows the scales of the series trained on.
+            spans: for each series, rows that the scale of a new one is taken from.
+        """
+        if pipeline.scaling != "series":
+            return self
+        k, names = self.num_targets, self.names or [""] * len(self)
+        scales = pipeline.of_series(names, [self.values[a:b, :k] for a, b in spans])
+        mean = np.nan_to_num([scale.mean for scale in scales])
+        std = np.array([scale.std for scale in scales])
+        targets = self.values[:, :k] - np.repeat(mean, self.lengths, axis=0)
+        targets /= np.repeat(std, self.lengths, axis=0)
+        values = np.hstack([targets, self.values[:, k:]])
+        return replace(self, values=values, levels=(mean, std))
+
+    def undo(self, targets: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Targets (b h k ...) of windows with horizons from these rows on, in the user's units."""
+        if self.levels is None:
+            return targets
+        owners = self.owners(rows)
+        shape = (len(rows), 1, self.num_targets, *(1,) * (targets.ndim - 3))
+        mean, std = (level[owners].reshape(shape) for level in self.levels)
+        return targets * std + mean
+
+    def owners(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(w) numbers of the series of windows whose horizons begin at these rows."""
+        return np.searchsorted(self.offsets, starts - 1, side="right") - 1
 
     def fingerprint(self) -> str:
         """SHA-256 of time stamps and values, first 16 digits."""
@@ -585,7 +619,7 @@ def _holds_words(cells: Cells, name: str) -> bool:
     column = cells.columns[name]
     if isinstance(column, np.ndarray) and column.dtype.kind in "biufM":
         return False
-    texts = [cell for cell in column if isinstance(cell, str) and cell.strip()]
+    texts = list(dict.fromkeys(c for c in column if isinstance(c, str) and c.strip()))
     others = any(cell is not None and not isinstance(cell, str) for cell in column)
     if others or are_numbers(texts[:1]):
         return False
