@@ -165,10 +165,16 @@ class TimeSplits:
         )
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, WindowTensors] = {}
+        self._scaled: dict[int | None, tuple[Any, Any]] = {}
         self._table: Table | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_table": None, "_tensors": {}}  # another process opens the file
+        return {
+            **self.__dict__,
+            "_table": None,
+            "_tensors": {},
+            "_scaled": {},
+        }  # another process opens the file
 
     @property
     def min_look_back(self) -> int:
@@ -356,8 +362,11 @@ class TimeSplits:
         """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""
         if split not in self._tensors:
             table, starts = self.rows(split)
-            end = max(end for _, end in self.spans(split))
-            values, filled = self.reader.scaled(table, self.pipeline, end)
+            # Of several series each has an end, and all splits share the rows.
+            end = self.spans(split)[0][1] if len(table) == 1 else None
+            if end not in self._scaled:
+                self._scaled[end] = self.reader.scaled(table, self.pipeline, end)
+            values, filled = self._scaled[end]
             sizes = (self.look_back, self.horizon, table.num_targets, table.num_known)
             windows = Windows(values, filled, starts, *sizes, offsets=table.offsets)
             on_disk = not isinstance(table.values, np.ndarray)

@@ -170,13 +170,13 @@ def rows_in_memory(columns: dict[str, Any], origin: str) -> Cells:
     return Cells(columns, origin, range(2, size + 2), "row")
 
 
-def groups_of(cells: Cells, name: str) -> NDArray[Any]:
+def groups_of(cells: Cells, name: str) -> list[str]:
     """(n) the series that each row belongs to; raises InputError where none is named."""
     column = cells.column(name)
     for i, cell in enumerate(column):
         if is_empty(cell):
             raise InputError(f"{cells.place(name, i)} is empty: name its series")
-    return np.array([str(cell) for cell in column])
+    return [str(cell) for cell in column]
 
 
 def is_empty(cell: Any) -> bool:

@@ -427,6 +427,8 @@ class TableReader:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n c) rows before `end`, with NaN and with the last value going on; none after it."""
         values = pipeline.transform(table.values[:end])
+        if not np.isnan(values).any():
+            return values, values
         parts = np.split(values, [edge for edge in table.offsets[1:-1] if edge < len(values)])
         return values, np.concatenate([np.nan_to_num(carried_on(part)) for part in parts])
 
@@ -486,9 +488,11 @@ class TableReader:
         """Name and rows of each series, in the order of their names."""
         if self.group is None:
             return [("", np.arange(size))]
-        names, codes = np.unique(groups_of(cells, self.group), return_inverse=True)
+        names = groups_of(cells, self.group)
+        numbers = {name: i for i, name in enumerate(sorted(set(names)))}
+        codes = np.array([numbers[name] for name in names])
         rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-        return list(zip(names.tolist(), rows, strict=True))
+        return list(zip(numbers, rows, strict=True))
 
     def _series(
         self, name: str, cells: Cells, rows: NDArray[np.int64], stamps: Stamps, step: int | None
