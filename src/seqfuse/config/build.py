@@ -31,6 +31,7 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.heads import ClassHead, CrfHead
 from seqfuse.nn.net import Net
+from seqfuse.nn.revin import Interpolation
 from seqfuse.nn.shapes import Adaptive, Block, ReadOut
 from seqfuse.nn.stems import set_vectors
 from seqfuse.runtime.errors import InputError
@@ -64,6 +65,7 @@ ANY_SIZES = {
     "target_names": ["any"],
     "target_std": [1.0],
     "num_known": 0,
+    "num_columns": 1,
     "naive_errors": [1.0],
     "season": 1,
     "look_back": 336,
@@ -272,7 +274,8 @@ def build_net(model: Config) -> Net:
             raise InputError(f"model.{name}: {type(parts[name]).__name__} is no nn.shapes.ReadOut")
     width = parts["attention"].out_channels + (parts["skip"].out_channels if parts["skip"] else 0)
     queries = parts["attention"].num_queries
-    folded = {"num_targets": 1} if normalization and "num_targets" in model["head"] else {}
+    folds = normalization and not isinstance(normalization, Interpolation)
+    folded = {"num_targets": 1} if folds and "num_targets" in model["head"] else {}
     parts["head"] = _part(model, "head", in_channels=width, num_queries=queries, **folded)
     if isinstance(parts["head"], ClassHead) and parts["attention"].keeps_steps:
         raise InputError("a class needs a whole item: type model/attention=mean")

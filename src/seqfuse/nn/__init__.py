@@ -24,11 +24,12 @@ from seqfuse.nn.heads import (
     HorizonHead,
     NumberHead,
     ProjectionHead,
+    StepHead,
     TagHead,
 )
 from seqfuse.nn.lstm import Lstm, PooledLstm
 from seqfuse.nn.net import Net
-from seqfuse.nn.revin import RevIN
+from seqfuse.nn.revin import Interpolation, RevIN
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.nn.stems import CharacterStem, FrameStem, LinearStem, NgramStem, ViewStem
 
@@ -48,6 +49,7 @@ __all__ = [
     "Fusion",
     "HorizonHead",
     "Inception",
+    "Interpolation",
     "Last",
     "LateFusion",
     "LinearStem",
@@ -64,6 +66,7 @@ __all__ = [
     "RevIN",
     "ScaledSum",
     "SegmentConv",
+    "StepHead",
     "Steps",
     "TagHead",
     "ViewStem",

@@ -83,6 +83,27 @@ class TagHead(nn.Module):
         return self.linear(self.dropout(queries))
 
 
+class StepHead(TagHead):
+    """Numbers of each step: of each target k every quantile p; at the beginning all are 0."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_queries: int = 1,
+        num_targets: int = 1,
+        quantiles: Sequence[float] = (0.5,),
+        dropout: float = 0.0,
+    ):
+        positive(num_targets=num_targets, quantiles=len(quantiles))
+        super().__init__(in_channels, num_queries, num_targets * len(quantiles), dropout)
+        self.num_targets = num_targets
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, queries: Float[Tensor, "b t d"]) -> Float[Tensor, "b t k p"]:  # type: ignore[override]
+        return rearrange(super().forward(queries), "b t (k p) -> b t k p", k=self.num_targets)
+
+
 class CrfHead(TagHead):
     """Scores of a linear-chain CRF (see `nn.crf`): of a tag behind each other tag."""
 

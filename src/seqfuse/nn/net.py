@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.masking import all_real, spread, zero
-from seqfuse.nn.revin import Normalized, RevIN, Unnormalized
+from seqfuse.nn.revin import Interpolation, Normalized, RevIN, Unnormalized
 from seqfuse.nn.shapes import Adaptive, Output, ReadOut, Strided
 
 Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
@@ -44,7 +44,7 @@ class Net(nn.Module):
         lstm: nn.Module | None = None,
         attention: ReadOut | None = None,
         skip: ReadOut | None = None,
-        normalization: RevIN | None = None,
+        normalization: RevIN | Interpolation | None = None,
         init: Callable[[nn.Module], None] | None = None,
         bank: Bank | None = None,
     ):

@@ -1,4 +1,4 @@
-"""Reversible instance normalisation of single channels: before the stem, undone at the end."""
+"""Reversible normalisation: of single channels, or of windows with gaps; undone at the end."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ class Normalized(NamedTuple):
     context: Tensor | None = None
     """(b q e) features that are known of each output segment beforehand."""
     level: Tensor | None = None
-    """(b) what was subtracted from each series."""
+    """(b) what was subtracted from each series; (b t k) what the net's output is added to."""
     scale: Tensor | None = None
     """(b) what each series was divided by."""
 
@@ -131,6 +131,46 @@ def _none(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 NORMS = {"last": _last, "instance": _instance, "none": _none}
+
+
+class Interpolation(nn.Module):
+    """Centres the columns of a window, and adds what the net says to their interpolation.
+
+    x holds columns that are interpolated where they have gaps and, behind them, one for each
+    that is 1 where its value is seen. Each column is centred by the mean of what is seen of it.
+
+    Args:
+        in_channels: of both.
+        num_columns: the former.
+        num_targets: leading columns that are predicted.
+    """
+
+    num_queries, context_channels = 1, 0
+
+    def __init__(self, in_channels: int, num_columns: int, num_targets: int):
+        super().__init__()
+        positive(in_channels=in_channels, num_columns=num_columns, num_targets=num_targets)
+        self.out_channels = in_channels
+        self.num_columns, self.num_targets = num_columns, num_targets
+
+    def normalize(self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]) -> Normalized:
+        real = zero(x, mask)
+        values, seen = real[..., : self.num_columns], real[..., self.num_columns :]
+        count = seen.sum(dim=1, keepdim=True).clamp(min=1)
+        mean = (values * seen).sum(dim=1, keepdim=True) / count
+        centred = torch.cat([zero(values - mean, mask), seen], dim=2)
+        return Normalized(centred, mask, level=values[..., : self.num_targets])
+
+    def denormalize(
+        self, prediction: Float[Tensor, "b t k p"], batch: Normalized
+    ) -> Float[Tensor, "b t k p"]:
+        """Adds the interpolation."""
+        assert batch.level is not None
+        return prediction + batch.level.unsqueeze(-1)
+
+    def mean_weights(self, weights: Float[Tensor, "b q u"]) -> Float[Tensor, "b q u"]:
+        """Attention weights, as they are."""
+        return weights
 
 
 class Unnormalized(nn.Module):
