@@ -32,6 +32,7 @@ GROUPS = sorted(
     and not path.stem.startswith("_")
 )
 FORECASTING = ["data=ett"]
+INCOMPLETE = ["data=incomplete", "data.file=mine.csv"]
 MONITORED = ["data=nab"]
 TEXT, TAGS = ["data=snips"], ["data=ewt"]
 FUSION = ["data=har_fusion"]
@@ -46,6 +47,11 @@ NEEDS = {
     "model/cnn/segments": FORECASTING,
     "model/normalization/revin": FORECASTING,
     "model/head/horizon": FORECASTING,
+    "data/incomplete": ["data.file=mine.csv"],
+    "model/imputation": INCOMPLETE,
+    "model/head/step_numbers": INCOMPLETE,
+    "model/normalization/interpolation": INCOMPLETE,
+    "task/imputation": INCOMPLETE,
     "task/forecasting": FORECASTING,
     "task/distill_forecasts": FORECASTING,
     "task/distill_tags": TAGS,

@@ -12,6 +12,7 @@ from tests.conftest import composed
 DATA = {
     "arrays": ["data.train=x.npz"],
     "csv": ["data.file=x.csv"],
+    "incomplete": ["data.file=x.csv"],
     "mapped": ["data.file=x.npy"],
     "labelled": ["data.file=x.csv"],
     "text": ["data.train=x.csv"],
@@ -77,6 +78,8 @@ def test_each_task_fits_or_gets_one_line(data: str) -> None:
         (("data=video", "data.folder=x", "model=wide"), ("frames", "model=video")),
         (("data=arrays", "data.train=x.npz", "model=steps"), ("task=tagging",)),
         (("data=video", "data.folder=x", "model=video_autoencoder"), ("task.quantiles", "=video")),
+        (("data=csv", "data.file=x.csv", "model=imputation"), ("data.num_columns", "=segments")),
+        (("data=csv", "data.file=x.csv", "task=imputation"), ("data.num_columns", "=incomplete")),
     ],
     ids=str,
 )

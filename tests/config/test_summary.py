@@ -107,3 +107,18 @@ def test_forecasts_beside_the_best_of_the_naive_ones() -> None:
     line, _ = summary.of_forecasts({**metrics, "test/mae": 2.4, "test/mse": 2.4}, 1)
     assert line.count("(drift: 3)") == 2, "a season of one step is the last value"
     assert summary.of_forecasts({"test/mae": 1.0, "test/mse": 1.0}, 24) == ("", "")
+
+
+def test_imputations_beside_the_best_of_the_simple_ones() -> None:
+    simple = {"interpolation_mae": 0.5, "interpolation_mse": 0.4, "mean_mae": 0.8, "mean_mse": 0.3}
+    metrics = {f"test/{name}": value for name, value in simple.items()}
+    line, warning = summary.of_imputations({**metrics, "test/mae": 0.4, "test/mse": 0.27})
+    assert not warning
+    assert "test/mae 0.4 is 20 % below the best" in line
+    assert "(linear interpolation: 0.5)" in line
+    assert "test/mse 0.27 is 10 % below the best" in line
+    assert "(the mean of training: 0.3)" in line
+    line, warning = summary.of_imputations({**metrics, "test/mae": 0.4, "test/mse": 0.3})
+    assert not line
+    assert "test/mse 0.3 is no better" in warning
+    assert "trainer.max_epochs" in warning

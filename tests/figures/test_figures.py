@@ -8,6 +8,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from seqfuse.figures import imputations as imputed
 from seqfuse.figures.anomalies import anomalies
 from seqfuse.figures.classification import (
     ClassFigures,
@@ -178,6 +179,28 @@ def test_a_forecast_lies_on_its_clock(clock: str) -> None:
     assert np.asarray(truth.get_xdata())[0] == time[8]
     left, right, *_ = axes.get_images()[0].get_extent()
     assert (left, right) == pytest.approx((low, low + (high - low) * 7 / 11))
+
+
+@pytest.mark.parametrize("clock", TIMES)
+def test_an_imputation_is_marked_where_a_value_was_held_out(clock: str) -> None:
+    time, steps = TIMES[clock], len(TIMES[clock])
+    hidden = np.arange(steps) % 3 == 1
+    truth = np.where(hidden, 1.0, np.nan)
+    panel = imputed.Panel(
+        time, np.where(hidden, np.nan, 2.0), truth, truth + 1, truth + 2, np.ones(steps), "load"
+    )
+    figure = imputed.imputations([panel])
+    axes = figure.axes[0]
+    lines = {line.get_label(): np.asarray(line.get_ydata()) for line in axes.get_lines()}
+    assert list(lines) == ["seen", "held out", "imputed", "interpolation"]
+    np.testing.assert_array_equal(np.isnan(lines["seen"]), hidden)
+    for level, name in enumerate(("held out", "imputed", "interpolation"), 1):
+        np.testing.assert_array_equal(np.isnan(lines[name]), ~hidden)
+        assert set(lines[name][hidden]) == {level}
+    low, high = axes.get_xlim()
+    assert high - low == pytest.approx(11 if clock == "rows" else 11 / 24)
+    left, right, *_ = axes.get_images()[0].get_extent()
+    assert (left, right) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("word", ["$$", "$_$", r"$\foo$"])

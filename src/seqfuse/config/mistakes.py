@@ -302,9 +302,11 @@ def check_fit(config: DictConfig) -> None:
     )
     there = {*(f"data.{key}" for key in data), *(f"task.{key}" for key in config.task)}
     if wanted := sorted(_asked(task) - there):
+        others = _data_with(wanted)
+        fix = f"type data={others[0]}" if len(others) == 1 else "type another task"
         raise InputError(
             f"this task is for other data: it needs {', '.join(wanted)}: leave task= out, and the "
-            "data choose theirs, or type another task"
+            f"data choose theirs, or {fix}"
         )
     kind = "words" if "vocab_size" in data else "frames" if "num_frames" in data else "series"
     stem = str(OmegaConf.select(config, "model.stem._target_") or "seqfuse.")
@@ -338,6 +340,16 @@ def asked(model: DictConfig) -> set[str]:
 def _asked(text: str) -> set[str]:
     """Keys of the sections data and task that a text refers to."""
     return set(re.findall(r"\$\{((?:data|task)\.\w+)\}", text))
+
+
+def _data_with(keys: Sequence[str]) -> list[str]:
+    """Options of data whose YAML has all of these keys itself."""
+    lines = [f"\n{key.removeprefix('data.')}: " for key in keys]
+    return [
+        path.stem
+        for path in sorted((CONF / "data").glob("*.yaml"))
+        if all(line in path.read_text(encoding="utf-8") for line in lines)
+    ]
 
 
 def _reads(model: str) -> str:

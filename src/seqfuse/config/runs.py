@@ -333,7 +333,7 @@ def report(
 
 
 def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
-    """How sure an accuracy on all items of a split is, or what forecasts are worth.
+    """How sure an accuracy on all items of a split is, or what other predictions are worth.
 
     A warning, where nothing was learnt.
     """
@@ -341,13 +341,16 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
         split, _, metric = name.partition("/")
         limit = trainer.limit_val_batches if split == "val" else trainer.limit_test_batches
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if metric not in ("accuracy", "last_value_mae") or limit != 1.0 or data is None:
+        kinds = ("accuracy", "last_value_mae", "interpolation_mae")
+        if metric not in kinds or limit != 1.0 or data is None:
             continue  # spawned ranks have the data
         task: Any = trainer.lightning_module
         config = task.record.config["data"]
         if metric == "accuracy":
             counts = config.get("class_counts")
             line, warning = summary.of_accuracy(value, data, split, counts)
+        elif metric == "interpolation_mae":
+            line, warning = summary.of_imputations(metrics)
         else:
             line, warning = summary.of_forecasts(
                 metrics, min(config["season"], config["look_back"])

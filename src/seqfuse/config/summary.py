@@ -94,13 +94,7 @@ def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
     names = {"last value": "last_value", seasonal_name(season): "seasonal", "drift": "drift"}
     if season == 1:
         names.pop(seasonal_name(season))  # it is the last value
-    errors = {}
-    for split in {name.partition("/")[0] for name in metrics}:
-        for error in ("mae", "mse"):
-            naive = {kind: metrics.get(f"{split}/{name}_{error}") for kind, name in names.items()}
-            known = {kind: value for kind, value in naive.items() if value is not None}
-            if known and f"{split}/{error}" in metrics:
-                errors[f"{split}/{error}"] = (metrics[f"{split}/{error}"], known)
+    errors = _errors(metrics, names)
     if not errors:
         return "", ""
     line, is_better = worth(errors)
@@ -110,6 +104,39 @@ def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
         f"{line}: train for longer (trainer.max_epochs), try another data.look_back, or give what "
         "else is known (data.covariates, data.known)"
     )
+
+
+def of_imputations(metrics: Mapping[str, float]) -> tuple[str, str]:
+    """What imputed values are worth beside simple ones; and a warning, where they are no better.
+
+    Args:
+        metrics: `<split>/<name>`, of one split.
+    """
+    from seqfuse.runtime.naive import worth  # slow: numpy
+
+    names = {"linear interpolation": "interpolation", "the mean of training": "mean"}
+    line, is_better = worth(_errors(metrics, names), "simple imputations")
+    fix = "train for longer (trainer.max_epochs), or try another data.look_back"
+    return (line, "") if is_better else ("", f"{line}: {fix}")
+
+
+def _errors(
+    metrics: Mapping[str, float], names: Mapping[str, str]
+) -> dict[str, tuple[float, dict[str, float]]]:
+    """MAE and MSE of the net, and of baselines, by the names that people know them by.
+
+    Args:
+        metrics: `<split>/<name>`.
+        names: of the baselines for people, and in the metrics.
+    """
+    errors = {}
+    for split in {name.partition("/")[0] for name in metrics}:
+        for error in ("mae", "mse"):
+            naive = {kind: metrics.get(f"{split}/{name}_{error}") for kind, name in names.items()}
+            known = {kind: value for kind, value in naive.items() if value is not None}
+            if known and f"{split}/{error}" in metrics:
+                errors[f"{split}/{error}"] = (metrics[f"{split}/{error}"], known)
+    return errors
 
 
 def interval(accuracy: float, items: int) -> tuple[float, float]:

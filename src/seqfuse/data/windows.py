@@ -59,6 +59,7 @@ class Reader(Protocol):
         step: int | None,
         columns: Sequence[str],
         training: Callable[[Table], Sequence[Span]],
+        /,
     ) -> Table:
         """A file, whose words are those of a fitted pipeline's columns, or of the training rows."""
         ...

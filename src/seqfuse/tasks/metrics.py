@@ -428,6 +428,27 @@ class DriftError(NaiveError):
         return naive.drift(past, horizon)
 
 
+class InterpolationError(ObservedMean):
+    """Mean of |error|^power of a baseline: linear interpolation between the values around a gap.
+
+    The input of an imputation begins with it; behind its columns are as many that are 1 where a
+    value is seen. What is seen is no gap, and does not count.
+
+    Args:
+        num_columns: of the interpolation.
+        power: 1 is MAE, 2 is MSE.
+    """
+
+    def __init__(self, num_columns: int, power: int = 1):
+        super().__init__()
+        self.num_columns, self.power = num_columns, power
+
+    def update(self, preds: Tensor, target: Tensor, x: Tensor, mask: Tensor) -> None:
+        k = target.shape[2]
+        seen = x[..., self.num_columns : self.num_columns + k] > 0
+        self.add((x[..., :k] - target).abs() ** self.power, ~target.isnan() & ~seen)
+
+
 class Crps(ObservedMean):
     """Continuous ranked probability score from quantiles: twice the mean pinball loss.
 
