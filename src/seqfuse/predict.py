@@ -42,6 +42,11 @@ the rows after them, with empty targets. One row per step: the group, from, time
 <target>_true. For data=mapped the input is a .npy or .parquet, read window by window; from is a
 number of row, and there is no time.
 
+Gaps (data=incomplete): the input is a table, as for forecasts. Its rows, in its order, with its
+columns, of which the targets are filled; a row for each time stamp that is missing; and imputed,
+the columns that were filled in a row (a|b). A split has a row for each value that was held out: the
+group, from (where its window begins), time, column, prediction, interpolation and true.
+
 Anomalies: the input is in the format of the training data, labels or not. The leading part of
 each recording, as long as in training, is taken to be normal. One row per time step: recording,
 time, score (0 to 1; empty where no window looks), anomaly (1 from the threshold on), and label,
@@ -94,6 +99,8 @@ def predict(config: DictConfig, run: Path) -> int:
             progress.update(writer.write(block))
         if not writer.rows:
             raise InputError(f"{given or split} holds nothing to predict")
+    if rows.note:
+        say(f"note  {rows.note}")
     say(f"{writer.rows:,} rows  {runs.short(writer.path)}")
     return writer.rows
 

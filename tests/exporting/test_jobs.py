@@ -90,6 +90,15 @@ def gaps(folder: Path) -> list[str]:
     return [*SHOPS, "data.gaps=fill", "data.known=[dayofyear,month]", f"data.file={folder}/in.csv"]
 
 
+def holes(folder: Path) -> list[str]:
+    frame = tables.shops(folder / "in.csv")
+    frame.loc[[7, 8, 140], "sales"] = np.nan
+    frame.drop(index=[30, 31, 200]).to_csv(folder / "in.csv", index=False)
+    sizes = ["data.look_back=16", "data.masking.lengths=[1,4]", "data.split=[0.6,0.2,0.2]"]
+    return [*SHOPS[1:4], *sizes, "data=incomplete", f"data.file={folder}/in.csv",
+            "data.known=[offer,hour]", "model.lstm.hidden_size=8"]  # fmt: skip
+
+
 def days(folder: Path) -> list[str]:
     """Dates day first: without their form all of them would be refused, or read month first."""
     frame = tables.shops(folder / "in.csv")
@@ -152,6 +161,7 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
     "prices": prices,
     "gaps": gaps,
     "days": days,
+    "holes": holes,
     "mapped": mapped,
     "forecast": lambda folder: pumps(folder, "forecast"),
     "reconstruct": lambda folder: pumps(folder, "reconstruct"),

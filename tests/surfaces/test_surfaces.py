@@ -172,6 +172,12 @@ def tables(folder: Path) -> list[str]:
     return ["data=csv", f"data.file={counted(folder, 120)}", *columns, *sizes]
 
 
+def incomplete(folder: Path) -> list[str]:
+    sizes = ["data.look_back=8", "data.masking.lengths=[1,3]", "data.batch_size=8"]
+    columns = ["data.targets=[load]", "data.covariates=[heat]", "model.lstm.hidden_size=8"]
+    return ["data=incomplete", f"data.file={counted(folder, 120)}", *columns, *sizes]
+
+
 def recordings(folder: Path) -> list[str]:
     sizes = ["data.look_back=8", "data.horizon=2", "data.batch_size=8", "data.train=0.6"]
     return ["data=labelled", "task=anomaly", f"data.file={counted(folder, 120)}", *sizes]
@@ -357,6 +363,7 @@ JOBS = {
     ),
     "windows": Job(table_windows, TABLES, windows, "label", ahead, NumberFigures, drawn_numbers),
     "tables": Job(tables, TABLES, table, "no such thing"),
+    "incomplete": Job(incomplete, TABLES, table, "no such thing"),
     "recordings": Job(
         recordings,
         st.one_of(files.separated(MONITORED, 40, SEPARATED), files.parquet(MONITORED, 40)),

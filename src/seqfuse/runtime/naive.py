@@ -46,16 +46,19 @@ def seasonal_name(season: int) -> str:
     return f"seasonal, {season} steps"
 
 
-def worth(errors: Mapping[str, tuple[float, Mapping[str, float]]]) -> tuple[str, bool]:
+def worth(
+    errors: Mapping[str, tuple[float, Mapping[str, float]]], others: str = "naive forecasts"
+) -> tuple[str, bool]:
     """A sentence on errors of a net beside naive ones, and whether all are below the best of them.
 
     Args:
         errors: by name, such as MAE: that of the net, and those of naive forecasts by theirs.
+        others: what the latter are.
     """
     parts, is_better = [], True
     for name, (of_net, naive) in errors.items():
         best = min(naive, key=lambda kind: naive[kind])
-        beside = f"the best of the naive forecasts ({best}: {naive[best]:.4g})"
+        beside = f"the best of the {others} ({best}: {naive[best]:.4g})"
         if of_net < naive[best]:
             percent = 100 * (1 - of_net / naive[best])
             below = f"{percent:.0f} %" if percent >= 1 else "less than 1 %"

@@ -59,10 +59,13 @@ def main(words: Sequence[str], folder: Path) -> int:
             return 0
         _check_output(*map(Path, names))
         with Writer(names[1], overwrite=True, key="") as writer:
-            for block in model.rows(names[0]):
+            rows = model.rows(names[0])
+            for block in rows:
                 writer.write(block)
             if not writer.rows:
                 raise InputError(f"{names[0]} holds nothing to predict")
+        if rows.note:
+            say(f"note  {rows.note}")
         say(f"{writer.rows:,} rows  {names[1]}")
     except (InputError, OSError) as error:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)

@@ -28,10 +28,11 @@ class Rows(Iterator[Columns]):
     Args:
         blocks: tables of the same columns.
         total: how many rows there are in all, where that is known before they are predicted.
+        note: for people, on all of them; or nothing.
     """
 
-    def __init__(self, blocks: Iterable[Columns], total: int | None = None):
-        self.blocks, self.total = iter(blocks), total
+    def __init__(self, blocks: Iterable[Columns], total: int | None = None, note: str = ""):
+        self.blocks, self.total, self.note = iter(blocks), total, note
 
     def __next__(self) -> Columns:
         return next(self.blocks)

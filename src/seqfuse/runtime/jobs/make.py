@@ -9,6 +9,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Labeller, Tagger
 from seqfuse.runtime.jobs.forecasts import Forecaster
+from seqfuse.runtime.jobs.imputations import Imputer
 from seqfuse.runtime.jobs.numbers import Regressor
 from seqfuse.runtime.writer import Columns, Rows
 
@@ -19,6 +20,7 @@ JOBS: dict[str, Any] = {
     "tags": Tagger,
     "clip_scores": ClipScorer,
     "forecasts": Forecaster,
+    "imputations": Imputer,
     "anomalies": Detector,
 }
 

@@ -212,6 +212,33 @@ def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
     return days.astype("datetime64[s]") + np.asarray(seconds, dtype="timedelta64[s]")
 
 
+def written(stamp: Any, like: Any, form: str | None = None, part: str | None = None) -> Any:
+    """A time stamp as another cell of its column is written.
+
+    Args:
+        stamp: datetime64[s].
+        like: the other cell.
+        form: as of strptime; None: ISO 8601.
+        part: year, month and so on, of a stamp that several columns make up.
+    """
+    moment = stamp.astype("datetime64[s]").item()
+    if part:
+        return type(like)(getattr(moment, part))
+    if not isinstance(like, str):
+        return stamp if isinstance(like, np.datetime64) else moment
+    if form:
+        return moment.strftime(form)
+    parts = ISO.fullmatch(like.strip())
+    assert parts is not None  # it was read by this form
+    _, sign, _, _, hour, _, second, offset = parts.groups()
+    day, clock = str(stamp.astype("datetime64[s]")).split("T")
+    day = day.replace("-", sign)
+    if hour is None:
+        return day
+    clock = clock if second else clock[:5]
+    return f"{day}{'T' if 'T' in like else ' '}{clock}{'Z' if offset else ''}"
+
+
 def clock_places(
     stamps: Stamps, step: int | None, gaps: str, where: str, row: Callable[[int], str]
 ) -> NDArray[np.int64]:

@@ -59,6 +59,8 @@ class Table(Recordings):
     levels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     """Mean and standard deviation (r k) of the targets of each series, which the values are
     measured in, where each series has its own."""
+    rows: NDArray[np.int64] | None = None
+    """(n) the row of the file at each step, counted from 0; -1 where the clock alone has one."""
 
     @property
     def time(self) -> Stamps:
@@ -361,6 +363,7 @@ class TableReader:
     def _table(self, sheet: Sheet, series: Sequence[Series], horizon: int = 0) -> Table:
         cells = sheet.cells
         columns, num_known = self._columns(sheet)
+        rows = np.concatenate([one.row_at() for one in series])
         table = replace(
             _without_values(sheet, series),
             values=np.concatenate([self._values(one, sheet) for one in series]),
@@ -368,8 +371,8 @@ class TableReader:
             num_known=num_known,
             ahead=horizon,
             left_out=tuple(name for name in cells.columns if name not in self._named(sheet)),
+            rows=rows,
         )
-        rows = np.concatenate([one.row_at() for one in series])
         if self.gaps == "refuse":
             _check_whole(table, rows, cells)
         return _as_returns(table, rows, cells) if self.returns else table

@@ -1,0 +1,269 @@
+"""Values that a table lacks, filled in the user's units."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.batches import check_batch_size
+from seqfuse.runtime.engine import Engine
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.files import path_in
+from seqfuse.runtime.gaps import held_out, seen
+from seqfuse.runtime.jobs.forecasts import in_folder, joined
+from seqfuse.runtime.pipelines.packed import unpack
+from seqfuse.runtime.read.cells import Cells, as_cells, read_cells, read_table
+from seqfuse.runtime.read.numbers import as_numbers, check_finite
+from seqfuse.runtime.read.stamps import written
+from seqfuse.runtime.read.tables import Table, TableReader
+from seqfuse.runtime.windows import Windows, sliding
+from seqfuse.runtime.writer import Columns, Rows
+
+IMPUTED = "imputed"
+"""Column that names what was filled in a row."""
+
+
+class Imputer:
+    """Fills the gaps of a table.
+
+    Windows overlap by half of their steps; a value is the mean of what they say of it, by how far
+    it is from their ends. A series shorter than a window is one.
+
+    Rows for people: those of the file, in its order, with all of its columns, of which the
+    targets are filled; where rows follow a clock, a row for each stamp that is missing; and
+    `imputed`, which names the columns that were filled in a row (a|b).
+
+    Args:
+        metadata: what a fitted data module says of itself.
+        engine: predicts.
+        batch_size: windows at a time; `auto` as many as suit the memory.
+    """
+
+    options: tuple[str, ...] = ()
+
+    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
+        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
+        check_batch_size(batch_size)
+        self.pipeline = unpack(metadata["pipeline"])
+        options = dict(metadata["reader"])
+        del options["kind"]
+        self.reader = TableReader(**options)
+        self.endings: tuple[str, ...] = self.reader.endings
+        self.columns: list[str] = self.pipeline.columns
+        """Columns of an array: targets first, then covariates."""
+        self.targets = self.columns[: self.pipeline.num_targets]
+        self.look_back: int = metadata["look_back"]
+
+    def predict(self, x: Any) -> Any:
+        """A table with its gaps filled.
+
+        Args:
+            x: a table, as in training: a dict of columns, a frame, or the path of a file. Or
+                (t c) in the user's units, in the order of `columns`; NaN is missing.
+
+        Returns:
+            columns as in a file; of an array the targets (t k).
+        """
+        if isinstance(x, (np.ndarray, list, tuple)):
+            return self._of_array(x)
+        path = path_in(x, self.endings)
+        return joined(self.rows(path) if path else self._rows(as_cells(x)))
+
+    def rows(self, path: str | Path) -> Rows:
+        """Rows for people of a file."""
+        path = Path(path)
+        # Cell by cell: what is not filled is written as it was.
+        cells = read_table(path) if path.suffix.lower() == ".parquet" else read_cells(path)
+        return self._rows(cells)
+
+    def table(self, path: str | Path) -> Columns:
+        """All rows of a file at once."""
+        return joined(self.rows(path))
+
+    def folder(self, paths: Sequence[Path]) -> Rows:
+        """The same of files; the column `file` comes first."""
+        return in_folder(self.rows, paths)
+
+    def known(self, table: Table, starts: Any, hidden: Callable[[int], NDArray[np.bool_]]) -> Rows:
+        """What is held out of a split, as the test step sees it: a row for each value.
+
+        Args:
+            table: the split's.
+            starts: (w) where windows begin.
+            hidden: (t k) what is held out of the window at a row.
+        """
+        return Rows(self._held_out(table, starts, hidden))
+
+    def _held_out(self, table: Table, starts: Any, hidden: Callable) -> Iterator[Columns]:
+        undo = self.pipeline.undo
+        scaled = self.pipeline.transform(table.values)
+        for firsts, values in self._windows(scaled, starts, self.look_back):
+            x, y = held_out(values, np.stack([hidden(first) for first in firsts.tolist()]))
+            told, wanted, line = undo(self._answer(x)), undo(y), undo(x[..., : len(self.targets)])
+            place = np.nonzero(~np.isnan(y))
+            window, step, target = place
+            columns: Columns = {}
+            if self.reader.group:
+                series = np.searchsorted(table.offsets, firsts[window], side="right") - 1
+                columns[self.reader.group] = np.array(table.names)[series]
+            yield {
+                **columns,
+                "from": table.times(firsts[window]),
+                "time": table.times(firsts[window] + step),
+                "column": np.array(self.targets)[target],
+                "prediction": told[place],
+                "interpolation": line[place],
+                "true": wanted[place],
+            }
+
+    def _of_array(self, x: Any) -> NDArray[np.float64]:
+        values = as_numbers(x, "x", f"numbers (time, {len(self.columns)} columns)", (2,))
+        values = values.astype(np.float64)
+        if values.shape[1] != len(self.columns):
+            raise InputError(
+                f"x has {values.shape[1]} columns, training had {', '.join(self.columns)}"
+            )
+        if not len(values):
+            raise InputError("there is nothing to fill: x is empty")
+        check_finite(values, self.columns, "x")
+        self._check_values(values, "x")
+        return self._filled(values, np.array([0, len(values)]))
+
+    def _rows(self, cells: Cells) -> Rows:
+        if IMPUTED in cells.columns:
+            raise InputError(f"{cells.origin} has a column '{IMPUTED}' already: rename it")
+        table = self.reader.ahead(cells, self.pipeline, 0)
+        for name, values in zip(table.names or (), table, strict=True):
+            self._check_values(values, f"{table.origin} ({name})" if name else table.origin)
+        self._check_columns(table)
+        gaps = np.isnan(table.values[:, : len(self.targets)])
+        filled = self._filled(table.values, table.offsets)
+        columns = self._columns(cells, table, filled, gaps)
+        note = f"{gaps.sum():,} values are filled"
+        if added := int((self._file_rows(table) < 0).sum()):
+            note += f", {added:,} rows are added"
+        return Rows([columns], len(gaps), note if gaps.any() else "no value is missing")
+
+    def _check_values(self, values: NDArray[Any], where: str) -> None:
+        """Raises InputError where a series has no value at all."""
+        if np.isnan(values[:, : len(self.targets)]).all():
+            raise InputError(
+                f"{where}: no row has a value in {', '.join(self.targets[:12])}: there is nothing "
+                "to fill by"
+            )
+
+    def _check_columns(self, table: Table) -> None:
+        """Raises InputError where a column has no value in any series."""
+        for i in np.flatnonzero(np.isnan(table.values[:, : len(self.targets)]).all(axis=0))[:1]:
+            raise InputError(
+                f"{table.origin}: column '{self.targets[i]}' has no value at all: add some, or "
+                "train without it (data.targets)"
+            )
+
+    def _filled(
+        self, values: NDArray[np.float64], offsets: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(n k) targets of series (n c), with gaps filled."""
+        k = len(self.targets)
+        missing, scaled = np.isnan(values[:, :k]), self.pipeline.transform(values)
+        total, weight = np.zeros(missing.shape), np.zeros((len(values), 1))
+        for steps, starts in self._looked_at(missing.any(axis=1), offsets).items():
+            central = np.minimum(np.arange(1, steps + 1), np.arange(steps, 0, -1))[:, None]
+            for firsts, window in self._windows(scaled, np.array(starts), steps):
+                rows = firsts[:, None] + np.arange(steps)
+                np.add.at(total, rows, central * self._answer(seen(window)))
+                np.add.at(weight, rows, central)
+        answers = self.pipeline.undo(total / np.maximum(weight, 1))
+        return np.where(missing, answers, values[:, :k])
+
+    def _looked_at(self, missing: Any, offsets: NDArray[np.int64]) -> dict[int, list[int]]:
+        """By their steps, where windows begin that have a gap.
+
+        Args:
+            missing: (n) rows with a gap.
+            offsets: (r + 1) where series begin.
+        """
+        before = np.concatenate([[0], missing.cumsum()])
+        found: dict[int, list[int]] = {}
+        for first, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            steps = min(self.look_back, end - first)
+            starts = sliding([(first, end)], [first], 0, steps, max(1, steps // 2))
+            chosen = [start for start in starts if before[start + steps] > before[start]]
+            found.setdefault(steps, []).extend(chosen)
+        return {steps: starts for steps, starts in found.items() if starts}
+
+    def _windows(
+        self, scaled: NDArray[np.float32], starts: Any, steps: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Where windows begin, and windows (b t c), NaN where a value is missing."""
+        sizes = (steps, steps, len(self.targets))
+        windows = Windows(scaled, scaled, starts, *sizes, overlap=steps)
+        for firsts, feeds in windows.feeds(self.batch_size):
+            yield firsts, feeds["x"]
+
+    def _answer(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(b t k) scaled targets, the middle output of each."""
+        prediction = self.engine({"x": x, "mask": np.ones(x.shape[:2], dtype=bool)})[0]
+        if prediction.shape[1] != x.shape[1]:
+            raise InputError(
+                f"the net tells {prediction.shape[1]} steps, a series has {x.shape[1]}: type "
+                "model=imputation, which takes any number"
+            )
+        return prediction[..., prediction.shape[-1] // 2].astype(np.float64)
+
+    def _columns(
+        self,
+        cells: Cells,
+        table: Table,
+        filled: NDArray[np.float64],
+        gaps: NDArray[np.bool_],
+    ) -> Columns:
+        """Columns of the file, in the order of its rows; added ones behind those before them."""
+        rows = self._file_rows(table)
+        # Each series begins with a row of the file.
+        last = np.concatenate([
+            np.maximum.accumulate(rows[first:end])
+            for first, end in zip(table.offsets[:-1], table.offsets[1:], strict=True)
+        ])  # fmt: skip
+        order = np.lexsort((np.arange(len(rows)), last))
+        rows, last = rows[order], last[order]
+        columns: Columns = {}
+        for name, column in cells.columns.items():
+            if name in self.targets:
+                columns[name] = filled[order, self.targets.index(name)]
+            else:
+                added = {
+                    int(i): self._added(name, column[last[i]], table.time[order[i]])
+                    for i in np.flatnonzero(rows < 0)
+                }
+                columns[name] = _spread(column, rows, added)
+        names = np.array(self.targets, dtype=object)
+        columns[IMPUTED] = np.array(["|".join(names[row]) for row in gaps[order]])
+        return columns
+
+    @staticmethod
+    def _file_rows(table: Table) -> NDArray[np.int64]:
+        assert table.rows is not None
+        return table.rows
+
+    def _added(self, name: str, before: Any, stamp: Any) -> Any:
+        """A cell of a row that is added behind one of the file, which has `before` there."""
+        if name == self.reader.group or name in self.reader.static:
+            return before
+        if name in self.reader.stamps:
+            part = name if len(self.reader.stamps) > 1 else None
+            return written(stamp, before, self.reader.time_format, part)
+        return None
+
+
+def _spread(column: Any, rows: NDArray[np.int64], added: Mapping[int, Any]) -> Any:
+    """Cells of a column at rows of the file, and where they are -1 those that are added."""
+    if isinstance(column, np.ndarray) and (not added or column.dtype.kind in "fM"):
+        cells = column[rows.clip(min=0)]
+        for i, cell in added.items():
+            cells[i] = np.nan if cell is None and column.dtype.kind == "f" else cell
+        return cells
+    plain = column.tolist() if isinstance(column, np.ndarray) else column
+    return [added[i] if row < 0 else plain[row] for i, row in enumerate(rows.tolist())]
