@@ -66,6 +66,7 @@ OWN = {
     "har_labels": Own("har_sp_sw"),
     "har_steps": Own("har_sp_sw"),
     "illness_24": Own("illness/national_illness.csv.gz", 201),
+    "imputation": Own("ett/ETTh1.csv.gz", 801),
     "japanese_vowels": Own(),
     "nab": Own("nab/realKnownCause/nyc_taxi.csv.gz"),
     "skab": Own("skab/valve1/0.csv.gz"),
