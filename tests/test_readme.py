@@ -37,7 +37,7 @@ def is_composed(words: list[str]) -> bool:
     return not any(word.startswith(("--", "-sc", "resume=")) for word in words)
 
 
-FORECASTS = ("etth1_96", "stocks_5", "beijing_pm25_24", "beijing_day", "illness_24")
+FORECASTS = ("etth1_96", "imputation", "stocks_5", "beijing_pm25_24", "beijing_day", "illness_24")
 TEXTS = ("banking77", "snips_intent", "snips_slots", "ewt", "wnut17")
 SENSORS = (
     "har_steps",
@@ -71,6 +71,7 @@ def metric_of(words: list[str]) -> str:
     """What the job's command ends by printing."""
     found = {"data=csv": "test/mase", "data=mapped": "test/mase"}
     found |= {f"experiment={name}": "test/mse" for name in FORECASTS}
+    found |= {"data=incomplete": "test/mse"}
     found |= {"data=labelled": "test/vus_pr", "experiment=nab": "test/nab_standard"}
     found |= {"task=contrastive": "test/loss"}
     found |= {"sweep=optuna": "best/val/loss", "experiment=fight_anomaly": "test/auroc"}

@@ -4,6 +4,7 @@ Usage: seqfuse sample <kind> [<folder>]
 
   series     classes of series: mine.npz, new.npz
   table      an hourly table to forecast: mine.csv
+  incomplete such a table, of which a tenth is missing: incomplete.csv
   labelled   a table with some anomalies in it: labelled.csv
   texts      texts and their class: texts.csv, texts_test.csv
   tags       sentences and a tag for each word: tags.tsv, tags_test.tsv
@@ -107,6 +108,20 @@ def table(generator: np.random.Generator) -> dict[str, bytes]:
     }
 
 
+def incomplete(generator: np.random.Generator) -> dict[str, bytes]:
+    """Such a table without some of its values, alone or for hours on end."""
+    (text,) = table(generator).values()
+    header, *rows = (line.split(",") for line in text.decode().split())
+    for column in (1, 2):
+        alone = generator.random(HOURS) < 0.05
+        for row in np.flatnonzero(alone):
+            rows[row][column] = ""
+        for first in generator.integers(0, HOURS - 12, HOURS // 240):
+            for row in rows[first : first + 12]:
+                row[column] = ""
+    return {"incomplete.csv": _csv(",".join(header), map(",".join, rows))}
+
+
 def labelled(generator: np.random.Generator) -> dict[str, bytes]:
     """Such a table, which in its second half stands still, jumps or shakes now and then."""
     stamps, load = _hourly(generator)
@@ -197,6 +212,7 @@ FORECAST = "data.look_back=168 data.horizon=24"
 MAKERS: dict[str, tuple[Callable[[np.random.Generator], dict[str, bytes]], str]] = {
     "series": (series, "seqfuse train data=arrays data.train=mine.npz"),
     "table": (table, f"seqfuse train data=csv data.file=mine.csv data.targets=[price] {FORECAST}"),
+    "incomplete": (incomplete, "seqfuse train data=incomplete data.file=incomplete.csv"),
     "labelled": (labelled, "seqfuse train data=labelled data.file=labelled.csv"),
     "texts": (texts, "seqfuse train data=text data.train=texts.csv data.test=texts_test.csv"),
     "tags": (tags, "seqfuse train data=conll data.train=tags.tsv data.test=tags_test.tsv"),
