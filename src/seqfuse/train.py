@@ -100,7 +100,8 @@ def fit(
         trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         data.check_ranks(trainer.world_size)
         recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)
-        if "data.batch_size" in tuned:  # other batches, and so perhaps another number of steps
+        # Other batches, and so perhaps another number of steps; or another precision.
+        if {"data.batch_size", "trainer.precision"} & tuned.keys():
             trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         task = build.first_task(recipe, data, tuned)
         if weights:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from seqfuse.data.module import DataModule
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
-from seqfuse.tuning import batch_size
+from seqfuse.tuning import batch_size, precision
 from seqfuse.tuning.tune import tune
 from tests.conftest import TINY, Compose
 from tests.trained import assert_same, checkpoint, weights, without_time
@@ -90,6 +90,42 @@ def test_the_written_config_repeats_the_run_without_a_search(
     assert_same(weights(tmp_path / "first"), weights(tmp_path / "given"))
 
 
+@pytest.mark.parametrize("faster", [False, True])
+def test_bfloat16_is_taken_where_it_is_faster(
+    tiny: Compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    faster: bool,
+) -> None:
+    """The run is then the one that was given the precision, and its config repeats it."""
+    rates = iter([1.0, 2.0 if faster else 0.5])
+    monkeypatch.setattr(precision.Watch, "rate", lambda *_: next(rates))
+    searched = train(tiny("find_precision=true"), tmp_path / "searched")
+    chosen = "bf16-mixed" if faster else "32-true"
+    out = capsys.readouterr().out
+    assert f"steps/s     32-true: 1, bf16-mixed: {'2' if faster else '0.5'}; " in out
+    assert f"found       trainer.precision={chosen} instead of auto" in out
+    assert found(tmp_path / "searched") == {"trainer.precision": chosen}
+    written = OmegaConf.load(tmp_path / "searched" / "config.yaml")
+    assert (written.find_precision, written.trainer.precision) == (False, chosen)
+    given = train(tiny(f"trainer.precision={chosen}"), tmp_path / "given")
+    assert without_time(searched) == without_time(given)
+    assert_same(weights(tmp_path / "searched"), weights(tmp_path / "given"))
+
+
+def test_a_precision_that_learns_worse_is_not_taken() -> None:
+    tries = {
+        "32-true": precision.Tried(1.0, [2.0, 1.0, 0.1]),
+        "bf16-mixed": precision.Tried(3.0, [2.0, 1.2]),
+    }
+    attempts, why = precision.search(tries.__getitem__, "32-true")
+    assert precision.choose(attempts) == "32-true"
+    assert "loss" in why
+    tries["bf16-mixed"] = precision.Tried(3.0, [2.0, 1.01])
+    assert precision.choose(tries) == "bf16-mixed"
+
+
 def test_the_curve_is_drawn_for_both(tiny: Compose, tmp_path: Path) -> None:
     train(tiny("find_lr=true", "test=false"), tmp_path)
     assert (tmp_path / "figures" / "learning_rate.png").stat().st_size > 5_000
@@ -127,6 +163,10 @@ def test_several_devices_are_refused(tiny: Compose) -> None:
         (["find_lr=true", "debug=overfit"], "find_lr=true needs more than a batch to overfit"),
         (["find_lr=true", "optimizer.lr=0.1"], "find_lr=true chooses optimizer.lr: leave one of"),
         (["find_batch_size=true"], "find_batch_size=true chooses data.batch_size: leave one of"),
+        (
+            ["find_precision=true", "precision=bf16-mixed"],
+            "find_precision=true chooses trainer.pre",
+        ),
         (["find_lr=0.1"], "find_lr=0.1: expected true or false"),
         (["find_lr=true", "~optimizer.lr"], "find_lr=true: the config has no optimizer.lr"),
         (["find_lr=true", "optimizer.weight_decay=1e6"], "find_lr=true found none: in"),

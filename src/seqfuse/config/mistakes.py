@@ -59,7 +59,11 @@ MISTAKES = (
     yaml.YAMLError,
     BrokenExecutor,
 )
-FINDS = {"find_batch_size": "data.batch_size", "find_lr": "optimizer.lr"}
+FINDS = {
+    "find_batch_size": "data.batch_size",
+    "find_precision": "trainer.precision",
+    "find_lr": "optimizer.lr",
+}
 """In this order, for the learning rate depends on the batch size."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 LAUNCHERS = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 SILENT = (
     *("hydra", "paths", "trial", "trust", "logger", "callbacks", "launcher", "resume", "name"),
-    *("label", "test", "debug", "find_lr", "find_batch_size"),
+    *("label", "test", "debug", "find_lr", "find_batch_size", "find_precision"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_threads", "trainer.strategy"),
     *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
 )

@@ -1,8 +1,9 @@
-"""Searches of `find_lr` and `find_batch_size`, before anything of the run exists."""
+"""Searches of `find_lr`, `find_batch_size`, `find_precision`, before the run exists."""
 
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -10,17 +11,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.callbacks.boards import boards
 from seqfuse.config import build
-from seqfuse.config.mistakes import FINDS
+from seqfuse.config.mistakes import FINDS, precision
 from seqfuse.data.module import DataModule
 from seqfuse.figures.drawing import pixels, save
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tuning import batch_size, learning_rate
+from seqfuse.tuning import precision as precisions
 
 
 def tune(
     recipe: DictConfig, data: DataModule, trainer: Trainer
-) -> tuple[DictConfig, DataModule, dict[str, float]]:
+) -> tuple[DictConfig, DataModule, dict[str, Any]]:
     """Finds what the recipe asks to be found; `data` are set up.
 
     The search trains copies: weights, random state and the order of the data are then those
@@ -36,12 +38,15 @@ def tune(
         _check(recipe, trainer, key)
         with isolate_rng():
             if key == "find_lr":
-                value: float = _lr(recipe, data, trainer)
+                value: Any = _lr(recipe, data, trainer)
+            elif key == "find_precision":
+                value = _precision(recipe, data)
             else:
                 value = _batch_size(recipe, data)
                 data = data.in_batches(value)
         before = OmegaConf.select(recipe, FINDS[key])
-        say(f"found       {FINDS[key]}={value:g} instead of {before}")
+        shown = value if isinstance(value, str) else f"{value:g}"
+        say(f"found       {FINDS[key]}={shown} instead of {before}")
         values[FINDS[key]] = value
         OmegaConf.update(recipe, FINDS[key], value)
         recipe[key] = False
@@ -58,6 +63,8 @@ def _check(recipe: DictConfig, trainer: Trainer, key: str) -> None:
             f"{key}=true works on one device: type trainer.devices=1, and give the others "
             f"the {FINDS[key]} that it finds"
         )
+    if key == "find_precision" and recipe.trainer.precision != "auto":
+        raise InputError(f"{key}=true chooses {FINDS[key]}: leave out precision, or {key}")
     if OmegaConf.select(recipe, FINDS[key]) is None:
         raise InputError(f"{key}=true: the config has no {FINDS[key]} to find")
 
@@ -93,6 +100,22 @@ def _batch_size(recipe: DictConfig, data: DataModule) -> int:
     tried = ", ".join(f"{size}: {value:,.0f}" for size, value in rates.items())
     say(f"samples/s   {tried}; {why}")
     return batch_size.choose(rates)
+
+
+def _precision(recipe: DictConfig, data: DataModule) -> str:
+    recipe = recipe.copy()
+
+    def attempt(name: str) -> precisions.Tried:
+        recipe.trainer.precision = name
+        watch = precisions.Watch()
+        with isolate_rng():  # the same weights and batches for all
+            probe(recipe, data, watch.steps, watch)
+        return precisions.Tried(watch.rate(1), watch.losses)
+
+    attempts, why = precisions.search(attempt, precision(recipe.trainer))
+    tried = ", ".join(f"{name}: {each.rate:.3g}" for name, each in attempts.items())
+    say(f"steps/s     {tried}; {why}")
+    return precisions.choose(attempts)
 
 
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
