@@ -102,7 +102,7 @@ WIRED = {
     "task": {"net", "optimizer", "scheduler"},
     "optimizer": {"params"},
 }
-OURS = {"task": set(build.OURS), "trainer": {"compile", "num_threads"}}
+OURS = {"task": set(build.OURS), "trainer": set(build.TRAINER_OURS)}
 
 
 def nodes(config: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

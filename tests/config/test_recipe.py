@@ -28,6 +28,15 @@ def test_steps_grow_with_the_data(batches: int, steps: int) -> None:
     assert config["trainer"]["max_epochs"] == -1
 
 
+def test_the_number_of_steps_can_be_given() -> None:
+    words = ("trainer.auto_steps=50", "trainer.auto_epochs=2")
+    assert filled(*words, num_batches=3)["trainer"]["max_steps"] == 50
+    assert filled(*words, num_batches=30)["trainer"]["max_steps"] == 60
+    for word in ("trainer.auto_steps=0", "trainer.auto_epochs=-1"):
+        with pytest.raises(InputError, match=word):
+            build.rehearse(composed([word]))
+
+
 def test_steps_are_those_of_the_optimizer() -> None:
     words = ("trainer.accumulate_grad_batches=4", "data=arrays", "data.train=x.npz")
     assert filled(*words, num_batches=102)["trainer"]["max_steps"] == 25 * 26

@@ -76,10 +76,10 @@ TASKS = {"classes": "classification", "numbers": "regression", "several": "multi
 """For each type of labels."""
 MAX_MEMBERS = 100
 """Largest size of an ensemble."""
-LEAST_STEPS, EPOCHS = 400, 25
-"""Length of a run at `trainer.max_steps=auto`: so many steps, or epochs where they are more."""
 SEGMENT = 48
 """Steps of a segment, where the look-back is long."""
+TRAINER_OURS = ("auto_steps", "auto_epochs", "compile", "num_threads")
+"""Options of the trainer's section that are not Lightning's."""
 FOLLOW = {"model.in_channels": "channels", "model.head.num_classes": "num_classes"}
 
 
@@ -222,7 +222,8 @@ def _budget(trainer: DictConfig, num_batches: int) -> int:
         return -1
     limit = trainer.limit_train_batches
     num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-    return max(LEAST_STEPS, EPOCHS * math.ceil(num_batches / trainer.accumulate_grad_batches))
+    epoch = math.ceil(num_batches / trainer.accumulate_grad_batches)
+    return max(trainer.auto_steps, trainer.auto_epochs * epoch)
 
 
 def build_data(
@@ -403,7 +404,7 @@ def sized_trainer(recipe: DictConfig, data: DataModule, *watching: Callback) -> 
 
 def build_trainer(config: Config, *watching: Callback) -> Trainer:
     """The trainer, with its callbacks, further ones and loggers; writes into `paths.run`."""
-    node = {k: v for k, v in config["trainer"].items() if k not in ("compile", "num_threads")}
+    node = {k: v for k, v in config["trainer"].items() if k not in TRAINER_OURS}
     node["precision"] = precision(node)
     check_trainer(config, node)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}

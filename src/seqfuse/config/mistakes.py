@@ -558,6 +558,9 @@ def _check_lengths(node: Mapping[str, Any]) -> None:
             raise InputError(f"trainer.{key}={node[key]} must be at least 1, or -1 for no such end")
     if (steps := node["num_sanity_val_steps"]) < -1:
         raise InputError(f"trainer.num_sanity_val_steps={steps} must be at least 0, or -1 for all")
+    for key, minimum in (("auto_steps", 1), ("auto_epochs", 0)):
+        if node.get(key, minimum) < minimum:  # runs of before have none
+            raise InputError(f"trainer.{key}={node[key]} must be at least {minimum}")
     time = node["max_time"]
     if time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(time)):
         raise InputError(
