@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seqfuse.data.module import DataModule
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
@@ -274,3 +275,14 @@ def test_a_series_shorter_than_a_season_is_no_error(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     splits = windows(tmp_path / "a.csv", {"group": "name"}, split=[0.6, 0.2, 0.2], season=2)
     assert splits.sizes()["naive_errors"] == [2.0]
+
+
+@pytest.mark.parametrize(("targets", "items"), [(1, 42), (5, 42), (7, 36)])
+def test_a_batch_at_auto_is_of_so_many_series(tmp_path: Path, targets: int, items: int) -> None:
+    """A tenth of the windows, but at most 256 series, in even batches."""
+    columns = {f"c{i}": np.arange(480.0) for i in range(targets - 1)}
+    splits = windows(counting(tmp_path / "a.csv", 480, **columns), split=[472, 4, 4])
+    assert len(splits.tensors("train")) == 459
+    data = DataModule(splits, batch_size="auto")
+    data.setup("fit")
+    assert data.batch_size == items

@@ -8,6 +8,9 @@ from torch.utils.data import Sampler
 
 from seqfuse.nn.shapes import Batch
 
+LARGEST_BATCH = 64
+"""Items in a batch, at most, that is left to `auto`, where splits have no reason for others."""
+
 
 class Tensors(Protocol):
     """One split, ready for a net."""
@@ -31,6 +34,8 @@ class Splits(Protocol):
 
     unit: str
     """Plural name of the items, such as series or windows."""
+    largest_batch: int
+    """Items in a batch, at most, that is left to `auto`; read behind `fit`."""
     pipeline: Any
     """Fitted on training rows, with `state_dict` and `load_state_dict`: enough to predict."""
     fingerprints: dict[str, str]

@@ -9,14 +9,11 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from seqfuse.data import augment as augmentation
-from seqfuse.data.interfaces import Splits
+from seqfuse.data.interfaces import LARGEST_BATCH, Splits
 from seqfuse.data.loader import Batches, Loader, Shares, Sliceable
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError, check_minimum
-
-LARGEST_BATCH = 64
-"""Items in a batch, at most, that is left to `auto`."""
 
 
 class DataModule(LightningDataModule):
@@ -25,7 +22,8 @@ class DataModule(LightningDataModule):
     Args:
         splits: reads, splits, fits and transforms; the test split is opened for testing only.
         batch_size: items in a batch, of all ranks together; `auto` is a tenth of the training
-            items, from `smallest_batch` to 64, so that all batches of an epoch are about as large.
+            items, from `smallest_batch` to the splits' `largest_batch`, so that all batches of an
+            epoch are about as large.
         smallest_batch: what `auto` makes of few items.
         num_workers: processes that load; 0 loads in the training process.
         seed: of the order in which batches come.
@@ -77,7 +75,7 @@ class DataModule(LightningDataModule):
 
     def _set_batch_size(self, items: int) -> None:
         if self.batch_size == "auto":
-            most = min(LARGEST_BATCH, max(self.smallest_batch, items // 10))
+            most = min(self.splits.largest_batch, max(self.smallest_batch, items // 10))
             self.batch_size = -(-items // -(-items // most))  # all about as large
         if int(self.batch_size) > items:
             raise InputError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from seqfuse.data.interfaces import LARGEST_BATCH
 from seqfuse.data.read.recordings import RecordingReader
 from seqfuse.data.windows import WindowTensors
 from seqfuse.runtime.errors import InputError, check_minimum
@@ -36,6 +37,7 @@ class Monitored:
     unit = "windows"
     has_validation = True
     has_calibration = True
+    largest_batch = LARGEST_BATCH
     num_test = None
     """Not counted: testing goes over all rows."""
 

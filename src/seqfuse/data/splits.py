@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
+from seqfuse.data.interfaces import LARGEST_BATCH
 from seqfuse.data.items import Function, Items, Source
 from seqfuse.data.shares import check_share, draw
 from seqfuse.runtime.errors import InputError
@@ -134,6 +135,7 @@ class Folds:
         return self.num_folds > 0
 
     has_calibration = has_validation
+    largest_batch = LARGEST_BATCH
 
     @property
     def unit(self) -> str:

@@ -45,6 +45,9 @@ LONGEST_LOOK_BACK, LONGEST_HORIZON = 336, 96
 """Steps, of those that are left to `auto`."""
 SEASONLESS_HORIZON = 24
 """Steps, where nothing repeats."""
+SERIES_PER_BATCH = 256
+"""Windows times targets of a batch that is left to `auto`: a net for single series takes them as
+one batch."""
 
 
 class Reader(Protocol):
@@ -389,6 +392,10 @@ class TimeSplits:
     def has_calibration(self) -> bool:
         parts = self._split(self.table()) if self.split == "auto" else self.split
         return len(parts) + isinstance(parts[0], str) == 4
+
+    @property
+    def largest_batch(self) -> int:
+        return max(SERIES_PER_BATCH // self.table().num_targets, 1)
 
     @property
     def num_steps(self) -> int:
