@@ -14,7 +14,7 @@ from torch import Tensor
 from seqfuse.compat.lightning import averaged
 from seqfuse.config import runs
 from seqfuse.nn import collectives
-from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.shapes import Fitted
 from seqfuse.runtime.errors import Diverged
 
 SKIPS = 20
@@ -83,7 +83,7 @@ class Average(EMAWeightAveraging):
         average = averaged(self)
         pairs = zip(pl_module.modules(), average.modules(), strict=True) if average else ()
         for ours, theirs in pairs:
-            if isinstance(ours, Bank):  # an average of equal numbers is rounded
+            if isinstance(ours, Fitted):  # an average of equal numbers is rounded
                 theirs.load_state_dict(ours.state_dict())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

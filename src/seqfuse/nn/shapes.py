@@ -15,6 +15,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 CLOCK = "clock"
@@ -93,6 +94,27 @@ class ReadOut(nn.Module):
     def __init__(self, in_channels: int):
         super().__init__()
         self.out_channels = in_channels
+
+
+class Fitted(nn.Module):
+    """A bank: fitted to training rows once, before the first step, and joined to a net.
+
+    Args:
+        share: of its own prediction; the net's has the rest.
+    """
+
+    is_fitted: Tensor
+
+    def __init__(self, share: float):
+        super().__init__()
+        if not 0 <= share <= 1:
+            raise ValueError(f"share={share} must be from 0 to 1")
+        self.share = share
+        self.register_buffer("is_fitted", torch.tensor(False))
+
+    def join(self, net: Tensor, bank: Tensor) -> Tensor:
+        """The prediction by both together."""
+        raise NotImplementedError
 
 
 def positive(**values: int) -> None:

@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.net import Net, Raw, Steps
-from seqfuse.nn.shapes import Output
+from seqfuse.nn.shapes import Fitted, Output
 
 
 @runtime_checkable
@@ -86,10 +85,10 @@ class Ensemble(nn.Module):
     Args:
         members: without a bank of their own.
         average: joins their predictions.
-        bank: one for all: its log-probabilities are joined to those of each member.
+        bank: one for all: its prediction is joined to those of each member.
     """
 
-    def __init__(self, members: Sequence[Net], average: Average, bank: Bank | None = None):
+    def __init__(self, members: Sequence[Net], average: Average, bank: Fitted | None = None):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.average = average

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 from seqfuse.nn.bank import ridge
 from seqfuse.nn.bank.convolutions import Competing, Convolutions, Fractions
 from seqfuse.nn.masking import zero
-from seqfuse.nn.shapes import positive
+from seqfuse.nn.shapes import Fitted, positive
 
 Series = Float[Tensor, "b t c"]
 Steps = Bool[Tensor, "b t"]
 
 
-class Bank(nn.Module):
+class Bank(Fitted):
     """Log-probabilities of classes from fixed convolutions, joined to those of a net.
 
     Half of the features are of the series, the others of its first difference. They are
@@ -35,7 +35,6 @@ class Bank(nn.Module):
     centre: Tensor
     weight: Tensor
     bias: Tensor
-    is_fitted: Tensor
 
     def __init__(
         self,
@@ -48,11 +47,9 @@ class Bank(nn.Module):
         max_rows: int = 2000,
         seed: int = 0,
     ):
-        super().__init__()
-        if not 0 <= share <= 1:
-            raise ValueError(f"share={share} must be from 0 to 1")
+        super().__init__(share)
         positive(num_features=num_features, num_groups=num_groups, max_rows=max_rows)
-        self.max_rows, self.seed, self.share = max_rows, seed, share
+        self.max_rows, self.seed = max_rows, seed
         draw = self._draw()
 
         def both() -> list[Convolutions]:
@@ -65,7 +62,6 @@ class Bank(nn.Module):
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("weight", torch.zeros(num_classes, width))
         self.register_buffer("bias", torch.zeros(num_classes))
-        self.register_buffer("is_fitted", torch.tensor(False))
 
     def _draw(self) -> torch.Generator:
         return torch.Generator("cpu").manual_seed(self.seed)
