@@ -2,14 +2,17 @@
 
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from seqfuse.config import build
 from seqfuse.nn.attention import Conditioned
+from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.cnn import SegmentConv
-from seqfuse.nn.heads import HorizonHead
+from seqfuse.nn.heads import Autoregression, HorizonHead
 from seqfuse.nn.masking import to_segments
 from seqfuse.nn.net import Net
 from seqfuse.nn.revin import RevIN
+from seqfuse.nn.shapes import Batch
 from tests.conftest import composed
 
 
@@ -160,6 +163,8 @@ def test_what_is_known_ahead_matters_and_masked_steps_of_others_do_not() -> None
         ["model/cnn=none"],
         ["model/lstm=none"],
         ["model/normalization=none"],
+        ["model/autoregression=none"],
+        ["model/bank=none"],
         ["model/cnn=wide", "model/lstm=wide", "model/skip=mean"],
         ["model.normalization.norm=instance", "task/loss=squared"],
     ],
@@ -188,3 +193,156 @@ def test_a_code_narrows_what_a_query_can_say() -> None:
     centred = steps - steps.mean(dim=0)
     assert head(queries).shape == (50, 12, 3, 1)
     assert torch.linalg.matrix_rank(centred, rtol=1e-4) == 2
+
+
+def silent(model: Net) -> Net:
+    """The same net, whose head gives 0."""
+    for parameter in model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    return model
+
+
+@pytest.mark.parametrize("part", ["autoregression", "bank"])
+def test_with_the_net_off_the_linear_parts_are_linear_models(part: str) -> None:
+    other = {"autoregression": "bank", "bank": "autoregression"}[part]
+    share = ["model.bank.share=1.0"] if part == "bank" else []
+    factor = ["model.autoregression.lr_factor=1.0"] if part == "autoregression" else []
+    model = silent(net(f"model/{other}=none", *share, *factor))
+    linear = torch.nn.Linear(24, 10, bias=False).double()
+    # The first column of weights is that of the last step.
+    getattr(model, part).weight.data = linear.weight.data.flip(1)
+    x = torch.randn(2, 24, 3, dtype=torch.float64)
+    series = x.transpose(1, 2)
+    last = series[..., -1:]
+    expected = (linear(series - last) + last).transpose(1, 2)
+    prediction = model(x, real(x)).prediction
+    torch.testing.assert_close(prediction, expected.unsqueeze(-1).expand_as(prediction))
+
+
+def test_training_begins_with_the_net_alone() -> None:
+    x = torch.randn(2, 24, 3, dtype=torch.float64)
+    torch.manual_seed(0)
+    alone = net("model/autoregression=none", "model/bank=none", "model.lstm.dropout=0.0")
+    torch.manual_seed(0)
+    both = net("model.lstm.dropout=0.0").train()
+    both.attention.eval()
+    assert torch.equal(both(x, real(x)).prediction, alone(x, real(x)).prediction)
+
+
+def linear_parts() -> list[tuple[torch.nn.Module, torch.Tensor]]:
+    parts = [Autoregression(6, 2, num_targets=2), LagBank(3, 6, 2, num_targets=2)]
+    for part in parts:
+        part.weight.data.normal_()
+    return [(part, part.weight) for part in parts]
+
+
+def test_linear_parts_keep_to_the_lags_of_real_steps() -> None:
+    for part, weight in linear_parts():
+        x = torch.randn(1, 9, 3)
+        x[:, [3, 8]] = 0.0  # the last values, which the bank subtracts
+        short = part(x[:, :4], real(x[:, :4]))
+        padded = torch.cat([x[:, :4], torch.full((1, 3, 3), float("nan"))], dim=1)
+        torch.testing.assert_close(part(padded, real(padded, 4)), short)
+        expected = weight[:, :4] @ x[0, :4, 1].flip(0)
+        torch.testing.assert_close(short[0, :, 1, 0], expected)
+        torch.testing.assert_close(part(x, real(x)), part(x[:, 3:], real(x[:, 3:])))
+
+
+def test_linear_parts_read_the_targets_alone() -> None:
+    for part, _ in linear_parts():
+        x = torch.randn(3, 6, 4)
+        assert part(x, real(x)).shape == (3, 2, 2, 1)
+        other = x.clone()
+        other[..., 2:] += 1
+        assert torch.equal(part(other, real(x)), part(x, real(x)))
+
+
+@pytest.mark.parametrize("lr_factor", [1.0, 0.2])
+def test_the_learning_rate_of_an_autoregression_is_a_fraction(lr_factor: float) -> None:
+    part = Autoregression(look_back=6, horizon=2, lr_factor=lr_factor)
+    optimizer = torch.optim.Adam(part.parameters(), lr=1e-2)
+    x = torch.randn(3, 6, 1)
+    (part(x, real(x)) * torch.randn(3, 2, 1, 1)).sum().backward()
+    optimizer.step()
+    step = (lr_factor * part.weight).abs()
+    torch.testing.assert_close(step, torch.full((2, 6), lr_factor * 1e-2), rtol=1e-4, atol=0)
+
+
+def test_a_learning_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="lr_factor=0.0 must be above 0"):
+        Autoregression(look_back=6, horizon=2, lr_factor=0.0)
+
+
+def test_a_bank_and_a_net_meet_in_the_middle() -> None:
+    bank = LagBank(1, 6, 2, share=0.25)
+    quantiles = torch.tensor([1.0, 4.0, 5.0]).expand(3, 2, 1, 3)
+    joined = bank.join(quantiles, torch.full((3, 2, 1, 1), 8.0))
+    assert joined[0, 0, 0].tolist() == [2.0, 5.0, 6.0]
+
+
+def windows(lags: torch.Tensor, ahead: torch.Tensor, last: float = 7.0) -> list[Batch]:
+    """Series with these lags, the last step first, and what comes behind; in two batches."""
+    x = torch.cat([lags.flip(1), torch.zeros(len(lags), 1)], dim=1).unsqueeze(2) + last
+    y = ahead.unsqueeze(2) + last
+    cut = len(x) // 3
+    return [
+        Batch(x[part], real(x[part]), y[part], torch.arange(len(x[part])))
+        for part in (slice(cut), slice(cut, None))
+    ]
+
+
+def test_a_bank_of_lags_is_a_ridge_regression() -> None:
+    bank = LagBank(1, 6, 2, penalties=[0.3]).double()
+    lags, ahead = torch.randn(40, 5), torch.randn(40, 2)
+    ahead += lags[:, :2]
+    whole = torch.cat([torch.zeros(40, 1), lags], dim=1).double()  # the last value is its own lag
+    penalty, error = bank.fit(windows(lags, ahead), windows(lags, ahead))
+    alpha = 0.3 * float(whole.square().sum(dim=0).mean())
+    ridge = Ridge(alpha=alpha, fit_intercept=False).fit(whole, ahead)
+    torch.testing.assert_close(bank.weight, torch.from_numpy(ridge.coef_), atol=1e-6, rtol=1e-5)
+    rest = (torch.from_numpy(ridge.predict(whole)) - ahead).square().mean()
+    share = float(rest / ahead.square().mean())
+    assert (penalty, error) == (0.3, pytest.approx(share, rel=1e-5))
+    assert bank.is_fitted
+
+
+def test_held_out_windows_choose_the_penalty() -> None:
+    """Of noise the largest, of what follows exactly the smallest; none where nothing helps."""
+    lags = torch.randn(30, 5)
+    exact = lags[:, :2].clone()
+    noisy = exact + 3 * torch.randn(30, 2)
+    for ahead, expected in ((exact, 0.01), (noisy, 1.0)):
+        bank = LagBank(1, 6, 2, penalties=[0.01, 0.1, 1.0])
+        assert bank.fit(windows(lags, ahead), windows(lags, exact))[0] == expected
+    worse = LagBank(1, 6, 2)
+    assert worse.fit(windows(lags, exact), windows(lags, -exact)) == (0.0, 1.0)
+    assert not worse.weight.any()
+    still = LagBank(1, 6, 2)
+    assert still.fit(windows(0 * lags, exact), windows(lags, exact)) == (0.0, 1.0)
+
+
+def test_what_is_missing_behind_a_window_is_not_learnt_from() -> None:
+    lags = torch.randn(30, 5)
+    ahead = lags[:, :2].clone()
+    with_gaps, without = LagBank(1, 6, 2), LagBank(1, 6, 2)
+    gaps = ahead.clone()
+    gaps[3, 1] = gaps[20, 0] = float("nan")
+    kept = [row for row in range(30) if row not in (3, 20)]
+    with_gaps.fit(windows(lags, gaps), windows(lags, gaps))
+    without.fit(windows(lags[kept], ahead[kept]), windows(lags[kept], ahead[kept]))
+    torch.testing.assert_close(with_gaps.weight, without.weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"penalties": []}, "penalties"),
+        ({"penalties": [0.1, -1.0]}, "penalties"),
+        ({"share": 1.5}, "share"),
+        ({"look_back": 0}, "look_back"),
+        ({"num_targets": 2}, "num_targets"),
+    ],
+)
+def test_a_bank_of_lags_that_cannot_be_is_refused(options: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=f"{named}="):
+        LagBank(**{"in_channels": 1, "look_back": 6, "horizon": 2} | options)

@@ -69,6 +69,16 @@ def test_a_poisoned_test_split_changes_nothing(kind: str, tmp_path: Path) -> Non
     assert_same_weights(tmp_path / "clean", tmp_path / "poisoned")
 
 
+def test_a_forecast_joins_a_net_and_a_bank(tmp_path: Path) -> None:
+    """Either alone is measured, too, and is what a share of all or nothing gives."""
+    metrics = run(tmp_path / "both", "csv", "trainer.max_epochs=1")
+    assert content(tmp_path / "both")["state_dict"]["net.bank.is_fitted"]
+    for part, share in (("net_alone", 0.0), ("bank_alone", 1.0)):
+        alone = run(tmp_path / part, "csv", "trainer.max_epochs=1", f"model.bank.share={share}")
+        assert alone["test/mse"] == pytest.approx(metrics[f"test/{part}"], rel=1e-5)
+    assert metrics["test/mse"] < metrics["test/net_alone"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_batch_can_be_learnt_by_heart(kind: str, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def build(*words: str, **sizes: Any) -> Net:
     if "bank" in recipe.model and not chosen:
         recipe.model.bank = None
     mistakes.check_fit(recipe)
-    unknown = [name for name in mistakes.asked(recipe.model) if recipe.data[name] == "auto"]
+    # A forecaster reads series of any length; its linear part then has lags of the longest default.
+    asked = mistakes.asked(recipe.model) - {"look_back"}
+    unknown = [name for name in asked if recipe.data[name] == "auto"]
     if unknown:
         given = ", ".join(f"{name}=..." for name in sorted(unknown))
         raise InputError(f"this model needs sizes that the data would tell: give {given}")

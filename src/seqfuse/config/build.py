@@ -245,7 +245,10 @@ def build_data(
     return make(node, "data", shuffle=shuffle, evaluated=evaluated, **built)
 
 
-PARTS = ("normalization", "stem", "cnn", "lstm", "attention", "skip", "head", "init", "bank")
+PARTS = (
+    *("normalization", "stem", "cnn", "lstm", "attention", "skip", "head", "init"),
+    *("autoregression", "bank"),
+)
 
 
 def build_net(model: Config) -> Net:
@@ -287,6 +290,8 @@ def build_net(model: Config) -> Net:
             "for: type model=steps for labels of steps, model=wide for other tasks"
         )
     parts["init"] = _part(model, "init")
+    folded = {"num_targets": 1} if normalization else {}
+    parts["autoregression"] = _part(model, "autoregression", **folded)
     parts["bank"] = _part(model, "bank", in_channels=model["in_channels"])
     return Net(**parts)
 
@@ -318,11 +323,12 @@ def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> Ta
 
 
 def _model(config: Config) -> Config:
-    """The section of the net; without the bank, unless each series has one class."""
+    """The section of the net; without a bank of classes, unless each series has one class."""
     model, loss = config["model"], config["task"].get("loss") or {}
-    if str(loss.get("_target_")).endswith(".CrossEntropy"):
+    bank = model.get("bank") or {}
+    if str(loss.get("_target_")).endswith(".CrossEntropy") or "num_classes" not in bank:
         return model
-    if (model.get("bank") or {}).get("share") == 1:
+    if bank.get("share") == 1:
         raise InputError("model=bank is for one class per series: type model=series")
     return {**model, "bank": None}
 
@@ -492,7 +498,7 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
     fitting, left = {}, []
     for name, ours in net.state_dict().items():
         given = theirs.get(f"net.{name}")
-        if name.startswith(("head.", "bank.")):
+        if name.startswith(("head.", "autoregression.", "bank.")):
             continue
         if given is not None and given.shape == ours.shape:
             fitting[name] = given

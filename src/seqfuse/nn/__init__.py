@@ -16,9 +16,11 @@ from seqfuse.nn.attention import (
     Steps,
 )
 from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.cnn import Cnn, DenseCnn, Inception, SegmentConv
 from seqfuse.nn.fusion import EarlyFusion, Fusion, LateFusion
 from seqfuse.nn.heads import (
+    Autoregression,
     ClassHead,
     CrfHead,
     HorizonHead,
@@ -35,6 +37,7 @@ from seqfuse.nn.stems import CharacterStem, FrameStem, LinearStem, NgramStem, Vi
 
 __all__ = [
     "Additive",
+    "Autoregression",
     "Bank",
     "Batch",
     "CharacterStem",
@@ -50,6 +53,7 @@ __all__ = [
     "HorizonHead",
     "Inception",
     "Interpolation",
+    "LagBank",
     "Last",
     "LateFusion",
     "LinearStem",

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from seqfuse.nn.masking import NORMS
+from seqfuse.nn.masking import NORMS, reverse, zero
 from seqfuse.nn.shapes import choice, fraction, positive
 
 
@@ -179,3 +180,43 @@ class HorizonHead(nn.Module):
         k, p = self.outputs
         segments = self.linear(self.code(self.dropout(queries)))
         return rearrange(segments, "b q (s k p) -> b (q s) k p", k=k, p=p)[:, : self.horizon]
+
+
+class Autoregression(nn.Module):
+    """Linear autoregression (Lai et al. 2018, section 3.6): the same weights for every target.
+
+    Each step of the horizon is a weighted sum of the look-back, of which the normalization has
+    subtracted the last value (NLinear, Zeng et al. 2023). The weights are trained with the net and
+    begin at zero, so that training begins with the net alone. They belong to `lags`.
+
+    Args:
+        look_back: lags that have a weight.
+        horizon: steps to forecast.
+        num_targets: first channels of the input, those to forecast.
+        lr_factor: factor of the optimizer's learning rate. Weights are stored divided by it (as in
+            Karras et al. 2018, section 4.1), so the factor holds for Adam and its like, whose steps
+            do not depend on the size of a gradient.
+    """
+
+    def __init__(self, look_back: int, horizon: int, num_targets: int = 1, lr_factor: float = 1.0):
+        super().__init__()
+        positive(look_back=look_back, horizon=horizon, num_targets=num_targets)
+        if not 0 < lr_factor < float("inf"):
+            raise ValueError(f"lr_factor={lr_factor} must be above 0")
+        self.look_back, self.num_targets, self.lr_factor = look_back, num_targets, lr_factor
+        self.weight = nn.Parameter(torch.zeros(horizon, look_back))
+
+    def forward(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b h k one"]:
+        """What is added to every quantile of the forecast."""
+        seen = lags(x[..., : self.num_targets], mask, self.look_back)
+        return rearrange(F.linear(seen, self.lr_factor * self.weight), "b k h -> b h k 1")
+
+
+def lags(
+    x: Float[Tensor, "b t k"], mask: Bool[Tensor, "b t"], count: int
+) -> Float[Tensor, "b k l"]:
+    """The last real steps of each channel, the last one first; zero where there are no more."""
+    steps = F.pad(reverse(zero(x, mask), mask), (0, 0, 0, count))[:, :count]
+    return rearrange(steps, "b l k -> b k l")

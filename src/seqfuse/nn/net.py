@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
-from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.heads import Autoregression
 from seqfuse.nn.masking import all_real, spread, zero
 from seqfuse.nn.revin import Interpolation, Normalized, RevIN, Unnormalized
-from seqfuse.nn.shapes import Adaptive, Output, ReadOut, Strided
+from seqfuse.nn.shapes import Adaptive, Fitted, Output, ReadOut, Strided
 
 Raw = Num[Tensor, "b t *c"] | dict[str, Num[Tensor, "b _ *_"]]
 """One source, or several by name: numbers, ids of words, frames."""
@@ -32,8 +32,9 @@ class Net(nn.Module):
         skip: a second read-out, of the CNN's features, joined to every query.
         normalization: of raw series before the stem, undone behind the head.
         init: sets the first weights; without one torch's own stay.
-        bank: joins its log-probabilities to the head's outside of training: the net learns
-            alone, as the bank knows the training rows by heart.
+        autoregression: of the normalised series, added to the forecast before that is undone.
+        bank: joins its prediction to the head's outside of training: the net learns alone, as
+            the bank knows the training rows by heart.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class Net(nn.Module):
         skip: ReadOut | None = None,
         normalization: RevIN | Interpolation | None = None,
         init: Callable[[nn.Module], None] | None = None,
-        bank: Bank | None = None,
+        autoregression: Autoregression | None = None,
+        bank: Fitted | None = None,
     ):
         super().__init__()
         self.normalization = normalization or Unnormalized()
@@ -56,6 +58,7 @@ class Net(nn.Module):
         self.attention = attention or Mean(0)
         self.skip = skip
         self.head = head
+        self.autoregression = autoregression
         self.bank = bank
         self.frozen = False
         self.is_adaptive = any(isinstance(part, Adaptive) for part in (self.cnn, self.lstm))
@@ -67,7 +70,10 @@ class Net(nn.Module):
         mask = all_real(x) if mask is None else mask
         batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
         queries, weights = self._read(batch)
-        prediction = self.normalization.denormalize(self.head(queries), batch)
+        prediction = self.head(queries)
+        if self.autoregression is not None:
+            prediction = prediction + self.autoregression(batch.x, batch.mask)
+        prediction = self.normalization.denormalize(prediction, batch)
         weights = self.normalization.mean_weights(weights)
         if self.bank is None or self.training:
             return Output(prediction, weights)
@@ -95,7 +101,8 @@ class Net(nn.Module):
         return self
 
     def _encoder(self) -> list[nn.Module]:
-        return [part for part in self.children() if part is not self.head]
+        given = (self.head, self.autoregression)
+        return [part for part in self.children() if part not in given]
 
     def _read(self, batch: Normalized) -> tuple[Tensor, Tensor]:
         features, mask = self.cnn(*self.stem(*_real(batch.x, batch.mask)))

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +13,9 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.net import Net
-from seqfuse.nn.shapes import Batch, Output
+from seqfuse.nn.shapes import Batch, Fitted, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
@@ -26,6 +27,12 @@ from seqfuse.tasks.schedules import Schedule
 
 Outputs = dict[str, Tensor]
 STAGES = ("train", "val", "test")
+OF_PARTS = ("accuracy", "mse")
+"""Metrics that the parts of a net have alone: the first that the task has."""
+FIT_SERIES = {"train": 2**15, "val": 2**13}
+"""Series, of windows of these splits, that a bank of lags is fitted to, and chosen by."""
+FIT_BATCH = 256
+"""Of these, as many at a time."""
 
 
 class Record(NamedTuple):
@@ -83,13 +90,12 @@ class Task(LightningModule):
                 for s in STAGES[1:]
             }
         )
-        # An accuracy for each part of a net whose prediction joins several.
+        # An accuracy, or an error, for each part of a net whose prediction joins several.
         self.alone: Any = nn.ModuleDict()
-        if "accuracy" in metrics and self._joins():
+        chosen = next((metrics[name] for name in OF_PARTS if name in metrics), None)
+        if chosen is not None and self._joins():
             for stage in STAGES[1:]:
-                parts: Any = {
-                    part: metrics["accuracy"].clone() for part in ("net_alone", "bank_alone")
-                }
+                parts: Any = {part: chosen.clone() for part in ("net_alone", "bank_alone")}
                 self.alone[f"{stage}_"] = MetricCollection(
                     parts, prefix=f"{stage}/", compute_groups=False
                 )
@@ -229,7 +235,11 @@ class Task(LightningModule):
 
     def on_fit_start(self) -> None:
         for part in self.net.modules():
-            if isinstance(part, Bank) and not part.is_fitted:  # a resumed run has one that is
+            if not isinstance(part, Fitted) or part.is_fitted:  # as that of a resumed run is
+                continue
+            if isinstance(part, LagBank):
+                self._fit_lags(part)
+            elif isinstance(part, Bank):
                 self._fit_bank(part)
 
     def _fit_bank(self, bank: Bank) -> None:
@@ -254,6 +264,24 @@ class Task(LightningModule):
                 f"bank        {len(bank.centre):,} features of {len(y)} series, "
                 f"accuracy {accuracy:.3f}, each predicted by a fit to the others"
             )
+
+    def _fit_lags(self, bank: LagBank) -> None:
+        """Hands windows of training to a bank of lags, and some of validation to choose by."""
+        penalty, error = bank.fit(*(self._spread(*part) for part in FIT_SERIES.items()))
+        if not collectives.rank():
+            say(
+                f"bank        {bank.look_back} lags, penalty {penalty:g}: squared error on "
+                f"validation {error:.3f} of that of the last value"
+            )
+
+    def _spread(self, split: str, limit: int) -> Iterator[Batch]:
+        """Windows of a split at even distances, of so many series in all."""
+        items = self.trainer.datamodule.tensors(split)  # type: ignore[attr-defined]
+        targets = items.__getitems__([0]).y.shape[-1]
+        rows = torch.arange(0, len(items), max(len(items) * targets // limit, 1))
+        for some in rows.split(max(FIT_BATCH // targets, 1)):
+            x, mask, y, *rest = items.__getitems__(some.tolist())
+            yield Batch(x.to(self.device), mask.to(self.device), y.to(self.device), *rest)
 
     def on_train_start(self) -> None:
         # Of a run that goes on: what validation found is known, as if it had never stopped.
