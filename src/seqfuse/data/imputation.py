@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seqfuse.data.interfaces import LARGEST_BATCH
 from seqfuse.data.loader import EpochShuffle
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import AUTO_SPLITS, TimeSplits, WindowTensors
@@ -154,6 +155,10 @@ class MaskedSplits(TimeSplits):
                 "which is 0 after data.scaling=channel: leave it out"
             )
         self.masking, self.seed = masking, seed
+
+    @property
+    def largest_batch(self) -> int:
+        return LARGEST_BATCH  # windows go through the net whole
 
     def metadata(self) -> dict[str, Any]:
         """Metadata to fill other files, as plain data."""
