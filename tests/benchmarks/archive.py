@@ -84,7 +84,7 @@ def add(path: Path, row: dict[str, float | str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.is_file()
     with path.open("a", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table = csv.DictWriter(file, list(row), lineterminator="\n")
         if is_new:
             table.writeheader()
         table.writerow(row)

@@ -1,0 +1,101 @@
+"""The recipe for forecasts on electricity transformers: ETTh1, ETTh2 and ETTm1, four horizons each.
+
+Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.forecasts [set ...] --seeds 3`; words of
+`seqfuse-train` for all runs come behind `--words`. One process trains them one after the other by
+the command's own function, on one thread, and writes a row for each set, horizon and seed as soon
+as it has it; rows that are there are not made again.
+Errors are those of standardised values over every window of the test part, none left out; the
+validation's are those of the weights that were tested. Net and bank learn without each other, so
+one run says what each has alone, too. Seconds are those of the processor, from
+composing to testing, without the start of Python. Nothing is chosen on a test split, and no set
+and no horizon has words of its own.
+"""
+
+import argparse
+import contextlib
+import io
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from seqfuse.config import checkpoint
+from seqfuse.train import train
+from tests.benchmarks.archive import RESULTS, add, rows
+from tests.composing import composed
+
+SETS = ("ETTh1", "ETTh2", "ETTm1")
+HORIZONS = (96, 192, 336, 720)
+RUN = (
+    *("data=ett", "trainer.accelerator=cpu", "trainer.num_threads=1"),
+    *("trainer.enable_progress_bar=false", "logger=none", "callbacks.figures=null"),
+)
+METRICS = (
+    *("val/loss", "val/mse", "val/net_alone", "val/bank_alone"),
+    *("test/mse", "test/net_alone", "test/bank_alone", "test/mae", "test/mase", "test/crps"),
+    *("test/coverage_80", "test/coverage_95"),
+)
+
+
+def measure(name: str, horizon: int, seed: int, words: Sequence[str]) -> dict[str, float | str]:
+    """A row: metrics of a set, a horizon and a seed, and what they cost."""
+    start = time.process_time()
+    place = (f"data.name={name}", f"data.horizon={horizon}", f"seed={seed}")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        run = Path(folder, "run")
+        metrics = train(composed([*RUN, *place, *words]), run)
+        # Of the best weights: the metrics themselves are those of the last validation.
+        metrics |= checkpoint.read(run / "checkpoints" / "best.ckpt")["logged"]
+    seconds = round(time.process_time() - start, 1)
+    values = {name: round(float(metrics.get(name, math.nan)), 5) for name in METRICS}
+    return {"set": name, "horizon": horizon, "seed": seed, **values, "seconds": seconds}
+
+
+def summary(path: Path) -> str:
+    """Mean and spread over seeds of each set and horizon."""
+    if not path.is_file():
+        return f"{path.name}: nothing"
+    cells = pd.read_csv(path).groupby(["set", "horizon"])
+    parts = ["test/mse", "test/net_alone", "test/bank_alone", "test/mae", "test/mase"]
+    shown = [*parts, "test/coverage_80", "test/coverage_95", "seconds"]
+    table = cells[shown].mean().round(3)
+    table.insert(1, "std", cells["test/mse"].std().round(4))
+    table.insert(0, "seeds", cells["seed"].count())
+    return f"{path.name}\n{table.to_markdown()}"
+
+
+def main() -> None:
+    """Measures what is not there yet, seed by seed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.forecasts",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sets", nargs="*", help="names; without any, all")
+    parser.add_argument("--horizons", type=int, nargs="*", default=HORIZONS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of ett.csv")
+    parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all runs")
+    given = parser.parse_args()
+    if given.words and given.out == RESULTS:
+        parser.error("--words is another recipe: name another folder by --out")
+    if unknown := sorted({*given.sets} - {*SETS}):
+        parser.error(f"{', '.join(unknown)}: none of {', '.join(SETS)}")
+    path = given.out / "ett.csv"
+    for seed in range(given.seeds):
+        for name in given.sets or SETS:
+            for horizon in given.horizons:
+                place = (name, str(horizon), str(seed))
+                if place in {(row["set"], row["horizon"], row["seed"]) for row in rows(path)}:
+                    continue
+                row = measure(name, horizon, seed, given.words)
+                add(path, row)
+                print(row, flush=True)
+    print(summary(path), flush=True)
+
+
+if __name__ == "__main__":
+    main()
