@@ -154,6 +154,18 @@ def test_a_missing_sensor_costs_less_than_a_lying_one(executed: Executed) -> Non
 
 
 @pytest.mark.slow
+def test_one_rate_is_worse_and_between_the_others_it_is_noise(executed: Executed) -> None:
+    notebook = executed("7_sweeps")
+    (summary,) = outputs(notebook, "summary")
+    assert "9 jobs: 9 completed" in summary.data["text/markdown"]
+    assert "noise" in summary.data["text/markdown"]
+    table = outputs(notebook, "noise")[0].data["text/plain"].splitlines()[2:]
+    lowest, *others = [list(map(float, row.split()[1:])) for row in table]
+    assert len(others) == 2
+    assert all(min(lowest) > 2 * max(row) for row in others), "the text says: by far"
+
+
+@pytest.mark.slow
 def test_what_is_shipped_says_the_same(executed: Executed) -> None:
     notebook = executed("8_ship_and_serve")
     (table,) = outputs(notebook, "same")
