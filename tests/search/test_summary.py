@@ -51,6 +51,18 @@ def test_seeds_become_mean_spread_and_n(sweep: Path) -> None:
     assert means["best/val/loss/std"].tolist() == pytest.approx(spread)
 
 
+def test_without_validation_the_best_is_the_best(tmp_path: Path) -> None:
+    """The mode is that of the loss, and so another metric may not decide."""
+    for job, (rate, accuracy) in enumerate({"0.1": 0.9, "0.3": 0.6, "0.2": 0.8}.items()):
+        leave(tmp_path, job, [f"lr={rate}"], test_accuracy=accuracy, test_loss=1 - accuracy)
+    jobs = summary.read(tmp_path)
+    assert jobs.metrics[0] == "test/loss"
+    means = summary.groups(jobs)
+    assert means.table["lr"].tolist() == ["0.1", "0.2", "0.3"]
+    [answer] = summary.verdicts(jobs, means)
+    assert "lr=0.1" in answer.partition("\n")[0]
+
+
 def test_seeds_alone_make_one_row(tmp_path: Path) -> None:
     for job, loss in enumerate((0.1, 0.2, 0.6)):
         leave(tmp_path, job, [f"seed={job}"], best_val_loss=loss)

@@ -79,8 +79,11 @@ def read(sweep: Path) -> Jobs:
     varied = [str(key) for key in settings if settings[key].nunique(dropna=False) > 1]
     metrics = pd.DataFrame([job["metrics"] for job in jobs])
     ends = pd.DataFrame(jobs, columns=["job", "status", "reason"])
-    names = sorted(map(str, metrics), key=lambda name: (not name.startswith("best/"), name))
+    monitor = next((job["monitor"] for job in jobs if job["monitor"]), "")
     mode = next((job["mode"] for job in jobs if job["mode"]), "max")
+    # Without validation there is no best: what the mode is of, measured on the test split.
+    tested = f"test/{monitor.partition('/')[2]}"
+    names = sorted(map(str, metrics), key=lambda n: (not n.startswith("best/"), n != tested, n))
     return Jobs(pd.concat([ends, settings[varied], metrics], axis=1), varied, names, mode)
 
 
@@ -88,7 +91,8 @@ def _job(folder: Path) -> dict[str, Any]:
     """Outcome and settings of a job; a broken file is a job that was lost."""
     number = int(folder.name) if folder.name.isdigit() else -1
     lost = outcome.KILLED._replace(reason=f"its {outcome.FILE} cannot be read")
-    return {"job": number, "overrides": [], "mode": None, **lost._asdict(), **outcome.load(folder)}
+    unknown = {"job": number, "overrides": [], "monitor": None, "mode": None}
+    return {**unknown, **lost._asdict(), **outcome.load(folder)}
 
 
 def groups(jobs: Jobs) -> Jobs:
