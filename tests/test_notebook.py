@@ -154,6 +154,16 @@ def test_a_missing_sensor_costs_less_than_a_lying_one(executed: Executed) -> Non
 
 
 @pytest.mark.slow
+def test_neither_pre_training_nor_a_teacher_helps_much(executed: Executed) -> None:
+    for cell in ("few-draw", "students-draw"):
+        rows = outputs(executed("6_few_labels"), cell)[0].data["text/plain"].splitlines()[2:]
+        plain, changed = ([float(word) for word in row.split()[-3:]] for row in sorted(rows))
+        gain = sum(changed) / 3 - sum(plain) / 3
+        assert gain < 0.03, "the text says that it does not help"
+        assert min(*plain, *changed) > 0.5, "of nine classes"
+
+
+@pytest.mark.slow
 def test_one_rate_is_worse_and_between_the_others_it_is_noise(executed: Executed) -> None:
     notebook = executed("7_sweeps")
     (summary,) = outputs(notebook, "summary")
