@@ -4,7 +4,8 @@ Usage: seqfuse-predict ckpt=<path> input=<file or folder> output=<file> [key=val
        seqfuse-predict ckpt=<path> split=train|val|test output=<file> [key=value ...]
 
   seqfuse-predict ckpt=<path> input=new.npz output=classes.csv
-  seqfuse-predict ckpt=<path> input=new.csv output=forecasts.parquet every=24
+  seqfuse-predict ckpt=<path> input=new.csv output=forecasts.csv figure=forecasts.png
+  seqfuse-predict ckpt=<path> input=new.csv output=past.parquet start=2024-01-31 every=24
   seqfuse-predict ckpt=<path> split=test output=test.jsonl overwrite=true
 
   output             ends in .csv, .csv.gz, .parquet or .jsonl
@@ -37,10 +38,14 @@ data, with labels or without.
 
 Forecasts: the input is a .csv, .tsv, .jsonl or .parquet, read whole, its dates as in training
 (data.time_format); the last rows with targets are looked back on. What is known ahead stands in
-the rows after them, with empty targets. One row per step: the group, from, time, step, <target>,
-<target>_q0.1 ... (log-returns, where data.returns=true). A split has the truth beside it: label,
-<target>_true. For data=mapped the input is a .npy or .parquet, read window by window; from is a
-number of row, and there is no time.
+the rows after them, with empty targets, or in a file of its own, known=ahead.csv. One row per
+step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, where
+data.returns=true). horizon=12 gives the first steps alone. start=2024-01-31 begins at that stamp,
+or at the next row; every=24 goes on from there, or, without a start, counts back from the end. Both
+write <target>_true as far as it is known, and say how large the errors are beside those of naive
+forecasts, as does a split. figure=<folder> gets a .png of each series, figure=all.png is one of
+all. For data=mapped the input is a .npy or .parquet, read window by window; from is a number of
+row, and there is no time.
 
 Gaps (data=incomplete): the input is a table, as for forecasts. Its rows, in its order, with its
 columns, of which the targets are filled; a row for each time stamp that is missing; and imputed,
@@ -54,12 +59,16 @@ for split=test.
 """
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from seqfuse.config import cli
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
+
+OPTIONS = ("every", "start", "horizon", "known")
+"""Of forecasts."""
 
 
 def main() -> None:
@@ -89,8 +98,9 @@ def predict(config: DictConfig, run: Path) -> int:
     task, data, _, _, trainer = build.load_for(config, run)
     split, given = config.split, config.input
     metadata = {**data.splits.metadata(), **task.metadata()}
-    options = {} if config.every is None else {"every": config.every}
+    options = {name: config[name] for name in OPTIONS if config[name] is not None}
     job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
+    figures = _figures(config, job)
     known = split and data.splits.rows(split)
     rows = job.known(*known) if split else of_input(job, given, writer.path)
     shown = config.trainer.enable_progress_bar
@@ -99,10 +109,39 @@ def predict(config: DictConfig, run: Path) -> int:
             progress.update(writer.write(block))
         if not writer.rows:
             raise InputError(f"{given or split} holds nothing to predict")
-    if rows.note:
-        say(f"note  {rows.note}")
+        if figures is not None:
+            _draw(figures, job, known or job.windows(Path(given)))
+    for line in rows.notes():
+        say(line)
     say(f"{writer.rows:,} rows  {runs.short(writer.path)}")
+    if figures is not None:
+        count = f"{len(figures.written):,} figures" if len(figures.written) > 1 else "1 figure"
+        say(f"{count}  {runs.short(figures.path)}")
     return writer.rows
+
+
+def _figures(config: DictConfig, job: Any) -> Any:
+    """The files for figures of forecasts; None where none are asked for."""
+    if not config.figure:
+        return None
+    from seqfuse.runtime.jobs.forecasts import Forecaster
+
+    if not isinstance(job, Forecaster):
+        raise InputError(f"figure={config.figure} is for forecasts: leave it out")
+    if config.input and Path(config.input).is_dir():
+        raise InputError(f"figure={config.figure} is for a single file: name one, input=<file>")
+    try:
+        from seqfuse.figures.forecasting import FigureFiles  # an annex, with matplotlib
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"figure= needs matplotlib ({reason}): pip install matplotlib") from None
+    return FigureFiles(str(config.figure), config.overwrite)
+
+
+def _draw(figures: Any, job: Any, windows: tuple[Any, Any]) -> None:
+    for name, panels in job.panels(*windows):
+        figures.add(name, panels)
+    figures.close()
 
 
 def _check(config: DictConfig) -> None:

@@ -211,6 +211,37 @@ def test_files_are_predicted_as_by_the_checkpoint(
         arrays_are_forecast_like_files(folder, found)
 
 
+@pytest.mark.slow
+def test_a_folder_forecasts_from_a_stamp_and_by_a_scenario(
+    tmp_path: Path, command: Callable
+) -> None:
+    folder = made(tmp_path, "shops")
+    frame = pd.read_csv(tmp_path / "in.csv")
+    is_ahead = frame["sales"].isna()
+    frame[~is_ahead].to_csv(tmp_path / "seen.csv", index=False)
+    frame.loc[is_ahead, ["when", "shop", "offer"]].to_csv(tmp_path / "ahead.csv", index=False)
+    words = ["start=2020-01-05 10:00", "every=12", "horizon=4", "known=ahead.csv"]
+    site = shipped.bare(tmp_path / "site")
+    run = (site, tmp_path, f"{folder}/run.py", "seen.csv", "out.csv")
+    done = shipped.python(*run, *words)
+    assert done.returncode == 0, done.stderr
+    ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
+    code, out, err = command(predict, ckpt, f"input={tmp_path}/seen.csv", "output=torch.csv",
+                             *words[:-1], f"known={tmp_path}/ahead.csv", *QUIET)  # fmt: skip
+    assert code == 0, err
+    found, wanted = pd.read_csv(tmp_path / "out.csv"), pd.read_csv("torch.csv")
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-5, atol=1e-6, check_dtype=False)
+    assert len(found) == 2 * 3 * 4
+    assert found["sales_true"].notna().any()
+    assert done.stdout.splitlines()[:-1] == out.splitlines()[:-1]
+    assert done.stdout.startswith("back-test")
+    for option in ("start=soon", "horizon=9", "every=x", "known=none.csv"):
+        done = shipped.python(*run, option)
+        assert done.returncode == 1
+        assert option.partition("=")[2] in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
 POINTS = {"numbers": "far_prediction", "windows": "prediction", "shops": "sales"}
 """Columns of numbers, whose disagreement is the standard deviation over members."""
 

@@ -1,5 +1,6 @@
 """Figures: what is on their axes."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.dates as mdates
@@ -20,11 +21,13 @@ from seqfuse.figures.classification import (
 from seqfuse.figures.clips import ClipFigures, ClipScoreFigures
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import pixels
-from seqfuse.figures.forecasting import Panel, forecasts
+from seqfuse.figures.forecasting import FigureFiles, forecasts
 from seqfuse.figures.multilabel import precision_recall
 from seqfuse.figures.regression import predictions
 from seqfuse.figures.tagging import step_classes
 from seqfuse.figures.texts import MAX_WORDS, Sentence, sentences, worst_pairs
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.forecasts import Panel
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.tasks.measures import Scored
@@ -201,6 +204,36 @@ def test_an_imputation_is_marked_where_a_value_was_held_out(clock: str) -> None:
     assert high - low == pytest.approx(11 if clock == "rows" else 11 / 24)
     left, right, *_ = axes.get_images()[0].get_extent()
     assert (left, right) == pytest.approx((low, high))
+
+
+def test_a_figure_of_each_series_or_one_of_all(tmp_path: Path) -> None:
+    prediction, unknown = np.ones((4, 1)), np.full(4, np.nan)
+    known = Panel(TIMES["rows"], np.ones(8), np.ones(4), prediction, [0.5], np.ones(8), "load")
+    panels = [known, known._replace(truth=unknown)]
+    assert [len(axes.get_lines()) for axes in forecasts(panels).axes] == [3, 2]
+    labels = [text.get_text() for text in forecasts(panels[::-1]).legends[0].get_texts()]
+    assert labels == ["history", "forecast", "truth", "attention"]
+    folder = FigureFiles(str(tmp_path / "new"))
+    for name in ("west", "a/b", "a_b", ""):
+        folder.add(name, panels)
+    folder.close()
+    names = ["west.png", "a_b.png", "a_b_2.png", "forecasts.png"]
+    assert [path.name for path in folder.written] == names
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {*names}
+    with pytest.raises(InputError, match=r"west.png exists: type overwrite=true"):
+        FigureFiles(str(tmp_path / "new")).add("west", panels)
+    FigureFiles(str(tmp_path / "new"), overwrite=True).add("west", panels)
+    one = FigureFiles(str(tmp_path / "all.png"))
+    one.add("west", panels)
+    assert not one.path.exists()
+    one.close()
+    assert one.written == [tmp_path / "all.png"]
+    with pytest.raises(InputError, match="all.png exists"):
+        FigureFiles(str(tmp_path / "all.png"))
+    with pytest.raises(InputError, match="more than 48 .* name a folder"):
+        FigureFiles(str(tmp_path / "many.png")).add("west", panels * 25)
+    with pytest.raises(InputError, match="figure=.*all.pdf must be a folder, or end in .png"):
+        FigureFiles(str(tmp_path / "all.pdf"))
 
 
 @pytest.mark.parametrize("word", ["$$", "$_$", r"$\foo$"])

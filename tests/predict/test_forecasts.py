@@ -1,8 +1,11 @@
 """Forecasts on the command line and from Python: the numbers of the test step, in its units."""
 
 import json
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -111,6 +114,101 @@ def test_every_row_gives_the_numbers_of_the_split(predict: Callable, tmp_path: P
         np.testing.assert_allclose(both[name], both[f"{name}_b"], rtol=1e-6)
 
 
+def whole(name: str = "whole.csv") -> pd.DataFrame:
+    return tables.shops(Path(name)).assign(when=lambda f: pd.to_datetime(f["when"]))
+
+
+def test_from_a_stamp_beside_what_came(predict: Callable) -> None:
+    frame = whole()
+    code, out, err = predict(
+        "input=whole.csv", "output=out.csv", "start=2020-01-05 10:00", "every=12", "horizon=4"
+    )
+    assert code == 0, err
+    found = pd.read_csv("out.csv", parse_dates=["from", "time"])
+    assert found["time"].min() == pd.Timestamp("2020-01-05 10:00")
+    assert found.groupby("shop")["from"].nunique().tolist() == [4, 4]
+    assert found["step"].max() == 4
+    both = found.merge(frame, left_on=["shop", "time"], right_on=["shop", "when"], how="left")
+    np.testing.assert_allclose(both["sales_true"], both["sales_y"], rtol=1e-6)
+    known = found.dropna(subset="sales_true")
+    error = np.abs(known["sales"] - known["sales_true"])
+    last = frame.set_index(["shop", "when"])["sales"]
+    naive = [abs(y - last[place]) for *place, y in known[["shop", "from", "sales_true"]].values
+             for place in [tuple(place)]]  # fmt: skip
+    assert re.search(rf"sales +MAE +{error.mean():.4g} +{np.mean(naive):.4g} ", out), out
+    assert re.search(r"^(worth|warning) +scaled MAE .*naive", out, re.MULTILINE)
+    every = predict("input=whole.csv", "output=every.csv", "every=1")
+    assert every[0] == 0
+    rolled = pd.read_csv("every.csv", parse_dates=["from", "time"])
+    same = found.merge(rolled, on=["shop", "from", "step"], suffixes=("", "_b"))
+    assert len(same) == len(found)
+    np.testing.assert_allclose(same["sales_q0.1"], same["sales_q0.1_b"], rtol=1e-6)
+
+
+def test_a_scenario_is_as_rows_below(predict: Callable, frame: pd.DataFrame, ckpt: Path) -> None:
+    predict("input=new.csv", "output=wanted.csv")
+    seen, ahead = frame[frame["sales"].notna()], frame[frame["sales"].isna()]
+    seen.to_csv("seen.csv", index=False)
+    ahead[["offer", "when", "shop"]].to_csv("ahead.csv", index=False, sep=";")
+    code, _, err = predict("input=seen.csv", "output=out.csv", "known=ahead.csv")
+    assert code == 0, err
+    wanted = pd.read_csv("wanted.csv")
+    pd.testing.assert_frame_equal(pd.read_csv("out.csv"), wanted)
+    found = pd.DataFrame(seqfuse.load(ckpt).predict(seen, known=ahead, horizon=2))
+    kept = wanted[wanted["step"] <= 2]
+    np.testing.assert_allclose(found["sales"], kept["sales"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.drop(columns="when"), "ahead.csv has no column 'when'"),
+        (lambda a: a.drop(columns="shop"), "ahead.csv has no column 'shop'"),
+        (lambda a: a.drop(columns="offer"), "ahead.csv has no column 'offer'"),
+        (lambda a: a.assign(when="soon"), "ahead.csv: line 2, column 'when': 'soon'"),
+        (lambda a: a.assign(offer="no"), "ahead.csv: line 2, column 'offer': 'no' is no number"),
+        (lambda a: a.assign(shop="north"), "(north) is of no series in seen.csv (it has: east"),
+        (lambda a: a.assign(sales=1), "ahead.csv: line 2, column 'sales': a target is not known"),
+        (lambda a: a.drop(a.index[2]), "missing, the first after line 3 of ahead.csv"),
+        (lambda a: a[:3], "column 'offer' is to be known ahead, but 2020-01-06 20:00"),
+        (lambda a: pd.concat([a[:1].assign(when="2020-01-06 19:00"), a]),
+         "line 2: 2020-01-06 19:00:00 (west) is in seen.csv, too"),
+        (lambda a: pd.concat([a[:1].assign(when="2019-01-06 19:00"), a]),
+         "line 2: 2019-01-06 19:00:00 (west) is not behind the last row of seen.csv"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_scenario_is_named(
+    predict: Callable, frame: pd.DataFrame, change: Callable, message: str
+) -> None:
+    frame[frame["sales"].notna()].to_csv("seen.csv", index=False)
+    ahead = frame[frame["sales"].isna()][["when", "shop", "offer"]]
+    change(ahead).to_csv("ahead.csv", index=False)
+    code, _, err = predict("input=seen.csv", "output=out.csv", "known=ahead.csv")
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not Path("out.csv").exists()
+
+
+def test_figures_of_each_series(predict: Callable) -> None:
+    whole()
+    code, out, err = predict("input=whole.csv", "output=out.csv", "every=20", "figure=drawn")
+    assert code == 0, err
+    assert out.endswith("2 figures  drawn\n")
+    assert {path.name for path in Path("drawn").iterdir()} == {"east.png", "west.png"}
+    words = ("input=whole.csv", "output=out.csv", "overwrite=true")
+    assert predict(*words, "figure=all.png", "start=2020-01-04")[0] == 0
+    assert Path("all.png").stat().st_size > 10_000
+    for figure, message in (("all.pdf", "figure=all.pdf must be"), ("out.csv", "figure=out.csv")):
+        code, _, err = predict(*words, f"figure={figure}")
+        assert code == 1
+        assert message in err
+    with mock.patch.dict(sys.modules, {"seqfuse.figures.forecasting": None}):
+        code, _, err = predict(*words, "figure=other.png")
+    assert code == 1
+    assert "pip install matplotlib" in err
+
+
 def short(frame: pd.DataFrame) -> pd.DataFrame:
     frame.loc[20:, ["sales", "stock"]] = np.nan
     return frame[:40]
@@ -126,6 +224,11 @@ def short(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda f: f[:0], [], "new.csv has no rows"),
         (short, [], "new.csv (west): 20 rows up to the last target are too few"),
         (lambda f: f, ["every=0"], "every=0 must be null or a whole number from 1"),
+        (lambda f: f, ["start=soon"], "start=soon is no time stamp such as 2024-01-31 12:00"),
+        (lambda f: f, ["start=2021-01-01"], "must be from 2020-01-02 00:00:00"),
+        (lambda f: f, ["horizon=0"], "horizon=0: the net was trained to forecast 6 steps"),
+        (lambda f: f, ["horizon=7"], "horizon=7: the net was trained to forecast 6 steps"),
+        (lambda f: f, ["known=none.csv"], "none.csv: there is no such file"),
         (lambda f: f, ["every=1.5"], "every=1.5 must be null or a whole number from 1"),
         (lambda f: f, ["data.known=[hour]"], "is read as the columns sales, stock, hour_sin"),
         (lambda f: f, ["data.gaps=maybe"], "data.gaps=maybe must be one of"),

@@ -5,6 +5,7 @@ import pytest
 
 from seqfuse.runtime.naive import Comparison, drift, follow, repeated
 
+SCALE = np.array([[1.0, 10.0]])
 PAST = np.array([1.0, 5, 2, 7])[None, :, None]
 
 
@@ -25,10 +26,10 @@ def test_naive_forecasts(kind: tuple, wanted: list[float]) -> None:
 
 def test_errors_of_each_target_and_the_verdict_on_all() -> None:
     """Two targets in other units; a value that did not come counts nowhere."""
-    comparison = Comparison(["load", "heat"], np.array([1.0, 10.0]), season=2)
+    comparison = Comparison(["load", "heat"], season=2)
     past = np.concatenate([PAST, 10 * PAST], axis=2)
     truth = np.array([[[3.0, 30.0], [8.0, np.nan]]])
-    comparison.update(past, truth, np.array([[[3.5, 35.0], [8.0, 0.0]]]))
+    comparison.update(past, truth, np.array([[[3.5, 35.0], [8.0, 0.0]]]), SCALE)
     errors = comparison.errors()
     assert comparison.kinds == ["net", "last value", "seasonal, 2 steps", "drift"]
     np.testing.assert_allclose(errors["MAE"][:, 0], [0.25, 2.5, 1, (6 + 3) / 2], rtol=1e-6)
@@ -43,11 +44,11 @@ def test_errors_of_each_target_and_the_verdict_on_all() -> None:
 
 
 def test_a_net_that_is_no_better_is_warned_of() -> None:
-    comparison = Comparison(["load"], np.ones(1), season=1)
+    comparison = Comparison(["load"], season=1)
     assert not list(comparison.lines()), "nothing came yet"
-    comparison.update(PAST, np.full((1, 2, 1), np.nan), np.zeros((1, 2, 1)))
+    comparison.update(PAST, np.full((1, 2, 1), np.nan), np.zeros((1, 2, 1)), SCALE[:, :1])
     assert not list(comparison.lines())
-    comparison.update(PAST, np.full((1, 2, 1), 7.0), np.zeros((1, 2, 1)))
+    comparison.update(PAST, np.full((1, 2, 1), 7.0), np.zeros((1, 2, 1)), SCALE[:, :1])
     lines = list(comparison.lines())
     assert "seasonal" not in "".join(lines)
     assert lines[-1].startswith("warning     scaled MAE 7 is no better than")

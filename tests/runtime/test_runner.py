@@ -22,3 +22,18 @@ def test_the_input_is_not_written_over(
     assert said.startswith("run.py: ")
     assert said.endswith("is the input: name another output\n")
     assert Path("in.csv").read_text() == "a\n1\n"
+
+
+def test_options_of_the_job_are_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    given: dict = {}
+    monkeypatch.setattr(runner, "load", lambda folder, int8, **options: given.update(options))
+    words = ["every=24", "start=2024-01-31 12:00", "known=a=b.csv"]
+    runner.main(["--check", *words], tmp_path)
+    assert not given, "they are for predictions"
+    with pytest.raises(AttributeError):  # of a job that there is none of
+        runner.main(["in.csv", str(tmp_path / "out.csv"), *words], tmp_path)
+    assert given == {"every": 24, "start": "2024-01-31 12:00", "known": "a=b.csv"}
+    assert runner.main(["in.csv", "out.csv", "other=3"], tmp_path) == 2
+    assert "usage" in capsys.readouterr().err

@@ -116,27 +116,25 @@ class Forecaster(Estimator):
         self.frame_ = frame
         return self
 
-    def predict(self, horizon: int | None = None, X: Any = None) -> pd.DataFrame:
+    def predict(self, horizon: int | None = None, X: Any = None, known: Any = None) -> pd.DataFrame:
         """Forecasts behind the last row with a target, of each series.
 
         Args:
             horizon: steps, at most as many as were trained for; all of them if not given.
             X: a frame like the training one, which it stands in for; behind its last targets it
                 may hold what is known ahead.
+            known: a frame of the rows ahead, with what is known of them.
 
         Returns:
             a row for each step, by time (and series), with the columns <target> and
             <target>_q<level>.
         """
         check_is_fitted(self)
-        steps = self.model_.horizon
-        if horizon is not None and not 1 <= horizon <= steps:
-            raise InputError(f"horizon={horizon}: the net forecasts 1 to {steps} steps")
         if X is None and "frame_" not in vars(self):
             raise InputError("a loaded net knows no last rows: give them, predict(X=frame)")
         frame = self.frame_ if X is None else _stamped(X, self.time)[0]
-        found = pd.DataFrame(self.model_.predict(frame))
-        found = found[found["step"] <= (horizon or steps)]
+        ahead = None if known is None else _stamped(known, self.time)[0]
+        found = pd.DataFrame(self.model_.predict(frame, horizon=horizon, known=ahead))
         index = [self.group, "time"] if self.group else ["time"]
         return found.drop(columns=["from", "step"]).set_index(index)
 

@@ -74,26 +74,42 @@ class Comparison:
 
     Args:
         targets: their names.
-        std: (k) their standard deviations in training, by which errors of several are one.
         season: steps after which a naive forecast repeats.
     """
 
-    def __init__(self, targets: Sequence[str], std: NDArray[np.float64], season: int):
-        self.targets, self.std, self.season = list(targets), std, season
+    def __init__(self, targets: Sequence[str], season: int):
+        self.targets, self.season = list(targets), season
         self.kinds = ["net", "last value", *([seasonal_name(season)] * (season > 1)), "drift"]
         self.sums = np.zeros((2, len(self.kinds), len(self.targets)))
         """Of absolute and of squared errors, by kind and target."""
+        self.scaled = np.zeros((2, len(self.kinds)))
+        """The same of all targets, in their standard deviations."""
         self.count = np.zeros(len(self.targets), dtype=np.int64)
         self.origins = 0
 
-    def update(self, past: NDArray[Any], truth: NDArray[Any], forecast: NDArray[Any]) -> None:
-        """Adds look-backs (b t k), what came (b h k), NaN where missing, and forecasts (b h k)."""
+    def update(
+        self,
+        past: NDArray[Any],
+        truth: NDArray[Any],
+        forecast: NDArray[Any],
+        scale: NDArray[np.float64],
+    ) -> None:
+        """Adds windows.
+
+        Args:
+            past: look-backs (b t k).
+            truth: what came (b h k), NaN where missing.
+            forecast: of the net (b h k).
+            scale: standard deviations of the targets (b k).
+        """
         sizes = past.shape[1], truth.shape[1]
         naive = [repeated(*sizes), *([repeated(*sizes, self.season)] * (self.season > 1))]
         others = [follow(past, kind) for kind in (*naive, drift(*sizes))]
         errors = np.stack([forecast, *others]) - truth
         for power in (1, 2):
             self.sums[power - 1] += np.nansum(np.abs(errors) ** power, axis=(1, 2))
+            scaled = np.abs(errors / scale[:, None]) ** power
+            self.scaled[power - 1] += np.nansum(scaled, axis=(1, 2, 3))
         observed = ~np.isnan(truth)
         self.count += observed.sum(axis=(0, 1))
         self.origins += int(observed.any(axis=(1, 2)).sum())
@@ -123,10 +139,7 @@ class Comparison:
 
     def _worth(self) -> tuple[str, bool]:
         """The verdict on all targets, each in its standard deviations."""
-        means = [
-            np.sum(total / self.std**power, axis=-1) / self.count.sum()
-            for power, total in zip((1, 2), self.sums, strict=True)
-        ]
+        means = self.scaled / self.count.sum()
         return worth(
             {
                 name: (float(mean[0]), dict(zip(self.kinds[1:], mean[1:].tolist(), strict=True)))

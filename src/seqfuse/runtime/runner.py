@@ -1,11 +1,14 @@
 """Predictions from an exported folder, with numpy and onnxruntime alone.
 
-Usage: python run.py <input> <output> [--int8]
+Usage: python run.py <input> <output> [--int8] [key=value ...]
        python run.py --check
+
+Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv, as of seqfuse-predict
 
 From Python: import run; model = run.load(folder); model.predict(x)
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +21,18 @@ from seqfuse.runtime.jobs.make import make, without_cache
 from seqfuse.runtime.shown import say
 from seqfuse.runtime.writer import Writer
 
-USAGE = "usage: python run.py <input> <output> [--int8], or: python run.py --check"
+USAGE = "usage: python run.py <input> <output> [--int8] [key=value], or: python run.py --check"
+OPTION = re.compile(r"(every|start|horizon|known)=(.+)")
 
 
-def load(folder: str | Path, int8: bool = False, threads: int = 0) -> Any:
+def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: Any) -> Any:
     """The job of an exported folder.
 
     Args:
         folder: that `seqfuse-export` wrote.
         int8: takes the graph with weights in 8 bits.
         threads: of onnxruntime; 0 leaves their number to it.
+        options: of the job, such as `every` of forecasts.
     """
     folder, name = Path(folder), GRAPH_INT8 if int8 else GRAPH
     metadata = read_metadata(folder)
@@ -35,7 +40,7 @@ def load(folder: str | Path, int8: bool = False, threads: int = 0) -> Any:
         raise InputError(f"{folder} has no {name}: export it with int8=true")
     engine = OnnxEngine(folder / name, threads)
     try:
-        return make(without_cache(metadata), engine)
+        return make(without_cache(metadata), engine, **options)
     except InputError as error:
         raise InputError(f"{folder / METADATA}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -45,14 +50,17 @@ def load(folder: str | Path, int8: bool = False, threads: int = 0) -> Any:
 def main(words: Sequence[str], folder: Path) -> int:
     """The command of the exported folder; returns its exit code."""
     options = {word for word in words if word.startswith("--")}
-    names = [word for word in words if word not in options]
+    matches = [match for word in words if (match := OPTION.fullmatch(word))]
+    given = {str(match[1]): str(match[2]) for match in matches}
+    names = [word for word in words if word not in options and not OPTION.fullmatch(word)]
     wanted = 0 if "--check" in options else 2
     known = {"--check"} if "--check" in options else {"--int8"}
-    if options - known or len(names) != wanted:
+    if options - known or len(names) != wanted or (given and not names):
         say(USAGE, file=sys.stderr)
         return 2
     try:
-        model = load(folder, int8="--int8" in options)
+        numbers = {key: int(text) if text.isdecimal() else text for key, text in given.items()}
+        model = load(folder, int8="--int8" in options, **numbers)
         if not names:
             worst = check_example(model.engine, folder, model.metadata["tolerance"])
             say(f"the largest difference from the example is {worst:.2g}")
@@ -64,8 +72,8 @@ def main(words: Sequence[str], folder: Path) -> int:
                 writer.write(block)
             if not writer.rows:
                 raise InputError(f"{names[0]} holds nothing to predict")
-        if rows.note:
-            say(f"note  {rows.note}")
+        for line in rows.notes():
+            say(line)
         say(f"{writer.rows:,} rows  {names[1]}")
     except (InputError, OSError) as error:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -28,11 +28,16 @@ class Rows(Iterator[Columns]):
     Args:
         blocks: tables of the same columns.
         total: how many rows there are in all, where that is known before they are predicted.
-        note: for people, on all of them; or nothing.
+        notes: gives lines about all rows for people, once the last was predicted.
     """
 
-    def __init__(self, blocks: Iterable[Columns], total: int | None = None, note: str = ""):
-        self.blocks, self.total, self.note = iter(blocks), total, note
+    def __init__(
+        self,
+        blocks: Iterable[Columns],
+        total: int | None = None,
+        notes: Callable[[], Iterable[str]] = tuple,
+    ):
+        self.blocks, self.total, self.notes = iter(blocks), total, notes
 
     def __next__(self) -> Columns:
         return next(self.blocks)

@@ -1,8 +1,9 @@
 """Forecasts of tables and of rows on disk, in the user's units."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,36 +14,96 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.classes import ALONE
 from seqfuse.runtime.jobs.numbers import deviation
+from seqfuse.runtime.naive import Comparison
 from seqfuse.runtime.pipelines.packed import unpack
-from seqfuse.runtime.read.cells import as_cells
+from seqfuse.runtime.read.cells import Cells, as_cells
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.rows import RowReader
+from seqfuse.runtime.read.scenarios import with_scenario
+from seqfuse.runtime.read.stamps import shown as written
 from seqfuse.runtime.read.tables import Table, TableReader, log_returns
-from seqfuse.runtime.windows import Windows
+from seqfuse.runtime.windows import Windows, gather
 from seqfuse.runtime.writer import Columns, Rows
 
-Outputs = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any] | None]
-"""(b) rows at which horizons begin, and in the user's units (b h k p) forecasts and, of an
-ensemble, (b h k) the standard deviation of its members' medians."""
 READERS: dict[str, Any] = {"table": TableReader, "rows": RowReader}
+PANELS = 12
+"""Forecasts of a series that are drawn, at most, or one of each target."""
+
+
+class Request(NamedTuple):
+    """Which forecasts are made of a table: one behind the last row with a target, or others."""
+
+    every: int | None = None
+    """Forecasts from every n-th row: from `start` on, or counted back from the last."""
+    start: Any = None
+    """Stamp (or number of a row) at or after which the first horizon begins."""
+    horizon: int | None = None
+    """Steps, at most as many as were trained for; None: all of them."""
+    known: Any = None
+    """A scenario: what is known ahead, as a table of its own, in memory or in a file."""
+
+    def changed(self, **given: Any) -> "Request":
+        """A request with what is given in place of its own."""
+        return self._replace(**{name: v for name, v in given.items() if v is not None})
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether what came behind an origin may be in the table."""
+        return self.every is not None or self.start is not None
+
+
+class Outputs(NamedTuple):
+    """Forecasts of a batch of windows; in the user's units, if nothing else is said."""
+
+    starts: NDArray[np.int64]
+    """(b) rows at which horizons begin."""
+    past: NDArray[np.float32]
+    """(b t k) what was looked back on, scaled; its first steps, where it is shorter."""
+    steps: NDArray[np.int64]
+    """(b) of each look-back."""
+    quantiles: NDArray[np.float64]
+    """(b h k p)"""
+    weights: NDArray[np.float32]
+    """(b q t') attention."""
+    apart: NDArray[np.float64] | None
+    """(b h k) standard deviation of the medians of an ensemble's members."""
+
+
+class Panel(NamedTuple):
+    """One forecast of a target beside what happened, to be drawn."""
+
+    time: NDArray[np.datetime64] | NDArray[np.int64]
+    """(t + h) time stamps, or numbers of rows."""
+    history: NDArray[np.float64]
+    """(t)"""
+    truth: NDArray[np.float64]
+    """(h) NaN where it is not known."""
+    prediction: NDArray[np.float64]
+    """(h p) quantiles in order."""
+    levels: Sequence[float]
+    """(p)"""
+    weights: NDArray[np.floating]
+    """(t) attention relative to its mean over the whole look-back."""
+    title: str
 
 
 class Forecaster:
-    """Forecasts from the last row of each series with a target on.
+    """Forecasts from the last row of each series with a target on, or from earlier ones.
 
     Rows for people: the group, if there is one; `from`, the last time stamp (or number of a row)
     that was seen; `time` (where there are stamps) and `step`, from 1; `<target>` and
-    `<target>_q<level>` for its bands; of an ensemble `<target>_disagreement`. A time is missing
-    where a table has no such row and rows are the clock.
+    `<target>_q<level>` for its bands; from earlier rows on `<target>_true`, as far as it is known;
+    of an ensemble `<target>_disagreement`. A time is missing where a table has no such row and
+    rows are the clock.
 
     Args:
         metadata: what a fitted data module says of itself.
         engine: predicts.
         batch_size: windows at a time; `auto` as many as suit the memory.
-        every: forecasts from every n-th row, counted from the last.
+        every, start, horizon, known: as in `Request`.
     """
 
-    options = ("every",)
+    options = Request._fields
 
     def __init__(
         self,
@@ -50,10 +111,12 @@ class Forecaster:
         engine: Engine,
         batch_size: int | str = "auto",
         every: int | None = None,
+        start: Any = None,
+        horizon: int | None = None,
+        known: Any = None,
     ):
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         check_batch_size(batch_size)
-        self.every = _checked(every)
         self.pipeline = unpack(metadata["pipeline"])
         options = dict(metadata["reader"])
         self.reader = READERS[options.pop("kind")](**options)
@@ -64,6 +127,7 @@ class Forecaster:
         self.quantiles: list[float] = metadata["quantiles"]
         self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
         self.min_look_back: int = metadata["min_look_back"]
+        self.request = self._checked(Request(every, start, horizon, known))
         names = [f"{name}_true" for name in self.targets]
         if "members" in metadata:
             names += [f"{name}_disagreement" for name in self.targets]
@@ -72,29 +136,45 @@ class Forecaster:
             if names.count(name) > 1:
                 raise InputError(f"two columns of the output would be called '{name}'")
 
-    def predict(self, x: Any, every: int | None = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        every: int | None = None,
+        start: Any = None,
+        horizon: int | None = None,
+        known: Any = None,
+    ) -> Any:
         """Forecasts of arrays, or of a table in memory or in a file.
 
         Args:
             x: (t c) or (b t c) in the user's units, NaN where missing, of at least
-                `min_look_back` steps in the order of `columns`; where some are known ahead,
-                `horizon` more, whose other cells are not looked at. Or a table: a dict of
-                columns, a frame, or the path of a file.
-            every: of a table, forecasts from every n-th row, counted from the last.
+                `min_look_back` steps in the order of `columns`; where some are known ahead, as
+                many more as the horizon that was trained for, whose other cells are not looked at.
+                Or a table: a dict of columns, a frame, or the path of a file.
+            every: of a table, forecasts from every n-th row: from `start` on, or counted back from
+                the last.
+            start: of a table, the time stamp (or number of a row) at or after which the first
+                horizon begins.
+            horizon: steps to forecast, at most as many as were trained for.
+            known: of a table, rows ahead with what is known of them, as another table.
 
         Returns:
             (h k p) or (b h k p), targets by quantiles; of a table columns as in a file.
         """
+        given = {"every": every, "start": start, "known": known}
+        request = self._checked(self.request.changed(horizon=horizon, **given))
         if not isinstance(x, (np.ndarray, list, tuple)):
-            given = path_in(x, self.endings) or as_cells(x)
-            table = self.reader.ahead(given, self.pipeline, self.horizon)
-            return joined(self._ahead(table, _checked(every) or self.every))
-        outputs = np.concatenate([found for _, found, _ in self._of_array(x)])
-        return outputs[0] if np.ndim(x) == 2 else outputs
+            table, starts = self.windows(path_in(x, self.endings) or as_cells(x), request)
+            return joined(self._rows(table, starts, request.looks_back, request.horizon))
+        for name, value in given.items():
+            if value is not None:
+                raise InputError(f"{name}={value} is for tables, and x is an array: leave it out")
+        parts = [part.quantiles[:, : request.horizon] for part in self._of_array(x)]
+        return np.concatenate(parts)[0] if np.ndim(x) == 2 else np.concatenate(parts)
 
     def disagreement(self, x: Any) -> NDArray[np.float64]:
         """(h k) or (b h k) the standard deviation of the medians of an ensemble, of arrays."""
-        parts = [apart for _, _, apart in self._of_array(x) if apart is not None]
+        parts = [part.apart for part in self._of_array(x) if part.apart is not None]
         if not parts:
             raise InputError(ALONE)
         return np.concatenate(parts)[0] if np.ndim(x) == 2 else np.concatenate(parts)
@@ -114,8 +194,8 @@ class Forecaster:
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
-        table = self.reader.ahead(Path(path), self.pipeline, self.horizon)
-        return self._ahead(table, self.every)
+        table, starts = self.windows(Path(path))
+        return self._rows(table, starts, self.request.looks_back, self.request.horizon)
 
     def table(self, path: str | Path) -> Columns:
         """All rows of a file at once."""
@@ -127,13 +207,22 @@ class Forecaster:
 
     def known(self, table: Table, starts: Any) -> Rows:
         """The same of a split, as the test step sees it, with `<target>_true`."""
-        if self.every:
-            raise InputError(f"every={self.every} is for input=<file>: a split has its own windows")
-        return self._rows(table, starts, truth=True)
+        for name, value in self.request._replace(horizon=None)._asdict().items():
+            if value is not None:
+                raise InputError(f"{name}={value} is for input=<file>: a split has its own windows")
+        return self._rows(table, starts, True, self.request.horizon)
 
-    def _ahead(self, table: Table, every: int | None) -> Rows:
-        starts = table.ends(self.min_look_back, every)
-        return self._rows(self._in_own_units(table, starts), starts, truth=False)
+    def windows(
+        self, given: Path | Cells, request: Request | None = None
+    ) -> tuple[Table, NDArray[np.int64]]:
+        """A table that goes on for a horizon, and (w) the rows at which its horizons begin."""
+        request = request or self.request
+        start = None if request.start is None else self.reader.moment(request.start)
+        if request.known is not None:
+            given = self._with_scenario(given, request.known)
+        table = self.reader.ahead(given, self.pipeline, self.horizon, request.looks_back)
+        starts = table.ends(self.min_look_back, request.every, start)
+        return self._in_own_units(table, starts), starts
 
     def _in_own_units(self, table: Table, starts: NDArray[np.int64]) -> Table:
         """A table whose new series are scaled by the rows before their first forecast."""
@@ -141,23 +230,109 @@ class Forecaster:
         spans = list(zip(table.offsets[:-1].tolist(), firsts.tolist(), strict=True))
         return table.in_own_units(self.pipeline, spans)
 
-    def _rows(self, table: Table, starts: Any, truth: bool) -> Rows:
-        return Rows(self._columns(table, starts, truth), len(starts) * self.horizon)
+    def panels(self, table: Table, starts: Any) -> Iterator[tuple[str, list[Panel]]]:
+        """What to draw of each series, and its name: forecasts all over it, the last one among
+        them."""
+        starts, most = np.asarray(starts), max(PANELS // len(self.targets), 1)
+        edges = np.flatnonzero(np.diff(table.owners(starts))) + 1
+        chosen = []
+        for rows in np.split(starts, edges):
+            places = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
+            chosen.append(rows[places] if len(places) > 1 else rows[-1:])
+        windows = self._windows(table, np.concatenate(chosen))
 
-    def _columns(self, table: Table, starts: Any, truth: bool) -> Iterator[Columns]:
+        def drawn() -> Iterator[tuple[int, Panel]]:
+            for part in self._outputs(table, windows):
+                truth = self._truth(table, windows, part.starts)
+                for i, owner in enumerate(table.owners(part.starts).tolist()):
+                    for target in range(len(self.targets)):
+                        yield owner, self._panel(table, part, truth, i, target)
+
+        for owner, pairs in itertools.groupby(drawn(), key=lambda pair: pair[0]):
+            yield table.names[owner] if table.names else "", [panel for _, panel in pairs]
+
+    def _panel(self, table: Table, part: Outputs, truth: Any, i: int, target: int) -> Panel:
+        """A forecast of a target in a batch."""
+        horizon, row = self.request.horizon or self.horizon, part.starts[i]
+        steps = int(part.steps[i])
+        shown = min(steps, 3 * self.horizon)
+        time = table.times(np.arange(row - shown, row + horizon))
+        dated = time.dtype.kind == "M" and not np.isnat(time).any()
+        weights = part.weights[i].mean(axis=0)
+        weights = np.repeat(weights, self.metadata["stride"])[:steps]
+        past = self._past(table, part, slice(i, i + 1), steps)[0]
+        return Panel(
+            time if dated else np.arange(row - shown, row + horizon),
+            past[-shown:, target],
+            truth[i, :horizon, target],
+            part.quantiles[i, :horizon, target],
+            self.quantiles,
+            (weights / weights.mean())[-shown:],
+            f"{self.targets[target]}, from {written(time[shown])}",
+        )
+
+    def _past(self, table: Table, part: Outputs, rows: Any, steps: int) -> NDArray[np.float64]:
+        """(b t k) look-backs of so many steps, in the user's units."""
+        return table.undo(self.pipeline.undo(part.past[rows, :steps]), part.starts[rows])
+
+    def _with_scenario(self, given: Path | Cells, known: Any) -> Cells:
+        """A table with the rows of a scenario below its own."""
+        if not self.reader.known:
+            raise InputError(
+                f"known={known if isinstance(known, (str, Path)) else '<table>'}: the net was "
+                "trained without anything known ahead (data.known): leave it out"
+            )
+        scenario = path_in(known, self.endings) or as_cells(known)
+        words = [n for n in self.reader.known if any(c.startswith(f"{n}=") for c in self.columns)]
+        tables = self.reader.cells(given), self.reader.cells(scenario)
+        return with_scenario(*tables, self.reader, self.targets, words)
+
+    def _checked(self, request: Request) -> Request:
+        """A request, once it can be fulfilled."""
+        every, horizon = request.every, request.horizon
+        if every is not None and (type(every) is not int or every < 1):
+            raise InputError(f"every={every} must be null or a whole number from 1")
+        if horizon is not None and (type(horizon) is not int or not 1 <= horizon <= self.horizon):
+            raise InputError(
+                f"horizon={horizon}: the net was trained to forecast {self.horizon} steps: give a "
+                f"whole number from 1 to {self.horizon}"
+            )
+        if request.start is not None:
+            self.reader.moment(request.start)
+        return request
+
+    def _rows(self, table: Table, starts: Any, truth: bool, horizon: int | None) -> Rows:
+        steps = horizon or self.horizon
+        season = min(self.metadata["season"], self.look_back)
+        comparison = Comparison(self.targets, season)
+        columns = self._columns(table, starts, comparison if truth else None, steps)
+        return Rows(columns, len(starts) * steps, comparison.lines)
+
+    def _columns(
+        self, table: Table, starts: Any, comparison: Comparison | None, horizon: int
+    ) -> Iterator[Columns]:
+        """Rows batch by batch; with what came behind each origin, where that is compared."""
         windows = self._windows(table, starts)
-        for rows, outputs, apart in self._outputs(table, windows):
-            columns = self._places(table, rows)
-            true = table.undo(self.pipeline.undo(windows.y(rows)), rows) if truth else None
+        for part in self._outputs(table, windows):
+            columns = self._places(table, part.starts, horizon)
+            quantiles, true = part.quantiles[:, :horizon], None
+            if comparison is not None:
+                true = self._truth(table, windows, part.starts)[:, :horizon]
+                median = quantiles[..., self.quantiles.index(0.5)]
+                scale = self._scale(table, part.starts)
+                for steps in np.unique(part.steps):  # few: of most batches one
+                    rows = part.steps == steps
+                    past = self._past(table, part, rows, steps)
+                    comparison.update(past, true[rows], median[rows], scale[rows])
             for i, target in enumerate(self.targets):
                 levels = dict(
-                    zip(self._levels(target), np.moveaxis(outputs[:, :, i], 2, 0), strict=True)
+                    zip(self._levels(target), np.moveaxis(quantiles[:, :, i], 2, 0), strict=True)
                 )
                 columns[target] = levels[target].ravel()  # the median first
                 columns |= {name: level.ravel() for name, level in levels.items()}
                 columns |= {} if true is None else {f"{target}_true": true[..., i].ravel()}
-                if apart is not None:
-                    columns[f"{target}_disagreement"] = apart[..., i].ravel()
+                if part.apart is not None:
+                    columns[f"{target}_disagreement"] = part.apart[:, :horizon, i].ravel()
             yield columns
 
     def _windows(self, table: Table, starts: Any) -> Windows:
@@ -176,17 +351,41 @@ class Forecaster:
             def undo(outputs: NDArray[Any], rows: NDArray[np.int64] = rows) -> NDArray[np.float64]:
                 return table.undo(self.pipeline.undo(outputs, outputs=True), rows)
 
-            prediction, _, *apart = self.engine(feeds)
-            yield rows, undo(prediction), deviation(apart[0], undo) if apart else None
+            prediction, weights, *apart = self.engine(feeds)
+            past = feeds["x"][:, : self.look_back, : len(self.targets)]
+            steps = feeds["mask"][:, : self.look_back].sum(axis=1)
+            spread = deviation(apart[0], undo) if apart else None
+            yield Outputs(rows, past, steps, undo(prediction), weights, spread)
 
-    def _places(self, table: Table, rows: NDArray[np.int64]) -> Columns:
+    def _scale(self, table: Table, starts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(b k) standard deviations of the targets, of each series where it has its own."""
+        unit = np.ones((len(starts), 1, len(self.targets)))
+        zero = table.undo(self.pipeline.undo(0 * unit), starts)
+        return (table.undo(self.pipeline.undo(unit), starts) - zero)[:, 0]
+
+    def _truth(
+        self, table: Table, windows: Windows, starts: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(b h k) what came behind each origin, NaN where it is missing or not yet known."""
+        rows = windows.values.shape[0]
+        truth = np.full((len(starts), self.horizon, len(self.targets)), np.nan, np.float32)
+        inside = starts + self.horizon <= rows
+        if inside.any():
+            truth[inside] = windows.y(starts[inside])
+        for i in np.flatnonzero(~inside & (starts < rows)):  # where rows are not added
+            steps = rows - int(starts[i])
+            rest = gather(windows.values, starts[i : i + 1], steps)[0]
+            truth[i, :steps] = rest[:, : truth.shape[2]]
+        return table.undo(self.pipeline.undo(truth), starts)
+
+    def _places(self, table: Table, rows: NDArray[np.int64], horizon: int) -> Columns:
         """Group, origin, time and step of each row of the output."""
-        steps = np.arange(self.horizon)
+        steps = np.arange(horizon)
         columns: Columns = {}
         if self.reader.group:
             series = np.searchsorted(table.offsets, rows, side="right") - 1
-            columns[self.reader.group] = np.repeat(np.array(table.names)[series], self.horizon)
-        columns["from"] = np.repeat(table.times(rows - 1), self.horizon)
+            columns[self.reader.group] = np.repeat(np.array(table.names)[series], horizon)
+        columns["from"] = np.repeat(table.times(rows - 1), horizon)
         if table.steps:
             columns["time"] = table.times(rows[:, None] + steps).ravel()
         return {**columns, "step": np.tile(steps + 1, len(rows))}
@@ -227,19 +426,19 @@ class Forecaster:
         return window[-self.look_back - self._steps_ahead :]
 
 
-def _checked(every: int | None) -> int | None:
-    if every is not None and (type(every) is not int or every < 1):
-        raise InputError(f"every={every} must be null or a whole number from 1")
-    return every
-
-
 def in_folder(rows: Callable[[Path], Rows], paths: Sequence[Path]) -> Rows:
     """Predictions for files that share no batch; the column `file` comes first."""
-    return Rows(
-        {"file": np.repeat(path.name, len(next(iter(columns.values())))), **columns}
-        for path in paths
-        for columns in rows(path)
-    )
+    notes: list[str] = []
+
+    def blocks() -> Iterator[Columns]:
+        for path in paths:
+            of_file = rows(path)
+            for columns in of_file:
+                yield {"file": np.repeat(path.name, len(next(iter(columns.values())))), **columns}
+            lines = list(of_file.notes())
+            notes.extend([f"file        {path.name}", *lines] if lines else [])
+
+    return Rows(blocks(), notes=lambda: notes)
 
 
 def joined(blocks: Iterator[Columns]) -> Columns:

@@ -144,7 +144,8 @@ class Imputer:
         note = f"{gaps.sum():,} values are filled"
         if added := int((self._file_rows(table) < 0).sum()):
             note += f", {added:,} rows are added"
-        return Rows([columns], len(gaps), note if gaps.any() else "no value is missing")
+        lines = [f"note  {note if gaps.any() else 'no value is missing'}"]
+        return Rows([columns], len(gaps), lambda: lines)
 
     def _check_values(self, values: NDArray[Any], where: str) -> None:
         """Raises InputError where a series has no value at all."""

@@ -83,7 +83,7 @@ def of_input(job: Job, given: str, output: Path) -> Rows:
     if not paths:
         raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
     rows = job.folder(paths)
-    return Rows(_alike(rows), rows.total)
+    return Rows(_alike(rows), rows.total, rows.notes)
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:

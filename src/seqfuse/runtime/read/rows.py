@@ -40,6 +40,7 @@ class RowReader:
     endings = (*MAPPED, *(ending for ending in TABLE_ENDINGS if ending not in MAPPED))
     fills = returns = False
     group = None
+    known = ()
     head = ("from", "step")
 
     def __init__(
@@ -58,6 +59,12 @@ class RowReader:
         targets = "all" if self.targets is None else self.targets
         return {"kind": "rows", "targets": targets, "covariates": self.covariates}
 
+    def moment(self, start: Any) -> int:
+        """The number of the row at which the first horizon begins."""
+        if type(start) is not int or start < 0:
+            raise InputError(f"start={start} must be the number of a row: rows have no dates here")
+        return start
+
     def read(self, path: Path, *_: object) -> Table:
         """The rows of a file, targets first; nothing but its head is read."""
         targets = self.targets
@@ -70,7 +77,7 @@ class RowReader:
         offsets = np.array([0, rows.shape[0]])
         return Table(rows, offsets, rows.columns, [""], origin=str(path), num_targets=len(targets))
 
-    def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
+    def ahead(self, given: Path | Cells, pipeline: TablePipeline, *_: object) -> Table:
         """Rows like the training ones; of a table of text, or in memory, the same columns."""
         if isinstance(given, Path) and given.name.endswith(MAPPED):
             table = self.read(given)

@@ -75,6 +75,28 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     return _one_by_one(cells, names[0], form) if found is None else found
 
 
+def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
+    """A single stamp, of ISO 8601 or another form.
+
+    Args:
+        value: as it was typed, or a date in memory.
+        form: as of strptime.
+        key: names it in the message.
+    """
+    if isinstance(value, np.datetime64) and not np.isnat(value):
+        return value.astype("datetime64[s]")
+    for each in {form, None}:
+        try:
+            moment = _moment(value, each)
+        except (ValueError, TypeError, OverflowError, AttributeError):
+            continue
+        zoned = moment.tzinfo is not None
+        moment = moment.astimezone(UTC).replace(tzinfo=None) if zoned else moment
+        return np.datetime64(moment, "s")
+    example = datetime(2024, 1, 31, 12).strftime(form) if form else "2024-01-31 12:00"
+    raise InputError(f"{key}={value} is no time stamp such as {example}")
+
+
 def _canonical(column: Any) -> Stamps | None:
     """All stamps at once, where they are written alike, or are stamps; None elsewhere."""
     if isinstance(column, np.ndarray) and column.dtype.kind == "M":

@@ -35,6 +35,7 @@ from seqfuse.runtime.read.stamps import (
     on_clock,
     place_of,
     shown,
+    stamp_of,
     stamps_of,
     step_of,
 )
@@ -71,8 +72,15 @@ class Table(Recordings):
         """Time stamps of rows; their numbers, where there are no stamps."""
         return self.time[rows] if "time" in self.steps else rows
 
-    def ends(self, look_back: int, every: int | None = None) -> NDArray[np.int64]:
-        """(w) rows behind which horizons lie: of each series the last, or every n-th before it."""
+    def ends(
+        self, look_back: int, every: int | None = None, start: Any = None
+    ) -> NDArray[np.int64]:
+        """(w) rows at which horizons begin.
+
+        Of each series the one behind its last target, or every n-th row up to there; with a
+        `start`, a stamp or the number of a row, the first at or after it, and every n-th from
+        there on.
+        """
         found = []
         for i, (first, end) in enumerate(itertools.pairwise(self.offsets.tolist())):
             last, minimum = end - self.ahead, first + look_back
@@ -83,7 +91,11 @@ class Table(Recordings):
                     f"this net looks back on {look_back} (data.look_back, or data.min_look_back in "
                     "training): add earlier rows, or leave it out"
                 )
-            found.append(np.arange(last, minimum - 1, -(every or end))[::-1])
+            if start is None:
+                found.append(np.arange(last, minimum - 1, -(every or end))[::-1])
+            else:
+                first = self._first(start, i, minimum, last)
+                found.append(np.arange(first, last + 1, every or end))
         return np.concatenate(found)
 
     def in_own_units(self, pipeline: TablePipeline, spans: Sequence[Span]) -> "Table":
@@ -116,6 +128,20 @@ class Table(Recordings):
     def owners(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """(w) numbers of the series of windows whose horizons begin at these rows."""
         return np.searchsorted(self.offsets, starts - 1, side="right") - 1
+
+    def _first(self, start: Any, series: int, minimum: int, last: int) -> int:
+        """The row from `minimum` to `last` of a series that is the first at or after a start."""
+        times = self.times(np.arange(self.offsets[series], last + 1))
+        row = int(self.offsets[series] + np.searchsorted(times, start))
+        latest = times[-1] if times.dtype.kind != "M" or not np.isnat(times[-1]) else times[-2]
+        if row < minimum or not start <= latest:
+            name = f" ({self.names[series]})" if self.names and self.names[series] else ""
+            earliest = times[minimum - int(self.offsets[series])]
+            raise InputError(
+                f"{self.origin}{name}: start={shown(start)} must be from {shown(earliest)}, behind "
+                f"the first look-back, to {shown(latest)}"
+            )
+        return row
 
     def fingerprint(self) -> str:
         """SHA-256 of time stamps and values, first 16 digits."""
@@ -267,6 +293,10 @@ class TableReader:
             "categories": self.categories,
         }
 
+    def moment(self, start: Any) -> np.datetime64:
+        """The stamp at or after which the first horizon begins."""
+        return stamp_of(start, self.time_format, "start")
+
     def cells(self, given: Path | Cells) -> Cells:
         """The columns of a file, or of a table in memory, as they are written."""
         if isinstance(given, Cells):
@@ -340,23 +370,33 @@ class TableReader:
                 )
         return learnt
 
-    def parse(self, cells: Cells, step: int | None = None, horizon: int = 0) -> Table:
+    def parse(
+        self, cells: Cells, step: int | None = None, horizon: int = 0, to_test: bool = False
+    ) -> Table:
         """A table whose series, with a `horizon`, go on for so many steps after the last target.
 
         Rows that are there hold what is known ahead, with empty targets. Missing ones are added
-        where the calendar alone, or nothing, is known ahead.
+        where the calendar alone, or nothing, is known ahead. `to_test`: where too little is known
+        ahead, the last horizon is over the last rows with all that is known.
         """
-        return self._table(*self._laid_out(cells, step, horizon), horizon)
+        return self._table(*self._laid_out(cells, step, horizon, to_test=to_test), horizon)
 
     def _laid_out(
-        self, cells: Cells, step: int | None, horizon: int = 0, texts: Sequence[str] = ()
+        self,
+        cells: Cells,
+        step: int | None,
+        horizon: int = 0,
+        texts: Sequence[str] = (),
+        to_test: bool = False,
     ) -> tuple[Sheet, list[Series]]:
         """The cells, and where the rows of each series stand on its clock."""
         sheet = self._sheet(cells, texts)
         series: list[Series] = []
         for name, rows in self._groups(cells, len(sheet.stamps)):
             part = self._series(name, cells, rows, sheet.stamps[rows], step)
-            series.append(self._lengthened(part, sheet, horizon) if horizon else part)
+            if horizon:
+                part = self._lengthened(part, sheet, horizon, to_test)
+            series.append(part)
             step = step or part.step
         return sheet, series
 
@@ -403,13 +443,16 @@ class TableReader:
         """Columns of the file that are read."""
         return {*sheet.targets, *self.stamps, self.group, *self.inputs}
 
-    def ahead(self, given: Path | Cells, pipeline: TablePipeline, horizon: int) -> Table:
-        """A table like the training one, whose series go on for a horizon after the last target."""
+    def ahead(
+        self, given: Path | Cells, pipeline: TablePipeline, horizon: int, to_test: bool = False
+    ) -> Table:
+        """A table like the training one, whose series go on for a horizon after the last target;
+        `to_test`: or end with one, see `parse`."""
         cells = self.cells(given)
         targets = pipeline.columns[: pipeline.num_targets]
         words = {**words_in(pipeline.columns, self._texts(cells)), **self.words}
         reader = TableReader(**{**self.options, "targets": targets, "words": words})
-        table = reader.parse(cells, pipeline.step, horizon)
+        table = reader.parse(cells, pipeline.step, horizon, to_test)
         names = {*targets, *self.stamps, self.group, *self.inputs}
         for name in cells.columns if self.targets is None else ():
             if name not in names:
@@ -509,19 +552,22 @@ class TableReader:
         time = stamps[0] + np.arange(places[-1] + 1) * np.timedelta64(step or 0, "s")
         return Series(name, where, rows, places, time, step)
 
-    def _lengthened(self, series: Series, sheet: Sheet, horizon: int) -> Series:
-        """A series that ends `horizon` steps after its last row with a target."""
+    def _lengthened(self, series: Series, sheet: Sheet, horizon: int, to_test: bool) -> Series:
+        """A series that ends `horizon` steps after its last row with a target; `to_test`: or
+        where the last horizon ends of which all is known that has to be."""
         cells, targets = sheet.cells, sheet.targets
         seen = ~np.isnan([series.on_clock(sheet.numbers[name]) for name in targets]).all(axis=0)
         if not seen.any():
             raise InputError(f"{series.where}: no row has a value in {', '.join(targets[:LISTED])}")
-        first = int(np.flatnonzero(seen)[-1]) + 1
+        first = end = int(np.flatnonzero(seen)[-1]) + 1
         for name in self.known:
             if self._computed(name, cells) and series.step:
                 continue
             present = np.flatnonzero(~self._empty(name, series, sheet))
-            row = max(first, *(present[-1:] + 1))
-            if row < first + horizon:
+            row = max(end, *(present[-1:] + 1))
+            if to_test and row > horizon:
+                first = min(first, row - horizon)
+            elif row < first + horizon:
                 raise InputError(
                     f"{series.where}: column '{name}' is to be known ahead, but "
                     f"{_place(series, cells, row)} (step {row - first + 1} of data.horizon="
