@@ -59,7 +59,9 @@ def main(words: Sequence[str], folder: Path) -> int:
         say(USAGE, file=sys.stderr)
         return 2
     try:
-        numbers = {key: int(text) if text.isdecimal() else text for key, text in given.items()}
+        numbers: dict[str, Any] = {
+            key: int(text) if text.isdecimal() else text for key, text in given.items()
+        }
         model = load(folder, int8="--int8" in options, **numbers)
         if not names:
             worst = check_example(model.engine, folder, model.metadata["tolerance"])
