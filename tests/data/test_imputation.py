@@ -162,7 +162,7 @@ def test_masking_that_cannot_be_drawn_is_refused(options: dict, message: str) ->
         ({"min_look_back": 3}, "data.min_look_back=3"),
         ({"split": [190, 5, 5]}, "val split has 5 rows.*data.look_back=12"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_splits_that_leave_nothing_to_learn_are_refused(
     options: dict, message: str, tmp_path: Path
