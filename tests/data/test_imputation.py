@@ -132,6 +132,23 @@ def test_sizes_and_words(tmp_path: Path) -> None:
     assert next(data.splits.notes()).startswith("6 of 400 values are missing")
 
 
+@pytest.mark.parametrize(("rows", "look_back"), [(80, 4), (ROWS, 10), (4000, 96)])
+def test_windows_are_as_long_as_the_rows_allow(rows: int, look_back: int, tmp_path: Path) -> None:
+    """Gaps of a few are shorter, and every part of the split has windows."""
+    frame = pd.concat([pd.read_csv(table(tmp_path))] * (rows // ROWS + 1)).iloc[:rows]
+    frame["date"] = pd.date_range("2024-01-01", periods=rows, freq="h")
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    sizes = {"look_back": "auto", "horizon": "auto", "split": "auto"}
+    data = DataModule(splits(tmp_path / "mine.csv", Masking(), **sizes), batch_size=8)
+    data.setup("fit")
+    assert data.sizes()["look_back"] == data.sizes()["horizon"] == look_back
+    assert f"data.look_back={look_back} " in list(data.splits.notes())[1]
+    for part in ("train", "val", "test"):
+        batch = data.splits.tensors(part).__getitems__([0, 1])
+        assert batch.x.shape[1] == look_back
+    assert Masking().lengths(look_back)[1] == look_back // 4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -161,6 +178,19 @@ def test_masking_that_cannot_be_drawn_is_refused(options: dict, message: str) ->
         ({"pipeline": TablePipeline("series")}, "data.scaling=series"),
         ({"min_look_back": 3}, "data.min_look_back=3"),
         ({"split": [190, 5, 5]}, "val split has 5 rows.*data.look_back=12"),
+        (
+            {"look_back": "auto", "horizon": "auto", "split": [190, 5, 5]},
+            "mine.csv: 200 rows are too few for data.look_back=auto: .*each needs 8",
+        ),
+        (
+            {
+                "look_back": "auto",
+                "horizon": "auto",
+                "split": "auto",
+                "masking": Masking(0.3, [1, 30]),
+            },
+            r"data.masking.lengths=\[1, 30\].*data.look_back=10",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )

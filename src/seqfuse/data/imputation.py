@@ -19,6 +19,9 @@ from seqfuse.runtime.read.cells import LISTED
 from seqfuse.runtime.read.tables import Table, TableReader
 from seqfuse.runtime.windows import Windows, sliding
 
+LOOK_BACK, LEAST_LOOK_BACK = 96, 4
+"""Steps of a window that is left to `auto`: at most, and at least."""
+
 
 class Masking:
     """Gaps drawn at random: any value is in one with the same probability.
@@ -28,27 +31,39 @@ class Masking:
 
     Args:
         rate: fraction of the values.
-        lengths: steps of the shortest and of the longest gap; [1, 1] draws each value on its own.
+        lengths: steps of the shortest and of the longest gap; [1, 1] draws each value on its own;
+            `auto`: from 1 to a quarter of the window.
         together: fraction of the windows in which all columns have their gaps at the same steps.
     """
 
-    def __init__(self, rate: float = 0.25, lengths: Sequence[int] = (1, 24), together: float = 0.5):
+    def __init__(
+        self, rate: float = 0.25, lengths: Sequence[int] | str = "auto", together: float = 0.5
+    ):
         if not 0 < rate < 1:
             raise InputError(f"data.masking.rate={rate} must be above 0 and below 1")
-        whole = len(lengths) == 2 and all(type(length) is int for length in lengths)
-        if not whole or not 1 <= lengths[0] <= lengths[1]:
-            raise InputError(
-                f"data.masking.lengths={list(lengths)} must be two whole numbers from 1, in order"
-            )
+        if lengths != "auto":
+            whole = len(lengths) == 2 and all(type(length) is int for length in lengths)
+            if not whole or not 1 <= lengths[0] <= lengths[1]:  # type: ignore[operator]
+                raise InputError(
+                    f"data.masking.lengths={list(lengths)} must be auto or two whole numbers from "
+                    "1, in order"
+                )
         if not 0 <= together <= 1:
             raise InputError(f"data.masking.together={together} must be from 0 to 1")
-        self.rate, self.lengths, self.together = rate, tuple(lengths), together
+        self.rate, self.together = rate, together
+        self._lengths: Any = lengths
+
+    def lengths(self, steps: int) -> tuple[int, int]:
+        """Steps of the shortest and of the longest gap in a window of so many."""
+        if self._lengths == "auto":
+            return 1, max(steps // 4, 1)
+        return self._lengths[0], self._lengths[1]
 
     def __call__(
         self, generator: np.random.Generator, steps: int, columns: int
     ) -> NDArray[np.bool_]:
         """(t k) where values are held out."""
-        shortest, longest = self.lengths
+        shortest, longest = self.lengths(steps)
         drawn = 1 if generator.random() < self.together else columns
         length = generator.integers(shortest, longest + 1, drawn)
         probability = 1 - (1 - self.rate) ** (1 / length)
@@ -111,7 +126,8 @@ class MaskedSplits(TimeSplits):
         pipeline: fitted on the training rows alone.
         source: the file.
         masking: draws what is held out.
-        look_back: steps of a window.
+        look_back: steps of a window; `auto`: 96, or half of the smallest part of the split where
+            that is less.
         horizon: the same.
         split: as in `TimeSplits`, without calibration.
         season: as in `TimeSplits`.
@@ -125,8 +141,8 @@ class MaskedSplits(TimeSplits):
         pipeline: TablePipeline,
         source: TableFile,
         masking: Masking,
-        look_back: int = 96,
-        horizon: int = 96,
+        look_back: int | str = 96,
+        horizon: int | str = 96,
         split: Sequence[Any] | str = "auto",
         season: int | str = 1,
         min_look_back: int | None = None,
@@ -135,11 +151,6 @@ class MaskedSplits(TimeSplits):
         super().__init__(reader, pipeline, source, look_back, horizon, split, season)
         if horizon != look_back:
             raise InputError(f"data.horizon={horizon} follows data.look_back: leave it out")
-        if masking.lengths[1] >= look_back:
-            raise InputError(
-                f"data.masking.lengths={list(masking.lengths)}: gaps must be shorter than a "
-                f"window, data.look_back={look_back}"
-            )
         if min_look_back is not None:
             raise InputError(f"data.min_look_back={min_look_back} is for forecasts: leave it out")
         if reader.gaps == "refuse":
@@ -155,6 +166,25 @@ class MaskedSplits(TimeSplits):
                 "which is 0 after data.scaling=channel: leave it out"
             )
         self.masking, self.seed = masking, seed
+        if look_back != "auto":
+            self._check_gaps()
+
+    def _check_gaps(self) -> None:
+        """Raises InputError where a gap may be as long as a window."""
+        lengths = self.masking.lengths(self.look_back)
+        if lengths[1] >= self.look_back:
+            raise InputError(
+                f"data.masking.lengths={list(lengths)}: gaps must be shorter than a window, "
+                f"data.look_back={self.look_back}"
+            )
+
+    def _choose(self, table: Table) -> None:
+        """The steps of a window by the rows of the parts of the split."""
+        parts = self._part_sizes(table)
+        if min(parts) < 2 * LEAST_LOOK_BACK:
+            self._refuse_few(table, "look_back", parts, 2 * LEAST_LOOK_BACK)
+        self.look_back = self.horizon = min(LOOK_BACK, min(parts) // 2)
+        self._check_gaps()
 
     @property
     def largest_batch(self) -> int:
@@ -208,6 +238,8 @@ class MaskedSplits(TimeSplits):
         targets = table.values[:, : table.num_targets]
         missing = int(np.isnan(targets).sum())
         yield f"{missing:,} of {targets.size:,} values are missing; some of the others are held out"
+        if self._chosen:
+            yield f"data.look_back={self.look_back} steps of a window, by the rows that there are"
         if table.left_out:
             listed = ", ".join(table.left_out[:LISTED])
             yield f"columns that are not read, and written back as they are: {listed}"

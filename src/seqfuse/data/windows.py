@@ -271,27 +271,31 @@ class TimeSplits:
 
     def _choose(self, table: Table) -> None:
         """Look-back and horizon by the season, and by the rows of the parts of the split."""
-        sizes = np.diff(self._borders(table), axis=2)[..., 0]  # (series, parts)
-        parts = np.median(sizes, axis=0).astype(int).tolist()
+        parts = self._part_sizes(table)
         season = season_of(table) if self.season == "auto" else self.season
         if self.horizon == "auto":
             if min(parts) < 2:
-                self._refuse_few(table, parts)
+                self._refuse_few(table, "horizon", parts, 2)
             wanted = season if season > 1 else SEASONLESS_HORIZON
             self.horizon = min(wanted, LONGEST_HORIZON, min(parts) // 2)
         if self.look_back == "auto":
             steps = min(SEASONS * max(season, self.horizon), LONGEST_LOOK_BACK, parts[0] // 3)
             self.look_back = max(steps - steps % season if steps >= season else steps, 1)
 
-    def _refuse_few(self, table: Table, parts: Sequence[int]) -> None:
-        """Says how many rows `data.horizon=auto` needs, where these are too few."""
-        needed = f"the parts of data.split={self.split} have {parts}, and each needs 2"
+    def _part_sizes(self, table: Table) -> list[int]:
+        """Rows of each part of the split, of the series in the middle."""
+        sizes = np.diff(self._borders(table), axis=2)[..., 0]  # (series, parts)
+        return np.median(sizes, axis=0).astype(int).tolist()
+
+    def _refuse_few(self, table: Table, key: str, parts: Sequence[int], least: int) -> None:
+        """Says how many rows a size at `auto` needs, where these are too few."""
+        needed = f"the parts of data.split={self.split} have {parts}, and each needs {least}"
         if self.split == "auto":
-            needed = "20 are enough"
+            needed = f"{10 * least} are enough"
         unit = "rows" if len(table) == 1 else "rows of a series"
         raise InputError(
             f"{table.origin}: {np.median(table.lengths):g} {unit} are too few for "
-            f"data.horizon=auto: {needed}"
+            f"data.{key}=auto: {needed}"
         )
 
     def _borders(self, table: Table) -> list[list[Span]]:
