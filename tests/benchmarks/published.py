@@ -16,6 +16,7 @@ from aeon.visualisation import plot_critical_difference
 from matplotlib import pyplot as plt
 
 RESULTS = Path(__file__).with_name("results")
+FIGURES = Path(__file__).parents[2] / ".github" / "docs"
 OURS = {
     "accuracy": "seqfuse",
     "net_alone": "seqfuse, net alone",
@@ -59,7 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--anchors", type=Path, required=True, help="folder of ucr_accuracy.csv")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of ucr.csv")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the figures")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="folder of the figures")
     given = parser.parse_args()
     mpl.use("svg")
     accuracies = table(given.results / "ucr.csv", given.anchors / "ucr_accuracy.csv")
