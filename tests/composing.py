@@ -40,16 +40,18 @@ def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
     options = [w for w in words if w.package or (cli.CONF / w.key_or_group).is_dir()]
     values = [w for w in words if w not in options]
     chosen = tuple(str(w.input_line) for w in options)
+    recipe = b"" if name == "train" else _recipe()
     if any(w.type != OverrideType.CHANGE or w.key_or_group.startswith("hydra.") for w in values):
-        return pickle.loads(_composed(tuple(overrides), name))
-    found = pickle.loads(_composed(chosen, name))
+        return pickle.loads(_composed(tuple(overrides), name, recipe))
+    found = pickle.loads(_composed(chosen, name, recipe))
     for word in values:
         OmegaConf.update(found, word.key_or_group, word.value(), merge=True)
     return found
 
 
 @functools.cache
-def _composed(words: tuple[str, ...], name: str) -> bytes:
+def _composed(words: tuple[str, ...], name: str, recipe: bytes) -> bytes:
+    """Pickled; `recipe` is the data section of a checkpoint, which a command may have put there."""
     GlobalHydra.instance().clear()
     with pytest.MonkeyPatch.context() as patch:
         remember(patch)
@@ -97,10 +99,15 @@ def _config(loader: ConfigLoaderImpl, defaults: list, repo: Any) -> DictConfig:
         return _compose(loader, defaults, repo)
     key = str([(one.config_path, one.package, one.is_self) for one in defaults])
     if "checkpoint/" in key:  # which brings a data section of its own
-        key += str(pickle.dumps(ConfigStore.instance().load("checkpoint/recipe.yaml").node))
+        key += str(_recipe())
     if key not in _configs:
         _configs[key] = pickle.dumps(_compose(loader, defaults, repo))
     return pickle.loads(_configs[key])
+
+
+def _recipe() -> bytes:
+    """The data section of the checkpoint that a command offered last."""
+    return pickle.dumps(ConfigStore.instance().load("checkpoint/recipe.yaml").node)
 
 
 def _file(source: FileConfigSource, config_path: str) -> ConfigResult:

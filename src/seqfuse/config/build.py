@@ -144,8 +144,15 @@ def with_validation(recipe: DictConfig) -> DictConfig:
 
 
 def any_sizes(recipe: DictConfig) -> dict[str, Any]:
-    """Some value for each size at `auto`; as many classes as there are weights of them."""
-    auto = {size: value for size, value in ANY_SIZES.items() if recipe.data.get(size) == "auto"}
+    """Some value for each size at `auto`; as many classes as there are weights of them.
+
+    A size that follows another has none of its own.
+    """
+    auto = {
+        size: value
+        for size, value in ANY_SIZES.items()
+        if recipe.data.get(size) == "auto" and not OmegaConf.is_interpolation(recipe.data, size)
+    }
     weights = (recipe.task.get("loss") or {}).get("class_weights")
     if isinstance(weights, ListConfig) and "class_counts" in auto:
         auto["class_counts"] = [1] * len(weights)

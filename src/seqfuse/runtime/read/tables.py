@@ -87,9 +87,9 @@ class Table(Recordings):
             if last < minimum:
                 name = f" ({self.names[i]})" if self.names and self.names[i] else ""
                 raise InputError(
-                    f"{self.origin}{name}: {last - first} rows up to the last target are too few, "
-                    f"this net looks back on {look_back} (data.look_back, or data.min_look_back in "
-                    "training): add earlier rows, or leave it out"
+                    f"{self.origin}{name}: {last - first} rows up to the last target are too few "
+                    f"for data.look_back={look_back} (in training data.min_look_back may allow "
+                    "less): add earlier rows, or leave it out"
                 )
             if start is None:
                 found.append(np.arange(last, minimum - 1, -(every or end))[::-1])
