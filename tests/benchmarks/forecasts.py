@@ -64,7 +64,7 @@ def summary(path: Path) -> str:
     table = cells[shown].mean().round(3)
     table.insert(1, "std", cells["test/mse"].std().round(4))
     table.insert(0, "seeds", cells["seed"].count())
-    return f"{path.name}\n{table.to_markdown()}"
+    return f"{path.name}\n{table.to_string()}"
 
 
 def main() -> None:
