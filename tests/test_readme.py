@@ -71,7 +71,8 @@ def metric_of(words: list[str]) -> str:
     """What the job's command ends by printing."""
     found = {"data=csv": "test/mase", "data=mapped": "test/mase"}
     found |= {f"experiment={name}": "test/mse" for name in FORECASTS}
-    found |= {"data=incomplete": "test/mse"}
+    found |= {"data=incomplete": "test/mse", "task=regression": "test/mae"}
+    found |= {"experiment=har_fractions": "test/mae", "experiment=har_labels": "test/macro_f1"}
     found |= {"data=labelled": "test/vus_pr", "experiment=nab": "test/nab_standard"}
     found |= {"task=contrastive": "test/loss"}
     found |= {"sweep=optuna": "best/val/loss", "experiment=fight_anomaly": "test/auroc"}
