@@ -19,7 +19,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 def git(folder: Path, *words: str) -> str:
-    settings = ["-c", "user.name=me", "-c", "user.email=me@localhost"]
+    settings = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
     line = ["git", *settings, *words]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()

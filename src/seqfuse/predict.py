@@ -68,7 +68,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
 OPTIONS = ("every", "start", "horizon", "known")
-"""Of forecasts."""
+"""Options of forecasts."""
 
 
 def main() -> None:

@@ -144,7 +144,7 @@ def with_validation(recipe: DictConfig) -> DictConfig:
 
 
 def any_sizes(recipe: DictConfig) -> dict[str, Any]:
-    """Some value for each size at `auto`; as many classes as there are weights of them.
+    """A valid value for each size at `auto`; as many classes as there are weights of them.
 
     A size that follows another has none of its own.
     """

@@ -81,7 +81,7 @@ def of_accuracy(
 
 
 def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
-    """What forecasts are worth beside naive ones; and a warning, where they are no better.
+    """Compares forecasts with naive ones: a line, or a warning where they are no better.
 
     Both are empty where the metrics, `<split>/<name>`, are not those of forecasts.
 
@@ -107,7 +107,7 @@ def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
 
 
 def of_imputations(metrics: Mapping[str, float]) -> tuple[str, str]:
-    """What imputed values are worth beside simple ones; and a warning, where they are no better.
+    """Compares imputed values with simple ones: a line, or a warning where they are no better.
 
     Args:
         metrics: `<split>/<name>`, of one split.

@@ -40,7 +40,7 @@ AUTO_SPLITS = ([0.7, 0.05, 0.05, 0.2], [0.6, 0.1, 0.1, 0.2], [0.7, 0.1, 0.2])
 DAY = 24 * 3600
 """Seconds."""
 SEASONS = 7
-"""Of the look-back that is left to `auto`: a week of hours, seven weeks of days."""
+"""Seasons of a look-back at `auto`: a week of hours, seven weeks of days."""
 LONGEST_LOOK_BACK, LONGEST_HORIZON = 336, 96
 """Steps, of those that are left to `auto`."""
 SEASONLESS_HORIZON = 24

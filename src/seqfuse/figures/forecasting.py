@@ -17,7 +17,7 @@ from seqfuse.runtime.jobs.forecasts import Panel
 
 BANDS = (80, 95)
 MOST_PANELS = 48
-"""Of one figure."""
+"""Panels of one figure, at most."""
 
 
 class ForecastFigures(Figures):

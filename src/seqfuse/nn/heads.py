@@ -209,7 +209,7 @@ class Autoregression(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:
-        """What is added to every quantile of the forecast."""
+        """A linear forecast, added to every quantile of the net's."""
         seen = lags(x[..., : self.num_targets], mask, self.look_back)
         return rearrange(F.linear(seen, self.lr_factor * self.weight), "b k h -> b h k 1")
 

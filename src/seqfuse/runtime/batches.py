@@ -21,14 +21,14 @@ MIN_CHANNELS = 16
 
 
 class Block(NamedTuple):
-    """Some items, as a net takes them."""
+    """Items, as a net takes them."""
 
     items: Recordings
     columns: Mapping[str, Sequence[Any]]
     """Columns that name each item, such as `id`."""
 
     def cut(self, first: int, end: int | None) -> "Block":
-        """Some of the items."""
+        """A selection of the items."""
         columns = {name: column[first:end] for name, column in self.columns.items()}
         return Block(self.items.take(range(len(self.items))[first:end]), columns)
 

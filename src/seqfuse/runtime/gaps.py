@@ -12,7 +12,7 @@ def seen(values: NDArray[np.floating]) -> NDArray[np.float32]:
 def held_out(
     values: NDArray[np.floating], hidden: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What a net sees (b t 2c), and the targets (b t k) that it does not, NaN where it does.
+    """The input of a net (b t 2c), and the targets (b t k) not in it, NaN where they are.
 
     Args:
         values: (b t c) scaled windows, targets first; NaN is missing.

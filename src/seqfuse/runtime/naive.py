@@ -81,7 +81,7 @@ class Comparison:
         self.targets, self.season = list(targets), season
         self.kinds = ["net", "last value", *([seasonal_name(season)] * (season > 1)), "drift"]
         self.sums = np.zeros((2, len(self.kinds), len(self.targets)))
-        """Of absolute and of squared errors, by kind and target."""
+        """Absolute and squared errors, by kind and target."""
         self.scaled = np.zeros((2, len(self.kinds)))
         """The same of all targets, in their standard deviations."""
         self.count = np.zeros(len(self.targets), dtype=np.int64)

@@ -32,7 +32,7 @@ OF_PARTS = ("accuracy", "mse")
 FIT_SERIES = {"train": 2**15, "val": 2**13}
 """Series, of windows of these splits, that a bank of lags is fitted to, and chosen by."""
 FIT_BATCH = 256
-"""Of these, as many at a time."""
+"""Series at a time, while a bank of lags is fitted."""
 
 
 class Record(NamedTuple):

@@ -34,7 +34,7 @@ class Tried(NamedTuple):
     rate: float
     """Steps per second."""
     losses: list[float]
-    """Of each step."""
+    """Losses, step by step."""
 
 
 def search(attempt: Callable[[str], Tried], first: str) -> tuple[dict[str, Tried], str]:

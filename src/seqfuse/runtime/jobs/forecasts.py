@@ -231,7 +231,7 @@ class Forecaster:
         return table.in_own_units(self.pipeline, spans)
 
     def panels(self, table: Table, starts: Any) -> Iterator[tuple[str, list[Panel]]]:
-        """What to draw of each series, and its name: forecasts all over it, the last one among
+        """Panels of each series to draw, and its name: forecasts all over it, the last one among
         them."""
         starts, most = np.asarray(starts), max(PANELS // len(self.targets), 1)
         edges = np.flatnonzero(np.diff(table.owners(starts))) + 1

@@ -87,7 +87,7 @@ class Imputer:
         return in_folder(self.rows, paths)
 
     def known(self, table: Table, starts: Any, hidden: Callable[[int], NDArray[np.bool_]]) -> Rows:
-        """What is held out of a split, as the test step sees it: a row for each value.
+        """Values held out of a split, as the test step sees them: a row for each.
 
         Args:
             table: the split's.

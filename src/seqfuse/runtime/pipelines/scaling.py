@@ -97,7 +97,7 @@ class TablePipeline:
         """Seconds from row to row, where rows are not the clock."""
         self.standardisation = Standardisation.none(0)
         self.series: dict[str, Standardisation] = {}
-        """Of the targets of each series trained on, where each has its own."""
+        """Scales of the targets of each series trained on, where each has its own."""
 
     def fit_series(self, names: Sequence[str], parts: Sequence[NDArray[Any]]) -> None:
         """Learns the scales of series from the targets (m k) of their training rows.

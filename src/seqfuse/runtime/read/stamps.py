@@ -19,7 +19,7 @@ CALENDAR = {
     "month": range(1, 13),
     "dayofyear": range(1, 367),
 }
-"""What follows from a time stamp, and the values of each."""
+"""Parts of the calendar that follow from a time stamp, and the values of each."""
 PARTS_OF_TIME = {
     "year": (1000, 9999),
     "month": (1, 12),

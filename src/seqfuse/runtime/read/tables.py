@@ -273,7 +273,7 @@ class TableReader:
 
     @property
     def inputs(self) -> list[str]:
-        """What is seen beside the targets, in the order of the columns."""
+        """Inputs beside the targets, in the order of the columns."""
         return [*self.covariates, *self.static, *self.known]
 
     @property
