@@ -41,15 +41,18 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (
             ["model=bse"],
             "model=bse: no such option, did you mean base? "
-            "(options: autoencoder, bank, base, imputation, segments, series, steps, tags, text, "
-            "video, video_autoencoder, wide)",
+            "(options: autoencoder, bank, base, imputation, plain_segments, segments, series, "
+            "steps, tags, text, video, video_autoencoder, wide)",
         ),
         (
             ["data.name=GunPoint", "model=segments"],
             "it needs data.horizon, data.look_back, data.num_known,",
         ),
         (["data.name=GunPoint", "model=segments"], "model=base or model="),
-        (["data=csv", "data.file=a.csv", "model=wide"], "type model=autoencoder or model=segments"),
+        (
+            ["data=csv", "data.file=a.csv", "model=wide"],
+            "type model=autoencoder or model=plain_segments or model=segments",
+        ),
         (["model/attention=multi"], "did you mean multihead?"),
         (["experiment=japanese"], "did you mean japanese_vowels?"),
         (["optimizer.lr=abc"], "optimizer.lr=abc: expected a number such as 0.003"),
