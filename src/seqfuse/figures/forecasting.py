@@ -14,6 +14,7 @@ from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Panel
+from seqfuse.runtime.read.stamps import shown_in
 
 BANDS = (80, 95)
 MOST_PANELS = 48
@@ -32,15 +33,15 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
     splits, pipeline, row = result.splits, result.splits.pipeline, item.index
     (x,), k = item.x.values(), pipeline.num_targets
     target, shown = (k - 1 - number) % k, min(len(x), 3 * splits.horizon)
-    start = str(splits.times(row, row + 1)[0]).replace("T", " ")
+    time = splits.times(row - shown, row + splits.horizon)
     return Panel(
-        splits.times(row - shown, row + splits.horizon),
+        time,
         splits.undo(x[-shown:, :k], row)[:, target],
         splits.undo(item.truth, row)[:, target],
         splits.undo(item.answer, row, outputs=True)[:, target],
         result.task.record.config["task"]["quantiles"],
         item.weights[-shown:],
-        f"{pipeline.columns[target]}, from {start}",
+        f"{pipeline.columns[target]}, from {shown_in(time, shown)}",
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
+from seqfuse.runtime.read.stamps import shown_in
 
 Values = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
         np.where(hidden, told, np.nan),
         np.where(hidden, line, np.nan),
         item.weights,
-        f"{pipeline.columns[target]}, from {str(time[0]).replace('T', ' ')}",
+        f"{pipeline.columns[target]}, from {shown_in(time, 0)}",
     )
 
 

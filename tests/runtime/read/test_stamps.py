@@ -7,7 +7,7 @@ import pytest
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.cells import rows_in_memory
-from seqfuse.runtime.read.stamps import stamps_of
+from seqfuse.runtime.read.stamps import shown_in, stamps_of
 
 
 def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:
@@ -21,6 +21,19 @@ def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarra
 def test_these_forms_are_read(cell: Any) -> None:
     found = read(["when"], when=[cell])
     assert str(found[0]) == "2020-01-31T13:00:00"
+
+
+@pytest.mark.parametrize(
+    ("times", "text"),
+    [
+        (["2020-01-01T00:00:00", "2020-01-02T00:00:00"], "2020-01-02"),
+        (["2020-01-01T23:00:00", "2020-01-02T00:00:00"], "2020-01-02 00:00:00"),
+        ([3, 4], "4"),
+    ],
+)
+def test_days_are_shown_without_a_clock(times: list[Any], text: str) -> None:
+    array = np.array(times, "datetime64[s]" if isinstance(times[0], str) else int)
+    assert shown_in(array, 1) == text
 
 
 def test_parts_of_a_stamp_are_numbers() -> None:

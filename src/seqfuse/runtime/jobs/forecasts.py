@@ -20,7 +20,7 @@ from seqfuse.runtime.read.cells import Cells, as_cells
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.rows import RowReader
 from seqfuse.runtime.read.scenarios import with_scenario
-from seqfuse.runtime.read.stamps import shown as written
+from seqfuse.runtime.read.stamps import shown_in
 from seqfuse.runtime.read.tables import Table, TableReader, log_returns
 from seqfuse.runtime.windows import Windows, gather
 from seqfuse.runtime.writer import Columns, Rows
@@ -268,7 +268,7 @@ class Forecaster:
             part.quantiles[i, :horizon, target],
             self.quantiles,
             (weights / weights.mean())[-shown:],
-            f"{self.targets[target]}, from {written(time[shown])}",
+            f"{self.targets[target]}, from {shown_in(time, shown)}",
         )
 
     def _past(self, table: Table, part: Outputs, rows: Any, steps: int) -> NDArray[np.float64]:

@@ -316,6 +316,13 @@ def shown(stamp: Any) -> str:
     return str(stamp).replace("T", " ")
 
 
+def shown_in(times: NDArray[Any], index: int) -> str:
+    """One of several time stamps for people, a date alone where each is at midnight."""
+    texts = [shown(time) for time in times]
+    is_daily = all(text.endswith(" 00:00:00") for text in texts)
+    return texts[index][:10] if is_daily else texts[index]
+
+
 def on_clock(values: NDArray[Any], places: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     """(size) values at their steps, NaN at the others."""
     found = np.full(size, np.nan)
