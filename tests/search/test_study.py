@@ -14,6 +14,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
+from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.search import study
 from seqfuse.search.outcome import Outcome
@@ -177,7 +178,7 @@ def test_a_silent_process_elsewhere_counts_as_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = search(tmp_path, 1)
-    monkeypatch.setattr(study, "_machine", lambda: "elsewhere/1")
+    monkeypatch.setattr(runs, "machine", lambda: "elsewhere/1")
     other = search(tmp_path, 1)
     other._worker.start()
     other.ask(1, random)

@@ -9,6 +9,7 @@ import math
 import os
 import shlex
 import shutil
+import socket
 import sys
 import threading
 import warnings
@@ -149,6 +150,23 @@ def _lock(file: IO[bytes]) -> None:
         import msvcrt
 
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+
+
+def machine() -> str:
+    """Names this machine; containers of one name count their processes apart."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{namespace.stat().st_ino if namespace.exists() else 0}"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def prepare(recipe: DictConfig, run: Path) -> DictConfig:

@@ -2,7 +2,6 @@
 
 import math
 import os
-import socket
 import threading
 import time
 import uuid
@@ -18,6 +17,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.search.outcome import Outcome
@@ -233,7 +233,7 @@ class Worker:
 
     def __init__(self, study: optuna.Study, address: str):
         self.study, self.address = study, address
-        self.name = f"{_machine()}|{os.getpid()}|{uuid.uuid4().hex[:8]}"
+        self.name = f"{runs.machine()}|{os.getpid()}|{uuid.uuid4().hex[:8]}"
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -268,22 +268,6 @@ def is_gone(study: optuna.Study, worker: str | None, began: float) -> bool:
         began: when it began the trial, in seconds since 1970.
     """
     machine, pid = (worker.split("|") if worker else ["", ""])[:2]
-    if os.name == "posix" and machine == _machine() and not _is_running(int(pid)):
+    if os.name == "posix" and machine == runs.machine() and not runs.is_running(int(pid)):
         return True
     return time.time() - study.user_attrs.get(f"{WORKER}{worker}", began) > SILENCE
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _machine() -> str:
-    """Names this machine; containers of one name count their processes apart."""
-    namespace = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()}/{namespace.stat().st_ino if namespace.exists() else 0}"
