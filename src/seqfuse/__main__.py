@@ -6,6 +6,7 @@ Usage: seqfuse <command> [words of that command]
   evaluate   measures a checkpoint on a split
   predict    predicts a file with a checkpoint
   export     writes a checkpoint as a folder that runs without torch
+  status     says which runs are at work and how far, what ended, what died and why
   push       uploads a checkpoint to the Hugging Face Hub, with a card
   new        makes a project of your own, which depends on seqfuse
   get        fetches public data sets, with licence and paper beside them
@@ -25,7 +26,7 @@ from pathlib import Path
 from seqfuse.runtime.shown import say
 
 COMMANDS = (
-    *("train", "evaluate", "predict", "export", "push"),
+    *("train", "evaluate", "predict", "export", "status", "push"),
     *("new", "get", "sample", "list", "doctor"),
 )
 

@@ -89,14 +89,17 @@ def fit(
         callbacks: as in `train`.
     """
     from seqfuse.callbacks.boards import closing
+    from seqfuse.callbacks.heartbeat import Heartbeat, at_work
     from seqfuse.config import build
     from seqfuse.tuning.tune import tune
 
+    callbacks = (*callbacks, Heartbeat())
     config = build.resolve(recipe)
     runs.seed(config)
-    data = build.build_data(config, given=given)
-    data.setup("fit")
     with ExitStack() as shown:
+        shown.enter_context(at_work(Path(str(recipe.paths.run))))
+        data = build.build_data(config, given=given)
+        data.setup("fit")
         trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         data.check_ranks(trainer.world_size)
         recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)

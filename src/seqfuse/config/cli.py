@@ -240,6 +240,8 @@ def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict
         "overrides": list(settings.overrides.task),
         "monitor": OmegaConf.select(config, "task.monitor"),
         "mode": OmegaConf.select(config, "task.mode"),
+        "machine": runs.machine(),
+        "pid": os.getpid(),
     }
     with _claimed(folder, config, config_name):
         outcome.KILLED.write(folder, **job)  # stays if nothing below comes to an end

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from seqfuse.tasks.base import Task
 
 LOCK = ".lock"
+STATUS = "status.json"
+"""How a run is; touched every `BEAT` seconds while its process lives."""
+BEAT = 30.0
 MEMBERS = "members"
 """In the folder of an ensemble: the run folder of each member, by its number."""
 BEGUN = ("config.yaml", "metrics.json", "outcome.json")
