@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TextIO
 
@@ -33,6 +34,15 @@ def cell_text(text: str) -> str:
     except ValueError:
         return f"'{text}"
     return text
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, its columns aligned so that it reads as plain text, too."""
+    cells = [[visible(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in cells]
+    top, *body = [f"| {' | '.join(row)} |" for row in padded]
+    return "\n".join([top, f"|{'|'.join('-' * (w + 2) for w in widths)}|", *body])
 
 
 def say(text: object, file: TextIO | None = None) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from seqfuse.config.mistakes import explain
 from seqfuse.runtime import files
-from seqfuse.runtime.shown import cell_text, say, visible
+from seqfuse.runtime.shown import cell_text, markdown_table, say
 from seqfuse.search import outcome
 from seqfuse.search.noise import verdict
 
@@ -213,17 +213,11 @@ def _shown(jobs: Jobs) -> list[str]:
 
 
 def _table(rows: list[dict[str, Any]], texts: list[str], metrics: Sequence[str] = ()) -> str:
-    """A Markdown table, its columns aligned so that it reads as plain text, too."""
-    head = [*texts, *metrics]
     lines = [
         [*(str(row[name]) for name in texts), *(_spread(row, name) for name in metrics)]
         for row in rows
     ]
-    cells = [[visible(cell).replace("|", r"\|") for cell in row] for row in (head, *lines)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in cells]
-    top, *body = [f"| {' | '.join(row)} |" for row in padded]
-    return "\n".join([top, f"|{'|'.join('-' * (w + 2) for w in widths)}|", *body])
+    return markdown_table([*texts, *metrics], lines)
 
 
 def _spread(row: dict[str, Any], name: str) -> str:
