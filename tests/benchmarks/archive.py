@@ -13,7 +13,6 @@ is chosen on a test split, and no set has words of its own.
 
 import argparse
 import contextlib
-import csv
 import io
 import math
 import tempfile
@@ -27,6 +26,7 @@ import pandas as pd
 
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.train import train
+from tests.benchmarks import common
 from tests.composing import composed
 
 QUIET = (
@@ -34,8 +34,7 @@ QUIET = (
     *("logger=none", "callbacks=none"),
 )
 METRICS = ("accuracy", "net_alone", "bank_alone", "balanced_accuracy", "log_loss")
-COLUMNS = ("set", "seed", *METRICS, "seconds", "bank_seconds")
-RESULTS = Path(__file__).with_name("results")
+COLUMNS = (*METRICS, "seconds", "bank_seconds")
 
 
 class Stopwatch:
@@ -54,10 +53,15 @@ class Stopwatch:
         return timed
 
 
-def measure(root: Path, name: str, seed: int, words: Sequence[str]) -> dict[str, float | str]:
-    """A row: test metrics of a set and a seed, and what they cost."""
+def folders(root: Path) -> dict[str, Path]:
+    """The folder of the archive that each set lies in, by the set's name."""
+    return {path.name: path.parent for path in sorted(root.glob("u[ce][ra]/*")) if path.is_dir()}
+
+
+def measure(root: Path, words: Sequence[str], **run: common.Cell) -> common.Row:
+    """Test metrics of a set and a seed, and what they cost."""
     watch, start = Stopwatch(), time.process_time()
-    place = (f"data.root={root}", f"data.name={name}", f"seed={seed}")
+    place = (f"data.root={root}", f"data.name={run['set']}", f"seed={run['seed']}")
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),
@@ -67,27 +71,8 @@ def measure(root: Path, name: str, seed: int, words: Sequence[str]) -> dict[str,
         metrics = train(composed([*QUIET, *place, *words]), Path(folder, "run"))
     seconds = (time.process_time() - start, watch.seconds)
     values = (metrics.get(f"test/{metric}", math.nan) for metric in METRICS)
-    row = (name, seed, *(round(v, 5) for v in values), *(round(s, 1) for s in seconds))
+    row = (*(round(v, 5) for v in values), *(round(s, 1) for s in seconds))
     return dict(zip(COLUMNS, row, strict=True))
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    """What is measured already."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def add(path: Path, row: dict[str, float | str]) -> None:
-    """Adds a row, with the header where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.is_file()
-    with path.open("a", newline="") as file:
-        table = csv.DictWriter(file, list(row), lineterminator="\n")
-        if is_new:
-            table.writeheader()
-        table.writerow(row)
 
 
 def summary(path: Path) -> str:
@@ -118,26 +103,25 @@ def main() -> None:
     )
     parser.add_argument("sets", nargs="*", help="names; without any, all")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of ucr.csv and uea.csv")
+    parser.add_argument(
+        "--out", type=Path, default=common.RESULTS, help="folder of ucr.csv and uea.csv"
+    )
     parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all sets")
     given = parser.parse_args()
-    if given.words and given.out == RESULTS:
+    if given.words and given.out == common.RESULTS:
         parser.error("--words is another model: name another folder by --out")
-    root = Path(composed([]).paths.data)
-    known = {path.name for path in root.glob("u[ce][ra]/*")}
-    if unknown := sorted({*given.sets} - known):
-        parser.error(f"{', '.join(unknown)}: no such set in {root}")
+    places = folders(Path(composed([]).paths.data))
+    if unknown := sorted({*given.sets} - {*places}):
+        parser.error(f"{', '.join(unknown)}: no such set in {composed([]).paths.data}")
     for archive in ("ucr", "uea"):
+        names = [
+            name
+            for name, place in places.items()
+            if place.name == archive and (not given.sets or name in given.sets)
+        ]
         path = given.out / f"{archive}.csv"
-        names = sorted(p.name for p in (root / archive).iterdir() if p.is_dir())
-        for seed in range(given.seeds):
-            there = {row["set"] for row in rows(path) if row["seed"] == str(seed)}
-            for name in names:
-                if name in there or (given.sets and name not in given.sets):
-                    continue
-                row = measure(root / archive, name, seed, given.words)
-                add(path, row)
-                print(row, flush=True)
+        runs = [{"set": name, "seed": seed} for seed in range(given.seeds) for name in names]
+        common.complete(path, runs, lambda **run: measure(places[run["set"]], given.words, **run))
         print(summary(path), flush=True)
 
 

@@ -1,19 +1,24 @@
 """What the benchmarks share: their arguments, fresh processes, tables and records."""
 
 import argparse
+import csv
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 TRAIN = str(Path(sys.executable).with_name("seqfuse-train"))
 PACKAGES = ("torch", "lightning", "hydra-core", "seqfuse")
+RESULTS = Path(__file__).with_name("results")
+Cell = str | int | float
+Row = dict[str, Cell]
+"""A row of a CSV file, by column."""
 
 
 def arguments(name: str, about: str | None, **numbers: int | None) -> argparse.Namespace:
@@ -57,6 +62,37 @@ def write(out: Path, **content: Any) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({**content, "machine": _machine()}, indent=2) + "\n")
     print(f"written to {out}")
+
+
+def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> None:
+    """Measures the runs that have no row in a CSV file, and adds each row as soon as it is made.
+
+    Args:
+        path: of the file; where it ends, a run that was stopped goes on.
+        runs: the columns that name each run.
+        measure: makes the other columns from those, which are its keywords.
+    """
+    for run in runs:
+        names = {column: str(cell) for column, cell in run.items()}
+        if any(names.items() <= row.items() for row in rows(path)):
+            continue
+        row = run | measure(**run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.is_file()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+        print(row, flush=True)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Rows that a CSV file has already."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _machine() -> dict[str, Any]:

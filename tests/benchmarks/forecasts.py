@@ -24,7 +24,7 @@ import pandas as pd
 
 from seqfuse.config import checkpoint
 from seqfuse.train import train
-from tests.benchmarks.archive import RESULTS, add, rows
+from tests.benchmarks import common
 from tests.composing import composed
 
 SETS = ("ETTh1", "ETTh2", "ETTm1")
@@ -40,18 +40,18 @@ METRICS = (
 )
 
 
-def measure(name: str, horizon: int, seed: int, words: Sequence[str]) -> dict[str, float | str]:
-    """A row: metrics of a set, a horizon and a seed, and what they cost."""
+def measure(words: Sequence[str], **run: common.Cell) -> common.Row:
+    """Metrics of a set, a horizon and a seed, and what they cost."""
     start = time.process_time()
-    place = (f"data.name={name}", f"data.horizon={horizon}", f"seed={seed}")
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        run = Path(folder, "run")
-        metrics = train(composed([*RUN, *place, *words]), run)
+    place = (f"data.name={run['set']}", f"data.horizon={run['horizon']}", f"seed={run['seed']}")
+    with tempfile.TemporaryDirectory() as temporary, contextlib.redirect_stdout(io.StringIO()):
+        folder = Path(temporary, "run")
+        metrics = train(composed([*RUN, *place, *words]), folder)
         # Of the best weights: the metrics themselves are those of the last validation.
-        metrics |= checkpoint.read(run / "checkpoints" / "best.ckpt")["logged"]
+        metrics |= checkpoint.read(folder / "checkpoints" / "best.ckpt")["logged"]
     seconds = round(time.process_time() - start, 1)
     values = {name: round(float(metrics.get(name, math.nan)), 5) for name in METRICS}
-    return {"set": name, "horizon": horizon, "seed": seed, **values, "seconds": seconds}
+    return {**values, "seconds": seconds}
 
 
 def summary(path: Path) -> str:
@@ -77,23 +77,21 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", help="names; without any, all")
     parser.add_argument("--horizons", type=int, nargs="*", default=HORIZONS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of ett.csv")
+    parser.add_argument("--out", type=Path, default=common.RESULTS, help="folder of ett.csv")
     parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all runs")
     given = parser.parse_args()
-    if given.words and given.out == RESULTS:
+    if given.words and given.out == common.RESULTS:
         parser.error("--words is another recipe: name another folder by --out")
     if unknown := sorted({*given.sets} - {*SETS}):
         parser.error(f"{', '.join(unknown)}: none of {', '.join(SETS)}")
     path = given.out / "ett.csv"
-    for seed in range(given.seeds):
-        for name in given.sets or SETS:
-            for horizon in given.horizons:
-                place = (name, str(horizon), str(seed))
-                if place in {(row["set"], row["horizon"], row["seed"]) for row in rows(path)}:
-                    continue
-                row = measure(name, horizon, seed, given.words)
-                add(path, row)
-                print(row, flush=True)
+    runs = [
+        {"set": name, "horizon": horizon, "seed": seed}
+        for seed in range(given.seeds)
+        for name in given.sets or SETS
+        for horizon in given.horizons
+    ]
+    common.complete(path, runs, lambda **run: measure(given.words, **run))
     print(summary(path), flush=True)
 
 
