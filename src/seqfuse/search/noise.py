@@ -1,16 +1,22 @@
-"""Which setting of a sweep was best, and whether that is more than what seeds differ by."""
+"""Which setting was best, and whether that is more than what seeds or data sets differ by."""
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from seqfuse.runtime.shown import markdown_table
+
 Numbers = NDArray[np.float64]
 LEVEL = 0.05
+FEWEST_SETS = 6
+"""Of five data sets, even five wins are not significant: 2 · 0.5⁵ is above `LEVEL`."""
+EXACT = 13
+"""Data sets up to which all 2ⁿ signs are counted; of more, the normal approximation serves."""
 
 
 class Difference(NamedTuple):
@@ -70,6 +76,123 @@ def differences(names: Sequence[str], values: Sequence[pd.Series]) -> list[Diffe
     return [Difference(name, *row[:3], p) for name, row, p in parts]
 
 
+class Comparison(NamedTuple):
+    """A setting against a reference over data sets, each by its mean over seeds."""
+
+    setting: str
+    differences: pd.Series
+    """The metric less that of the reference, by data set."""
+    wins: int
+    ties: int
+    losses: int
+    low: float
+    high: float
+    """Interval of 95 % confidence of the mean difference, by bootstrap over data sets (BCa)."""
+    p: float
+    """That of Wilcoxon's signed-rank test, corrected for the number of settings (Holm 1979)."""
+    is_better: bool
+    """Whether the ranks of wins outweigh those of losses."""
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether data sets that favour neither could make this difference."""
+        return not self.p < LEVEL
+
+
+def over_sets(
+    names: Sequence[str], values: Sequence[pd.Series], mode: str = "max"
+) -> list[Comparison]:
+    """Each setting against the first, over data sets (Demšar 2006).
+
+    Args:
+        names: of settings.
+        values: the metric of each setting, by data set and seed. What only one of two settings
+            has is left out.
+        mode: whether `max` or `min` is best.
+    """
+    found = []
+    for name, other in zip(names[1:], values[1:], strict=True):
+        pairs = pd.concat([values[0], other], axis=1, keys=["first", "other"], join="inner")
+        means: Any = pairs.dropna().groupby(level=0).mean()
+        # Rounded, as 0.9 - 0.8 and 0.8 - 0.7 are ties.
+        found.append((name, (means["other"] - means["first"]).round(12)))
+    corrected = _holm([_signed_rank(difference) for _, difference in found])
+    comparisons = []
+    for (name, difference), p in zip(found, corrected, strict=True):
+        better = difference if mode == "max" else -difference
+        counts = (int((better > 0).sum()), int((better == 0).sum()), int((better < 0).sum()))
+        is_better = bool((np.sign(better) * better.abs().rank()).sum() > 0)
+        span = _bootstrap(difference)
+        comparisons.append(Comparison(name, difference, *counts, *span, p, is_better))
+    return comparisons
+
+
+def by_set(first: pd.Series, other: pd.Series) -> list[Difference]:
+    """The other setting against the first on each data set, corrected for the number of sets.
+
+    Args:
+        first: the metric, by data set and seed.
+        other: the same of the other setting.
+    """
+    names = sorted({*first.index.get_level_values(0)} & {*other.index.get_level_values(0)})
+    pairs: Any = [(first[name], other[name]) for name in names]
+    rows = [against(*pair) for pair in pairs]
+    corrected = _holm([p for *_, p in rows])
+    parts = zip(names, rows, corrected, strict=True)
+    return [Difference(name, *row[:3], p) for name, row, p in parts]
+
+
+def _signed_rank(differences: pd.Series) -> float:
+    """p-value of no difference; ranks of ties are shared by both sides. NaN of too few sets."""
+    values = differences.to_numpy(float)
+    if len(values) < FEWEST_SETS:
+        return math.nan
+    method: Any = stats.PermutationMethod() if len(values) <= EXACT else "asymptotic"
+    tested: Any = stats.wilcoxon(values, zero_method="zsplit", method=method)
+    return float(tested.pvalue)
+
+
+def _bootstrap(differences: pd.Series) -> tuple[float, float]:
+    """Interval of the mean (Efron 1987)."""
+    values = differences.to_numpy(float)
+    if len(values) < 2:
+        return math.nan, math.nan
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    always: dict[str, Any] = {"random_state": 0}  # `rng` only since scipy 1.15
+    drawn: Any = stats.bootstrap((values,), np.mean, confidence_level=1 - LEVEL, **always)
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def verdict_over_sets(
+    metric: str, names: Sequence[str], values: Sequence[pd.Series], mode: str = "max"
+) -> str:
+    """The answer over data sets in Markdown: a sentence for each setting, and a table.
+
+    Args:
+        metric: that decides.
+        names: of settings, the reference first.
+        values: the metric of each, by data set and seed.
+        mode: whether `max` or `min` is best.
+    """
+    sentences, lines = [], []
+    for row in over_sets(names, values, mode):
+        mean = row.differences.mean()
+        if math.isnan(row.p):
+            answer = f"too few to tell from noise, at least {FEWEST_SETS} are needed"
+        elif row.is_noise:
+            answer = "within noise"
+        else:
+            answer = f"more than noise, and {'better' if row.is_better else 'worse'}"
+        sets = f"{metric} over {len(row.differences)} data sets"
+        sentences.append(f"`{row.setting}` against `{names[0]}`, {sets}: {answer}.")
+        counts = f"{row.wins}, {row.ties}, {row.losses}"
+        p = "" if math.isnan(row.p) else _number(row.p)
+        lines.append((row.setting, counts, f"{mean:+.4f}", _interval(row), p))
+    top = (f"against {names[0]}", "wins, ties, losses", "difference", "95 % interval", "p (Holm)")
+    return "\n".join(sentences) + f"\n\n{markdown_table(top, lines)}"
+
+
 def _holm(values: Sequence[float]) -> list[float]:
     """p-values for that many comparisons; NaN stays NaN and does not count."""
     order = sorted((i for i, p in enumerate(values) if not math.isnan(p)), key=lambda i: values[i])
@@ -101,14 +224,12 @@ def verdict(metric: str, names: Sequence[str], values: Sequence[pd.Series]) -> s
         answer = "That may be noise: no other setting differs by more than seeds do."
     else:
         answer = f"It may be noise that it is better than {', '.join(close)}."
-    lines = [
-        f"| {row.setting} | {row.mean:+.4f} | {_interval(row)} | {_number(row.p)} |" for row in rows
-    ]
-    top = "| against | difference | 95 % interval, alone | p (Holm) |"
-    return f"{head} {answer}\n\n" + "\n".join([top, "|---|---|---|---|", *lines])
+    top = ("against", "difference", "95 % interval, alone", "p (Holm)")
+    lines = [(row.setting, f"{row.mean:+.4f}", _interval(row), _number(row.p)) for row in rows]
+    return f"{head} {answer}\n\n{markdown_table(top, lines)}"
 
 
-def _interval(row: Difference) -> str:
+def _interval(row: Difference | Comparison) -> str:
     return "" if math.isnan(row.low) else f"{row.low:+.4f} to {row.high:+.4f}"
 
 
