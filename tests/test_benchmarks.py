@@ -1,0 +1,98 @@
+"""The runner of the benchmarks, and what a comparison says of its rows."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.benchmarks import archive, common, compare
+
+
+def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
+    path, measured = tmp_path / "new" / "rows.csv", []
+
+    def measure(**run: Any) -> common.Row:
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(run)
+        return {"accuracy": 0.5}
+
+    runs = [{"set": name, "seed": seed} for seed in range(2) for name in "ab"]
+    with pytest.raises(KeyboardInterrupt):
+        common.complete(path, runs, measure)
+    common.complete(path, runs, lambda **run: {"accuracy": 0.75})
+    with path.open(newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert rows == [("a", "0", "0.5"), ("b", "0", "0.5"), ("a", "1", "0.5"), ("b", "1", "0.75")]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare", *words])
+    compare.main()
+
+
+def test_settings_are_compared_by_the_runner_of_the_archives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The LSTM is worth nothing on one set, and the same on seven others."""
+    names, calls = [f"Set{i}" for i in range(8)], []
+    monkeypatch.setattr(archive, "folders", lambda root: dict.fromkeys(names, root))
+
+    def measure(root: Path, words: list[str], **run: Any) -> common.Row:
+        calls.append((run["set"], run["seed"], *words))
+        loses = "model/lstm=none" in words and run["set"] != "Set0"
+        return dict.fromkeys(archive.COLUMNS, 0.9 - 0.1 * loses + 0.001 * run["seed"])
+
+    monkeypatch.setattr(archive, "measure", measure)
+    words = ["", "model/lstm=none", "--seeds", "2", "--words", "model/bank=none"]
+    for _ in range(2):
+        run(monkeypatch, *words, "--out", str(tmp_path / "rows.csv"))
+    assert len(calls) == len({*calls}) == 2 * 2 * 8, "rows that are there are not made again"
+    assert calls[:2] == [
+        ("Set0", 0, "model/bank=none"),
+        ("Set0", 0, "model/bank=none", "model/lstm=none"),
+    ]
+    answer = capsys.readouterr().out.splitlines()[-20:]
+    text = "\n".join(answer)
+    assert "`model/lstm=none` against `default`, accuracy over 8 data sets" in text
+    assert "more than noise, and worse" in text
+    assert "0, 1, 7" in text
+    assert "-0.0875" in text
+    assert "Set7 (-0.1000)" in answer[-1]
+    assert "Set0" not in answer[-1]
+
+
+def test_rows_of_other_settings_and_seeds_are_left_out() -> None:
+    rows = [
+        (w, f"Set{i}", 0, a) for w, a in (("", 0.5), ("x=1", 0.6), ("y=1", 0.0)) for i in "012345"
+    ]
+    table = pd.DataFrame(rows, columns=["words", "set", "seed", "accuracy"])
+    text = compare.report(table, {"default": "", "x=1": "x=1"}, "accuracy")
+    assert "6, 0, 0" in text
+    assert "y=1" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["model/lstm=none"], "two settings"),
+        (["model/lstm=none", "model/lstm=none"], "two settings"),
+        (["", "model/lstm=none", "--seeds", "0"], "one seed"),
+        (["", "model.lstm.hidden=3"], "model.lstm.hidden"),
+        (["", "model/lstm=none", "--sets", "NoSuchSet"], "NoSuchSet"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    named: str,
+) -> None:
+    monkeypatch.setattr(common, "complete", lambda *_: pytest.fail("nothing is to be trained"))
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, *words)
+    assert ended.value.code == 2
+    assert named in capsys.readouterr().err
