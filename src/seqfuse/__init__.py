@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seqfuse.config.bare import build
     from seqfuse.estimators.items import Classifier, Regressor
-    from seqfuse.estimators.tables import Detector, Forecaster
+    from seqfuse.estimators.tables import Detector, Forecaster, Imputer
     from seqfuse.fetching.hub import push_to_hub
     from seqfuse.loading import load
 
@@ -16,6 +16,7 @@ __all__ = [
     "Classifier",
     "Detector",
     "Forecaster",
+    "Imputer",
     "Regressor",
     "__version__",
     "build",
@@ -26,6 +27,7 @@ _HOMES = {
     "Classifier": "seqfuse.estimators.items",
     "Detector": "seqfuse.estimators.tables",
     "Forecaster": "seqfuse.estimators.tables",
+    "Imputer": "seqfuse.estimators.tables",
     "Regressor": "seqfuse.estimators.items",
     "build": "seqfuse.config.bare",
     "load": "seqfuse.loading",

@@ -81,6 +81,39 @@ def test_a_forecaster_takes_columns_groups_and_what_is_known() -> None:
     assert len(series.predict(3)) == 3
 
 
+def imputer(**more: object) -> seqfuse.Imputer:
+    return seqfuse.Imputer(**{"look_back": 16, "max_steps": 4, "overrides": CPU[:1], **more})
+
+
+def test_an_imputer_fills_what_is_missing() -> None:
+    gaps = FRAME.copy()
+    gaps.iloc[50:55, 0] = gaps.iloc[390:, 1] = np.nan
+    model = imputer().fit(gaps)
+    whole = model.transform(gaps)
+    assert whole.notna().all().all()
+    is_there = gaps.notna()
+    pd.testing.assert_frame_equal(whole.where(is_there), gaps)
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(model)).transform(gaps), whole)
+    fewer = gaps.drop(gaps.index[[7, 8, 52]])  # stamps that are missing stay so
+    assert model.transform(fewer).index.tolist() == fewer.index.tolist()
+    series = imputer().fit(gaps["load"]).transform(gaps["load"])
+    assert isinstance(series, pd.Series)
+    assert series.notna().all()
+
+
+def test_an_imputer_fills_each_series_of_a_group() -> None:
+    parts = [FRAME.assign(shop=shop, day=HOURS) for shop in ("a", "b")]
+    frame = pd.concat(parts).sample(frac=1, random_state=0)
+    frame = frame.sort_values(["day", "shop"]).reset_index(drop=True)
+    frame.loc[frame.index[100:140], "load"] = np.nan
+    model = imputer(time="day", group="shop", targets=["load"], covariates=["heat"]).fit(frame)
+    whole = model.transform(frame)
+    assert whole["load"].notna().all()
+    pd.testing.assert_frame_equal(whole.drop(columns="load"), frame.drop(columns="load"))
+    with pytest.raises(InputError, match=r"data.masking.rate=2"):
+        imputer(rate=2).fit(FRAME)
+
+
 def test_a_detector_scores_what_comes_behind() -> None:
     model = detector().fit(FRAME)
     new = FRAME.copy()

@@ -209,6 +209,12 @@ def _settle(recipe: DictConfig, sizes: Mapping[str, Any], is_auto: bool) -> None
                 part.monitor = "train/loss"
     if recipe.trainer.get("max_steps") == "auto":
         recipe.trainer.max_steps = _budget(recipe.trainer, sizes.get("num_batches", 1))
+    # A short run, too, ends with a validation, without which no checkpoint is the best.
+    limit, steps = recipe.trainer.limit_train_batches, recipe.trainer.max_steps
+    if isinstance(limit, int) and isinstance(steps, int) and steps > 0:
+        recipe.trainer.limit_train_batches = min(
+            limit, steps * recipe.trainer.accumulate_grad_batches
+        )
 
 
 def _segment_size(data: DictConfig) -> int:

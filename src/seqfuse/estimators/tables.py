@@ -1,4 +1,4 @@
-"""Estimators of tables: forecasts, and anomalies."""
+"""Estimators of tables: forecasts, gaps that are filled, and anomalies."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from sklearn.base import OutlierMixin
+from sklearn.base import OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from seqfuse.data.read.memory import NAME, RecordingsInMemory, TableInMemory
 from seqfuse.estimators.base import Estimator
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs import anomalies, forecasts
+from seqfuse.runtime.jobs import anomalies, forecasts, imputations
 from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.monitored import recording
 from seqfuse.runtime.read.stamps import carried_on
@@ -137,6 +137,94 @@ class Forecaster(Estimator):
         found = pd.DataFrame(self.model_.predict(frame, horizon=horizon, known=ahead))
         index = [self.group, "time"] if self.group else ["time"]
         return found.drop(columns=["from", "step"]).set_index(index)
+
+
+class Imputer(TransformerMixin, Estimator):
+    """Fills the gaps of a table with time stamps, by what is before, behind and beside them.
+
+        seqfuse.Imputer().fit(frame).transform(frame)
+
+    The table is a frame with a row for each step: its time stamps are the index, or a column. It
+    is fitted on seven tenths of the rows, in which further values are held out, and validated on
+    a tenth.
+
+    Args:
+        look_back: steps of a window; None: 96, or less where there are few rows.
+        time: column of time stamps; None takes the index.
+        group: column that tells series apart.
+        targets: columns to fill; `all` number columns that are nothing else.
+        covariates: columns that are seen and not filled.
+        rate: fraction of the values that is held out in training.
+        model: as in `Estimator`, with all parameters that follow.
+    """
+
+    _job = imputations.Imputer
+
+    def __init__(
+        self,
+        *,
+        look_back: int | None = None,
+        time: str | None = None,
+        group: str | None = None,
+        targets: str | Sequence[str] = "all",
+        covariates: Sequence[str] = (),
+        rate: float = 0.25,
+        model: str | None = None,
+        max_steps: int | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        overrides: Sequence[str] = (),
+        callbacks: Sequence[Any] = (),
+        random_state: Any = 0,
+        folder: str | Path | None = None,
+        verbose: bool = False,
+    ):
+        self.look_back = look_back
+        self.time = time
+        self.group = group
+        self.targets = targets
+        self.covariates = covariates
+        self.rate = rate
+        self.model = model
+        self.max_steps = max_steps
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.overrides = overrides
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.folder = folder
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains a net on a frame, with gaps or without; y is not looked at."""
+        frame, time = _stamped(X, self.time)
+        words = [f"data.masking.rate={self.rate}"]
+        words += [] if self.look_back is None else [f"data.look_back={self.look_back}"]
+        recipe = self._recipe("data=incomplete", *words)
+        columns = {
+            **{"file": NAME, "time": time, "group": self.group},
+            "targets": self.targets if isinstance(self.targets, str) else list(self.targets),
+            "covariates": list(self.covariates),
+        }
+        for name, value in columns.items():
+            OmegaConf.update(recipe, f"data.{name}", value)
+        self._train(recipe, {"source": TableInMemory(as_cells(frame))})
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """The same rows and columns, NaN in the targets filled in their units."""
+        check_is_fitted(self)
+        frame, time = _stamped(X, self.time)
+        keys = [self.group, time] if self.group else [time]
+        found = pd.DataFrame(self.model_.predict(frame)).set_index(keys)
+        # Stamps that are missing have rows of their own, which are left out.
+        rows = found.loc[pd.MultiIndex.from_frame(frame[keys]) if self.group else frame[time]]
+        whole = X.to_frame() if isinstance(X, pd.Series) else X.copy()
+        for name in self.model_.targets:
+            whole[name] = rows[name].to_numpy(dtype=np.float64)
+        return whole.iloc[:, 0] if isinstance(X, pd.Series) else whole
 
 
 class Detector(OutlierMixin, Estimator):
