@@ -123,6 +123,7 @@ def _fit(
     from seqfuse.compat.lightning import skip_idle_hooks
     from seqfuse.config import checkpoint
     from seqfuse.resume import slurm, state
+    from seqfuse.tasks.engine import calibrate
 
     config, run = task.record.config, Path(str(recipe.paths.run))
     stopped_at = state.checkpoint_of(config, task.state_dict())
@@ -136,12 +137,15 @@ def _fit(
     metrics = runs.metrics(trainer)
     validated = runs.validated(metrics)
     try:
+        content, path = {}, runs.best_checkpoint(trainer)
+        if path:
+            # Not by `ckpt_path`: a callback that averages weights would put back the others.
+            content = checkpoint.read(path)
+            task.load_state_dict(content["state_dict"])
+            validated = runs.validated(content.get("logged", {}))
+        if calibrate(task, data, trainer) and path and trainer.is_global_zero:
+            checkpoint.replace_calibrator(path, content, task.state_dict())
         if config["test"]:
-            if path := runs.best_checkpoint(trainer):
-                # Not by `ckpt_path`: a callback that averages weights would put back the others.
-                content = checkpoint.read(path)
-                task.load_state_dict(content["state_dict"])
-                validated = runs.validated(content.get("logged", {}))
             trainer.test(task, datamodule=data, verbose=False)
             metrics |= runs.metrics(trainer)
         measured = runs.measured(metrics)

@@ -111,6 +111,7 @@ def test_sizes() -> None:
             "batch_size": 8,
             "num_steps": 8,
             "num_folds": 0,
+            "calibration": False,
             "num_batches": 4,
         },
     }

@@ -65,7 +65,9 @@ def test_figures_of_a_split_open_no_other() -> None:
         rows=lambda split: (items, np.arange(4)), pipeline=SimpleNamespace(labels=labels)
     )
     numbers = [np.arange(4), np.array([0, 1, 0, 1]), np.tile([0.25, 0.75], (4, 1))]
-    drawn = ClassFigures().draw(Result([], numbers, splits, "test", None))
+    drawn = ClassFigures().draw(
+        Result([], numbers, splits, "test", SimpleNamespace(is_scaled=False))
+    )
     assert {"confusion_matrix", "reliability"} <= set(drawn)
 
 

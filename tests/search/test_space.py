@@ -130,7 +130,9 @@ def test_what_must_be_the_same_for_a_study() -> None:
     fixed = ("data=synthetic", "sweep=optuna", "trainer.num_threads=1", "paths.logs=x")
     words = ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "seed=1,2")
     # What `auto` leaves without validation is searched with one.
-    assert goal(*words, fixed=fixed[1:]).fixed[-1] == "data.num_folds=5"
+    assert goal(*words, fixed=fixed[1:]).fixed[-2:] == [
+        *("data.num_folds=5", "data.calibration=false")
+    ]
     facts = goal(*words, fixed=fixed, config=composed(["data=synthetic"])).identity()
     assert facts == {
         "the metric": "val/loss (min)",

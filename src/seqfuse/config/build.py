@@ -71,6 +71,7 @@ ANY_SIZES = {
     "look_back": 336,
     "horizon": 96,
     "num_folds": 5,
+    "calibration": False,
 }
 TASKS = {"classes": "classification", "numbers": "regression", "several": "multilabel"}
 """For each type of labels."""
@@ -136,10 +137,19 @@ def rehearse(recipe: DictConfig) -> Config:
 
 
 def with_validation(recipe: DictConfig) -> DictConfig:
-    """A copy of the recipe that holds a fifth out, where `auto` may not and the task needs it."""
+    """A copy of the recipe that holds a fifth out, where `auto` may not and the task needs it.
+
+    A temperature alone needs none (see `tasks.engine.calibrate`); without a calibrator nothing is
+    kept for it.
+    """
     recipe = recipe.copy()
-    if recipe.data.get("num_folds") == "auto" and recipe.task.get("calibrator"):
+    calibrator = str((recipe.task.get("calibrator") or {}).get("_target_", ""))
+    halved = recipe.data.get("calibration")
+    needs = halved is True or (calibrator and not calibrator.endswith(".Temperature"))
+    if recipe.data.get("num_folds") == "auto" and needs:
         recipe.data.num_folds = 5
+    if halved == "auto" and not calibrator:
+        recipe.data.calibration = False
     return recipe
 
 

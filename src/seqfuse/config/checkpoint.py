@@ -153,6 +153,21 @@ def _all_are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, (list, tuple)) and all(isinstance(value, kind) for value in values)
 
 
+def replace_calibrator(
+    path: str | Path, content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+) -> None:
+    """Writes the content of a checkpoint with another state of the task's calibrator.
+
+    Args:
+        path: of the checkpoint.
+        content: as it was read.
+        weights: of the task.
+    """
+    new = {name: w.cpu() for name, w in weights.items() if name.startswith("calibrator.")}
+    kept = {n: w for n, w in content["state_dict"].items() if not n.startswith("calibrator.")}
+    WholeFiles().save_checkpoint({**content, "state_dict": {**kept, **new}}, path)
+
+
 class WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint whole or not at all, and keeps the `last.ckpt` before as `previous.ckpt`.
 

@@ -23,6 +23,7 @@ from seqfuse.runtime import files
 from seqfuse.runtime.errors import Finished, InputError, Interrupted
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.engine import calibrate
 
 Weights = Mapping[str, torch.Tensor]
 Metrics = dict[str, float]
@@ -164,6 +165,7 @@ def _finish(
     if validates(config):
         trainer.validate(task, datamodule=data, verbose=False)
         metrics |= runs.metrics(trainer)
+    calibrate(task, data, trainer)
     content = {"state_dict": task.state_dict(), DataModule.__qualname__: data.state_dict()}
     checkpoint.WholeFiles().save_checkpoint({**task.record._asdict(), **content}, run / BEST)
     if config["test"]:

@@ -234,12 +234,14 @@ def announce(task: "Task", data: "DataModule", trainer: "Trainer") -> None:
     total, trained = sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
     frozen = "" if trained == total else f", {trained:,} of them trained"
     splits = data.splits
-    val = len(data.tensors("val")) if splits.has_validation else 0
+    val = f"{len(data.tensors('val')) if splits.has_validation else 0:,} to validate"
+    if splits.calibrates_apart:
+        val += f", {len(data.tensors('calibration')):,} to calibrate"
     test = "" if splits.num_test is None else f", {splits.num_test:,} to test"
     say(
         f"data        {splits.origin}\n"
-        f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val:,} to "
-        f"validate{test}, {splits.describe()}"
+        f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val}{test}, "
+        f"{splits.describe()}"
     )
     for note in splits.notes():
         say(f"note        {note}")
@@ -380,6 +382,11 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
             say(f"{'certainty' if metric == 'accuracy' else 'worth':<12}{line}")
         if warning:
             say(f"warning     {warning}")
+    task = trainer.lightning_module
+    if task.is_scaled:
+        scale = task.calibrator
+        if line := summary.of_calibration(metrics, float(scale.temperature), int(scale.num_items)):
+            say(f"{'calibration':<12}{line}")
 
 
 def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:

@@ -80,6 +80,24 @@ def of_accuracy(
     )
 
 
+def of_calibration(metrics: Mapping[str, float], temperature: float, items: int) -> str:
+    """A temperature, and the calibration error before and after it; empty where none is measured.
+
+    Args:
+        metrics: `<split>/<name>`, of one split.
+        temperature: that scores were divided by.
+        items: that it was fitted to.
+    """
+    for name, before in metrics.items():
+        if name.endswith("/calibration_error_uncalibrated"):
+            after = name.removesuffix("_uncalibrated")
+            return (
+                f"scores are divided by {temperature:.3f}, fitted to {items:,} items: {after} "
+                f"{before:.3f} before, {metrics[after]:.3f} after"
+            )
+    return ""
+
+
 def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
     """Compares forecasts with naive ones: a line, or a warning where they are no better.
 

@@ -55,6 +55,11 @@ class Splits(Protocol):
         ...
 
     @property
+    def calibrates_apart(self) -> bool:
+        """Whether it shares no item with `val`, by which checkpoints are chosen."""
+        ...
+
+    @property
     def num_steps(self) -> int:
         """Steps of the longest training item."""
         ...

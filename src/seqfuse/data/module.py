@@ -141,9 +141,9 @@ class DataModule(LightningDataModule):
                 )
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Validation; before it what prediction intervals are calibrated on, if there is any."""
+        """Validation; before it what a calibrator is fitted to at each, if there is any."""
         task: Any = self.trainer and self.trainer.lightning_module  # `model` may be a wrapper
-        if task is not None and task.calibrator is not None and self.splits.has_calibration:
+        if task is not None and task.calibrates_each_epoch and self.splits.has_calibration:
             return [self.loader("calibration"), self.loader("val")]
         return self.loader("val")
 

@@ -37,6 +37,7 @@ class Monitored:
     unit = "windows"
     has_validation = True
     has_calibration = True
+    calibrates_apart = False
     largest_batch = LARGEST_BATCH
     num_test = None
     """Not counted: testing goes over all rows."""

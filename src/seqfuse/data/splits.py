@@ -19,6 +19,8 @@ from seqfuse.runtime.recordings import Recordings
 
 ENOUGH = 5000
 """Items of which `num_folds=auto` holds some out."""
+HALVED = 200
+"""Held-out items of which `calibration=auto` keeps one half for calibration."""
 SPLITS = ("stratified", "grouped", "random")
 
 
@@ -37,6 +39,9 @@ class Folds:
         seed: of the folds.
         label_share: above 0 and at most 1: share of the training items whose labels are known;
             the others are left out of training, but the pipeline is fitted to all of them.
+        calibration: whether one half of what is held out is for calibration alone, so that no
+            checkpoint is chosen by it; `auto`: from `HALVED` items on. Without, calibration and
+            validation have the same items.
     """
 
     def __init__(
@@ -48,11 +53,14 @@ class Folds:
         split: str = "stratified",
         seed: int = 0,
         label_share: float = 1.0,
+        calibration: bool | str = False,
     ):
         self.is_auto = num_folds == "auto"
         if not self.is_auto:
             _check(int(num_folds), fold, split)
         check_share(label_share)
+        if calibration not in (True, False, "auto"):
+            raise InputError(f"data.calibration={calibration} must be auto, true or false")
         self.dataset = dataset if isinstance(dataset, Source) else Function(dataset)
         self.pipeline = pipeline
         self.num_folds = 0 if self.is_auto else int(num_folds)
@@ -60,6 +68,7 @@ class Folds:
         self.split = split
         self.seed = seed
         self.label_share = label_share
+        self.calibration = calibration
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, Items] = {}
         self._raw: dict[str, Recordings] = {}
@@ -71,6 +80,11 @@ class Folds:
             most = 20 if train.groups is None else min(20, len(set(train.groups)))
             self.num_folds = most if len(train) >= ENOUGH and most > 1 else 0
             _check(self.num_folds, self.fold, self.split)
+        if self.calibration is True and not self.has_validation:
+            raise InputError(
+                "data.calibration=true takes half of what is held out, and data.num_folds=0 holds "
+                "nothing out: type data.num_folds=5"
+            )
         items, rows = self.rows("train")
         if self.split == "grouped" and items.groups is None:
             raise InputError(f"data.split=grouped, but {items.origin} has no groups")
@@ -78,21 +92,36 @@ class Folds:
             self.pipeline.fit(items.take(rows))
         except InputError as error:
             raise InputError(f"{items.origin}: {error}") from None
-        for split in ("train", "val") if self.has_validation else ("train",):
+        for split in ("train", "val", "calibration") if self.has_validation else ("train",):
             self.tensors(split)
 
     def rows(self, split: str) -> tuple[Recordings, NDArray[np.int64]]:
         """Recordings that a split was read from, and its rows in them."""
-        is_given = self.dataset.has_validation
-        if split == "val" and not self.has_validation:
-            raise InputError("split=val: the run had no validation (data.num_folds=0)")
-        if split == "test" or (split == "val" and is_given):
+        if split == "test":
             return self.raw(split), np.arange(len(self.raw(split)))
-        items = self.raw("train")
-        if is_given or not self.num_folds:
-            return items, np.arange(len(items))
-        folds = hold_out(items, self.num_folds, self.fold, self.split, self.seed)
-        return items, folds[split == "val"]
+        if split == "train":
+            items = self.raw("train")
+            if self.dataset.has_validation or not self.num_folds:
+                return items, np.arange(len(items))
+            return items, self._folds()[0]
+        if not self.has_validation:
+            raise InputError(f"split={split}: the run had no validation (data.num_folds=0)")
+        items, rows = self._held_out()
+        if not self.calibrates_apart:
+            return items, rows
+        kind = "random" if items.per_step else self.split
+        halves = hold_out(items.take(rows), 2, 0, kind, self.seed, "data.calibration")
+        return items, rows[halves[split == "calibration"]]
+
+    def _held_out(self) -> tuple[Recordings, NDArray[np.int64]]:
+        """Recordings, and the rows of them that are for validation and calibration."""
+        if self.dataset.has_validation:
+            return self.raw("val"), np.arange(len(self.raw("val")))
+        return self.raw("train"), self._folds()[1]
+
+    def _folds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the training split to train on, and those that are held out."""
+        return hold_out(self.raw("train"), self.num_folds, self.fold, self.split, self.seed)
 
     def raw(self, split: str) -> Recordings:
         """The split as it was read; `train` includes the validation rows."""
@@ -105,8 +134,8 @@ class Folds:
         return self._raw[split]
 
     def tensors(self, split: str) -> Items:
-        """`train`, `val` or `test`, transformed by the fitted pipeline; `calibration` is `val`."""
-        split = "val" if split == "calibration" else split
+        """`train`, `val`, `test` or `calibration`, transformed by the fitted pipeline."""
+        split = "val" if split == "calibration" and not self.calibrates_apart else split
         if split not in self._tensors:
             raw, rows = self.rows(split)
             if split == "train" and self.label_share < 1:
@@ -135,6 +164,15 @@ class Folds:
         return self.num_folds > 0
 
     has_calibration = has_validation
+
+    @property
+    def calibrates_apart(self) -> bool:
+        if not self.has_validation or self.calibration != "auto":
+            return self.has_validation and bool(self.calibration)
+        items, rows = self._held_out()
+        people = 2 if items.groups is None else len({items.groups[row] for row in rows})
+        return len(rows) >= HALVED and people > 1
+
     largest_batch = LARGEST_BATCH
 
     @property
@@ -165,6 +203,7 @@ class Folds:
             **counts,
             "num_steps": self.num_steps,
             "num_folds": self.num_folds,
+            "calibration": self.calibrates_apart,
         }
 
     def describe(self) -> str:

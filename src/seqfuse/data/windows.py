@@ -398,6 +398,10 @@ class TimeSplits:
         return len(parts) + isinstance(parts[0], str) == 4
 
     @property
+    def calibrates_apart(self) -> bool:
+        return self.has_calibration
+
+    @property
     def largest_batch(self) -> int:
         return max(SERIES_PER_BATCH // self.table().num_targets, 1)
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -70,8 +70,8 @@ def metrics(
 ) -> dict[str, float]:
     """Metrics of a task on the split `data.evaluated`.
 
-    Without the loss, which is of predictions before calibration, and the accuracies of parts: a
-    graph returns neither.
+    Without what is of predictions before calibration, such as the loss, and the accuracies of
+    parts: a graph returns neither.
 
     Args:
         session: predicts in the net's place; its predictions are calibrated already.
@@ -80,7 +80,11 @@ def metrics(
     trainer.test(measured, datamodule=data, verbose=False)
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     inner = {"test/loss", *(name for part in task.alone.values() for name in part)}  # type: ignore[union-attr]
-    return {n.removeprefix("test/"): v for n, v in found.items() if n not in inner}
+    return {n.removeprefix("test/"): v for n, v in found.items() if _is_returned(n, inner)}
+
+
+def _is_returned(name: str, inner: Collection[str]) -> bool:
+    return name not in inner and not name.endswith("_uncalibrated")
 
 
 def deciding(task: Task, config: Mapping[str, Any]) -> tuple[str, bool]:

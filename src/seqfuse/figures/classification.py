@@ -76,7 +76,9 @@ class ClassFigures(Figures):
         hot = truth[:, None] == each, guesses[:, None] == each
         figures: dict[str, Figure | None] = {
             "confusion_matrix": confusion_matrix(truth, guesses, classes),
-            "reliability": reliability(truth, probabilities, result.raw.unit),
+            "reliability": reliability(
+                truth, probabilities, result.raw.unit, _uncalibrated(probabilities, result.task)
+            ),
             "precision_recall": precision_recall(
                 hot[0].astype(int), probabilities, hot[1].astype(int), classes, self.max_panels
             ),
@@ -146,20 +148,49 @@ def confusion_matrix(truth: Array, predicted: Array, classes: Sequence[str]) -> 
     return figure
 
 
-def reliability(truth: Array, probabilities: Array, unit: str = "items") -> Figure:
-    """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin."""
-    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+def _uncalibrated(probabilities: Array, task: Any) -> Array | None:
+    """Probabilities before they were divided by a temperature; None where there was none."""
+    if not task.is_scaled:
+        return None
+    tiny = np.finfo(probabilities.dtype).tiny
+    return softmax(np.log(np.maximum(probabilities, tiny)) * float(task.calibrator.temperature))
+
+
+def _calibration_error(truth: Array, probabilities: Array) -> float:
+    """Expected calibration error (Guo et al. 2017)."""
     error = multiclass_calibration_error(
         *(torch.from_numpy(np.asarray(each)) for each in (probabilities, truth)),
         num_classes=probabilities.shape[1],
         n_bins=BINS,
     )
+    return float(error)
+
+
+def reliability(
+    truth: Array, probabilities: Array, unit: str = "items", before: Array | None = None
+) -> Figure:
+    """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin.
+
+    Args:
+        truth: (n) classes.
+        probabilities: (n k).
+        unit: plural name of the items.
+        before: probabilities before calibration, drawn in grey.
+    """
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    title = f"expected calibration error {_calibration_error(truth, probabilities):.3f}"
     figure = Figure(figsize=(4.6, 5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    if before is not None:
+        title += f", before calibration {_calibration_error(truth, before):.3f}"
+        CalibrationDisplay.from_predictions(
+            hit, before.max(axis=1), n_bins=BINS, ax=upper, name="before calibration", color="grey"
+        )
     CalibrationDisplay.from_predictions(
         hit, confidence, n_bins=BINS, ax=upper, name="bin", color=drawing.COLOURS[0]
     )
-    upper.set(xlabel="", ylabel="accuracy", title=f"expected calibration error {error:.3f}")
+    upper.set(xlabel="", ylabel="accuracy")
+    upper.set_title(title, fontsize=10)
     lower.hist(confidence, np.linspace(0, 1, BINS + 1), color="#aab7b8", edgecolor="w")
     lower.set(xlabel="confidence", ylabel=unit, xlim=(0, 1))
     return figure

@@ -100,6 +100,8 @@ def goal(
     words = [str(override.input_line) for override in fixed]
     if config.data.get("num_folds") == "auto":
         words.append("data.num_folds=5")  # validation decides
+    if config.data.get("calibration") == "auto":
+        words.append("data.calibration=false")
     if not swept:
         raise InputError(
             "there is nothing to search: give a key several values, as in "

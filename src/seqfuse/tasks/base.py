@@ -19,7 +19,7 @@ from seqfuse.nn.shapes import Batch, Fitted, Output
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.calibration import PointConformal
+from seqfuse.tasks.calibration import PointConformal, Temperature
 from seqfuse.tasks.ensemble import Ensemble
 from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
 from seqfuse.tasks.metrics import BatchMean, Undefinable
@@ -58,7 +58,7 @@ class Task(LightningModule):
         optimizer: called with the parameters.
         scheduler: called with the optimizer and the total number of steps.
         calibrator: corrects predictions outside training; fitted to the first of two validation
-            loaders.
+            loaders, but for a temperature, which is fitted when training has ended.
         record: saved with the weights; without one a checkpoint rebuilds nothing.
     """
 
@@ -99,10 +99,20 @@ class Task(LightningModule):
                 self.alone[f"{stage}_"] = MetricCollection(
                     parts, prefix=f"{stage}/", compute_groups=False
                 )
+        # Of probabilities of the test split, before calibration and after it.
+        self.uncalibrated: Any = None
+        self.calibrated: Any = None
+        if isinstance(calibrator, Temperature):
+            both: dict[str, Any] = calibrator.metrics()
+            new: dict[str, Any] = {n: m for n, m in both.items() if n not in metrics}
+            named = {"prefix": "test/", "compute_groups": False}
+            self.uncalibrated = MetricCollection(both, postfix="_uncalibrated", **named).clone()
+            self.calibrated = MetricCollection(new, **named).clone()
         self.num_members = len(net.members) if isinstance(net, Ensemble) else 1
         self.disagreement = MeanMetric()
         """Disagreement of an ensemble's members; its mean is logged beside the metrics."""
         self._logged: dict[str, Tensor] = {}
+        self._left_out: tuple[Tensor, Tensor] | None = None
 
     def _joins(self) -> bool:
         """Whether the net joins its predictions to those of a bank."""
@@ -137,7 +147,10 @@ class Task(LightningModule):
         self.losses[stage].update(loss.detach(), size)
         outputs = {"loss": loss, "weights": output.weights}
         if stage != "train":
-            prediction = self._measured(prediction, batch)
+            scores, prediction = prediction, self._measured(prediction, batch)
+            if stage == "test" and self.is_scaled:
+                self.uncalibrated.update(*self.calibrator.rows(scores, batch.y))
+                self.calibrated.update(*self.calibrator.rows(prediction, batch.y))
             # Metrics of baselines look at the input, too.
             self.metrics[f"{stage}_"].update(prediction, batch.y, x=batch.x, mask=batch.mask)
             if self.alone:
@@ -196,6 +209,16 @@ class Task(LightningModule):
         return prediction if self.calibrator is None else self.calibrator(prediction)
 
     @property
+    def calibrates_each_epoch(self) -> bool:
+        """Whether the calibrator is fitted at each validation."""
+        return self.calibrator is not None and not isinstance(self.calibrator, Temperature)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether predictions are divided by a temperature that was fitted."""
+        return isinstance(self.calibrator, Temperature) and self.calibrator.is_fitted
+
+    @property
     def correction(self) -> nn.Module | None:
         """The part of an exported graph that corrects predictions."""
         return self.calibrator
@@ -204,7 +227,9 @@ class Task(LightningModule):
         """A copy that measures another net, whose predictions are corrected already."""
         task = copy.deepcopy(self)
         task.net = net
-        if task.correction is not None:
+        if isinstance(task.calibrator, Temperature):
+            task.calibrator.set(1.0, int(task.calibrator.num_items))
+        elif task.correction is not None:
             task.calibrator = None
         return task
 
@@ -224,7 +249,7 @@ class Task(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         collectives.average_statistics(self.net)
-        if self.calibrator is not None:
+        if self.calibrates_each_epoch:
             self.calibrator.clear()
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
@@ -245,7 +270,21 @@ class Task(LightningModule):
     def _fit_bank(self, bank: Bank) -> None:
         """Hands the training rows to a bank, without augmentation; each rank does the same."""
         items = self.trainer.datamodule.tensors("train")  # type: ignore[attr-defined]
-        batch = items.__getitems__(bank.rows(items.y).tolist())
+        rows, left_out = self._left_out = self._leave_out(bank, items)
+        bank.to(self.device)
+        if not collectives.rank():
+            y = items.y[rows]
+            accuracy = (left_out.argmax(dim=1) == y).float().mean()
+            say(
+                f"bank        {len(bank.centre):,} features of {len(y)} series, "
+                f"accuracy {accuracy:.3f}, each predicted by a fit to the others"
+            )
+
+    def _leave_out(self, bank: Bank, items: Any) -> tuple[Tensor, Tensor]:
+        """Fits a bank; the rows it was fitted to, and its log-probabilities (n k) of each by a fit
+        to all others."""
+        rows = bank.rows(items.y)
+        batch = items.__getitems__(rows.tolist())
         # Of Apple's GPUs none computes in double precision.
         device = torch.device("cpu") if self.device.type == "mps" else self.device
         x, mask, y = (part.to(device) for part in (batch.x, batch.mask, batch.y))
@@ -256,14 +295,12 @@ class Task(LightningModule):
             weights = each if weights is None else each * weights
             kept = weights > 0
             x, mask, y, weights = x[kept], mask[kept], y[kept], weights[kept]
-        left_out = bank.to(device).fit(x, mask, y, weights)
-        bank.to(self.device)
-        if not collectives.rank():
-            accuracy = (left_out.argmax(dim=1) == y).float().mean()
-            say(
-                f"bank        {len(bank.centre):,} features of {len(y)} series, "
-                f"accuracy {accuracy:.3f}, each predicted by a fit to the others"
-            )
+            rows = rows[kept.cpu()]
+        return rows, bank.to(device).fit(x, mask, y, weights).cpu()
+
+    def left_out(self, bank: Bank, items: Any) -> tuple[Tensor, Tensor]:
+        """The same of a bank that is fitted; one that was given is fitted anew, as a copy."""
+        return self._left_out or self._leave_out(copy.deepcopy(bank), items)
 
     def _fit_lags(self, bank: LagBank) -> None:
         """Hands windows of training to a bank of lags, and some of validation to choose by."""
@@ -308,6 +345,10 @@ class Task(LightningModule):
             for metrics in (self.metrics[f"{stage}_"], *alone):
                 self.log_dict(metrics.compute(), prog_bar=False)
                 metrics.reset()
+            if stage == "test" and self.is_scaled:
+                for metrics in (self.uncalibrated, self.calibrated):
+                    self.log_dict(metrics.compute(), prog_bar=False)
+                    metrics.reset()
             if self.num_members > 1:
                 self.log(f"{stage}/disagreement", self.disagreement.compute())
                 self.disagreement.reset()
@@ -322,6 +363,8 @@ class Task(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self.record._asdict())
         checkpoint["total_steps"] = self.total_steps
+        if self._left_out is not None:
+            checkpoint["left_out"] = self._left_out
         # A run resumed after validation still has to log the loss of its training.
         checkpoint["train_loss"] = self.losses["train"].state()
         metrics = self.trainer.callback_metrics
@@ -329,6 +372,7 @@ class Task(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._logged = checkpoint.get("logged", {})
+        self._left_out = checkpoint.get("left_out")
         self.losses["train"] = BatchMean(**checkpoint.get("train_loss", {}))
         planned = checkpoint.get("total_steps", self.total_steps)
         has_end = isinstance(self.scheduler, Schedule) and self.scheduler.has_end

@@ -1,21 +1,30 @@
-"""Calibration on held-out data: conformal intervals, a bias towards entities, score thresholds.
+"""Calibration on held-out data: conformal intervals, temperature, a bias, thresholds.
 
-A calibrator is cleared, updated with the predictions and targets of batches, and fitted; its state
-lies in the checkpoint, and it maps predictions to predictions.
+A calibrator is cleared, updated with the predictions and targets of batches, and fitted, at each
+validation; a temperature once, when training has ended (`tasks.engine.calibrate`). Its state lies
+in the checkpoint, and it maps predictions to predictions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
 
-from seqfuse.nn import collectives
+from seqfuse.nn import collectives, crf
+from seqfuse.nn.bank.ridge import TEMPERATURES
 from seqfuse.nn.crf import Scores
+from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles
-from seqfuse.tasks.metrics import EntityF1, check_bio
+from seqfuse.tasks.metrics import Brier, CalibrationError, EntityF1, LogLoss, check_bio
+
+LOWEST, HIGHEST = 0.02, 50.0
+"""Bounds of a temperature."""
 
 
 class Conformal(nn.Module):
@@ -124,6 +133,140 @@ def _margin(scores: Float[Tensor, "n *s"], level: float) -> Float[Tensor, "*s"]:
     rank = ((count + 1) * level).ceil().long().clamp(min=1).minimum(count.clamp(min=1))
     ordered = scores.sort(dim=0).values  # NaN comes last
     return ordered.gather(0, rank.unsqueeze(0) - 1).squeeze(0).nan_to_num(0.0)
+
+
+class Temperature(nn.Module):
+    """Scores divided by one number, so that probabilities are as high as they are right.
+
+    (Guo et al. 2017.) Of items (b k), or of their steps: single ones (b t k), a CRF (b t k k).
+    Dividing changes no class, and no best path of a CRF. The number is that of the highest
+    likelihood of the labels, which are smoothed as in `nn.bank.ridge.temperature`, but for a CRF.
+
+    Args:
+        classes: their names.
+    """
+
+    temperature: Tensor
+    num_items: Tensor
+    """That it was fitted to, series or labelled steps; 0 before."""
+
+    def __init__(self, classes: Sequence[str]):
+        super().__init__()
+        self.num_classes = len(classes)
+        self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("num_items", torch.tensor(0))
+
+    @property
+    def is_fitted(self) -> bool:
+        return bool(self.num_items)
+
+    def forward(self, prediction: Tensor) -> Tensor:
+        return prediction / self.temperature.to(prediction)
+
+    def fit(self, predictions: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        """Sets the temperature by batches of predictions and labels, where any has a label."""
+        count = sum(int((y != NO_LABEL).sum()) for y in labels)
+        if count:
+            self.set(self.likeliest(predictions, labels), count)
+
+    def set(self, temperature: float, num_items: int) -> None:
+        """Takes a temperature, and to how many items it was fitted."""
+        self.temperature.fill_(temperature)
+        self.num_items.fill_(num_items)
+
+    def likeliest(self, predictions: Sequence[Tensor], labels: Sequence[Tensor]) -> float:
+        """The temperature of the highest likelihood of labels, of which there is at least one."""
+        labelled = [y != NO_LABEL for y in labels]
+        count = int(sum(mask.sum() for mask in labelled))
+        loss = self._path_loss if predictions[0].dim() == 4 else self._loss
+        best = minimize_scalar(
+            lambda power: loss(predictions, labels, labelled, float(np.exp(power))) / count,
+            bounds=(np.log(LOWEST), np.log(HIGHEST)),
+            method="bounded",
+        )
+        return float(np.exp(best.x))
+
+    @staticmethod
+    def _loss(
+        predictions: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        labelled: Sequence[Tensor],
+        temperature: float,
+    ) -> float:
+        scores = torch.cat([each[mask] for each, mask in zip(predictions, labelled, strict=True)])
+        y = torch.cat([each[mask] for each, mask in zip(labels, labelled, strict=True)])
+        smoothing = 1 / (len(y) + 2)
+        scores = scores.double() / temperature
+        return float(F.cross_entropy(scores, y, label_smoothing=smoothing, reduction="sum"))
+
+    @staticmethod
+    def _path_loss(
+        predictions: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        labelled: Sequence[Tensor],
+        temperature: float,
+    ) -> float:
+        batches = zip(predictions, labels, labelled, strict=True)
+        each = [crf.log_likelihood(scores / temperature, y, mask) for scores, y, mask in batches]
+        return -float(torch.cat(each).sum(dtype=torch.float64))
+
+    def metrics(self) -> dict[str, Metric]:
+        """Metrics of probabilities, by name; they take the rows of `rows`."""
+        return {
+            "calibration_error": CalibrationError(self.num_classes, n_bins=10),
+            "log_loss": LogLoss(),
+            "brier": Brier(),
+        }
+
+    @staticmethod
+    def rows(prediction: Tensor, y: Tensor) -> tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]:
+        """Scores, of a CRF logarithms of marginals, and labels: of items, or of labelled steps."""
+        mask = y != NO_LABEL
+        if prediction.dim() == 4:
+            marginals = crf.marginals(prediction, mask)
+            prediction = marginals.clamp(min=torch.finfo(marginals.dtype).tiny).log()
+        return prediction[mask], y[mask]
+
+
+def between(
+    join: Callable[[Tensor, Tensor], Tensor],
+    net: Float[Tensor, "n k"],
+    left_out: Float[Tensor, "n k"],
+    y: Int[Tensor, " n"],
+    calibrator: Temperature,
+) -> float:
+    """A temperature by the training rows, for a net with a bank and without held-out items.
+
+    What the bank says of a row by a fit to all others is honest; what the net says of it is not.
+    So the net is made as sure, on average, as the bank is right, and its temperature is the
+    geometric mean of two: of a net that knows the classes as it does, and of one that makes the
+    mistakes of the bank. Measured by `tests.benchmarks.calibration`.
+
+    Args:
+        join: makes one prediction of scores of the net and of the bank.
+        net: scores of the net.
+        left_out: log-probabilities of the bank, of each row by a fit to all others.
+        y: classes.
+        calibrator: finds each of the two.
+    """
+    guesses, rows = left_out.argmax(dim=1), torch.arange(len(y))
+    accuracy = (float((guesses == y).sum()) + 0.5) / (len(y) + 1)
+    mistaken = net.clone()
+    mistaken[rows, y], mistaken[rows, guesses] = net[rows, guesses], net[rows, y]
+    both = [
+        calibrator.likeliest([join(as_sure(scores, accuracy), left_out)], [y])
+        for scores in (net, mistaken)
+    ]
+    return (both[0] * both[1]) ** 0.5
+
+
+def as_sure(scores: Float[Tensor, "n k"], confidence: float) -> Float[Tensor, "n k"]:
+    """Scores divided by what makes their mean highest probability at most that."""
+    for temperature in TEMPERATURES[TEMPERATURES >= 1].tolist():
+        softer = scores / temperature
+        if float(softer.softmax(dim=1).amax(dim=1).mean()) <= confidence:
+            return softer
+    return softer
 
 
 class EntityBias(nn.Module):

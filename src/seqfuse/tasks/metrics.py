@@ -94,6 +94,19 @@ class LogLoss(MeanMetric):
         super().update(F.cross_entropy(preds, target, reduction="none"))
 
 
+class Brier(MeanMetric):
+    """The mean squared distance of probabilities from the truth, summed over classes (Brier 1950).
+
+    Of unnormalised scores; from 0 to 2.
+    """
+
+    higher_is_better = False
+
+    def update(self, preds: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        truth = F.one_hot(target, preds.shape[-1])
+        super().update((preds.softmax(dim=-1) - truth).square().sum(dim=-1))
+
+
 class ScoreAuroc(Metric):
     """Area under the ROC curve of anomaly scores; class 0 is normal. NaN if one side is empty."""
 
