@@ -81,6 +81,19 @@ def test_labels_of_steps_want_a_net_that_keeps_them() -> None:
         build.rehearse(composed(["model/attention=steps", "model/head=tags"]))
 
 
+@pytest.mark.parametrize(
+    ("words", "rate"),
+    [
+        ([], 3e-3),
+        (["model=base"], 1e-3),
+        (["model=base", "optimizer.lr=2e-3"], 2e-3),
+        (["model=base", "optimizer=sgd"], 1e-2),
+    ],
+)
+def test_a_model_may_have_a_rate_of_its_own(words: list[str], rate: float) -> None:
+    assert composed(["data.name=Coffee", *words]).optimizer.lr == rate
+
+
 @pytest.fixture
 def ragged(tmp_path: Path) -> Path:
     """Two classes of unequal length, one of a single row."""
