@@ -11,7 +11,7 @@ from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.engine import TorchEngine
 
 
-def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
+def load(ckpt: str | Path, trust: Sequence[str] = (), **options: Any) -> Any:
     """Reads a checkpoint and returns the job that predicts with it, on the CPU.
 
     `predict(x)` takes what the job reads, in memory or as the path of a file: series as an array,
@@ -25,10 +25,11 @@ def load(ckpt: str | Path, trust: Sequence[str] = ()) -> Any:
         ckpt: path of a checkpoint; or `hf://owner/name`, perhaps with `@revision`, which is
             fetched from the Hugging Face Hub.
         trust: top-level packages of your own that its config may name.
+        options: of the job, such as `every` of forecasts or `threshold` of anomalies and labels.
     """
     ckpt = checkpoint.local(ckpt)
     task, data, _ = build.load(ckpt, trust)
     if isinstance(task, ContrastiveTask):
         raise InputError(f"{ckpt}: {NO_HEAD}")
     metadata = {**data.splits.metadata(), **task.metadata()}
-    return make(without_cache(metadata), TorchEngine(task))
+    return make(without_cache(metadata), TorchEngine(task), **options)

@@ -23,7 +23,8 @@ series: row (or id), prediction, p_<class>.
 
 Numbers and several labels: the same files. Numbers have the columns prediction, lower and upper (of
 several targets <target>_prediction and so on); labels prediction (a|b) and score_<label>, above 0.5
-where a label is predicted. data=table_windows reads tables, one row for each window.
+where a label is predicted (threshold=0.3 asks for less, or more). data=table_windows reads tables,
+one row for each window.
 
 Several sources: an .npz with <source>_x for each, and, if you like, <source>_lengths and id.
 Recordings of devices (data=har_steps, har_fusion) add <source>_t_ms and, for several recordings,
@@ -55,7 +56,10 @@ group, from (where its window begins), time, column, prediction, interpolation a
 Anomalies: the input is in the format of the training data, labels or not. The leading part of
 each recording, as long as in training, is taken to be normal. One row per time step: recording,
 time, score (0 to 1; empty where no window looks), anomaly (1 from the threshold on), and label,
-for split=test.
+for split=test. threshold=0.6 takes another score; quantile=0.99 that which as many of the normal
+steps held out in training are below; budget=2 the one with two alarms a day, at most, in the file.
+alarms=alarms.csv writes an alarm per row: recording, start, end, peak, score (at the peak) and
+channels, the fewest that make up half of it (a|b). Flags nearer than a score looks are one alarm.
 """
 
 from pathlib import Path
@@ -67,8 +71,11 @@ from seqfuse.config import cli
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
-OPTIONS = ("every", "start", "horizon", "known")
-"""Options of forecasts."""
+OPTIONS = (
+    *("every", "start", "horizon", "known"),  # of forecasts
+    *("threshold", "quantile", "budget", "alarms"),  # of anomalies and labels
+)
+"""Options of jobs."""
 
 
 def main() -> None:
@@ -87,9 +94,10 @@ def predict(config: DictConfig, run: Path) -> int:
         the number of rows.
     """
     _check(config)
-    from seqfuse.runtime.writer import Writer  # slow: numpy
+    from seqfuse.runtime.writer import Alarms, Writer  # slow: numpy
 
     writer = Writer(config.output, config.overwrite)
+    alarms = Alarms(config.alarms, writer) if config.alarms else None
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
     from seqfuse.runtime.jobs.make import make, of_input
@@ -102,7 +110,8 @@ def predict(config: DictConfig, run: Path) -> int:
     job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
     figures = _figures(config, job)
     known = split and data.splits.rows(split)
-    rows = job.known(*known) if split else of_input(job, given, writer.path)
+    outputs = [each.path for each in (writer, alarms) if each is not None]
+    rows = job.known(*known) if split else of_input(job, given, *outputs)
     shown = config.trainer.enable_progress_bar
     with writer, bar("predict", rows.total, "row", shown) as progress:
         for block in rows:
@@ -111,9 +120,13 @@ def predict(config: DictConfig, run: Path) -> int:
             raise InputError(f"{given or split} holds nothing to predict")
         if figures is not None:
             _draw(figures, job, known or job.windows(Path(given)))
+        if alarms is not None:
+            alarms.write_all(rows)
     for line in rows.notes():
         say(line)
     say(f"{writer.rows:,} rows  {runs.short(writer.path)}")
+    if alarms is not None:
+        say(f"{alarms.rows:,} alarms  {runs.short(alarms.path)}")
     if figures is not None:
         count = f"{len(figures.written):,} figures" if len(figures.written) > 1 else "1 figure"
         say(f"{count}  {runs.short(figures.path)}")

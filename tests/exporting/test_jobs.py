@@ -170,6 +170,14 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
+LIMITS = {
+    "forecast": ("quantile=0.9", "alarms=alarms.csv"),
+    "subspace": ("budget=15", "alarms=alarms.csv"),
+    "several": ("threshold=0.3",),
+}
+"""Thresholds at the time of prediction, and alarms."""
+
+
 @pytest.mark.slow
 def test_anomalies_are_not_measured_on_validation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -194,13 +202,18 @@ def test_files_are_predicted_as_by_the_checkpoint(
     folder = made(tmp_path, job)
     [given] = tmp_path.glob("in.*")
     site = shipped.bare(tmp_path / "site")
-    done = shipped.python(site, tmp_path, f"{folder}/run.py", given.name, "out.csv")
+    limit = LIMITS.get(job, ())
+    done = shipped.python(site, tmp_path, f"{folder}/run.py", given.name, "out.csv", *limit)
     assert done.returncode == 0, done.stderr
     ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"
-    code, _, err = command(predict, ckpt, f"input={given}", "output=torch.csv", *QUIET)
+    of_torch = [word.replace("alarms.csv", "torch_alarms.csv") for word in limit]
+    code, _, err = command(predict, ckpt, f"input={given}", "output=torch.csv", *of_torch, *QUIET)
     assert code == 0, err
-    found, wanted = pd.read_csv("out.csv"), pd.read_csv("torch.csv")
-    pd.testing.assert_frame_equal(found, wanted, rtol=1e-5, atol=1e-6, check_dtype=False)
+    for name in ("out.csv", *(["alarms.csv"] if "alarms=alarms.csv" in limit else [])):
+        found = pd.read_csv(tmp_path / name)
+        wanted = pd.read_csv("torch.csv" if name == "out.csv" else "torch_alarms.csv")
+        pd.testing.assert_frame_equal(found, wanted, rtol=1e-5, atol=1e-6, check_dtype=False)
+    found = pd.read_csv("out.csv")
     assert len(found) > 5
     if job == "days":
         loaded = seqfuse.load(tmp_path / "run" / "checkpoints" / "best.ckpt")

@@ -89,6 +89,43 @@ def test_steps_that_no_window_looks_at_have_no_score(
     assert unknown.tolist() == [first, first]
 
 
+def test_alarms_stand_in_a_table_of_their_own(
+    trained: tuple[Path, dict], command: Callable, tmp_path: Path
+) -> None:
+    ckpt, _ = trained
+    tables.pumps(tmp_path / "new.csv")
+    words = (f"ckpt={ckpt}", "input=new.csv", "output=out.csv", "alarms=alarms.csv", *QUIET)
+    code, out, err = command(main, *words, "budget=15")
+    assert not code, err
+    alarms, rows = pd.read_csv("alarms.csv"), pd.read_csv("out.csv")
+    assert list(alarms) == ["recording", "start", "end", "peak", "score", "channels"]
+    assert len(alarms) <= 4, "200 minutes of each pump are 0.28 days"
+    assert f"{len(alarms)} alarms  alarms.csv" in out
+    assert set(alarms.recording) == {"east", "west"}
+    assert set(alarms.channels) == {"value"}
+    at_peak = rows.set_index(["recording", "time"]).score
+    peaks = zip(alarms.recording, alarms.peak, strict=True)
+    assert [at_peak[peak] for peak in peaks] == alarms.score.to_list()
+    jump = (alarms.start <= "2024-01-01 02:36") & (alarms.end >= "2024-01-01 02:30")
+    assert jump.sum() == 2
+    loaded = seqfuse.load(ckpt, budget=15)
+    found = pd.DataFrame(loaded.alarms(tmp_path / "new.csv"))
+    pd.testing.assert_frame_equal(found.astype({"start": str, "end": str, "peak": str}), alarms)
+
+
+def test_a_quantile_lowers_the_threshold_as_in_training(
+    trained: tuple[Path, dict], tmp_path: Path
+) -> None:
+    loaded = seqfuse.load(trained[0])
+    value = threshold(trained[0])
+    assert seqfuse.load(trained[0], quantile=0.999).threshold == pytest.approx(value, rel=1e-5)
+    places = [seqfuse.load(trained[0], quantile=q).threshold for q in (0.5, 0.9, 0.99, 0.9999)]
+    assert places == sorted(places)
+    tables.pumps(tmp_path / "new.csv")
+    few, many = (loaded.predict(tmp_path / "new.csv", quantile=q)["anomaly"] for q in (0.99, 0.5))
+    assert many.sum() > few.sum() > 0
+
+
 def own_file(ckpt: Path) -> str:
     """The file that was trained on, which a checkpoint alone does not have read."""
     return f"data.file={ckpt.parents[2]}/pumps.csv"
@@ -114,6 +151,10 @@ def test_the_threshold_lies_in_the_checkpoint(trained: tuple[Path, dict]) -> Non
         (("input=short.csv",), "has 3 rows of 10, too few for a window"),
         (("input=young.csv",), "has 7 rows of 24, too few for a window"),
         (("input=new.csv", "every=3"), "every=3 is not for anomalies"),
+        (("input=new.csv", "threshold=0.5", "budget=2"), "threshold=0.5 and budget=2"),
+        (("input=new.csv", "quantile=1.5"), "quantile=1.5"),
+        (("input=new.csv", "alarms=out.csv"), "alarms=out.csv is the output"),
+        (("input=new.csv", "alarms=new.csv", "overwrite=true"), "new.csv is the input"),
     ],
 )
 def test_mistakes_are_named(

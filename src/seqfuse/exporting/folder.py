@@ -41,9 +41,9 @@ finally:
     sys.dont_write_bytecode = bytecode
 
 
-def load(folder=HERE, int8=False, threads=0):
+def load(folder=HERE, int8=False, threads=0, **options):
     """The job of this folder, or of another one; `int8` takes the graph with weights in 8 bits."""
-    return runner.load(folder, int8, threads)
+    return runner.load(folder, int8, threads, **options)
 
 
 def main(words):

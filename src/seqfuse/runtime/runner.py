@@ -4,6 +4,7 @@ Usage: python run.py <input> <output> [--int8] [key=value ...]
        python run.py --check
 
 Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv, as of seqfuse-predict
+Anomalies: threshold=0.6 or quantile=0.999 or budget=2, and alarms=alarms.csv; labels: threshold=0.6
 
 From Python: import run; model = run.load(folder); model.predict(x)
 """
@@ -19,10 +20,10 @@ from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.make import make, without_cache
 from seqfuse.runtime.shown import say
-from seqfuse.runtime.writer import Writer
+from seqfuse.runtime.writer import Alarms, Writer
 
 USAGE = "usage: python run.py <input> <output> [--int8] [key=value], or: python run.py --check"
-OPTION = re.compile(r"(every|start|horizon|known)=(.+)")
+OPTION = re.compile(r"(every|start|horizon|known|threshold|quantile|budget|alarms)=(.+)")
 
 
 def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: Any) -> Any:
@@ -68,15 +69,23 @@ def main(words: Sequence[str], folder: Path) -> int:
             say(f"the largest difference from the example is {worst:.2g}")
             return 0
         _check_output(*map(Path, names))
-        with Writer(names[1], overwrite=True, key="") as writer:
+        writer = Writer(names[1], overwrite=True, key="")
+        alarms = Alarms(given["alarms"], writer) if "alarms" in given else None
+        if alarms is not None:
+            _check_output(Path(names[0]), alarms.path)
+        with writer:
             rows = model.rows(names[0])
             for block in rows:
                 writer.write(block)
             if not writer.rows:
                 raise InputError(f"{names[0]} holds nothing to predict")
+            if alarms is not None:
+                alarms.write_all(rows)
         for line in rows.notes():
             say(line)
         say(f"{writer.rows:,} rows  {names[1]}")
+        if alarms is not None:
+            say(f"{alarms.rows:,} alarms  {alarms.path}")
     except (InputError, OSError) as error:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

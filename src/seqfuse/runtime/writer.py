@@ -29,6 +29,7 @@ class Rows(Iterator[Columns]):
         blocks: tables of the same columns.
         total: how many rows there are in all, where that is known before they are predicted.
         notes: gives lines about all rows for people, once the last was predicted.
+        alarms: gives tables of the alarms in them, once the last was predicted.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class Rows(Iterator[Columns]):
         blocks: Iterable[Columns],
         total: int | None = None,
         notes: Callable[[], Iterable[str]] = tuple,
+        alarms: Callable[[], Iterable[Columns]] = tuple,
     ):
         self.blocks, self.total, self.notes = iter(blocks), total, notes
+        self.alarms = alarms
 
     def __next__(self) -> Columns:
         return next(self.blocks)
@@ -136,6 +139,26 @@ class Writer:
                 f"{self.key}{self.path} cannot be written ({error.strerror or error}) and nothing "
                 "of it was kept: make room, or choose another folder"
             ) from None
+
+
+class Alarms(Writer):
+    """The same of the alarms of rows, beside these.
+
+    Args:
+        output: its ending chooses the format.
+        rows: the writer of the rows.
+    """
+
+    def __init__(self, output: str | Path, rows: Writer):
+        super().__init__(output, rows.overwrite, "alarms=")
+        if self.path.resolve() == rows.path.resolve():
+            raise InputError(f"alarms={output} is the output, too: choose another name")
+
+    def write_all(self, rows: Rows) -> None:
+        """Writes the alarms of rows, all of which were predicted."""
+        with self:
+            for block in rows.alarms():
+                self.write(block)
 
 
 class Format(Protocol):

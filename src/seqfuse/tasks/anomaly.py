@@ -16,6 +16,7 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import SCORERS
 from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.scores.alarms import RATES
 from seqfuse.runtime.scores.likelihood import Residuals
 from seqfuse.tasks.base import Outputs, Record, Task
 from seqfuse.tasks.calibration import threshold
@@ -104,7 +105,12 @@ class AnomalyTask(Task):
         if kind in SCORERS.values():
             options = {name: getattr(self.scorer, name) for name in self.scorer.options}
             scorer = {"kind": kind.__name__, **options}
-        return {**super().metadata(), "scorer": scorer, "threshold": self.threshold}
+        return {
+            **super().metadata(),
+            "scorer": scorer,
+            "threshold": self.threshold,
+            "thresholds": self.calibrator.of_rates.tolist(),
+        }
 
     def undefined(self, name: str) -> str | None:
         for measure in self.measures.values():
@@ -168,6 +174,8 @@ class Threshold(nn.Module):
     """
 
     value: Tensor
+    of_rates: Tensor
+    """The thresholds of other quantiles, 1 - `RATES`."""
 
     def __init__(self, scorer: Scorer, quantile: float):
         super().__init__()
@@ -175,6 +183,7 @@ class Threshold(nn.Module):
             raise ValueError(f"quantile={quantile} must be above 0 and below 1")
         self.scorer, self.quantile = scorer, quantile
         self.register_buffer("value", torch.tensor(torch.nan))
+        self.register_buffer("of_rates", torch.full((len(RATES),), torch.nan))
         self.clear()
 
     def forward(self, prediction: Tensor) -> Tensor:
@@ -196,6 +205,8 @@ class Threshold(nn.Module):
         training, held_out = (np.concatenate(parts) for parts in zip(*scores, strict=True))
         span = self.scorer.span(splits.horizon)
         self.value.fill_(threshold(held_out, training, span, self.quantile))
+        others = [threshold(held_out, training, span, float(1 - rate)) for rate in RATES]
+        self.of_rates.copy_(torch.as_tensor(np.maximum.accumulate(others)))
 
     def _scores(self, recording: Recording, cut: int, residuals: Residuals) -> list[np.ndarray]:
         """Scores of the training steps of a recording, and of those held out behind them."""

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from seqfuse.runtime.pipelines.components import Components
 from seqfuse.runtime.pipelines.scaling import CONSTANT, Standardisation
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores import nab
+from seqfuse.runtime.scores.alarms import highest_before
 from seqfuse.runtime.scores.likelihood import Likelihood, merge
 from seqfuse.runtime.scores.subspace import Subspace
 
@@ -132,10 +132,7 @@ class NabScore:
 
     def alarms(self, scores: Floats) -> Floats:
         """Scores (t), 0 where one of the steps held was as high."""
-        before = np.append(0.0, scores[:-1])
-        origin = (self.hold - 1) // 2
-        highest = maximum_filter1d(before, self.hold, origin=origin, mode="constant")
-        return np.where(scores > highest, scores, 0.0)
+        return np.where(scores > highest_before(scores, self.hold), scores, 0.0)
 
 
 def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:

@@ -9,6 +9,7 @@ import pytest
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.pipelines.scaling import RecordingPipeline
+from seqfuse.runtime.scores.alarms import RATES
 from tests.runtime.fakes import Zeros, metadata
 
 X = np.random.default_rng(0).normal(size=(80, 2))
@@ -17,16 +18,20 @@ X = np.random.default_rng(0).normal(size=(80, 2))
 TABLE = {"time": "when", "time_format": None, "gaps": "refuse"}
 
 
-def detector(**more: object) -> Detector:
+def detector(
+    limit: dict | None = None, alarms: bool = False, zeros: int = 2, **more: object
+) -> Detector:
     pipeline = RecordingPipeline()
     pipeline.fit("a", X, ["flow", "heat"])
     scorer = {"kind": "Likelihood", "recent": 2, "history": 0, "whole": True, "level": False}
     known = {
         **{"look_back": 8, "horizon": 2, "overlap": 0, "window_stride": 1, "validation": 0.2},
         **{"scorer": scorer, "threshold": 0.5, "train": {"fraction": 0.5}, "columns": "all"},
+        "thresholds": np.linspace(0, 1, len(RATES)).tolist(),
     }
     reader = {"kind": "labelled", "table": TABLE, "label": "odd", "train": {"fraction": 0.5}}
-    return Detector(metadata(pipeline, **{"reader": reader} | known | more), Zeros(2, 2, 1))
+    described = metadata(pipeline, **{"reader": reader} | known | more)
+    return Detector(described, Zeros(zeros, 2, 1), alarms=alarms, **(limit or {}))
 
 
 @pytest.mark.parametrize(
@@ -102,3 +107,111 @@ def test_the_number_of_rows_is_known_before(tmp_path: Path) -> None:
     rows = detector().rows(tmp_path / "a.csv")
     assert rows.total == len(X)
     assert sum(len(block["score"]) for block in rows) == len(X)
+
+
+SUBSPACE = {"kind": "Subspace", "share": 0.9, "num_folds": 4}
+
+
+def broken() -> np.ndarray:
+    """(400 2) of which heat, and it alone, is far off from step 300 to 309."""
+    x = np.random.default_rng(1).normal(size=(400, 2))
+    x[300:310, 1] += 12
+    return x
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"scorer": {"kind": "Likelihood", "recent": 2, "history": 0, "whole": 0, "level": True}},
+        {"look_back": 4, "horizon": 4, "overlap": 4, "scorer": SUBSPACE},
+    ],
+)
+def test_an_alarm_says_when_and_by_which_channel(more: dict) -> None:
+    size = more.get("horizon", 2)
+    job = detector(zeros=size, **more)
+    found = job.alarms(broken(), name="pump")
+    scores, flags = job.predict(broken(), name="pump")
+    at = int(np.argmax(found["score"]))
+    assert found["recording"][at] == "pump"
+    assert 300 - size - job.gap <= found["start"][at] <= 300
+    assert 309 <= found["end"][at] <= 309 + size + job.gap
+    assert scores[found["peak"][at]] == found["score"][at] == np.nanmax(scores)
+    assert found["channels"][at] == "heat"
+    covered = np.zeros(400, dtype=bool)
+    for first, last in zip(found["start"], found["end"], strict=True):
+        covered[first : last + 1] = True
+    assert covered[flags == 1].all()
+
+
+def test_contributions_add_up_to_what_is_scored() -> None:
+    for scorer, size in ((SUBSPACE, 4), (detector().metadata["scorer"], 2)):
+        overlap = size if scorer is SUBSPACE else 0
+        sizes = {"look_back": 4, "horizon": size, "overlap": overlap}
+        job = detector(alarms=True, zeros=size, scorer=scorer, **sizes)
+        [(scored, _)] = job._scored([job._recordings(broken(), None, "pump")])
+        strange = np.flatnonzero(scored.scores > 0.01)
+        strange = strange[strange >= 330 - 2 * size]
+        assert len(strange) > 20
+        total = scored.contributions.sum(axis=1)[strange]
+        rises = np.diff(total[np.argsort(scored.scores[strange])])
+        assert (rises > -1e-5 * total.max()).all(), "scores are a rising function of the sum"
+
+
+def test_another_limit_flags_other_steps() -> None:
+    scores, flags = detector().predict(X)
+    real = np.nan_to_num(scores, nan=-1)
+    np.testing.assert_array_equal(flags, real >= 0.5)
+    for job, options in (
+        (detector(), {"threshold": 0.2}),
+        (detector(limit={"threshold": 0.2}), {}),
+    ):
+        np.testing.assert_array_equal(job.predict(X, **options)[1], real >= 0.2)
+    assert detector(limit={"quantile": "0.999"}).threshold == pytest.approx(0.5)
+    np.testing.assert_array_equal(detector().predict(X, quantile=0.9)[1], real >= 1 / 6 - 1e-9)
+    np.testing.assert_array_equal(detector().predict(X)[1], flags)
+
+
+def test_a_budget_counts_alarms_a_day_of_a_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame(np.random.default_rng(2).normal(size=(480, 2)), columns=["flow", "heat"])
+    frame.insert(0, "when", pd.date_range("2024-01-01", periods=480, freq="h"))
+    frame.to_csv(tmp_path / "pump.csv", index=False)
+    for budget, count in ((0.5, 10), (0.25, 5), (0.049, 0)):
+        job = detector(limit={"budget": budget}, alarms=True)
+        rows = job.rows(tmp_path / "pump.csv")
+        flags = np.concatenate([block["anomaly"] for block in rows])
+        [alarms] = rows.alarms()
+        assert len(alarms["start"]) == count
+        assert (flags.sum() > 0) == (count > 0)
+        assert "budget" in next(iter(rows.notes()))
+        assert alarms["start"].dtype == alarms["peak"].dtype == np.dtype("M8[s]")
+        assert len(job.alarms(frame)["score"]) == count
+    with pytest.raises(InputError, match="budget=.*time stamps.*quantile="):
+        detector().predict(X, budget=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0.5, "quantile": 0.9}, "threshold=0.5 and quantile=0.9"),
+        ({"threshold": 1.5}, "threshold=1.5"),
+        ({"threshold": True}, "threshold=True"),
+        ({"threshold": "high"}, "threshold=high"),
+        ({"quantile": 1}, "quantile=1 .*0.999999"),
+        ({"budget": 0}, "budget=0"),
+        ({"budget": float("inf")}, "budget=inf"),
+    ],
+)
+def test_a_limit_out_of_range_is_named(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        detector(limit=options)
+    with pytest.raises(InputError, match=message):
+        detector().predict(X, **options)
+
+
+def test_a_folder_without_thresholds_is_named() -> None:
+    known = detector().metadata
+    older = {name: known[name] for name in known if name != "thresholds"}
+    job = Detector(older, Zeros(2, 2, 1), quantile=0.9)
+    with pytest.raises(InputError, match="quantile= .*export it again"):
+        job.predict(X)

@@ -144,3 +144,15 @@ def test_nothing_is_strange_where_few_normal_windows_are_told_of() -> None:
 def test_ranges(knobs: dict) -> None:
     with pytest.raises(ValueError, match="share=.* must be above 0 and below 1, num_folds="):
         Subspace(**knobs)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(200, 6), (20, 50)])
+def test_squares_of_each_direction_add_up(rows: int, columns: int) -> None:
+    generator = np.random.default_rng(3)
+    normal, others = generator.normal(size=(rows, columns)), generator.normal(size=(10, columns))
+    components = Components(normal)
+    for squares, whole in (
+        (components.whitened(others, 0.1), components.distances(others, 0.1)),
+        (components.leftover(others, 0.5), components.residuals(others, 0.5)),
+    ):
+        np.testing.assert_allclose(np.square(squares).mean(axis=1), whole, rtol=1e-6)

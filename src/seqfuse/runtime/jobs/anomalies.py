@@ -1,8 +1,8 @@
 """Anomalies in recordings: a score and a flag for each time step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
+from seqfuse.runtime.pipelines.labels import SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.arrays import is_frame
 from seqfuse.runtime.read.cells import as_cells
@@ -24,6 +25,14 @@ from seqfuse.runtime.read.monitored import (
 )
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.stamps import carried_on
+from seqfuse.runtime.scores.alarms import (
+    Limit,
+    at_quantile,
+    days,
+    drivers,
+    intervals,
+    within_budget,
+)
 from seqfuse.runtime.scores.likelihood import Likelihood, Residuals, Scores, merge
 from seqfuse.runtime.scores.subspace import Subspace
 from seqfuse.runtime.windows import Windows, sliding
@@ -32,35 +41,82 @@ from seqfuse.runtime.writer import Columns, Rows
 SCORERS = {"Likelihood": Likelihood, "Subspace": Subspace}
 
 
+class Scored(NamedTuple):
+    """A recording and what its windows say."""
+
+    recording: Recording
+    scores: Scores
+    """(t) from 0 to 1, NaN where no window looks."""
+    disagreement: Scores | None
+    """(t) how far the members of an ensemble are apart: the mean over windows and columns of the
+    standard deviation of what they predict, as a share of that of the data."""
+    contributions: Scores | None
+    """(t c) of channels to the scores, where alarms are asked for."""
+
+
 class Detector:
     """Scores of recordings, whose leading part is taken to be normal and gives the scale.
 
     Rows for people: `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold
-    on; of an ensemble `disagreement`. Steps that no window looks at have no score.
+    on; of an ensemble `disagreement`. Steps that no window looks at have no score. Alarms: rows of
+    their own with `recording`, `start`, `end`, `peak`, `score` (at the peak) and `channels`, those
+    that make up half of it. Flagged steps nearer than what a score looks at are one alarm.
 
     Args:
         metadata: what a fitted data module and a task say of themselves.
         engine: predicts.
         batch_size: windows at a time; `auto` as many as suit the memory.
+        threshold: the lowest score of an anomaly, in place of that of training.
+        quantile: or the fraction of normal steps that are below it.
+        budget: or how many alarms a day there are, at most, in a file.
+        alarms: whether files are asked for alarms, too.
     """
 
-    options: tuple[str, ...] = ()
+    options = (*Limit._fields, "alarms")
 
-    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
+    def __init__(
+        self,
+        metadata: Mapping[str, Any],
+        engine: Engine,
+        batch_size: int | str = "auto",
+        threshold: float | None = None,
+        quantile: float | None = None,
+        budget: float | None = None,
+        alarms: Any = False,
+    ):
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         check_batch_size(batch_size)
         self.endings = endings_of(metadata["reader"])
         self.columns: list[str] = metadata["pipeline"]["state"]["columns"]
-        self.threshold: float = metadata["threshold"]
-        """The minimum score of an anomaly."""
+        self.limit = Limit.checked(threshold=threshold, quantile=quantile, budget=budget)
+        self.finds_alarms = bool(alarms)
         self.scorer = metadata["scorer"]
         if isinstance(self.scorer, Mapping):  # not the object of a task
             options = dict(self.scorer)
             self.scorer = SCORERS[options.pop("kind")](**options)
         self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
+        self.gap: int = self.scorer.span(self.horizon)
+        """Flagged steps at most so far apart are in one alarm."""
+
+    @property
+    def threshold(self) -> float:
+        """The lowest score of an anomaly, where no budget asks for another."""
+        if self.limit.threshold is not None:
+            return self.limit.threshold
+        if self.limit.quantile is not None:
+            if "thresholds" not in self.metadata:
+                raise InputError("quantile= is not known of this folder: export it again")
+            return at_quantile(self.metadata["thresholds"], self.limit.quantile)
+        return self.metadata["threshold"]
 
     def predict(
-        self, x: Any, num_train: int | None = None, name: str = "the recording"
+        self,
+        x: Any,
+        num_train: int | None = None,
+        name: str = "the recording",
+        threshold: float | None = None,
+        quantile: float | None = None,
+        budget: float | None = None,
     ) -> tuple[Scores, NDArray[np.int64]] | Columns:
         """Scores (t) from 0 to 1, NaN where no window looks, and flags (t) from the threshold on.
 
@@ -70,16 +126,53 @@ class Detector:
                 path of a file.
             num_train: leading steps that are taken to be normal; as in training, if not given.
             name: of the recording, where x is an array; a net may know it.
+            threshold, quantile, budget: one of them, in place of that of the detector.
 
         Returns:
             both; of a table columns as in a file, a row for each step of each recording.
         """
+        limit = {"threshold": threshold, "quantile": quantile, "budget": budget}
+        job = self._with(self.finds_alarms, **limit)
+        recordings = job._recordings(x, num_train, name)
+        if not isinstance(recordings, Recording):
+            return joined(job._rows(recordings, labelled=False))
+        [(scored, threshold)] = job._scored([recordings])
+        return scored.scores, _flags(scored.scores, threshold)
+
+    def alarms(
+        self,
+        x: Any,
+        num_train: int | None = None,
+        name: str = "the recording",
+        threshold: float | None = None,
+        quantile: float | None = None,
+        budget: float | None = None,
+    ) -> Columns:
+        """Alarms as columns, of what `predict` takes; of an array steps stand in place of times."""
+        limit = {"threshold": threshold, "quantile": quantile, "budget": budget}
+        job = self._with(True, **limit)
+        recordings = job._recordings(x, num_train, name)
+        rows = job._rows([recordings] if isinstance(recordings, Recording) else recordings, False)
+        for _ in rows:
+            pass
+        return joined(iter(rows.alarms()))
+
+    def _with(self, alarms: bool, **given: float | None) -> "Detector":
+        """The same detector with another limit, where one is given."""
+        limit = Limit.checked(**given)
+        limit = self.limit if limit == Limit() else limit
+        return Detector(self.metadata, self.engine, self.batch_size, *limit, alarms=alarms)
+
+    def _recordings(
+        self, x: Any, num_train: int | None, name: str
+    ) -> Recording | Sequence[Recording]:
+        """The recording of an array, or those of a table."""
         path = path_in(x, self.endings)
         if path or isinstance(x, Mapping) or is_frame(x):
             recordings = read_recordings(path or as_cells(x), self.metadata["reader"])
             if num_train is not None:
                 recordings = [one._replace(num_train=num_train) for one in recordings]
-            return joined(self._rows(recordings, labelled=False))
+            return recordings
         values = as_numbers(x, name, f"numbers (time, {len(self.columns)} columns)", (2,))
         if values.shape[1] != len(self.columns):
             raise InputError(
@@ -94,8 +187,7 @@ class Detector:
         normal = leading(len(values), rule) if num_train is None else num_train
         values = self._filled(values.astype(np.float64), name)
         place = np.arange(len(values))
-        scores, _ = self._scores(recording(name, place, values, self.columns, normal))
-        return scores, self._flags(scores)
+        return recording(name, place, values, self.columns, normal)
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file in the format of training; labels are left out."""
@@ -114,31 +206,60 @@ class Detector:
         return self._rows(recordings, labelled=True)
 
     def _rows(self, recordings: Sequence[Recording], labelled: bool) -> Rows:
-        blocks = (
-            self._columns(recording)
-            | ({"label": recording.labels.astype(np.int64)} if labelled else {})
-            for recording in recordings
-        )
-        return Rows(blocks, sum(len(recording.values) for recording in recordings))
+        alarms: list[Columns] = []
+        notes: list[str] = []
 
-    def _columns(self, recording: Recording) -> Columns:
-        recording = recording.chosen(self.metadata["columns"])
-        if recording.columns != self.columns:
-            raise InputError(
-                f"{recording.name} has the columns {', '.join(recording.columns)}, training had "
-                f"{', '.join(self.columns)}: leave out or rename the others"
-            )
-        scores, apart = self._scores(recording)
-        names = np.repeat(recording.name, len(scores))
+        def blocks() -> Iterator[Columns]:
+            for scored, threshold in self._scored(recordings):
+                if self.finds_alarms:
+                    alarms.append(self._alarms(scored, threshold))
+                if self.limit.budget is not None and not notes:
+                    notes.append(f"threshold   {threshold:.4g} for budget={self.limit.budget:g}")
+                yield self._columns(scored, threshold, labelled)
+
+        total = sum(len(recording.values) for recording in recordings)
+        return Rows(blocks(), total, lambda: notes, lambda: alarms)
+
+    def _scored(self, recordings: Sequence[Recording]) -> Iterator[tuple[Scored, float]]:
+        """What the windows of each recording say, and the threshold."""
+        if self.limit.budget is None:
+            yield from ((self._scores(recording), self.threshold) for recording in recordings)
+            return
+        allowed = int(self.limit.budget * days([each.time for each in recordings]) + 1e-9)
+        every = [self._scores(recording) for recording in recordings]
+        threshold = within_budget([each.scores for each in every], allowed, self.gap)
+        yield from ((each, threshold) for each in every)
+
+    def _columns(self, scored: Scored, threshold: float, labelled: bool) -> Columns:
+        columns = {
+            "recording": np.repeat(scored.recording.name, len(scored.scores)),
+            "time": scored.recording.time,
+            "score": scored.scores,
+            "anomaly": _flags(scored.scores, threshold),
+        }
+        if scored.disagreement is not None:
+            columns["disagreement"] = scored.disagreement
+        if labelled:
+            columns["label"] = scored.recording.labels.astype(np.int64)
+        return columns
+
+    def _alarms(self, scored: Scored, threshold: float) -> Columns:
+        """Rows of the alarms of a recording."""
+        recording, contributions = scored.recording, scored.contributions
+        alarms = intervals(scored.scores, threshold, self.gap)
+        steps = np.array(alarms, dtype=np.int64).reshape(-1, 3)
+        channels = [
+            SEPARATOR.join(drivers(contributions, alarm, recording.num_train, recording.columns))
+            for alarm in alarms
+            if contributions is not None
+        ]
+        times = zip(("start", "end", "peak"), recording.time[steps].T, strict=True)
         return {
-            "recording": names,
-            "time": recording.time,
-            "score": scores,
-            "anomaly": self._flags(scores),
-        } | ({} if apart is None else {"disagreement": apart})
-
-    def _flags(self, scores: Scores) -> NDArray[np.int64]:
-        return (scores >= self.threshold).astype(np.int64)
+            "recording": np.repeat(recording.name, len(alarms)),
+            **dict(times),
+            "score": scored.scores[steps[:, 2]],
+            "channels": np.array(channels, dtype=str),
+        }
 
     def _filled(self, values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         """(t c) with each missing value as the step before, or at the start as the one behind."""
@@ -148,9 +269,13 @@ class Detector:
             raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
         return values
 
-    def _scores(self, recording: Recording) -> tuple[Scores, Scores | None]:
-        """(t) scores, and of an ensemble how far its members are apart: the mean over windows and
-        columns of the standard deviation of what they predict, as a share of that of the data."""
+    def _scores(self, recording: Recording) -> Scored:
+        recording = recording.chosen(self.metadata["columns"])
+        if recording.columns != self.columns:
+            raise InputError(
+                f"{recording.name} has the columns {', '.join(recording.columns)}, training had "
+                f"{', '.join(self.columns)}: leave out or rename the others"
+            )
         steps, overlap = len(recording.values), self.metadata["overlap"]
         ahead = max(0, self.look_back - overlap)
         cut = int(recording.num_train * (1 - self.metadata["validation"]))
@@ -176,15 +301,26 @@ class Detector:
         batches = [  # without attention weights
             (starts, self.engine(feeds)[::2]) for starts, feeds in windows.feeds(self.batch_size)
         ]
+        kept = self.scorer.reads_predictions or self.finds_alarms
         residuals = Residuals.joined([
-            Residuals.of(starts, outputs[0], windows.y(starts), self.scorer.reads_predictions)
+            Residuals.of(starts, outputs[0], windows.y(starts), kept)
             for starts, outputs in batches
         ])  # fmt: skip
         scores = self.scorer.of_windows(
             recording.values, recording.num_train, residuals, recording.name
         )
+        contributions = None
+        if self.finds_alarms:
+            contributions = self.scorer.contributions(
+                recording.values, values, recording.num_train, residuals
+            )
         if "members" not in self.metadata:
-            return scores, None
+            return Scored(recording, scores, None, contributions)
         apart = np.concatenate([outputs[1].mean(axis=2) for _, outputs in batches])
         starts = np.concatenate([starts for starts, _ in batches])
-        return scores, merge(apart.astype(np.float64), starts, steps)
+        disagreement = merge(apart.astype(np.float64), starts, steps)
+        return Scored(recording, scores, disagreement, contributions)
+
+
+def _flags(scores: Scores, threshold: float) -> NDArray[np.int64]:
+    return (scores >= threshold).astype(np.int64)

@@ -19,6 +19,7 @@ from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read import labelled
 from seqfuse.runtime.read.arrays import LAYOUTS, by_time, is_frame
 from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.scores.alarms import Limit
 from seqfuse.runtime.writer import Columns, Rows
 
 ALONE = "one net has nobody to disagree with: train with ensemble=5"
@@ -206,11 +207,30 @@ class Labeller(Classifier):
     Rows for people: row (or id), prediction (the labels, as `a|b`), and score_<label> of each: 0
     to 1, above 0.5 where the label is predicted. Each label has a threshold of its own, so that a
     score is no probability.
+
+    Args:
+        metadata, engine, batch_size: as of a `Classifier`.
+        threshold: the score above which a label is predicted.
     """
 
-    def predict(self, x: Any) -> list[list[str]]:
-        """The labels of each item."""
-        return [self._names(row) for row in self.scores(x)]
+    options: tuple[str, ...] = ("threshold",)
+
+    def __init__(
+        self,
+        metadata: Mapping[str, Any],
+        engine: Engine,
+        batch_size: int | str = "auto",
+        threshold: float | None = None,
+    ):
+        super().__init__(metadata, engine, batch_size)
+        limit = Limit.checked(threshold=threshold).threshold
+        self.threshold = 0.5 if limit is None else limit
+        """The score above which a label is predicted."""
+
+    def predict(self, x: Any, threshold: float | None = None) -> list[list[str]]:
+        """The labels of each item; above another threshold, if one is given."""
+        limit = Limit.checked(threshold=threshold).threshold
+        return [self._names(row, limit) for row in self.scores(x)]
 
     def scores(self, x: Any) -> NDArray[Any]:
         """(n k) a score for each item and label."""
@@ -219,8 +239,9 @@ class Labeller(Classifier):
     def predict_proba(self, x: Any) -> Any:
         raise InputError("labels have thresholds, not probabilities: call scores(x)")
 
-    def _names(self, scores: NDArray[Any]) -> list[str]:
-        return [self.classes[i] for i in np.flatnonzero(scores > 0.5)]
+    def _names(self, scores: NDArray[Any], threshold: float | None = None) -> list[str]:
+        limit = self.threshold if threshold is None else threshold
+        return [self.classes[i] for i in np.flatnonzero(scores > limit)]
 
     def _columns(self, answer: Answer) -> Columns:
         scores = sigmoid(answer.prediction)

@@ -429,16 +429,21 @@ class Forecaster:
 def in_folder(rows: Callable[[Path], Rows], paths: Sequence[Path]) -> Rows:
     """Predictions for files that share no batch; the column `file` comes first."""
     notes: list[str] = []
+    alarms: list[Columns] = []
+
+    def named(path: Path, columns: Columns) -> Columns:
+        return {"file": np.repeat(path.name, len(next(iter(columns.values())))), **columns}
 
     def blocks() -> Iterator[Columns]:
         for path in paths:
             of_file = rows(path)
             for columns in of_file:
-                yield {"file": np.repeat(path.name, len(next(iter(columns.values())))), **columns}
+                yield named(path, columns)
+            alarms.extend(named(path, columns) for columns in of_file.alarms())
             lines = list(of_file.notes())
             notes.extend([f"file        {path.name}", *lines] if lines else [])
 
-    return Rows(blocks(), notes=lambda: notes)
+    return Rows(blocks(), None, lambda: notes, lambda: alarms)
 
 
 def joined(blocks: Iterator[Columns]) -> Columns:

@@ -67,23 +67,25 @@ def without_cache(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {**metadata, "reader": {**reader, "cache": None}}
 
 
-def of_input(job: Job, given: str, output: Path) -> Rows:
+def of_input(job: Job, given: str, *outputs: Path) -> Rows:
     """Predictions for a file, or for all files of a folder in the order of their names.
 
-    The output is no input, though an earlier run may have left it in the folder.
+    An output is no input, though an earlier run may have left it in the folder.
     """
     path = Path(given)
     if not path.exists():
         raise InputError(f"input={given}: there is no such file or folder")
     if not path.is_dir():
-        if output.resolve() == path.resolve():
-            raise InputError(f"output={output} is the input, too: choose another name")
+        for output in outputs:
+            if output.resolve() == path.resolve():
+                raise InputError(f"output={output} is the input, too: choose another name")
         return job.rows(path)
-    paths = [p for p in _files(path, job.endings) if p.resolve() != output.resolve()]
+    written = {output.resolve() for output in outputs}
+    paths = [p for p in _files(path, job.endings) if p.resolve() not in written]
     if not paths:
         raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
     rows = job.folder(paths)
-    return Rows(_alike(rows), rows.total, rows.notes)
+    return Rows(_alike(rows), rows.total, rows.notes, rows.alarms)
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:

@@ -40,10 +40,14 @@ class Components:
             vectors: to be put together again.
             share: of the variance of the normal ones, more than which the components hold.
         """
+        return np.square(self.leftover(vectors, share)).mean(axis=1)
+
+    def leftover(self, vectors: Vectors, share: float) -> Vectors:
+        """(n d) what they leave, the root of the squares."""
         held = np.cumsum(self.variances) / max(self.variances.sum(), TINY)
         axes = self.axes[: np.searchsorted(held, share, side="right") + 1]
         centred = vectors - self.mean
-        return np.square(centred - centred @ axes.T @ axes).mean(axis=1)
+        return centred - centred @ axes.T @ axes
 
     def distances(self, vectors: Vectors, least: float) -> NDArray[np.float64]:
         """(n) squared distances of vectors (n d) from the mean, in deviations; over d.
@@ -60,6 +64,13 @@ class Components:
         rest = np.maximum(np.square(centred).sum(axis=1) - along.sum(axis=1), 0.0)
         total = (along / (self.variances + least**2)).sum(axis=1) + rest / least**2
         return total / vectors.shape[1]
+
+    def whitened(self, vectors: Vectors, least: float) -> Vectors:
+        """(n d) vectors whose mean squares are the distances, along the directions of d itself."""
+        centred = vectors - self.mean
+        along = centred @ self.axes.T
+        inside = (along / np.sqrt(self.variances + least**2)) @ self.axes
+        return inside + (centred - along @ self.axes) / least
 
 
 def held_out(

@@ -70,6 +70,13 @@ class Residuals(NamedTuple):
         merged = merge(numbers, self.starts, num_steps)
         return np.where(np.arange(num_steps) < num_train, trained, merged)
 
+    def merge_channels(self, numbers: Scores, num_train: int, num_steps: int) -> Scores:
+        """(num_steps c) the same of numbers (w h c), 0 at steps of no window."""
+        channels = [
+            self.merge(numbers[..., c], num_train, num_steps) for c in range(numbers.shape[-1])
+        ]
+        return np.nan_to_num(np.stack(channels, axis=1))
+
 
 def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
     """Errors (w h) of windows whose horizons begin at `starts`, as their mean per step.
@@ -139,6 +146,34 @@ class Likelihood:
         if self.whole:
             errors = spread(errors.mean(axis=1), errors)
         return self.of_values(values, num_train, residuals.merge(errors, num_train, len(values)))
+
+    def contributions(
+        self,
+        values: NDArray[np.floating],
+        scaled: NDArray[np.floating],
+        num_train: int,
+        residuals: Residuals,
+    ) -> Scores:
+        """(t c) what each channel adds to the recent errors, over the deviation of normal errors.
+
+        Args:
+            values: (t c) of a recording.
+            scaled: (t c) as the net sees them.
+            num_train: leading steps that are normal.
+            residuals: with predictions.
+        """
+        steps = residuals.starts[:, None] + np.arange(residuals.errors.shape[1])
+        errors = np.abs(residuals.predictions - scaled[steps]).astype(np.float64)
+        if self.whole:
+            errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
+        parts = [residuals.merge_channels(errors, num_train, len(values))]
+        if self.level:
+            parts.append(np.abs(Standardisation.of(values[:num_train], CONSTANT).apply(values)))
+        total = np.zeros(values.shape)
+        for part in parts:
+            recent = np.stack([self._recent(channel) for channel in part.T], axis=1)
+            total += recent / max(part[:num_train].mean(axis=1).std(), LEAST)
+        return total
 
     def of_values(self, values: NDArray[np.floating], num_train: int, errors: Scores) -> Scores:
         """Scores (t) of a recording (t c), NaN where errors (t) are."""

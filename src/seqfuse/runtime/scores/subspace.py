@@ -77,21 +77,62 @@ class Subspace:
         usual = scores[:num_train][~np.isnan(scores[:num_train])]
         return scores / (scores + max(usual.mean() + 4 * usual.std(), LEAST))
 
+    def contributions(
+        self,
+        values: NDArray[np.floating],
+        scaled: NDArray[np.floating],
+        num_train: int,
+        residuals: Residuals,
+    ) -> Scores:
+        """(t c) what each channel adds to the squares of which scores are the root.
+
+        Both squares are sums over the steps and channels of a window (complete decomposition,
+        Alcala and Qin 2009).
+
+        Args:
+            values: (t c) of a recording.
+            scaled: (t c) as the net sees them.
+            num_train: leading steps that are normal.
+            residuals: with predictions.
+        """
+        size, channels = residuals.errors.shape[1], values.shape[1]
+        normal = np.flatnonzero(residuals.normal(num_train))
+        each = np.zeros((len(residuals.starts), channels))
+        for vectors, squares in (
+            (self._windows(values, num_train, residuals), self._outside_squares),
+            (self._reconstructions(residuals), self._far_squares),
+        ):
+            components = Components(vectors(normal))
+            found = np.concatenate([
+                squares(components, vectors(rows)).reshape(-1, size, channels).sum(axis=1)
+                for rows in in_blocks(len(each), BLOCK)
+            ])  # fmt: skip
+            each += found / max(found[normal].sum(axis=1).mean(), LEAST**2)
+        spreads = np.broadcast_to(each[:, None], (len(each), size, channels))
+        return residuals.merge_channels(spreads, num_train, len(values))
+
+    def _windows(
+        self, values: NDArray[np.floating], num_train: int, residuals: Residuals
+    ) -> Callable[[Rows], Vectors]:
+        """Scaled windows (n d), by their rows."""
+        scaled = Standardisation.of(values[:num_train], CONSTANT).apply(values)
+        size = residuals.errors.shape[1]
+        return lambda rows: scaled[residuals.starts[rows][:, None] + np.arange(size)].reshape(
+            len(rows), -1
+        )
+
+    def _reconstructions(self, residuals: Residuals) -> Callable[[Rows], Vectors]:
+        """Their reconstructions (n d)."""
+        return lambda rows: residuals.predictions[rows].reshape(len(rows), -1).astype(np.float64)
+
     def _strangeness(
         self, values: NDArray[np.floating], num_train: int, residuals: Residuals
     ) -> Scores:
         """(w) of windows; of normal ones, as if they were new."""
-        scaled = Standardisation.of(values[:num_train], CONSTANT).apply(values)
-        size = residuals.errors.shape[1]
-
-        def windows(rows: Rows) -> Vectors:
-            return scaled[residuals.starts[rows][:, None] + np.arange(size)].reshape(len(rows), -1)
-
-        def reconstructions(rows: Rows) -> Vectors:
-            return residuals.predictions[rows].reshape(len(rows), -1).astype(np.float64)
-
         normal = np.flatnonzero(residuals.normal(num_train))
+        windows = self._windows(values, num_train, residuals)
         outside = self._squares(windows, self._outside, residuals, normal)
+        reconstructions = self._reconstructions(residuals)
         return outside + self._squares(reconstructions, self._far, residuals, normal)
 
     def _squares(
@@ -112,6 +153,13 @@ class Subspace:
 
     def _outside(self, components: Components, windows: Vectors) -> Scores:
         return components.residuals(windows, self.share)
+
+    def _outside_squares(self, components: Components, windows: Vectors) -> Vectors:
+        return np.square(components.leftover(windows, self.share)) / windows.shape[1]
+
+    def _far_squares(self, components: Components, reconstructions: Vectors) -> Vectors:
+        whitened = components.whitened(reconstructions, LEAST)
+        return np.square(whitened) / reconstructions.shape[1]
 
     def _far(self, components: Components, reconstructions: Vectors) -> Scores:
         return components.distances(reconstructions, LEAST)
