@@ -10,7 +10,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seqfuse.figures import imputations as imputed
-from seqfuse.figures.anomalies import anomalies
+from seqfuse.figures.anomalies import anomalies, thresholds
 from seqfuse.figures.classification import (
     ClassFigures,
     Example,
@@ -101,6 +101,20 @@ def test_short_texts_leave_no_room_beside_them() -> None:
     short = pixels(sentences([Sentence(["two", "words"], np.ones(2), "row 0")]))
     wide = pixels(sentences([Sentence(["word"] * 60, np.ones(60), "row 0")]))
     assert short.shape[1] < 0.6 * wide.shape[1]
+
+
+def test_precision_and_recall_of_anomalies_are_drawn_over_the_threshold() -> None:
+    scores = np.arange(100) / 100
+    labels = (scores >= 0.8) & (scores < 0.95)
+    figure = thresholds(labels, scores, 0.7)
+    left, right = figure.axes
+    [used] = [line for line in left.get_lines() if line.get_marker() == "o"]
+    assert used.get_xydata().tolist() == [[1.0, 0.5]]
+    assert [line.get_label() for line in right.get_lines()] == [
+        *("precision", "recall", "F1", "threshold"),
+    ]
+    assert "F1 0.667 at the threshold, 0.857" in right.get_title()
+    pixels(figure)
 
 
 @pytest.mark.parametrize("dated", [True, False])

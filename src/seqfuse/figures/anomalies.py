@@ -6,6 +6,11 @@ import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    precision_recall_curve,
+)
 
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Result
@@ -27,7 +32,12 @@ class AnomalyFigures(Figures):
             return {}
         places = np.linspace(0, len(scored) - 1, min(self.max_panels, len(scored)))
         chosen = [scored[i] for i in places.round().astype(int)]
-        return {"anomalies": anomalies(chosen, result.task.threshold)}
+        figures = {"anomalies": anomalies(chosen, result.task.threshold)}
+        parts = zip(*(each.tested for each in result.task.scored), strict=True)
+        labels, scores = (np.concatenate(part) for part in parts)
+        if labels.any():
+            figures["thresholds"] = thresholds(labels, scores, result.task.threshold)
+        return figures
 
 
 def anomalies(scored: Sequence[Scored], threshold: float) -> Figure:
@@ -60,6 +70,40 @@ def anomalies(scored: Sequence[Scored], threshold: float) -> Figure:
         for handle in axes.get_legend_handles_labels()[0]
     }
     drawing.legend(figure, list(named.values()))
+    return figure
+
+
+def thresholds(labels: Array, scores: Array, threshold: float) -> Figure:
+    """Precision against recall, and both over the threshold, of steps behind the training part.
+
+    Args:
+        labels: (t) of all recordings, true where anomalous.
+        scores: (t) from 0 to 1.
+        threshold: the one that is used, which no label has set.
+    """
+    precision, recall, places = precision_recall_curve(labels, scores, drop_intermediate=True)
+    flags = scores >= threshold
+    hits = float((labels & flags).sum())
+    used = hits / max(float(flags.sum()), 1.0), hits / float(labels.sum())
+    figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(recall, precision, color=drawing.COLOURS[0], linewidth=1.0)
+    left.plot(*reversed(used), "o", color=drawing.WRONG, markersize=5)
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.05))
+    area = average_precision_score(labels, scores)
+    left.set_title(f"average precision {area:.3f}", fontsize=9)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    lines = {"precision": precision, "recall": recall, "F1": f1}
+    for (name, values), colour in zip(lines.items(), drawing.COLOURS, strict=True):
+        right.plot(places, values[:-1], color=colour, linewidth=1.0, label=name)
+    right.axvline(threshold, color=drawing.WRONG, linewidth=1, linestyle="--", label="threshold")
+    at_used = f1_score(labels, flags, zero_division=0.0)  # type: ignore[arg-type]
+    right.set(xlabel="threshold (threshold= of seqfuse-predict)", xlim=(0, 1.02), ylim=(0, 1.05))
+    title = f"F1 {at_used:.3f} at the threshold, {f1.max():.3f} at the best in hindsight"
+    right.set_title(title, fontsize=9)
+    right.legend(fontsize=8, frameon=False)
+    for axes in (left, right):
+        axes.tick_params(labelsize=7)
     return figure
 
 
