@@ -18,7 +18,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.pipelines.series import SeriesPipeline
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.calibration import Temperature, as_sure, between
+from seqfuse.tasks.calibration import Temperature, between
 from seqfuse.tasks.metrics import Brier
 from seqfuse.train import train
 from tests import shipped
@@ -234,12 +234,18 @@ def test_between_a_net_that_knows_and_one_that_errs(tmp_path: Path) -> None:
     scores, y = drawn(500)
     scores, calibrator = scores.log_softmax(dim=1), Temperature(CLASSES)
     sure = 9.0 * torch.nn.functional.one_hot(y, 3)
-    found = between(bank.join, sure, scores, y, calibrator)
     accuracy = float((scores.argmax(dim=1) == y).float().mean())
-    soft = as_sure(sure, accuracy)
+    loud = bank.join(sure, scores)
+    bank.soften(sure, scores, y)
+    soft = sure / bank.net_temperature
     assert float(soft.softmax(dim=1).max()) == pytest.approx(accuracy, abs=0.08)
-    assert torch.equal(as_sure(soft, 0.99), soft)
-    assert calibrator.likeliest([bank.join(soft, scores)], [y]) < found < 1.5
+    mean = (soft.log_softmax(dim=1) + scores) / 2
+    torch.testing.assert_close(bank.join(sure, scores), mean.log_softmax(dim=1))
+    assert (bank.join(sure, scores).amax(dim=1) < loud.amax(dim=1)).all()
+    found = between(bank.join, sure, scores, y, calibrator)
+    assert calibrator.likeliest([bank.join(sure, scores)], [y]) < found < 1.5
+    bank.soften(soft, scores, y)
+    assert float(bank.net_temperature) == 1, "it makes nothing surer"
     assert not calibrator.is_fitted
 
 

@@ -34,6 +34,8 @@ from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
+CALIBRATION = ("calibrator.", "net.bank.net_temperature")
+"""Weights, or their beginnings, that are set when training has ended."""
 SECTIONS = {
     "config": ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks"),
     "recipe": ("data", "paths"),
@@ -153,18 +155,18 @@ def _all_are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, (list, tuple)) and all(isinstance(value, kind) for value in values)
 
 
-def replace_calibrator(
+def replace_calibration(
     path: str | Path, content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
 ) -> None:
-    """Writes the content of a checkpoint with another state of the task's calibrator.
+    """Writes the content of a checkpoint with what was calibrated when training had ended.
 
     Args:
         path: of the checkpoint.
         content: as it was read.
         weights: of the task.
     """
-    new = {name: w.cpu() for name, w in weights.items() if name.startswith("calibrator.")}
-    kept = {n: w for n, w in content["state_dict"].items() if not n.startswith("calibrator.")}
+    new = {n: w.cpu() for n, w in weights.items() if n.startswith(CALIBRATION)}
+    kept = {n: w for n, w in content["state_dict"].items() if not n.startswith(CALIBRATION)}
     WholeFiles().save_checkpoint({**content, "state_dict": {**kept, **new}}, path)
 
 

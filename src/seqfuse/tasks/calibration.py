@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from seqfuse.nn import collectives, crf
-from seqfuse.nn.bank.ridge import TEMPERATURES
 from seqfuse.nn.crf import Scores
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles
@@ -237,10 +236,10 @@ def between(
 ) -> float:
     """A temperature by the training rows, for a net with a bank and without held-out items.
 
-    What the bank says of a row by a fit to all others is honest; what the net says of it is not.
-    So the net is made as sure, on average, as the bank is right, and its temperature is the
-    geometric mean of two: of a net that knows the classes as it does, and of one that makes the
-    mistakes of the bank. Measured by `tests.benchmarks.calibration`.
+    What the bank says of a row by a fit to all others is honest; what the net says of it is not,
+    though it is no surer, on average (`Bank.soften`). So the temperature is the geometric mean of
+    two: of a net that knows the classes as it does, and of one that makes the mistakes of the
+    bank. Measured by `tests.benchmarks.calibration`.
 
     Args:
         join: makes one prediction of scores of the net and of the bank.
@@ -250,23 +249,10 @@ def between(
         calibrator: finds each of the two.
     """
     guesses, rows = left_out.argmax(dim=1), torch.arange(len(y))
-    accuracy = (float((guesses == y).sum()) + 0.5) / (len(y) + 1)
     mistaken = net.clone()
     mistaken[rows, y], mistaken[rows, guesses] = net[rows, guesses], net[rows, y]
-    both = [
-        calibrator.likeliest([join(as_sure(scores, accuracy), left_out)], [y])
-        for scores in (net, mistaken)
-    ]
+    both = [calibrator.likeliest([join(scores, left_out)], [y]) for scores in (net, mistaken)]
     return (both[0] * both[1]) ** 0.5
-
-
-def as_sure(scores: Float[Tensor, "n k"], confidence: float) -> Float[Tensor, "n k"]:
-    """Scores divided by what makes their mean highest probability at most that."""
-    for temperature in TEMPERATURES[TEMPERATURES >= 1].tolist():
-        softer = scores / temperature
-        if float(softer.softmax(dim=1).amax(dim=1).mean()) <= confidence:
-            return softer
-    return softer
 
 
 class EntityBias(nn.Module):

@@ -55,7 +55,7 @@ def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:
     """Fits the temperature of a task; False where it has none, or nothing to fit it to.
 
     To the calibration part, where one is held out that chose no checkpoint. Else, of a net with a
-    bank, to the training rows (see `tasks.calibration.between`).
+    bank, to the training rows (see `Bank.soften` and `tasks.calibration.between`).
 
     Args:
         task: with its final weights.
@@ -75,9 +75,10 @@ def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:
         items = data.tensors("train")
         rows, left_out = task.left_out(bank, items)
         batches = _batches(items, rows)
-        net = [_outputs(task, trainer, batch).alone["net"].float().cpu() for batch in batches]
+        net = torch.cat([_outputs(task, trainer, b).alone["net"].float().cpu() for b in batches])
         y = torch.cat([batch.y for batch in batches])
-        temperature = between(bank.join, torch.cat(net), left_out, y, task.calibrator)
+        bank.soften(net, left_out, y)
+        temperature = between(bank.join, net, left_out, y, task.calibrator)
         task.calibrator.set(temperature, len(y))
     return task.calibrator.is_fitted
 

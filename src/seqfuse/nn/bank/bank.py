@@ -35,6 +35,7 @@ class Bank(Fitted):
     centre: Tensor
     weight: Tensor
     bias: Tensor
+    net_temperature: Tensor
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Bank(Fitted):
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("weight", torch.zeros(num_classes, width))
         self.register_buffer("bias", torch.zeros(num_classes))
+        self.register_buffer("net_temperature", torch.tensor(1.0))
 
     def _draw(self) -> torch.Generator:
         return torch.Generator("cpu").manual_seed(self.seed)
@@ -135,7 +137,25 @@ class Bank(Fitted):
             scores = F.conv1d(features.unsqueeze(2), self.weight.unsqueeze(2), self.bias)
             return scores.squeeze(2).log_softmax(dim=1)
 
+    def soften(
+        self, net: Float[Tensor, "n k"], left_out: Float[Tensor, "n k"], y: Int[Tensor, " n"]
+    ) -> None:
+        """Makes a net no surer of its training rows, on average, than this bank is right of rows
+        that it was not fitted to.
+
+        A net that has learnt its rows by heart is sure of others, too, and would overrule a bank
+        that knows better.
+
+        Args:
+            net: scores of the net.
+            left_out: log-probabilities of the bank, of each row by a fit to all others.
+            y: classes.
+        """
+        right = (left_out.argmax(dim=1) == y).sum()
+        confidence = float((right + 0.5) / (len(y) + 1))
+        self.net_temperature.fill_(ridge.softening(net, confidence))
+
     def join(self, net: Float[Tensor, "b k"], bank: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Log-probabilities by a net's scores and those of the bank together."""
-        net = net.to(bank.dtype).log_softmax(dim=1)
+        net = (net.to(bank.dtype) / self.net_temperature.to(bank)).log_softmax(dim=1)
         return (self.share * bank + (1 - self.share) * net).log_softmax(dim=1)

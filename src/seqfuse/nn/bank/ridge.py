@@ -83,3 +83,11 @@ def temperature(
         for value in TEMPERATURES.to(scores)
     ]
     return float(TEMPERATURES[int(torch.stack(losses).argmin())])
+
+
+def softening(scores: Float[Tensor, "n k"], confidence: float) -> float:
+    """The least divisor, from 1, that makes the mean highest probability at most that."""
+    for divisor in TEMPERATURES[TEMPERATURES >= 1].tolist():
+        if float((scores / divisor).softmax(dim=1).amax(dim=1).mean()) <= confidence:
+            break
+    return divisor
