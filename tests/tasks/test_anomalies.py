@@ -100,6 +100,49 @@ def test_nab_score_of_a_detector_that_hits_first() -> None:
     assert found["nab_low_fn_hindsight"] == pytest.approx(100)
 
 
+def changed(*steps: int) -> Recording:
+    """A second a step, with changes."""
+    start = np.datetime64("2024-01-01T00:00:00")
+    time = start + np.arange(400).astype("timedelta64[s]")
+    return recording(400)._replace(time=time, changes=list(steps))
+
+
+@pytest.mark.parametrize(
+    ("flagged", "standard", "low_fp", "low_fn"),
+    [
+        ([], 0, 0, 0),
+        ([(85, 285)], 100, 100, 100),  # begins and ends where both windows do
+        ([(115, 315)], 100 * 0.89 / 2, 100 * 0.78 / 2, 100 * 1.89 / 3),
+        ([(85, 400)], 50, 50, 50),
+        ([(20, 40)], -100 * 0.22 / 4, -100 * 0.44 / 4, -100 * 0.22 / 6),
+        ([(85, 90), (100, 285)], 100, 100, 100),  # the first in a window counts
+    ],
+)
+def test_changes_are_scored_in_windows_around_them(
+    flagged: list, standard: float, low_fp: float, low_fn: float
+) -> None:
+    scores = np.zeros(400)
+    for first, end in flagged:
+        scores[first:end] = 1.0
+    found = measures.ChangePoints(30)([Scored(changed(100, 300), scores)], 0.5)
+    assert found == pytest.approx(
+        {"changes_nab_standard": standard, "changes_nab_low_fp": low_fp,
+         "changes_nab_low_fn": low_fn}
+    )  # fmt: skip
+
+
+def test_a_window_of_changes_is_cut_where_the_one_before_ends() -> None:
+    scores = np.zeros(400)
+    scores[105:] = 1.0  # within both windows, if they were whole
+    found = measures.ChangePoints(30)([Scored(changed(100, 110), scores)], 0.5)
+    fall = (1 - np.tanh(np.pi * (20 / 30 - 0.5)) / np.tanh(np.pi / 2)) / 2
+    wanted = 100 * (fall * 1.11 - 0.11 + 1) / 4
+    assert found["changes_nab_standard"] == pytest.approx(wanted)
+    assert np.isnan(measures.ChangePoints()([Scored(recording(), np.zeros(100))], 0.5)[
+        "changes_nab_standard"
+    ])  # fmt: skip
+
+
 def test_pca_finds_what_breaks_a_pattern() -> None:
     steps = np.arange(600)
     values = np.sin(steps / 5)[:, None].astype(np.float32)

@@ -135,6 +135,60 @@ class NabScore:
         return np.where(scores > highest_before(scores, self.hold), scores, 0.0)
 
 
+class ChangePoints:
+    """NAB's score of change points as SKAB counts it (Katser and Kozitsin 2020).
+
+    Flags that begin or end are detections. In a window around each change the first one earns 1 at
+    its beginning, down to the cost of a false alarm at its end; a window without any costs as
+    much as in NAB, and so does each detection outside, however far. 0 is no detection, 100 one at
+    the beginning of each window. Where two windows meet, the later one is cut. NaN without changes.
+
+    Args:
+        seconds: of a window, half of them before the change.
+    """
+
+    def __init__(self, seconds: float = 30.0):
+        if seconds <= 0:
+            raise ValueError(f"seconds={seconds} must be above 0")
+        self.seconds = seconds
+
+    def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
+        values = {}
+        for profile, weights in nab.PROFILES.items():
+            gained = [self._gained(each, threshold, weights) for each in scored]
+            name = profile.removeprefix("reward_").removesuffix("_rate").lower()
+            total, perfect = (sum(part) for part in zip(*gained, strict=True))
+            values[f"changes_nab_{name}"] = 100 * total / perfect if perfect else float("nan")
+        return values
+
+    def _gained(
+        self, scored: Scored, threshold: float, weights: nab.Weights
+    ) -> tuple[float, float]:
+        """What is gained over no detection, by these flags and at most."""
+        flags = np.concatenate([[False], scored.scores >= threshold]).astype(int)
+        time, changes = scored.recording.time, np.asarray(scored.recording.changes, dtype=int)
+        seconds = (time - time[0]) / np.timedelta64(1, "s") if time.dtype.kind == "M" else time
+        found = seconds[np.flatnonzero(np.diff(flags))]
+        starts, ends = seconds[changes] - self.seconds / 2, seconds[changes] + self.seconds / 2
+        starts[1:] = np.maximum(starts[1:], ends[:-1])
+        gain, outside = 0.0, np.ones(len(found), dtype=bool)
+        for start, end in zip(starts, ends, strict=True):
+            inside = (found >= start) & (found <= end)
+            outside &= ~inside
+            if inside.any():
+                place = (found[inside][0] - start) / (end - start)
+                gain += self._earned(place, weights) + weights.false_negative
+        highest = len(changes) * (weights.true_positive + weights.false_negative)
+        return gain - weights.false_positive * float(outside.sum()), highest
+
+    def _earned(self, place: float, weights: nab.Weights) -> float:
+        """By a detection at a place in a window, from 0 to 1."""
+        fall = (1 - np.tanh(np.pi * (place - 0.5)) / np.tanh(np.pi / 2)) / 2
+        return float(fall * (weights.true_positive + weights.false_positive)) - (
+            weights.false_positive
+        )
+
+
 def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:
     """Volume under the precision-recall surface over thresholds and buffers; 0 to 1.
 

@@ -43,6 +43,8 @@ class Recording(NamedTuple):
     """First and last step of each anomaly."""
     num_train: int
     """Leading steps that may be trained on."""
+    changes: Sequence[int] = ()
+    """Steps at which it begins to be another, where the source marks them."""
 
     def chosen(self, columns: str | Sequence[str]) -> "Recording":
         """The recording with some of its channels, or `all`."""
@@ -100,7 +102,7 @@ def read_recordings(given: Path | Cells, reader: Mapping[str, Any]) -> list[Reco
         raise InputError(f"x is a table, which is not for data of {kind}: give a path, or an array")
     del options["kind"]
     return [
-        recording._replace(labels=np.zeros_like(recording.labels), windows=[])
+        recording._replace(labels=np.zeros_like(recording.labels), windows=[], changes=())
         for recording in READERS[kind][0](given, **options)
     ]
 
@@ -177,7 +179,9 @@ def read_skab(path: Path, flags: Sequence[str] | None = None) -> list[Recording]
     for row, column in np.argwhere((marks != 0) & (marks != 1))[:1]:
         raise InputError(f"{path}: {cells.row(row)}: {flags[column]} must be 0 or 1")
     labels = marks[:, 0] == 1 if flags else None
-    return [recording(stem(path), time, values, SKAB_SENSORS, SKAB_NORMAL, labels)]
+    experiment = recording(stem(path), time, values, SKAB_SENSORS, SKAB_NORMAL, labels)
+    changes = np.flatnonzero(marks[:, 1] == 1).tolist() if len(flags) > 1 else ()
+    return [experiment._replace(changes=changes)]
 
 
 def read_smap_msl(path: Path, labelled: bool = False) -> list[Recording]:
