@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
-from seqfuse.tasks.base import Task
+from seqfuse.tasks.base import Record, Task
 from tests.conftest import composed
 
 
@@ -22,4 +22,5 @@ def make(*words: str) -> Made:
     data = build.build_data(build.resolve(recipe))
     data.setup("fit")
     config = build.resolve(build.fill(recipe, data.sizes()))
-    return Made(build.build_task(config).eval(), data, config)
+    task = build.build_task(config, record=Record(config, {}, {}))
+    return Made(task.eval(), data, config)

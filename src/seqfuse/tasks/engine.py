@@ -1,18 +1,23 @@
 """A trained task on the device and in the precision of a trainer: its predictions, calibration."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqfuse.data.module import DataModule
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Output
+from seqfuse.nn.stems import WordStem
+from seqfuse.runtime.batches import input_name
 from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import Temperature, between
 from seqfuse.tasks.ensemble import Ensemble
@@ -38,17 +43,106 @@ class TorchEngine:
 
     @torch.inference_mode()
     def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
-        tensors = {name: torch.from_numpy(array).to(self.device) for name, array in feeds.items()}
-        x, mask = tensors.get("x"), tensors.get("mask")
-        if x is None:  # several sources
-            x, mask = (
-                {n.removesuffix(kind): t for n, t in tensors.items() if n.endswith(kind)}
-                for kind in ("_x", "_mask")
-            )
         with self.context():
-            output = self.task(x, mask)
+            output = self.task(*_inputs(self._tensors(feeds)))
             outputs = (self.task.calibrate(output.prediction), output.weights, output.disagreement)
         return tuple(each.float().cpu().numpy() for each in outputs if each is not None)
+
+    def along(
+        self,
+        feeds: Feeds,
+        baselines: Feeds,
+        places: NDArray[np.floating],
+        slope: Callable[[NDArray[Any]], NDArray[np.floating]],
+    ) -> tuple[NDArray[Any], Mapping[str, NDArray[Any]]]:
+        """Predictions on paths, and the growth of scores (see `Differentiable`), in 32 bits.
+
+        Words, which are numbers of a vocabulary, have paths of their vectors, from zero on. Of a
+        net that is joined to a bank of convolutions, which has no gradients, it is the net alone.
+        """
+        if any(bank.share == 1 for bank in self._banks):
+            raise InputError(
+                "method=gradients: a bank of convolutions alone has none: type method=occlusion"
+            )
+        ends, starts = self._tensors(feeds), self._tensors(baselines)
+        place = torch.from_numpy(places).float().to(self.device)
+        steps, points = {}, {}
+        for name in starts:
+            if ends[name].dtype == torch.int32:
+                continue
+            scale = 1 / 255 if ends[name].dtype == torch.uint8 else 1.0
+            start, end = (tensor.float() * scale for tensor in (starts[name], ends[name]))
+            steps[name] = end - start
+            at = place.reshape(-1, *(1,) * (start.dim() - 1))
+            points[name] = (start + at * steps[name]).requires_grad_()
+        words: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        # cuDNN has the gradient of an LSTM in training alone.
+        with self._scaled(place, words), torch.backends.cudnn.flags(enabled=False):
+            output = self.task(*_inputs(ends | points))
+            if self.has_bank:
+                prediction = output.alone["net"]
+            else:
+                prediction = self.task.calibrate(output.prediction)
+        numbers = prediction.detach().float().cpu().numpy()
+        slopes = torch.from_numpy(slope(numbers)).to(prediction)
+        vectors = [pair for pairs in words.values() for pair in pairs]
+        leaves = [*points.values(), *(point for point, _ in vectors)]
+        found = torch.autograd.grad(prediction, leaves, slopes, allow_unused=True)
+        gradients = [torch.zeros_like(leaf) if g is None else g
+                     for leaf, g in zip(leaves, found, strict=True)]  # fmt: skip
+        growth = {n: g * steps[n] for n, g in zip(points, gradients, strict=False)}
+        rest = iter(gradients[len(points) :])
+        for name, pairs in words.items():
+            each = [(next(rest) * vector).sum(dim=2) for _, vector in pairs]
+            growth[name] = torch.stack(each).sum(dim=0)
+        return numbers, {name: each.float().cpu().numpy() for name, each in growth.items()}
+
+    @property
+    def has_bank(self) -> bool:
+        """Whether the prediction of a net is joined to that of a bank of convolutions."""
+        return bool(self._banks)
+
+    @property
+    def _banks(self) -> list[Bank]:
+        return [part for part in self.task.net.modules() if isinstance(part, Bank)]
+
+    def _tensors(self, feeds: Feeds) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array).to(self.device) for name, array in feeds.items()}
+
+    @contextlib.contextmanager
+    def _scaled(
+        self, place: Tensor, words: dict[str, list[tuple[Tensor, Tensor]]]
+    ) -> Iterator[None]:
+        """Multiplies the vectors of words by a place, and keeps the products and the vectors."""
+
+        def hook_for(name: str) -> Callable[..., Any]:
+            def hook(stem: nn.Module, given: Any, made: Any) -> Any:
+                vectors = made[0].detach()
+                point = (place.reshape(-1, 1, 1) * vectors).requires_grad_()
+                words.setdefault(name, []).append((point, vectors))
+                return point, made[1]
+
+            return hook
+
+        with contextlib.ExitStack() as hooks:
+            for path, part in self.task.net.named_modules():
+                if isinstance(part, WordStem):
+                    _, _, inside = path.rpartition("sources.")
+                    source = inside.partition(".")[0] if "sources." in path else ""
+                    handle = part.register_forward_hook(hook_for(input_name(source, "x")))
+                    hooks.callback(handle.remove)
+            yield
+
+
+def _inputs(tensors: Mapping[str, Tensor]) -> tuple[Any, Any]:
+    """x and mask, or of several sources both by name."""
+    if "x" in tensors:
+        return tensors["x"], tensors["mask"]
+    x, mask = (
+        {n.removesuffix(kind): t for n, t in tensors.items() if n.endswith(kind)}
+        for kind in ("_x", "_mask")
+    )
+    return x, mask
 
 
 def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:

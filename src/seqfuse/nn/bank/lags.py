@@ -52,7 +52,6 @@ class LagBank(Fitted):
         self.penalties = list(penalties)
         self.register_buffer("weight", torch.zeros(horizon, look_back))
 
-    @torch.no_grad()
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:

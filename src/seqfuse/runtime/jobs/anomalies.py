@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations.explained import ANOMALIES, Unexplained
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.labels import SEPARATOR
@@ -54,7 +55,7 @@ class Scored(NamedTuple):
     """(t c) of channels to the scores, where alarms are asked for."""
 
 
-class Detector:
+class Detector(Unexplained):
     """Scores of recordings, whose leading part is taken to be normal and gives the scale.
 
     Rows for people: `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold
@@ -73,6 +74,7 @@ class Detector:
     """
 
     options = (*Limit._fields, "alarms")
+    reason = ANOMALIES
 
     def __init__(
         self,

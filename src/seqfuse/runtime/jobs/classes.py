@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_blocks, regroup
 from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations import explained
+from seqfuse.runtime.explanations.cases import Case, Wanted, inputs_of
+from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.chain import best_tags, sigmoid, softmax, tag_probabilities
 from seqfuse.runtime.pipelines.labels import NO_LABEL, SEPARATOR
@@ -103,6 +106,102 @@ class Classifier:
             raise InputError(ALONE)
         return answer.disagreement
 
+    def explain(
+        self,
+        x: Any,
+        method: str = "gradients",
+        target: str | None = None,
+        step: int | None = None,
+        segment: int | None = None,
+    ) -> list[Any]:
+        """What each value contributes to the prediction of each item.
+
+        Args:
+            x: as in `predict`.
+            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
+            target: the class, label or number that is explained; of classes the predicted one, of
+                labels the likeliest, of numbers the first, if not given.
+            step: of a class for each step, the one that is explained, from 1; their mean, if not
+                given.
+            segment: steps that are occluded together.
+
+        Returns:
+            for each item (t c), of clips (t regions); (t) of texts and of attention; of several
+            sources a dict of such.
+        """
+        path = path_in(x, self.endings)
+        parts = labelled.read(path, self.reader) if path else [self._items(x)]
+        cases = self.cases(parts, Wanted(target, step))
+        return explained.arrays(self.engine, cases, method, segment)
+
+    def cases(
+        self,
+        parts: Iterable[Recordings],
+        wanted: Wanted,
+        file: str | None = None,
+        numbers: NDArray[np.int64] | None = None,
+    ) -> Iterator[Case]:
+        """Items to explain, in batches.
+
+        Args:
+            parts: as they were read.
+            wanted: what is explained.
+            file: their origin, where there are several.
+            numbers: of the items, where they are none of a file; in order without.
+        """
+        first = 0
+        for part in parts:
+            for rows in in_blocks(len(part), READ):
+                raw = part.take(rows)
+                counted = first + rows if numbers is None else numbers[first + rows]
+                [block] = self._blocks([raw], file, counted)
+                feeds = feeds_of(block.items)
+                answer = Answer(block, feeds, *self.engine(feeds))
+                yield Case(
+                    feeds,
+                    inputs_of(self.pipeline, raw, block.items, feeds),
+                    answer.prediction,
+                    answer.weights,
+                    self._queries(answer, wanted),
+                    self.metadata["stride"],
+                    self._score(answer, wanted),
+                    block.columns,
+                    self._steps(raw, block.items),
+                )
+            first += len(part)
+
+    def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
+        """The items of a file to explain."""
+        return self.cases(labelled.read(path, self.reader), wanted, file)
+
+    def cases_known(
+        self, wanted: Wanted, items: Recordings, rows: NDArray[np.int64]
+    ) -> Iterator[Case]:
+        """The items at these rows of a split to explain."""
+        for part in in_blocks(len(rows), READ):
+            yield from self.cases([items.take(rows[part])], wanted, numbers=rows[part])
+
+    def _score(self, answer: Answer, wanted: Wanted) -> Score:
+        """What is explained: the predicted class, or the one that is named."""
+        wanted.check_whole(self.metadata["job"])
+        guesses = answer.prediction.argmax(axis=1)
+        numbers = chosen(wanted.target, self.classes, "class", guesses)
+        return LogOdds(numbers[:, None], [self.classes[i] for i in numbers])
+
+    def _queries(self, answer: Answer, wanted: Wanted) -> NDArray[np.float64]:
+        """(b q) how much each query of attention counts: all alike."""
+        shape = answer.weights.shape[:2]
+        return np.full(shape, 1 / shape[1])
+
+    def _steps(self, raw: Recordings, items: Recordings) -> list[dict[str, Any]]:
+        """For each item what the user calls its steps: the words of a text, too."""
+        columns = {name: np.asarray(column) for name, column in items.steps.items()}
+        if items.unit == "texts" and not columns:
+            words = [raw.item(i)[:steps] for i, steps in enumerate(items.lengths)]
+            return [{"word": each} for each in words]
+        spans = [slice(*edges) for edges in itertools.pairwise(items.offsets)]
+        return [{name: column[span] for name, column in columns.items()} for span in spans]
+
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file: row (or id), prediction, and p_<class> of each class.
 
@@ -140,15 +239,17 @@ class Classifier:
             if (first := next(answers, None)) is None:
                 raise InputError(f"{path} holds nothing to predict")
             return itertools.chain([first], answers)
+        return self._answers([Block(self.pipeline.transform(self._items(x)), {})])
+
+    def _items(self, x: Any) -> Recordings:
+        """Items in memory."""
         if is_frame(x):
-            x = labelled.frame_items(x, self.reader)
-            items = self.pipeline.items(x)
-            return self._answers([Block(self.pipeline.transform(items), {})])
+            return self.pipeline.items(labelled.frame_items(x, self.reader))
         items = self.pipeline.items(by_time(x, self.layout))
         if isinstance(x, np.ndarray) and x.ndim == 3:
             read_as = f"x has shape {x.shape}, read as {LAYOUTS[self.layout]}: "
             items = replace(items, read_as=read_as)
-        return self._answers([Block(self.pipeline.transform(items), {})])
+        return items
 
     def _answers(self, blocks: Iterable[Block]) -> Iterator[Answer]:
         for block in regroup(blocks, self.batch_size):
@@ -239,6 +340,14 @@ class Labeller(Classifier):
     def predict_proba(self, x: Any) -> Any:
         raise InputError("labels have thresholds, not probabilities: call scores(x)")
 
+    def _score(self, answer: Answer, wanted: Wanted) -> Score:
+        wanted.check_whole(self.metadata["job"])
+        likeliest = answer.prediction.argmax(axis=1)
+        numbers = chosen(wanted.target, self.classes, "label", likeliest)
+        weights = np.eye(len(self.classes))[numbers]
+        names, unit = [self.classes[i] for i in numbers], "log-odds above the threshold"
+        return Linear(weights, np.zeros(len(numbers)), names, unit)
+
     def _names(self, scores: NDArray[Any], threshold: float | None = None) -> list[str]:
         limit = self.threshold if threshold is None else threshold
         return [self.classes[i] for i in np.flatnonzero(scores > limit)]
@@ -293,6 +402,35 @@ class Tagger(Classifier):
             for row, real in zip(self._apart(answer), answer.mask, strict=True)
         ]
 
+    def _score(self, answer: Answer, wanted: Wanted) -> Score:
+        """What is explained: the predicted tags, or one tag, at a step or the mean over all."""
+        best = best_tags(answer.prediction, answer.mask)
+        numbers = chosen(wanted.target, self.classes, "class", best)
+        weights, step = self._steps_wanted(answer, wanted), wanted.step
+        if step is not None:
+            names = [f"{self.classes[i]} at step {step}" for i in numbers[:, step - 1]]
+        elif wanted.target is not None:
+            names = [wanted.target] * len(numbers)
+        else:
+            names = ["predicted classes"] * len(numbers)
+        return LogOdds(numbers, names, weights)
+
+    def _steps_wanted(self, answer: Answer, wanted: Wanted) -> NDArray[np.float64]:
+        """(b t) how much each step counts: all real ones alike, or one alone."""
+        if wanted.step is None:
+            return answer.mask / answer.mask.sum(axis=1, keepdims=True)
+        shortest = int(answer.mask.sum(axis=1).min())
+        if not 1 <= wanted.step <= shortest:
+            raise InputError(
+                f"step={wanted.step}: the shortest item has {shortest} steps: name one from 1 on"
+            )
+        return np.eye(answer.mask.shape[1])[[wanted.step - 1] * len(answer.mask)]
+
+    def _queries(self, answer: Answer, wanted: Wanted) -> NDArray[np.float64]:
+        steps = self._steps_wanted(answer, wanted)
+        same = answer.weights.shape[1] == steps.shape[1]
+        return steps if same else super()._queries(answer, wanted)
+
     def _count(self, lengths: NDArray[np.int64]) -> int:
         return int(lengths.sum())
 
@@ -322,6 +460,9 @@ class ClipScorer(Classifier):
     def predict(self, x: Any) -> NDArray[Any]:
         """(n) scores."""
         return np.concatenate([self._scores(answer) for answer in self._ask(x)])
+
+    def _score(self, answer: Answer, wanted: Wanted) -> Score:
+        raise InputError(explained.ANOMALIES)
 
     def _scores(self, answer: Answer) -> NDArray[Any]:
         middle = answer.prediction[..., answer.prediction.shape[-1] // 2]

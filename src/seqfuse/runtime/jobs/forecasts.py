@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.batches import check_batch_size
-from seqfuse.runtime.engine import Engine
+from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations import explained
+from seqfuse.runtime.explanations.cases import Case, Input, Wanted
+from seqfuse.runtime.explanations.scores import Linear, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.classes import ALONE
 from seqfuse.runtime.jobs.numbers import deviation
@@ -179,8 +182,127 @@ class Forecaster:
             raise InputError(ALONE)
         return np.concatenate(parts)[0] if np.ndim(x) == 2 else np.concatenate(parts)
 
+    def explain(
+        self,
+        x: Any,
+        method: str = "gradients",
+        target: str | None = None,
+        step: int | None = None,
+        segment: int | None = None,
+    ) -> Any:
+        """What each value that was looked back on, or known ahead, contributes to a forecast.
+
+        Args:
+            x: as in `predict`.
+            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
+            target: the target whose median is explained; the first, if not given.
+            step: of the horizon, from 1; the mean over it, if not given.
+            segment: steps that are occluded together.
+
+        Returns:
+            (t c) or (b t c), of attention without the last axis; of a table columns as in a file.
+        """
+        wanted = Wanted(target, step)
+        if isinstance(x, (np.ndarray, list, tuple)):
+            cases = self._cases(*self._array_windows(x), wanted)
+            found = explained.arrays(self.engine, cases, method, segment)
+            return found[0] if np.ndim(x) == 2 else found
+        windows = self.windows(path_in(x, self.endings) or as_cells(x))
+        cases = self.cases_known(wanted, *windows)
+        found = explained.explanations(self.engine, cases, method, segment)
+        return joined(each.table() for each in found)
+
+    def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
+        """Forecasts of a file to explain."""
+        names = {} if file is None else {"file": file}
+        return self.cases_known(wanted, *self.windows(path), **names)
+
+    def cases_known(
+        self, wanted: Wanted, table: Table, starts: Any, **names: str
+    ) -> Iterator[Case]:
+        """Forecasts from these rows of a table on to explain."""
+        return self._cases(table, self._windows(table, starts), wanted, names)
+
+    def _cases(
+        self, table: Table, windows: Windows, wanted: Wanted, names: Mapping[str, str] | None = None
+    ) -> Iterator[Case]:
+        size = self.batch_size if isinstance(self.batch_size, int) else explained.WINDOWS
+        for rows, feeds in windows.feeds(size):
+            prediction, weights = self.engine(feeds)[:2]
+            yield Case(
+                feeds,
+                [self._input(feeds)],
+                prediction,
+                weights,
+                self._queries(weights, wanted),
+                self.metadata["stride"],
+                self._score(table, rows, prediction, wanted),
+                self._origins(table, rows, names or {}),
+                [
+                    self._steps(table, row, mask)
+                    for row, mask in zip(rows, feeds["mask"], strict=True)
+                ],
+            )
+
+    def _input(self, feeds: Feeds) -> Input:
+        """Columns of windows: their training means stand for none."""
+        x, num_known = feeds["x"], self.pipeline.num_known
+        present = np.repeat(feeds["mask"][:, :, None], x.shape[2], axis=2)
+        if num_known:
+            present[:, self.look_back :, -num_known:] = True
+        columns = np.arange(x.shape[2])
+        return Input("", "x", np.zeros_like(x), columns, self.columns, present)
+
+    def _queries(self, weights: NDArray[Any], wanted: Wanted) -> NDArray[np.float64]:
+        """(b q) how much each query, of a segment of the horizon, counts."""
+        count = weights.shape[1]
+        if wanted.step is None:
+            return np.full(weights.shape[:2], 1 / count)
+        segment = (wanted.step - 1) // -(-self.horizon // count)
+        return np.repeat(np.eye(count)[segment : segment + 1], len(weights), axis=0)
+
+    def _score(
+        self, table: Table, rows: NDArray[np.int64], prediction: NDArray[Any], wanted: Wanted
+    ) -> Linear:
+        """The median of a target in its own units: at a step, or the mean over the horizon."""
+        step, horizon = wanted.step, self.request.horizon or self.horizon
+        if step is not None and (type(step) is not int or not 1 <= step <= horizon):
+            raise InputError(f"step={step} must be a whole number from 1 to {horizon}")
+        [target] = chosen(wanted.target, self.targets, "target", np.zeros(1, dtype=np.int64))
+        selected = np.zeros(prediction.shape[1:])
+        steps = slice(0, horizon) if step is None else slice(step - 1, step)
+        selected[steps, target, self.quantiles.index(0.5)] = 1 if step else 1 / horizon
+
+        def undo(outputs: NDArray[Any]) -> NDArray[np.float64]:
+            return table.undo(self.pipeline.undo(outputs, outputs=True), rows)
+
+        offset = undo(np.zeros(prediction.shape))
+        weights = (undo(np.ones(prediction.shape)) - offset) * selected
+        offsets = (offset * selected).reshape(len(rows), -1).sum(axis=1)
+        name = self.targets[target] + (f" at step {step}" if step else "")
+        return Linear(weights, offsets, [name] * len(rows))
+
+    def _origins(
+        self, table: Table, rows: NDArray[np.int64], names: Mapping[str, str]
+    ) -> dict[str, Sequence[Any]]:
+        """What the user calls each forecast: its group, and the last stamp that was seen."""
+        places = self._places(table, rows, 1)
+        kept = {name: places[name] for name in (self.reader.group, "from") if name in places}
+        return {**{name: [each] * len(rows) for name, each in names.items()}, **kept}
+
+    def _steps(self, table: Table, row: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        """Steps of a window, 0 the last that was looked back on, and their stamps."""
+        past, ahead = int(mask.sum()), len(mask) - self.look_back
+        steps = np.arange(1 - past, 1 + ahead)
+        stamps = {"time": table.times(row - 1 + steps)} if table.steps else {}
+        return {"step": steps, **stamps}
+
     def _of_array(self, x: Any) -> Iterator[Outputs]:
         """Outputs for an array, batch by batch."""
+        return self._outputs(*self._array_windows(x))
+
+    def _array_windows(self, x: Any) -> tuple[Table, Windows]:
+        """An array as a table, and a window at the end of each of its series."""
         array = as_numbers(x, "x", "numbers (time, columns) or (windows, time, columns)", (2, 3))
         if not len(array):
             raise InputError("there is nothing to forecast: x is empty")
@@ -190,7 +312,7 @@ class Forecaster:
         table = Table(np.concatenate(ends), offsets, self.columns, origin="x", **sizes)
         starts = offsets[1:] - self._steps_ahead
         table = self._in_own_units(table, starts)
-        return self._outputs(table, self._windows(table, starts))
+        return table, self._windows(table, starts)
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""

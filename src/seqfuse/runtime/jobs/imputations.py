@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations.explained import GAPS, Unexplained
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.gaps import held_out, seen
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
@@ -25,7 +26,7 @@ IMPUTED = "imputed"
 """Column that names what was filled in a row."""
 
 
-class Imputer:
+class Imputer(Unexplained):
     """Fills the gaps of a table.
 
     Windows overlap by half of their steps; a value is the mean of what they say of it, by how far
@@ -42,6 +43,7 @@ class Imputer:
     """
 
     options: tuple[str, ...] = ()
+    reason = GAPS
 
     def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size

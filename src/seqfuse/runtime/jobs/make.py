@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations.cases import Case, Wanted
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Labeller, Tagger
 from seqfuse.runtime.jobs.forecasts import Forecaster
@@ -41,6 +42,14 @@ class Job(Protocol):
         """Predictions for what is in a file, block by block."""
         ...
 
+    def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
+        """Items of a file whose predictions are to be explained, batch by batch."""
+        ...
+
+    def cases_known(self, wanted: Wanted, *known: Any) -> Iterator[Case]:
+        """The same of a split, whose data are as `known` takes them."""
+        ...
+
     def folder(self, paths: Sequence[Path]) -> Rows:
         """The same of files, in their order; the column `file` comes first."""
         ...
@@ -72,6 +81,15 @@ def of_input(job: Job, given: str, *outputs: Path) -> Rows:
 
     An output is no input, though an earlier run may have left it in the folder.
     """
+    paths = input_files(job, given, *outputs)
+    if not Path(given).is_dir():
+        return job.rows(paths[0])
+    rows = job.folder(paths)
+    return Rows(_alike(rows), rows.total, rows.notes, rows.alarms)
+
+
+def input_files(job: Job, given: str, *outputs: Path) -> list[Path]:
+    """A file, or all files of a folder in the order of their names, but for the outputs."""
     path = Path(given)
     if not path.exists():
         raise InputError(f"input={given}: there is no such file or folder")
@@ -79,13 +97,12 @@ def of_input(job: Job, given: str, *outputs: Path) -> Rows:
         for output in outputs:
             if output.resolve() == path.resolve():
                 raise InputError(f"output={output} is the input, too: choose another name")
-        return job.rows(path)
+        return [path]
     written = {output.resolve() for output in outputs}
     paths = [p for p in _files(path, job.endings) if p.resolve() not in written]
     if not paths:
         raise InputError(f"input={given}: no file in it ends in {', '.join(job.endings)}")
-    rows = job.folder(paths)
-    return Rows(_alike(rows), rows.total, rows.notes, rows.alarms)
+    return paths
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:

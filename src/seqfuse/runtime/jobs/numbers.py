@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations.cases import Wanted
+from seqfuse.runtime.explanations.scores import Linear, Score, chosen
 from seqfuse.runtime.jobs.classes import Answer, Classifier
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.writer import Columns
@@ -44,6 +46,18 @@ class Regressor(Classifier):
 
     def predict_proba(self, x: Any) -> Any:
         raise InputError("numbers have bands, not probabilities: call predict_bands(x)")
+
+    def _score(self, answer: Answer, wanted: Wanted) -> Score:
+        wanted.check_whole("numbers")
+        targets, count = self.labels.targets, len(answer.prediction)
+        [i] = chosen(wanted.target, targets, "target", np.zeros(1, dtype=np.int64))
+        selected = np.zeros(answer.prediction.shape[1:])
+        selected[i, len(self.quantiles) // 2] = 1
+        offset = self.labels.undo(np.zeros((1, *selected.shape)))
+        scale = self.labels.undo(np.ones((1, *selected.shape))) - offset
+        weights = np.repeat(scale * selected, count, axis=0)
+        offsets = np.repeat((offset * selected).sum(), count)
+        return Linear(weights, offsets, [targets[i]] * count)
 
     def _numbers(self, answer: Answer) -> NDArray[np.float64]:
         return self.labels.undo(answer.prediction)

@@ -11,6 +11,8 @@ from seqfuse.runtime.pipelines.series import check_several
 from seqfuse.runtime.recordings import Recordings
 
 ANOMALY = "anomaly"
+REGIONS = 4
+"""Rows and columns of the regions of a frame that are explained apart."""
 
 
 class ClipPipeline(Labelled):
@@ -47,6 +49,18 @@ class ClipPipeline(Labelled):
         """The frames as they are."""
         self._check(items.values.shape[1:])
         return items
+
+    def baseline(self, items: Recordings) -> NDArray[np.uint8]:
+        """Clips in which nothing moves: the mean of all frames at each of them."""
+        means = [np.repeat(clip.mean(axis=0)[None].round(), len(clip), axis=0) for clip in items]
+        return np.concatenate(means).astype(np.uint8)
+
+    def groups(self, items: Recordings) -> tuple[NDArray[np.int64], list[str]]:
+        """The region of each pixel, in a grid of `REGIONS` x `REGIONS`: names are row,column."""
+        places = [np.arange(size) * REGIONS // size for size in self.shape[1:]]
+        regions = places[0][:, None] * REGIONS + places[1]
+        names = [f"{row},{column}" for row in range(REGIONS) for column in range(REGIONS)]
+        return np.broadcast_to(regions, self.shape).astype(np.int64), names
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if shape != self.shape:

@@ -208,6 +208,17 @@ class SeriesPipeline(Labelled):
             filled = np.concatenate([filled, ~np.isnan(x)], axis=-1, dtype=np.float32)
         return replace(items, values=filled)
 
+    def baseline(self, items: Recordings) -> NDArray[Any]:
+        """Values of series in which all is missing: the training mean, seen nowhere."""
+        return self.transform(replace(items, values=np.full_like(items.values, np.nan))).values
+
+    def groups(self, items: Recordings) -> tuple[NDArray[np.int64], list[str]]:
+        """The channel that each number of a step belongs to, and names of the channels."""
+        numbers = np.arange(self.in_channels)
+        named = len(items.columns) == self.in_channels
+        names = list(items.columns) if named else [str(i) for i in numbers]
+        return np.tile(numbers, self.out_channels // self.in_channels), names
+
     def _scale(self, items: Recordings) -> NDArray[Any]:
         if self.scaling == "channel":
             return self.standardisation.apply(items.values)

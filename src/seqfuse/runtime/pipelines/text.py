@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.pipelines.labels import Labelled
@@ -122,6 +123,14 @@ class TextPipeline(Labelled):
             ids[i, : len(numbers)] = numbers
             before = word
         return replace(items, values=ids)
+
+    def baseline(self, items: Recordings) -> NDArray[np.int32]:
+        """Ids of texts without words: padding, whose vectors are zero."""
+        return np.zeros_like(self.transform(items).values)
+
+    def groups(self, items: Recordings) -> tuple[NDArray[np.int64], list[str]]:
+        """All ids of a word belong together."""
+        return np.zeros(1 + self.max_subwords, dtype=np.int64), [""]
 
     def _ids(self, word: str, before: str) -> list[int]:
         if word not in self._known:

@@ -1,0 +1,1 @@
+"""Explanations of predictions: what each step and channel of an input contributes."""
