@@ -13,7 +13,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-COMMANDS = ("train", "predict", "evaluate", "export")
+COMMANDS = ("train", "predict", "explain", "evaluate", "export")
 COPIED = {"changes.md": ROOT / "CHANGELOG.md", "security.md": ROOT / ".github" / "SECURITY.md"}
 
 

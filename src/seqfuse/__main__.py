@@ -5,6 +5,7 @@ Usage: seqfuse <command> [words of that command]
   train      trains, tests and records a model
   evaluate   measures a checkpoint on a split
   predict    predicts a file with a checkpoint
+  explain    says what each step and channel contributes to a prediction
   export     writes a checkpoint as a folder that runs without torch
   status     says which runs are at work and how far, what ended, what died and why
   push       uploads a checkpoint to the Hugging Face Hub, with a card
@@ -26,7 +27,7 @@ from pathlib import Path
 from seqfuse.runtime.shown import say
 
 COMMANDS = (
-    *("train", "evaluate", "predict", "export", "status", "push"),
+    *("train", "evaluate", "predict", "explain", "export", "status", "push"),
     *("new", "get", "sample", "list", "doctor"),
 )
 

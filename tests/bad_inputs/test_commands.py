@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqfuse import evaluate, export, predict
+from seqfuse import evaluate, explain, export, predict
 from tests.bad_inputs.catalogue import Row, rows
 from tests.bad_inputs.conftest import Judge
 from tests.bad_inputs.makers import head, npz, series, sources, table, tags, texts, ts, zipped
@@ -117,6 +117,45 @@ def test_predictions_of_other_jobs(judge: Judge, made: Made, row: Row) -> None:
     kind, _, words = row.words.partition(" ")
     assert judge(row._replace(words=words), predict.main, *ckpt(made, kind), "trainer=cpu",
                  "trainer.enable_progress_bar=false") == ""  # fmt: skip
+
+
+WHY = "input=a.npz output=b"
+
+
+@rows(
+    Row("series input=a.npz", "output is empty", GOOD),
+    Row("series output=b", ["input=", "split=test"]),
+    Row(f"series {WHY} split=test", ["input=", "split=test"], GOOD),
+    Row("series split=tset output=b", ["split=tset", "test"]),
+    Row("series input=c.npz output=b", "input=c.npz"),
+    Row("series input=e output=b", ["input=e", ".npz"], {"e/a.txt": "text"}),
+    Row(f"series {WHY}", ["output=b", "empty"], {**GOOD, "b/c.txt": "x"}),
+    Row(f"series {WHY}", ["output=b", "file"], {**GOOD, "b": "x"}),
+    Row(f"series {WHY} method=shap", ["method=shap", "occlusion"], GOOD),
+    Row(f"series {WHY} segment=2", ["segment=2", "method=occlusion"], GOOD),
+    Row(f"series {WHY} method=occlusion segment=0", "segment=0", GOOD),
+    Row(f"series {WHY} figures=-1", "figures=-1", GOOD),
+    Row(f"series {WHY} max_items=0", "max_items=0", GOOD),
+    Row(f"series {WHY} step=1", "step=1", GOOD),
+    Row(f"series {WHY} target=left", ["target=left", "down"], GOOD),
+    Row(f"series {WHY} every=2", "every=2", GOOD),
+    Row(f"series {WHY} -m", ["seqfuse-explain", "-m"], GOOD),
+    Row(f"series {WHY} trainer=ddp", "trainer=ddp", GOOD),
+    Row(f"series {WHY}", ["a.npz", "1 channels"], {"a.npz": series(channels=1)}),
+    Row("forecasts input=a.csv output=b step=99", "step=99", {"a.csv": table()}),
+    Row("forecasts input=a.csv output=b target=z", ["target=z", "a, b"], {"a.csv": table()}),
+    Row("anomalies input=a.csv output=b", ["anomalies", "seqfuse-predict"], {"a.csv": table(200)}),
+    Row("tags input=a.tsv output=b step=4", ["step=4", "3 steps"], {"a.tsv": tags(2)}),
+)
+def test_explanations(judge: Judge, made: Made, row: Row) -> None:
+    kind, _, words = row.words.partition(" ")
+    assert judge(row._replace(words=words), explain.main, *ckpt(made, kind), "trainer=cpu",
+                 "trainer.enable_progress_bar=false") == ""  # fmt: skip
+
+
+def test_a_checkpoint_to_explain_is_there(judge: Judge) -> None:
+    for words, named in ((WHY, "ckpt"), (f"{WHY} ckpt=c.ckpt", "c.ckpt")):
+        assert judge(Row(words, named, GOOD), explain.main) == ""
 
 
 @rows(

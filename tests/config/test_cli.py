@@ -247,7 +247,7 @@ def test_a_run_repeats_from_its_folder(command: Command) -> None:
         ["trainer.max_epochs=many"],
     ],
 )
-@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "export"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "predict", "explain", "export"])
 def test_answers_come_without_torch(tmp_path: Path, words: list[str], module: str) -> None:
     if module != "train" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
         return

@@ -25,7 +25,7 @@ from seqfuse.runtime.errors import InputError, Interrupted, Stopped
 from seqfuse.runtime.shown import say
 
 Command = Callable[[DictConfig, Path], Any]
-ONE_AT_A_TIME = ("predict", "export")
+ONE_AT_A_TIME = ("predict", "explain", "export")
 """Commands whose output is one file or folder."""
 KEEPING = ("train", "evaluate")
 """Commands, by their config, that leave something in the run folder."""

@@ -112,16 +112,23 @@ def frames(examples: Sequence[Example]) -> Figure:
 
 def _clip(panel: Axes, example: Example, top: float) -> None:
     """Frames side by side; each is one unit wide."""
-    total = len(example.signal)
-    shown = np.linspace(0, total - 1, min(total, MAX_FRAMES)).round().astype(int)
-    pictures = example.signal[shown].transpose(2, 0, 3, 1)  # height, frames, width, colours
-    height, count, width, colours = pictures.shape
-    strip = pictures.reshape(height, count * width, colours).clip(0, 255).astype(np.uint8)
-    panel.imshow(strip, extent=(0, count, 0, 1), aspect="auto")
+    shown = strip(panel, example.signal)
+    count = len(shown)
     drawing.shade(panel, example.weights[shown], (0, count, -0.18, 0), top)
     panel.set(xlim=(0, MAX_FRAMES), ylim=(-0.18, 1))
     panel.set_axis_off()
     panel.set_title(example.title, fontsize=9, loc="left", pad=3)
+
+
+def strip(panel: Axes, clip: Array) -> NDArray[np.int64]:
+    """Draws frames of a clip (t c height width) side by side; returns which."""
+    total = len(clip)
+    shown = np.linspace(0, total - 1, min(total, MAX_FRAMES)).round().astype(int)
+    pictures = clip[shown].transpose(2, 0, 3, 1)  # height, frames, width, colours
+    height, count, width, colours = pictures.shape
+    image = pictures.reshape(height, count * width, colours).clip(0, 255).astype(np.uint8)
+    panel.imshow(image, extent=(0, count, 0, 1), aspect="auto")
+    return shown
 
 
 def errors_by_source(sources: NDArray[np.str_], right: NDArray[np.bool_]) -> Figure:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.text import Text
@@ -24,6 +24,25 @@ COLOURS = ("#1b4f72", "#0b7a5b", "#6c3483")
 RIGHT, WRONG = COLOURS[1], "#c0392b"
 SHADING = LinearSegmentedColormap.from_list("shading", ["#ffffff", "#fdd0a2", "#fd9a4e"])
 MAX_CHANNELS = 3
+
+
+class Scale(NamedTuple):
+    """Colours of shading."""
+
+    colours: Colormap
+    lowest: float
+    """The value at its lower end, as a multiple of that at its upper end."""
+    label: str
+
+    def colour(self, value: float, top: float) -> Any:
+        """The colour of a value, where the upper end stands for `top`."""
+        place = (value / top - self.lowest) / (1 - self.lowest)
+        return self.colours(min(max(place, 0.0), 1.0))
+
+
+ATTENTION = Scale(SHADING, 0.0, "attention\n(1 = every {unit} alike)")
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#2e86c1", "#ffffff", "#e67e22"])
+ATTRIBUTION = Scale(SIGNED, -1.0, "{unit}")
 
 
 def grid(
@@ -51,12 +70,21 @@ def shade(axes: Axes, weights: Array, extent: Extent, top: float) -> None:
     axes.imshow(weights[None], extent=extent, **style)
 
 
-def shading_bar(figure: Figure, axes: Any, top: float, unit: str, **style: Any) -> None:
+def shading_bar(
+    figure: Figure, axes: Any, top: float, unit: str, scale: Scale = ATTENTION, **style: Any
+) -> None:
     """The scale of the shading."""
     style = {"aspect": 40, "pad": 0.02, **style}
-    bar = figure.colorbar(ScalarMappable(Normalize(0, top), SHADING), ax=axes, **style)
-    bar.set_label(f"attention\n(1 = every {unit} alike)", fontsize=9)
+    norm = Normalize(scale.lowest * top, top)
+    bar = figure.colorbar(ScalarMappable(norm, scale.colours), ax=axes, **style)
+    bar.set_label(scale.label.format(unit=unit), fontsize=9)
     bar.ax.tick_params(labelsize=7)
+
+
+def remark(figure: Figure, text: str) -> None:
+    """Adds a line below all panels."""
+    lines = [line for line in (figure.get_supxlabel(), text) if line]
+    figure.supxlabel("\n".join(lines), fontsize=8)
 
 
 def signal(axes: Axes, values: Array, weights: Array, top: float) -> None:

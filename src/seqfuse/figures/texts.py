@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix as count_pairs
 
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Item, Result
-from seqfuse.figures.drawing import Array
+from seqfuse.figures.drawing import ATTENTION, Array, Scale
 
 WIDTH = 110
 """Characters of a line."""
@@ -44,10 +44,15 @@ def words_of(item: Item, result: Result) -> Sequence[str]:
     return result.raw.item(item.index)[: len(item.weights)]
 
 
-def sentences(examples: Sequence[Sentence]) -> Figure:
+def sentences(examples: Sequence[Sentence], scale: Scale = ATTENTION, unit: str = "word") -> Figure:
     """Texts below each other; a word is shaded by its attention, 1 being every word alike.
 
     Below a word stands its tag; where the net was wrong, in red the tag that it predicted.
+
+    Args:
+        examples: texts with a weight for each word.
+        scale: of the shading.
+        unit: in its label.
     """
     height = 3 if examples[0].truth else 1.4
     placed = [_place(example) for example in examples]
@@ -63,16 +68,19 @@ def sentences(examples: Sequence[Sentence]) -> Figure:
     if examples[0].truth:
         axes.set_title("green: true tag; red: predicted instead", fontsize=8, loc="left")
     axes.axis("off")
-    top = drawing.brightest([example.weights for example in examples])
+    top = drawing.brightest(
+        [np.abs(example.weights) for example in examples], 2.0 if scale is ATTENTION else 1e-12
+    )
     y = 0.0
     for example, cells in zip(examples, placed, strict=True):
         size = len(example.words)
         part = f", the first {MAX_WORDS} of {size:,} words" if size > MAX_WORDS else ""
         axes.text(0, y + 0.9, example.title + part, fontsize=8, weight="bold", va="center")
         for i, (line, x, width) in enumerate(cells):
-            _word(axes, example, i, (x, y + 1.6 + height * line), width, top)
+            colour = scale.colour(float(example.weights[i]), top)
+            _word(axes, example, i, (x, y + 1.6 + height * line), width, colour)
         y += 1.6 + height * (cells[-1][0] + 1)
-    drawing.shading_bar(figure, axes, top, "word", aspect=20, shrink=0.8)
+    drawing.shading_bar(figure, axes, top, unit, scale, aspect=20, shrink=0.8)
     return figure
 
 
@@ -89,10 +97,9 @@ def _place(example: Sentence) -> list[tuple[int, int, int]]:
 
 
 def _word(
-    axes: Axes, example: Sentence, i: int, corner: tuple[float, float], width: int, top: float
+    axes: Axes, example: Sentence, i: int, corner: tuple[float, float], width: int, shade: Any
 ) -> None:
     x, y = corner
-    shade = drawing.SHADING(min(float(example.weights[i]) / top, 1.0))
     axes.add_patch(Rectangle((x - 0.2, y), width + 0.4, 0.95, facecolor=shade, edgecolor="none"))
     style: dict[str, Any] = {"family": "monospace", "va": "center"}
     axes.text(x, y + 0.5, example.words[i][:40], fontsize=7, **style)

@@ -1,0 +1,1 @@
+"""Figures of explanations, and tests of them."""
