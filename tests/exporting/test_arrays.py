@@ -108,3 +108,31 @@ def test_training_honours_lengths(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", x=x, y=np.arange(4), lengths=lengths)
     file = str(tmp_path / "in.npz")
     assert Arrays(file, file)("train").lengths.tolist() == lengths.tolist()
+
+
+def test_a_folder_is_explained_by_occlusion(run: Path, folder: Path, command: Callable) -> None:
+    x, _ = series(4)
+    np.savez("in.npz", x=x, lengths=np.array([12, 9, 4, 7]))
+    assert runner.main(["in.npz", "why.csv", "--explain", "target=1"], folder) == 0
+    table, model = pd.read_csv("why.csv"), runner.load(folder)
+    assert list(table) == ["row", "step", "channel", "attribution"]
+    for job in (model, seqfuse.load(run / "checkpoints" / "best.ckpt")):
+        wanted = job.explain("in.npz", "occlusion", target="1")
+        assert [each.shape for each in wanted] == [(n, SIZE) for n in (12, 9, 4, 7)]
+        for row, each in enumerate(wanted):
+            mine = table[table.row == row].attribution.to_numpy()
+            np.testing.assert_allclose(mine, each.ravel(), atol=1e-4)
+    with pytest.raises(ValueError, match="method=occlusion"):
+        model.explain("in.npz", "gradients")
+    np.testing.assert_allclose([e.sum() for e in model.explain(x, "attention")], 1, atol=1e-5)
+
+
+def test_what_is_explained_is_named_with_explain_alone(
+    folder: Path, command: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    np.savez("in.npz", x=series(2)[0])
+    assert runner.main(["in.npz", "why.csv", "segment=2"], folder) == 1
+    assert "--explain" in capsys.readouterr().err
+    assert runner.main(["in.npz", "why.csv", "--explain", "target=left"], folder) == 1
+    assert "target=left" in capsys.readouterr().err
+    assert not Path("why.csv").exists()

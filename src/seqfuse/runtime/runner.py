@@ -1,6 +1,7 @@
 """Predictions from an exported folder, with numpy and onnxruntime alone.
 
 Usage: python run.py <input> <output> [--int8] [key=value ...]
+       python run.py <input> <output> --explain   # what each step and channel contributes
        python run.py --check
 
 Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv, as of seqfuse-predict
@@ -18,12 +19,21 @@ from typing import Any
 from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8, METADATA, check_example, read_metadata
 from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.explanations.cases import Wanted
+from seqfuse.runtime.explanations.explained import explanations
 from seqfuse.runtime.jobs.make import make, without_cache
 from seqfuse.runtime.shown import say
-from seqfuse.runtime.writer import Alarms, Writer
+from seqfuse.runtime.writer import Alarms, Rows, Writer
 
-USAGE = "usage: python run.py <input> <output> [--int8] [key=value], or: python run.py --check"
-OPTION = re.compile(r"(every|start|horizon|known|threshold|quantile|budget|alarms)=(.+)")
+USAGE = (
+    "usage: python run.py <input> <output> [--int8] [--explain] [key=value], or: "
+    "python run.py --check"
+)
+EXPLAINED = ("target", "step", "segment")
+"""Options of explanations, which are by occlusion."""
+OPTION = re.compile(
+    r"(every|start|horizon|known|threshold|quantile|budget|alarms|target|step|segment)=(.+)"
+)
 
 
 def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: Any) -> Any:
@@ -55,7 +65,7 @@ def main(words: Sequence[str], folder: Path) -> int:
     given = {str(match[1]): str(match[2]) for match in matches}
     names = [word for word in words if word not in options and not OPTION.fullmatch(word)]
     wanted = 0 if "--check" in options else 2
-    known = {"--check"} if "--check" in options else {"--int8"}
+    known = {"--check"} if "--check" in options else {"--int8", "--explain"}
     if options - known or len(names) != wanted or (given and not names):
         say(USAGE, file=sys.stderr)
         return 2
@@ -63,6 +73,7 @@ def main(words: Sequence[str], folder: Path) -> int:
         numbers: dict[str, Any] = {
             key: int(text) if text.isdecimal() else text for key, text in given.items()
         }
+        asked = _asked(numbers, "--explain" in options)
         model = load(folder, int8="--int8" in options, **numbers)
         if not names:
             worst = check_example(model.engine, folder, model.metadata["tolerance"])
@@ -74,7 +85,7 @@ def main(words: Sequence[str], folder: Path) -> int:
         if alarms is not None:
             _check_output(Path(names[0]), alarms.path)
         with writer:
-            rows = model.rows(names[0])
+            rows = model.rows(names[0]) if asked is None else _explained(model, names[0], **asked)
             for block in rows:
                 writer.write(block)
             if not writer.rows:
@@ -90,6 +101,25 @@ def main(words: Sequence[str], folder: Path) -> int:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
+
+
+def _asked(options: dict[str, Any], explains: bool) -> dict[str, Any] | None:
+    """Takes the options of explanations from those of predictions; None without `--explain`."""
+    asked = {name: options.pop(name) for name in EXPLAINED if name in options}
+    if asked and not explains:
+        raise InputError(f"{next(iter(asked))}= is for --explain: leave it out")
+    if explains and "alarms" in options:
+        raise InputError("alarms= is for predictions: leave out --explain")
+    return asked if explains else None
+
+
+def _explained(
+    model: Any, path: str, target: Any = None, step: Any = None, segment: Any = None
+) -> Rows:
+    """Rows of what each step and channel of a file contributes, by occlusion."""
+    cases = model.cases_of(Path(path), Wanted(None if target is None else str(target), step))
+    found = explanations(model.engine, cases, "occlusion", segment)
+    return Rows(each.table() for each in found)
 
 
 def _check_output(given: Path, output: Path) -> None:
