@@ -62,6 +62,7 @@ def explain(config: DictConfig, run: Path) -> int:
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
     from seqfuse.exporting.folder import whole  # an annex
+    from seqfuse.runtime.explanations.deletion import verdict
     from seqfuse.runtime.explanations.explained import explanations
     from seqfuse.runtime.jobs.make import make
     from seqfuse.runtime.writer import Writer
@@ -90,7 +91,8 @@ def explain(config: DictConfig, run: Path) -> int:
                 raise InputError(f"{config.input or config.split} holds nothing to explain")
     for line in lines:
         say(line)
-    for note in _notes(config.method, job.engine, gap):
+    said = verdict(job.engine, islice(_cases(config, job, data), 1), config.method)
+    for note in _notes(config.method, job.engine, gap, said):
         say(f"note  {note}")
     say(f"{count:,} items explained by {config.method}  {runs.short(output)}")
     return count
@@ -123,7 +125,7 @@ def _figures(config: DictConfig) -> Any:
     return ExplanationFiles()
 
 
-def _notes(method: str, engine: Any, gap: float) -> Iterator[str]:
+def _notes(method: str, engine: Any, gap: float, said: Any) -> Iterator[str]:
     """What limits the explanations, for people."""
     if method == "gradients" and engine.has_bank:
         yield (
@@ -132,6 +134,8 @@ def _notes(method: str, engine: Any, gap: float) -> Iterator[str]:
         )
     if gap > 1e-3:
         yield f"a sum of attributions differs from what it explains by {gap:.2g}"
+    if said is not None:
+        yield said.line(method)
 
 
 def _check(config: DictConfig) -> None:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.explanations import explained, methods
+from seqfuse.runtime.explanations import deletion, explained, methods
 from seqfuse.runtime.explanations.cases import Case, Input
 from seqfuse.runtime.explanations.methods import attention, integrated_gradients, occlusion
 from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
@@ -206,3 +206,60 @@ def test_what_is_not_there_is_named() -> None:
             list(explained.explanations(engine, [items], *words))
     with pytest.raises(InputError, match="target=d"):
         chosen("d", ["a", "b"], "class", EVERY)
+
+
+class Telling:
+    """Scores of a class that are the sum of a few steps, whatever the others are."""
+
+    def __call__(self, feeds):
+        odds = feeds["x"][:, 3:6, 0].sum(axis=1) * 2.0
+        return np.stack([odds, np.zeros(len(odds))], axis=1), np.zeros((len(odds), 1, STEPS))
+
+
+def telling() -> Case:
+    items = case(np.abs(X) + 1, np.full(12, STEPS))
+    prediction, weights = Telling()(items.feeds)
+    score = LogOdds(np.zeros((12, 1), dtype=int), ["a"] * 12)
+    return items._replace(prediction=prediction, weights=weights, score=score)
+
+
+def test_a_good_order_has_a_small_area_of_deletion_and_a_large_one_of_insertion() -> None:
+    items, steps = telling(), np.arange(STEPS)
+    good = np.broadcast_to(np.isin(steps, (3, 4, 5)) * 1.0, (12, STEPS))
+    chance = deletion.at_random(items, np.random.default_rng(0))
+    orders = (good, chance, -good)
+    areas = [
+        [deletion.area(Telling(), items, order, 21, inserts).mean() for order in orders]
+        for inserts in (False, True)
+    ]
+    assert areas[0][0] < areas[0][1] < areas[0][2]
+    assert areas[1][0] > areas[1][1] > areas[1][2]
+    whole = 1 / (1 + np.exp(-items.score.value(items.prediction, EVERY)))
+    # By hand: whole, then three steps down to one half, where it stays.
+    parts = items.feeds["x"][:, 3:6, 0] * 2.0
+    left = [parts.sum(axis=1), parts[:, 1:].sum(axis=1), parts[:, 2], np.zeros(12)]
+    chances = [1 / (1 + np.exp(-odds)) for odds in left]
+    curve = np.stack([*chances, *[np.full(12, 0.5)] * 17], axis=1)
+    np.testing.assert_allclose(curve[:, 0], whole, atol=1e-6)
+    wanted = (curve.sum(axis=1) - (curve[:, 0] + curve[:, -1]) / 2) / 20
+    np.testing.assert_allclose(deletion.area(Telling(), items, good, 21), wanted, atol=1e-6)
+
+
+def test_a_verdict_tells_attention_that_looks_from_attention_that_does_not() -> None:
+    items = telling()
+    looks = np.zeros((12, 1, STEPS))
+    looks[:, 0, 3:6] = 1 / 3
+    elsewhere = (looks == 0) / (STEPS - 3)
+    good, bad = (
+        deletion.verdict(Telling(), [items._replace(weights=w)], "attention")
+        for w in (looks, elsewhere)
+    )
+    assert good is not None
+    assert bad is not None
+    assert good.is_better
+    assert not bad.is_better
+    assert good.area < good.chance < bad.area
+    assert "no better" in bad.line("attention")
+    assert "no better" not in good.line("attention")
+    several = items._replace(inputs=[*items.inputs] * 2)
+    assert deletion.verdict(Telling(), [several], "attention") is None

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from seqfuse.callbacks.boards import boards
 from seqfuse.data.module import DataModule
-from seqfuse.figures.drawing import Array, pixels, save
+from seqfuse.explaining.attention import remark_on
+from seqfuse.figures.drawing import Array, pixels, remark, save
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 
 EMPTY = np.zeros(0, dtype=np.float32)
+LOOKS = {"attention", "most_wrong", "sentences", "steps", "forecasts"}
+"""Figures that show where the net looked."""
 
 
 class Item(NamedTuple):
@@ -175,7 +178,12 @@ class Figures(Callback):
         disagreement = np.concatenate(apart) if apart else None
         task = trainer.lightning_module
         result = Result(items, numbers, data.splits, split, task, disagreement)
-        for name, figure in self.draw(result).items():
+        figures = self.draw(result)
+        looked = figures.keys() & LOOKS if trainer.testing else {}
+        text = remark_on(trainer, split) if looked else ""
+        for name in looked if text else ():
+            remark(figures[name], text)
+        for name, figure in figures.items():
             image = pixels(figure)  # drawn once for both
             for board in boards(trainer):
                 board.show_image(f"{split}/{name}", image, trainer.global_step)

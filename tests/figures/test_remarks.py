@@ -1,0 +1,36 @@
+"""The caption that says whether attention is to be believed, from a deletion test."""
+
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from seqfuse.figures import collect, drawing
+from seqfuse.train import train
+from tests.conftest import DRAWN, composed
+
+
+@pytest.mark.parametrize(
+    ("words", "remarks"),
+    [
+        (("data=synthetic", "model/attention=additive"), 2),
+        (("data=synthetic", "model/attention=none", "model/skip=none"), 0),
+    ],
+)
+def test_attention_is_tested_where_there_is_any(
+    words: tuple[str, ...], remarks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def remark(figure: Figure, text: str) -> None:
+        drawing.remark(figure, text)
+        found.append(figure.get_supxlabel())
+
+    monkeypatch.setattr(collect, "remark", remark)
+    train(composed([*DRAWN, *words, "trainer.max_epochs=1"]), tmp_path)
+    assert len(found) in ({0} if not remarks else {1, remarks})  # where none is wrong, one less
+    for text in found:
+        above, below = text.split("\n")
+        assert above == "time step"
+        assert below.startswith("deletion test on ")
+        assert "attention finds the steps that count" in below
