@@ -49,6 +49,9 @@ def test_a_run_leaves_its_folder(tmp_path: Path, capsys, monkeypatch) -> None:
     assert names <= {path.name for path in run.iterdir()}
     known = json.loads((run / "metrics.json").read_text())
     assert known["test/accuracy"] == metrics["test/accuracy"]
+    right = known["test/accuracy"] * known["test_items"]
+    assert right == pytest.approx(round(right), abs=1e-3), "a fraction of so many items"
+    assert known["val_items"] > 0
     facts = json.loads((run / "provenance.json").read_text())["runs"][0]
     assert facts["seed"] == 0
     assert facts["versions"]["torch"] == torch.__version__.split("+")[0]

@@ -1,11 +1,13 @@
 """What is said of classes and of accuracies."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from seqfuse.config import summary
+from seqfuse.config import runs, summary
 from seqfuse.config.cli import offer_recipe
 from seqfuse.data.module import DataModule
 from seqfuse.data.splits import Folds
@@ -53,6 +55,8 @@ def test_many_classes_are_a_range() -> None:
 
 def test_an_accuracy_beside_the_largest_class() -> None:
     data = made({"a": 7, "b": 6}, "aaab")
+    assert summary.num_judged(data, "test", [7, 6]) == 4
+    assert summary.num_judged(data, "test", None) is None
     line, warning = summary.of_accuracy(1.0, data, "test", [7, 6])
     assert "0.510 to 1.000" in line
     assert "4 series" in line
@@ -63,6 +67,19 @@ def test_an_accuracy_beside_the_largest_class() -> None:
         _, warning = summary.of_accuracy(accuracy, data, "test", [7, 6])
         assert "no better than always saying a (0.750)" in warning
         assert "find_lr=true" in warning
+
+
+@pytest.mark.parametrize(("limit", "found"), [(1.0, {"test_items": 4}), (1, {}), (0.5, {})])
+def test_an_accuracy_of_some_batches_is_no_fraction_of_all_items(limit: float, found: dict) -> None:
+    record = SimpleNamespace(config={"data": {"class_counts": [7, 6]}})
+    trainer: Any = SimpleNamespace(
+        lightning_module=SimpleNamespace(record=record),
+        datamodule=made({"a": 7, "b": 6}, "aaab"),
+        limit_val_batches=1.0,
+        limit_test_batches=limit,
+    )
+    assert runs.num_judged({"test/accuracy": 0.75, "val/loss": 0.1}, trainer) == found
+    assert runs.num_judged({"test/loss": 0.75}, trainer) == {}
 
 
 def test_a_fraction_of_single_precision_is_no_better_than_itself() -> None:

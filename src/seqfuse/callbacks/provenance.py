@@ -49,14 +49,14 @@ class Provenance(Callback):
             "fit_seconds": round(time.perf_counter() - self._start, 3),
         }
         if trainer.is_global_zero:  # what an earlier, shorter run measured no longer holds
-            _write(_path(trainer, "metrics.json"), {**runs.metrics(trainer), **work})
+            _write(_path(trainer, "metrics.json"), {**_metrics(trainer), **work})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         path = _path(trainer, "metrics.json")
         fitted = files.read_json(path) if path.is_file() else {}
-        _write(path, fitted | runs.metrics(trainer))
+        _write(path, fitted | _metrics(trainer))
         path = _path(trainer, "provenance.json")
         if path.is_file():
             earlier = _runs(path)
@@ -66,6 +66,11 @@ class Provenance(Callback):
 
 def _path(trainer: Trainer, name: str) -> Path:
     return Path(trainer.default_root_dir) / name
+
+
+def _metrics(trainer: Trainer) -> dict[str, float]:
+    metrics = runs.metrics(trainer)
+    return {**metrics, **runs.num_judged(metrics, trainer)}
 
 
 def _fingerprints(trainer: Trainer) -> dict[str, str]:

@@ -177,7 +177,8 @@ def _finish(
         metrics[f"best/{config['task']['monitor']}"] = metrics[config["task"]["monitor"]]
     seconds = [each["fit_seconds"] for each in measured if "fit_seconds" in each]
     cost = {"members": task.num_members, "fit_seconds": round(sum(seconds), 3)}
-    files.write(run / "metrics.json", json.dumps({**metrics, **cost}, indent=2) + "\n")
+    content = {**metrics, **runs.num_judged(metrics, trainer), **cost}
+    files.write(run / "metrics.json", json.dumps(content, indent=2) + "\n")
     table = _table(config["seed"], measured, shown)
     files.write(run / "members.csv", table.to_csv())
     say(table.to_string(float_format="{:.4f}".format))

@@ -287,6 +287,24 @@ def metrics(trainer: "Trainer") -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()} | best(trainer)
 
 
+def num_judged(metrics: Mapping[str, Any], trainer: "Trainer") -> dict[str, int]:
+    """`<split>_items`: how many items each accuracy is a fraction of, where it is one."""
+    task: Any = trainer.lightning_module
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    numbers = {}
+    for split in ("val", "test"):
+        if f"{split}/accuracy" in metrics and _is_whole(trainer, split) and data is not None:
+            counts = task.record.config["data"].get("class_counts")
+            numbers[f"{split}_items"] = summary.num_judged(data, split, counts)
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _is_whole(trainer: "Trainer", split: str) -> bool:
+    """Whether all batches of a split were measured; a limit of 1, not 1.0, is one batch."""
+    limit = trainer.limit_val_batches if split == "val" else trainer.limit_test_batches
+    return isinstance(limit, float) and limit == 1.0
+
+
 def measured(metrics: dict[str, float]) -> dict[str, float]:
     """Metrics of the test split; of the validation split where there was no test."""
     stage = "test/" if any(name.startswith("test/") for name in metrics) else "val/"
@@ -362,10 +380,9 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
     """
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
-        limit = trainer.limit_val_batches if split == "val" else trainer.limit_test_batches
         data = trainer.datamodule  # type: ignore[attr-defined]
         kinds = ("accuracy", "last_value_mae", "interpolation_mae")
-        if metric not in kinds or limit != 1.0 or data is None:
+        if metric not in kinds or not _is_whole(trainer, split) or data is None:
             continue  # spawned ranks have the data
         task: Any = trainer.lightning_module
         config = task.record.config["data"]

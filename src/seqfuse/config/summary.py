@@ -47,6 +47,19 @@ def _small(classes: Sequence[str], counts: Sequence[int]) -> str:
     return f"fewer than {FEW} rows to learn from: {named}{more}"
 
 
+def num_judged(data: "DataModule", split: str, counts: Sequence[int] | None) -> int | None:
+    """Items of a split that its accuracy is a fraction of; None where they have no class each.
+
+    Args:
+        data: in which the split is open.
+        split: that was measured.
+        counts: training items of each class; None where items have no class each.
+    """
+    items = data.tensors(split)
+    has_classes = counts is not None and items.y.ndim == 1 and not items.y.is_floating_point()
+    return len(items) if has_classes else None
+
+
 def of_accuracy(
     accuracy: float, data: "DataModule", split: str, counts: Sequence[int] | None
 ) -> tuple[str, str]:
@@ -59,9 +72,9 @@ def of_accuracy(
         counts: training items of each class, which a checkpoint knows without their file; None
             where items have no class each.
     """
-    items = data.tensors(split)
-    if counts is None or items.y.ndim != 1 or items.y.is_floating_point():
+    if counts is None or num_judged(data, split, counts) is None:
         return "", ""
+    items = data.tensors(split)
     largest = counts.index(max(counts))
     share = float((items.y == largest).double().mean())
     low, high = interval(accuracy, len(items))
