@@ -40,7 +40,7 @@ def test_one_run_each_has_no_interval() -> None:
     difference, *rest = against(series([0.1]), series([0.3]))
     assert difference == pytest.approx(0.2)
     assert all(math.isnan(value) for value in rest)
-    assert "seed=0,1,2,3,4" in verdict("loss", ["a", "b"], [series([0.1]), series([0.3])])
+    assert "seed=0,1,2,3,4" in verdict("loss", ["a", "b"], [series([0.1]), series([0.3])]).text
 
 
 def test_of_many_settings_more_is_asked() -> None:

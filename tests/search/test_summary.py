@@ -59,8 +59,8 @@ def test_without_validation_the_best_is_the_best(tmp_path: Path) -> None:
     assert jobs.metrics[0] == "test/loss"
     means = summary.groups(jobs)
     assert means.table["lr"].tolist() == ["0.1", "0.2", "0.3"]
-    [answer] = summary.verdicts(jobs, means)
-    assert "lr=0.1" in answer.partition("\n")[0]
+    [answer] = summary.verdicts(jobs, means).values()
+    assert "lr=0.1" in answer.text.partition("\n")[0]
 
 
 def test_seeds_alone_make_one_row(tmp_path: Path) -> None:
@@ -170,12 +170,13 @@ def test_no_data_set_is_better_than_another(tmp_path: Path) -> None:
         leave(tmp_path, job, words, best_val_loss=loss)
     summary.write(tmp_path)
     text = (tmp_path / "summary.md").read_text()
-    assert "## Settings, the best first for each data set" in text
+    assert "## Settings, by their means for each data set" in text
     means = summary.groups(summary.read(tmp_path)).table
     assert means["data.name"].tolist() == ["A", "A", "B", "B"]
     assert means["optimizer"].tolist() == ["adam", "sgd", "sgd", "adam"]
-    assert "A: `optimizer=adam` has the best" in text
-    assert "B: `optimizer=sgd` has the best" in text
+    assert "A: `optimizer=adam` comes first" in text
+    assert "B: `optimizer=sgd` comes first" in text
+    assert "over 2 data sets: too few" in text
     assert text.count("seed=0,1,2,3,4") == 2, "one run each says nothing of noise"
 
 
@@ -191,12 +192,71 @@ def test_the_page_says_which_was_best_and_whether_that_is_noise(
             leave(tmp_path, 5 * i + seed, words, best_val_loss=value)
     summary.write(tmp_path)
     answer = (tmp_path / "summary.md").read_text().split("is that noise?")[1]
-    assert "`ablation=full` has the best best/val/loss: 0.5000" in answer
+    assert "`ablation=full` comes first by best/val/loss: 0.5000" in answer
     assert "It may be noise that it is better than `ablation=no_lstm`." in answer
-    assert "best        `ablation=full` has the best" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no best     `ablation=full` comes first" in out
+    assert "**" not in out
     rows = {line.split()[1]: line for line in answer.splitlines() if line.startswith("| ablation")}
     assert "+0.3000" in rows["ablation=no_cnn"]
     assert "< 0.001" in rows["ablation=no_cnn"]
+
+
+def test_a_winner_beyond_noise_is_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On A the smaller step is best; on B its lead is within what seeds differ by."""
+    losses = {("A", "1"): 0.5, ("A", "2"): 0.8, ("B", "1"): 0.50, ("B", "2"): 0.51}
+    for i, ((data, lr), loss) in enumerate(losses.items()):
+        for seed, noise in enumerate((0.02, 0.0, -0.02)):
+            value = loss + noise * (1 if lr == "1" else -1)
+            words = [f"data.name={data}", f"optimizer.lr={lr}", f"seed={seed}"]
+            leave(tmp_path, 3 * i + seed, words, best_val_loss=value)
+    summary.write(tmp_path)
+    out = capsys.readouterr().out
+    assert "\nbest        A: `optimizer.lr=1`" in out
+    assert "\nno best     B: `optimizer.lr=1`" in out
+    marked = [line for line in out.splitlines() if "**" in line]
+    assert [line.split()[1:4:2] for line in marked] == [["**A**", "**1**"]]
+
+
+def test_means_have_intervals_over_seeds_and_single_accuracies_over_items(tmp_path: Path) -> None:
+    values = {"8": (0.90, 0.95, 0.94), "16": (0.8,), "32": (0.7,)}
+    for i, (size, accuracies) in enumerate(values.items()):
+        for seed, accuracy in enumerate(accuracies):
+            job = 10 * i + seed
+            leave(tmp_path, job, [f"model.size={size}", f"seed={seed}"], test_accuracy=accuracy)
+            if size != "32":
+                (tmp_path / str(job) / "metrics.json").write_text('{"test_items": 50, "epochs": 1}')
+    (tmp_path / "20" / "metrics.json").write_text("{")
+    rows = summary.groups(summary.read(tmp_path)).table.set_index("model.size")
+    mean, std = statistics.mean(values["8"]), statistics.stdev(values["8"])
+    reach = 4.302653 * std / math.sqrt(3)  # 97.5 % of Student's t of two degrees of freedom
+    low, high = rows["test/accuracy/low"], rows["test/accuracy/high"]
+    assert (low["8"], high["8"]) == pytest.approx((mean - reach, mean + reach))
+    assert (low["16"], high["16"]) == pytest.approx((0.6696, 0.8876), abs=1e-4)  # Wilson 1927
+    assert math.isnan(low["32"])
+    summary.write(tmp_path)
+    assert "0.8000 (0.6696 to 0.8876)" in (tmp_path / "summary.md").read_text()
+    assert pd.read_csv(tmp_path / "summary.csv")["test_items"].dropna().tolist() == [50] * 4
+
+
+@pytest.mark.parametrize("seeds", [("seed=0", "seed=1"), ("",)])
+def test_settings_are_compared_over_data_sets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: tuple[str, ...]
+) -> None:
+    """The metric rises by the number of the data set, and the CNN is worth 0.1 on each."""
+    jobs = 0
+    for data in range(8):
+        for name, loss in (("full", 0.4), ("no_cnn", 0.5)):
+            for seed in seeds:
+                words = [f"data.name=Set{data}", f"ablation={name}", *filter(None, [seed])]
+                leave(tmp_path, jobs, words, best_val_loss=data + loss + 0.01 * bool(seed))
+                jobs += 1
+    summary.write(tmp_path)
+    answer = "`ablation=no_cnn` against `ablation=full`, best/val/loss over 8 data sets"
+    assert f"over sets   {answer}: more than noise, and worse." in capsys.readouterr().out
+    assert f"{answer}: more than noise, and worse." in (tmp_path / "summary.md").read_text()
 
 
 def test_lines_run_through_every_setting_to_the_metric() -> None:

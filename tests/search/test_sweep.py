@@ -42,6 +42,7 @@ def test_a_grid_ends_with_its_summary(command: Command) -> None:
     metrics = [json.loads((folder / f"{n}/metrics.json").read_text()) for n in range(4)]
     for name in ("best/val/loss", "test/loss", "test/accuracy"):
         assert table[name].tolist() == [one[name] for one in metrics]
+    assert table["test_items"].tolist() == [one["test_items"] for one in metrics]
     mean = statistics.mean(one["test/loss"] for one in metrics[:2])
     spread = statistics.stdev(one["test/loss"] for one in metrics[:2])
     line = next(line for line in out.splitlines() if line.startswith("| 4 "))

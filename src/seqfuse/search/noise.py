@@ -203,30 +203,39 @@ def _holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def verdict(metric: str, names: Sequence[str], values: Sequence[pd.Series]) -> str:
-    """The answer in Markdown: a sentence, and a row per setting.
+class Verdict(NamedTuple):
+    """Whether a setting is best, and the answer in Markdown: a sentence, and a row per setting."""
+
+    is_best: bool
+    """Whether every other setting is worse by more than seeds differ by."""
+    text: str
+
+
+def verdict(metric: str, names: Sequence[str], values: Sequence[pd.Series]) -> Verdict:
+    """Whether the setting that comes first is the best.
 
     Args:
         metric: that decides.
-        names: of settings, the best first.
+        names: of settings, in order of their means.
         values: the metric of each, by seed.
     """
     rows = differences(names, values)
-    best = values[0]
-    spread = f" ± {best.std(ddof=1):.4f}" if len(best) > 1 else ""
-    head = f"`{names[0]}` has the best {metric}: {best.mean():.4f}{spread} (n={len(best)})."
+    first = values[0]
+    spread = f" ± {first.std(ddof=1):.4f}" if len(first) > 1 else ""
+    head = f"`{names[0]}` comes first by {metric}: {first.mean():.4f}{spread} (n={len(first)})."
     if all(math.isnan(row.p) for row in rows):
-        return f"{head} One run each says nothing of noise: add seed=0,1,2,3,4 to the sweep."
+        text = f"{head} One run each says nothing of noise: add seed=0,1,2,3,4 to the sweep."
+        return Verdict(False, text)
     close = [f"`{row.setting}`" for row in rows if row.is_noise]
     if not close:
-        answer = "Seeds alone do not explain that: every other setting is worse by more."
+        answer = "It is the best: every other setting is worse by more than seeds differ by."
     elif len(close) == len(rows):
         answer = "That may be noise: no other setting differs by more than seeds do."
     else:
         answer = f"It may be noise that it is better than {', '.join(close)}."
     top = ("against", "difference", "95 % interval, alone", "p (Holm)")
     lines = [(row.setting, f"{row.mean:+.4f}", _interval(row), _number(row.p)) for row in rows]
-    return f"{head} {answer}\n\n{markdown_table(top, lines)}"
+    return Verdict(not close, f"{head} {answer}\n\n{markdown_table(top, lines)}")
 
 
 def _interval(row: Difference | Comparison) -> str:

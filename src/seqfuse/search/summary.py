@@ -18,12 +18,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import stats
 
 from seqfuse.config.mistakes import explain
+from seqfuse.config.summary import interval
 from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import cell_text, markdown_table, say
 from seqfuse.search import outcome
-from seqfuse.search.noise import verdict
+from seqfuse.search.noise import LEVEL, Verdict, verdict, verdict_over_sets
 
 SEED = "seed"
 DATA = re.compile(r"experiment|data(\.(name|file|train|val|test|folder|test_fold|horizon))?")
@@ -32,6 +35,13 @@ RATES = ("lr", "min_lr", "weight_decay")
 """Last parts of settings that are drawn on a logarithmic axis."""
 SHOWN = ("best/", "test/")
 """Metrics of the tables that people read; `summary.csv` has all."""
+FRACTIONS = {"best/val/accuracy": "val_items", "test/accuracy": "test_items"}
+"""Metrics that are a fraction of items, and what `metrics.json` calls the number of those."""
+INTERVALS = (
+    "In brackets intervals of 95 % confidence: of the mean over seeds by Student's t; of the "
+    "accuracy of one run, over items, by Wilson. A setting in bold is better than every other by "
+    "more than seeds differ by."
+)
 MAX_SETTINGS = 12
 MAX_COMPARED = 20
 """Settings that are held against the best."""
@@ -78,13 +88,14 @@ def read(sweep: Path) -> Jobs:
     settings = pd.DataFrame([outcome.settings(job["overrides"]) for job in jobs])
     varied = [str(key) for key in settings if settings[key].nunique(dropna=False) > 1]
     metrics = pd.DataFrame([job["metrics"] for job in jobs])
+    items = pd.DataFrame([job["items"] for job in jobs])
     ends = pd.DataFrame(jobs, columns=["job", "status", "reason"])
     monitor = next((job["monitor"] for job in jobs if job["monitor"]), "")
     mode = next((job["mode"] for job in jobs if job["mode"]), "max")
     # Without validation there is no best: what the mode is of, measured on the test split.
     tested = f"test/{monitor.partition('/')[2]}"
     names = sorted(map(str, metrics), key=lambda n: (not n.startswith("best/"), n != tested, n))
-    return Jobs(pd.concat([ends, settings[varied], metrics], axis=1), varied, names, mode)
+    return Jobs(pd.concat([ends, settings[varied], metrics, items], axis=1), varied, names, mode)
 
 
 def _job(folder: Path) -> dict[str, Any]:
@@ -92,7 +103,16 @@ def _job(folder: Path) -> dict[str, Any]:
     number = int(folder.name) if folder.name.isdigit() else -1
     lost = outcome.KILLED._replace(reason=f"its {outcome.FILE} cannot be read")
     unknown = {"job": number, "overrides": [], "monitor": None, "mode": None}
-    return {**unknown, **lost._asdict(), **outcome.load(folder)}
+    return {**unknown, **lost._asdict(), **outcome.load(folder), "items": _num_items(folder)}
+
+
+def _num_items(folder: Path) -> dict[str, int]:
+    """How many items the accuracies of a job are fractions of, as far as it says so."""
+    try:
+        content = files.read_json(folder / "metrics.json")
+    except InputError:
+        return {}
+    return {name: content[name] for name in FRACTIONS.values() if name in content}
 
 
 def groups(jobs: Jobs) -> Jobs:
@@ -100,15 +120,25 @@ def groups(jobs: Jobs) -> Jobs:
 
     Of several data sets, one comes after the other.
 
-    Columns are the settings, `n`, and for each metric `<metric>`, which is the mean, and
-    `<metric>/std`, the sample standard deviation.
+    Columns are the settings, `n`, and for each metric `<metric>`, which is the mean,
+    `<metric>/std`, the sample standard deviation, and `<metric>/low` and `<metric>/high`, an
+    interval of 95 % confidence: of the mean over seeds by Student's t, of a fraction of the items
+    of one run by Wilson.
     """
     keys = [key for key in jobs.settings if key != SEED]
     completed: Any = jobs.completed.table
     grouped = completed.groupby(keys or (lambda row: "all"), sort=False, dropna=False)
     columns = {"n": grouped.size()}
     for name in jobs.metrics:
-        columns |= {name: grouped[name].mean(), f"{name}/std": grouped[name].std()}
+        mean, std, n = grouped[name].mean(), grouped[name].std(), grouped[name].count()
+        reach = stats.t.ppf(1 - LEVEL / 2, n - 1) * std / n**0.5
+        low, high = mean - reach, mean + reach
+        if FRACTIONS.get(name) in completed:
+            items = grouped[FRACTIONS[name]].first()
+            for i in np.flatnonzero((n == 1) & items.notna()):
+                low.iloc[i], high.iloc[i] = interval(mean.iloc[i], int(items.iloc[i]))
+        named = {"": mean, "/std": std, "/low": low, "/high": high}
+        columns |= {f"{name}{end}": column for end, column in named.items()}
     means = pd.DataFrame(columns).reset_index(drop=not keys)
     if jobs.metrics:
         rising = jobs.mode == "min"
@@ -142,9 +172,12 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     files.write_shared(sweep / "summary.md", markdown(jobs, means))
     for name, draw in figures(jobs).items():
         save(draw, sweep / f"{name}.png")
-    say(f"\n{means_table(means)}\n")
-    for answer in verdicts(jobs, means)[:MAX_SETTINGS]:
-        say(f"best        {answer.partition(chr(10))[0]}")
+    answers = verdicts(jobs, means)
+    say(f"\n{means_table(means, answers)}\n")
+    for sentence in over_sets(jobs, means).partition("\n\n")[0].splitlines()[:MAX_SETTINGS]:
+        say(f"over sets   {sentence}")
+    for answer in [*answers.values()][:MAX_SETTINGS]:
+        say(f"{'best' if answer.is_best else 'no best':<12}{answer.text.partition(chr(10))[0]}")
     say(f"summary     {sweep / 'summary.md'}")
     say(f"dashboard   tensorboard --logdir {shlex.quote(str(sweep))}")
     what = f"{lost} of {ours.sum()} jobs did not complete: see {sweep / 'summary.md'}"
@@ -157,38 +190,76 @@ def markdown(jobs: Jobs, means: Jobs) -> str:
     counts = jobs.table["status"].value_counts().to_dict()
     ends = ", ".join(f"{count} {status}" for status, count in counts.items())
     parts = [f"# {len(jobs.rows)} jobs: {ends}", f"```bash\n{command}\n```"]
+    answers = verdicts(jobs, means)
     if means.rows:
         sets = data_sets(means.settings)
-        order = "the best first for each data set" if sets else "the best first"
-        parts += [f"## Settings, {order}", means_table(means)]
-    if answers := verdicts(jobs, means):
-        parts += ["## Which was best, and is that noise?", *answers, CAUTION]
+        order = "by their means for each data set" if sets else "by their means"
+        parts += [f"## Settings, {order}", means_table(means, answers), INTERVALS]
+    if answers:
+        texts = [over_sets(jobs, means), *(answer.text for answer in answers.values())]
+        parts += ["## Which was best, and is that noise?", *filter(None, texts), CAUTION]
     parts += ["## Jobs", _table(jobs.rows, ["job", "status", *jobs.settings], _shown(jobs))]
     if lost := [row for row in jobs.rows if row["status"] != "completed"]:
         parts += ["## Not completed", _table(lost, ["job", "status", "reason"])]
     return "\n\n".join(parts) + "\n"
 
 
-def verdicts(jobs: Jobs, means: Jobs) -> list[str]:
-    """The deciding metric, compared between settings, for each data set."""
+def verdicts(jobs: Jobs, means: Jobs) -> dict[int, Verdict]:
+    """The deciding metric, compared between settings, for each data set.
+
+    By the row of the means that comes first there.
+    """
     keys = [key for key in means.settings if key not in data_sets(means.settings)]
     if not keys or not jobs.metrics:
-        return []
+        return {}
     metric, rows = jobs.metrics[0], jobs.completed.table
-    parts = []
+    answers: dict[int, Verdict] = {}
     for data, group in _within(means.table, data_sets(means.settings)):
         names, values = [], []
-        for _, row in group.iterrows():
-            same = np.logical_and.reduce([_equal(rows[key], row[key]) for key in means.settings])
+        for _, setting in group.dropna(subset=[metric]).iterrows():
+            equal = [_equal(rows[key], setting[key]) for key in means.settings]
+            same = np.logical_and.reduce(equal)
             chosen: Any = rows[same & rows[metric].notna()]
             seeds = chosen[SEED] if SEED in rows else np.arange(len(chosen))
             if len(chosen):
-                names.append(" ".join(f"{key}={row[key]}" for key in keys))
+                names.append(_named(setting, keys))
                 values.append(pd.Series(chosen[metric].to_numpy(float), index=[*seeds]))
         if len(names) > 1:
             answer = verdict(metric, names[:MAX_COMPARED], values[:MAX_COMPARED])
-            parts.append(f"{data}: {answer}" if data else answer)
-    return parts
+            text = f"{data}: {answer.text}" if data else answer.text
+            row: Any = group[metric].first_valid_index()
+            answers[row] = answer._replace(text=text)
+    return answers
+
+
+def over_sets(jobs: Jobs, means: Jobs) -> str:
+    """The deciding metric over data sets, each of which counts once; empty for fewer than two."""
+    sets = data_sets(means.settings)
+    keys = [key for key in means.settings if key not in sets]
+    if not sets or not keys or not jobs.metrics:
+        return ""
+    metric = jobs.metrics[0]
+    completed: Any = jobs.completed.table
+    rows = completed.dropna(subset=[metric])
+    records = rows.to_dict("records")
+    rows = rows.assign(
+        data=[" ".join(str(row[key]) for key in sets) for row in records],
+        setting=[_named(row, keys) for row in records],
+    )
+    if SEED not in rows:
+        rows[SEED] = rows.groupby(["data", "setting"]).cumcount()
+    table = rows.pivot_table(index="data", columns="setting", values=metric).dropna()
+    if min(table.shape) < 2:
+        return ""
+    names = [*table.mean().sort_values(ascending=jobs.mode == "min", kind="stable").index]
+    names = names[:MAX_COMPARED]
+    by_setting = rows.set_index(["data", SEED]).groupby("setting")[metric]
+    values = [by_setting.get_group(name) for name in names]
+    return verdict_over_sets(metric, names, values, jobs.mode)
+
+
+def _named(row: Any, keys: Sequence[str]) -> str:
+    return " ".join(f"{key}={row[key]}" for key in keys)
 
 
 def _within(table: pd.DataFrame, sets: list[str]) -> list[tuple[str, pd.DataFrame]]:
@@ -203,9 +274,18 @@ def _equal(column: Any, value: Any) -> Any:
     return column.isna() if pd.isna(value) else column == value
 
 
-def means_table(means: Jobs) -> str:
-    """Settings with n and, where there are several seeds, mean ± standard deviation."""
-    return _table(means.rows, [*means.settings, "n"], _shown(means))
+def means_table(means: Jobs, answers: Mapping[int, Verdict]) -> str:
+    """Settings with n, and mean ± standard deviation over seeds (interval) of each metric.
+
+    Args:
+        means: of jobs that differ only in their seed.
+        answers: by row; a setting that is best beyond noise is in bold.
+    """
+    rows = means.rows
+    for number, answer in answers.items():
+        if answer.is_best:
+            rows[number] |= {key: f"**{rows[number][key]}**" for key in means.settings}
+    return _table(rows, [*means.settings, "n"], _shown(means))
 
 
 def _shown(jobs: Jobs) -> list[str]:
@@ -221,9 +301,12 @@ def _table(rows: list[dict[str, Any]], texts: list[str], metrics: Sequence[str] 
 
 
 def _spread(row: dict[str, Any], name: str) -> str:
-    value, std = row[name], row.get(f"{name}/std", math.nan)
+    nothing = math.nan  # rows of jobs have values alone
+    value, std = row[name], row.get(f"{name}/std", nothing)
+    low, high = row.get(f"{name}/low", nothing), row.get(f"{name}/high", nothing)
     text = "" if math.isnan(value) else f"{value:.4f}"
-    return text if math.isnan(std) else f"{text} ± {std:.4f}"
+    text += "" if math.isnan(std) else f" ± {std:.4f}"
+    return text if math.isnan(low) else f"{text} ({low:.4f} to {high:.4f})"
 
 
 def figures(jobs: Jobs) -> dict[str, Callable[[], Figure]]:
