@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.benchmarks import archive, common, compare
+from tests.benchmarks import archive, common, compare, labels
 
 
 def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -96,3 +96,25 @@ def test_mistakes_are_named_before_anything_is_trained(
         run(monkeypatch, *words)
     assert ended.value.code == 2
     assert named in capsys.readouterr().err
+
+
+def test_gains_with_few_labels_are_paired_by_seed() -> None:
+    """Pre-training is worth 0.1 at 1 % of the labels; the probe is level with the SVM."""
+    accuracies = {
+        ("scratch", 0.01): (0.4, 0.5, 0.6),
+        ("frozen", 0.01): (0.51, 0.6, 0.69),
+        ("svm", 1.0): (0.8, 0.8, 0.8),
+        ("frozen", 1.0): (0.79, 0.80, 0.81),
+    }
+    results = [
+        {"set": "ECG5000", "seed": seed, "row": row, "share": share, "test": accuracy}
+        for (row, share), values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    lines = [line.split("|")[1:-1] for line in labels.gains(results).splitlines()[2:]]
+    cells = [[cell.strip() for cell in line] for line in lines]
+    assert [line[1:4] for line in cells] == [
+        ["frozen less scratch", "1%", "+0.100"],
+        ["frozen less svm", "100%", "+0.000"],
+    ]
+    assert [line[-1] for line in cells] == ["more than noise", "noise"]

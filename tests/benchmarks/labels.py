@@ -6,19 +6,24 @@ net is trained from scratch, from there, and from there with a frozen encoder: t
 steps, whatever comes out last, without validation. A share keeps at least one label of each class:
 1 % of ECG5000 is 8 of 500, 1 % of FacesUCR 14 of 200. Frozen features of all training series also
 go into an RBF SVM, its C chosen by cross-validation on them, as TS2Vec does (its numbers are those
-of the table). Nothing is chosen on a test split. Writes a table (.md), all numbers (.json), a plot.
+of the table). Nothing is chosen on a test split. Writes two tables (.md): accuracies, and what is
+gained over scratch and by the linear probe over the SVM, paired by seed; numbers (.json), a plot.
+Any set of the UCR archive can be named; `--shares` without a number leaves the SVM alone, and
+`--words model/head=normed_classes` is for all runs.
 """
 
 import argparse
 import contextlib
 import io
 import json
+import math
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -27,6 +32,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from seqfuse.config import build
+from seqfuse.runtime.shown import markdown_table
+from seqfuse.search.noise import LEVEL, against
 from seqfuse.train import train
 from tests.composing import composed
 
@@ -36,15 +43,10 @@ QUIET = (
     "logger=none",
 )
 UCR = (
-    *("data=archive", "data.root={root}/ucr", "data.num_folds=0"),
+    *("data=archive", "data.root={root}/ucr", "data.name={name}", "data.num_folds=0"),
     *("optimizer=adam", "data.augment.window_warp=null"),
 )
-SETS = {
-    "har_windows": ("data=har_windows",),
-    "ECG5000": (*UCR, "data.name=ECG5000"),
-    "CricketX": (*UCR, "data.name=CricketX"),
-    "FacesUCR": (*UCR, "data.name=FacesUCR"),
-}
+SETS = ("har_windows", "ECG5000", "CricketX", "FacesUCR")
 TS2VEC = {"ECG5000": 0.934, "CricketX": 0.805, "FacesUCR": 0.926}
 """Yue et al. 2022, an RBF SVM on frozen features, by Table 14 of TEST (Sun et al. 2024)."""
 ROWS = ("scratch", "fine-tuned", "frozen")
@@ -59,8 +61,9 @@ def run(words: list[str], folder: Path) -> dict[str, float]:
 def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Accuracies of one set and seed."""
     root = composed([]).paths.data
-    words = [*(word.format(root=root) for word in SETS[name]), "model=wide", *QUIET]
-    words = [*words, f"seed={seed}", "optimizer.lr=3e-3"]
+    place = ("data=har_windows",) if name == "har_windows" else UCR
+    words = [*(word.format(root=root, name=name) for word in place), "model=wide", *QUIET]
+    words = [*words, f"seed={seed}", "optimizer.lr=3e-3", *given.words]
     found = []
     with tempfile.TemporaryDirectory() as folder:
         steps = f"trainer.max_steps={given.pretraining}"
@@ -133,13 +136,36 @@ def summary(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def gains(results: list[dict[str, Any]]) -> str:
+    """Accuracy gained over scratch, and by a linear probe over the SVM, paired by seed."""
+    pairs = [(row, "scratch", share) for share in shares(results) for row in ROWS[1:]]
+    lines = []
+    for name in dict.fromkeys(one["set"] for one in results):
+        for row, base, share in (*pairs, ("frozen", "svm", 1.0)):
+            first, other = (by_seed(results, name, each, share) for each in (base, row))
+            if other.empty or first.empty:
+                continue
+            difference, low, high, p = against(first, other)
+            span = "" if math.isnan(p) else f"{low:+.3f} to {high:+.3f}"
+            answer = "one seed" if math.isnan(p) else "noise" if p >= LEVEL else "more than noise"
+            cells = (name, f"{row} less {base}", f"{share:.0%}", f"{difference:+.3f}", span, answer)
+            lines.append(cells)
+    head = ("set", "difference", "labels", "mean", "95 % interval", "alone")
+    return markdown_table(head, lines)
+
+
+def by_seed(results: list[dict[str, Any]], name: str, row: str, share: float) -> pd.Series:
+    wanted = {"set": name, "row": row, "share": share}
+    found = [one for one in results if wanted.items() <= one.items()]
+    return pd.Series({one["seed"]: one["test"] for one in found}, dtype=float)
+
+
 def shares(results: list[dict[str, Any]]) -> list[float]:
     return sorted({one["share"] for one in results})
 
 
 def values(results: list[dict[str, Any]], name: str, row: str, share: float) -> list[float]:
-    wanted = {"set": name, "row": row, "share": share}
-    return [one["test"] for one in results if wanted.items() <= one.items()]
+    return by_seed(results, name, row, share).to_list()
 
 
 def cell(results: list[dict[str, Any]], name: str, row: str, share: float) -> str:
@@ -172,11 +198,18 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measures, and writes what is known so far after each seed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.labels", description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("sets", nargs="*", default=SETS, help="har_windows, or sets of UCR")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed; --out keeps what it holds")
     parser.add_argument("--task", default="contrastive")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.05, 0.1, 1.0])
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs="*",
+        default=[0.01, 0.05, 0.1, 1.0],
+        help="of the labels; without any, the SVM alone",
+    )
+    parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all runs")
     parser.add_argument("--pretraining", type=int, default=400, help="steps")
     parser.add_argument("--steps", type=int, default=300, help="of training with labels")
     parser.add_argument("--out", type=Path, default=Path("logs", "benchmarks", "labels.json"))
@@ -187,9 +220,9 @@ def main() -> None:
         for seed in range(given.first, given.seeds):
             results += measure(name, seed, given)
             given.out.write_text(json.dumps(results, indent=2) + "\n")
-            given.out.with_suffix(".md").write_text(summary(results) + "\n")
+            given.out.with_suffix(".md").write_text(f"{summary(results)}\n\n{gains(results)}\n")
             plot(results, given.out.with_suffix(".png"))
-    print(summary(results))
+    print(f"{summary(results)}\n\n{gains(results)}")
 
 
 if __name__ == "__main__":
