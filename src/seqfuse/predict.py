@@ -19,7 +19,8 @@ or a word per line; one row per word: row, step, token, prediction, probability.
 Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .tsv or .arff, or a
 .csv or .jsonl with a row per step (and an id per series), plain or gzipped, read in blocks. Labels
 are ignored: a `?` may stand there (in .ts also nothing, with `@classLabel false`). One row per
-series: row (or id), prediction, p_<class>.
+series: row (or id), prediction, p_<class>. abstain=0.9 leaves predictions, and tags, empty that are
+less probable.
 
 Numbers and several labels: the same files. Numbers have the columns prediction, lower and upper (of
 several targets <target>_prediction and so on); labels prediction (a|b) and score_<label>, above 0.5
@@ -74,6 +75,7 @@ from seqfuse.runtime.shown import say
 OPTIONS = (
     *("every", "start", "horizon", "known"),  # of forecasts
     *("threshold", "quantile", "budget", "alarms"),  # of anomalies and labels
+    "abstain",  # of classes and tags
 )
 """Options of jobs."""
 

@@ -39,6 +39,7 @@ def ckpt(made: Made, kind: str) -> tuple[str, str]:
     Row(f"{IN} threshold=0.5", ["threshold=0.5", "classes"], GOOD),
     Row(f"{IN} budget=2", ["budget=2", "classes"], GOOD),
     Row(f"{IN} alarms=c.csv", ["alarms=c.csv", "classes"], GOOD),
+    Row(f"{IN} abstain=1.5", "abstain=1.5", GOOD),
     Row(f"{IN} data.batch_size=0", "data.batch_size=0", GOOD),
     Row(f"{IN} trainer=ddp", "trainer=ddp", GOOD),
     Row(f"{IN} trainer=tpu", "tpu", GOOD),

@@ -62,3 +62,14 @@ class Interrupted(Exception):
         super().__init__(f"{text}; {note}" if note else text)
         self.number, self.note = number, note
         self.exit_code = 128 + number
+
+
+def number_within(name: str, value: object, low: float, high: float) -> float:
+    """A number, or text that stands for it; raises InputError where it is out of range."""
+    try:
+        number = float("nan") if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise InputError(f"{name}={value} must be a number from {low:g} to {high:g}")
+    return number

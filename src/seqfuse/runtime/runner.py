@@ -6,6 +6,7 @@ Usage: python run.py <input> <output> [--int8] [key=value ...]
 
 Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv, as of seqfuse-predict
 Anomalies: threshold=0.6 or quantile=0.999 or budget=2, and alarms=alarms.csv; labels: threshold=0.6
+Classes and tags: abstain=0.9 leaves answers empty that are less probable
 
 From Python: import run; model = run.load(folder); model.predict(x)
 """
@@ -32,7 +33,7 @@ USAGE = (
 EXPLAINED = ("target", "step", "segment")
 """Options of explanations, which are by occlusion."""
 OPTION = re.compile(
-    r"(every|start|horizon|known|threshold|quantile|budget|alarms|target|step|segment)=(.+)"
+    r"(every|start|horizon|known|threshold|quantile|budget|alarms|abstain|target|step|segment)=(.+)"
 )
 
 

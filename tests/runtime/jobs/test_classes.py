@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seqfuse.runtime.engine import Feeds
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.classes import Classifier, Tagger
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
@@ -75,3 +76,33 @@ def test_texts_come_as_a_list_a_column_a_frame_or_a_path(tmp_path: Path) -> None
     (tmp_path / "none.csv").write_text("said\n")
     with pytest.raises(InputError, match=r"none\.csv"):
         model.predict(tmp_path / "none.csv")
+
+
+class Known:
+    """Scores of classes that differ from item to item."""
+
+    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, ...]:
+        scores = np.array([[3.0, 0.0], [0.5, 0.0], [0.0, 0.4]], dtype=np.float32)
+        return scores, np.zeros((3, 1, 5))
+
+
+def test_answers_that_are_not_probable_enough_stay_empty(tmp_path: Path) -> None:
+    pipeline = SeriesPipeline().fit(series(X, ["a", "b", "a"]))
+    known = metadata(pipeline, reader={"kind": "series"})
+    np.save(tmp_path / "x.npy", X)
+    for abstain, wanted in ((None, "aab"), (0.61, ["a", "a", ""]), ("0.9", ["a", "", ""])):
+        model = Classifier(known, Known(), abstain=abstain)
+        assert model.predict(X).tolist() == list(wanted)
+        table = model.table(tmp_path / "x.npy")
+        assert table["prediction"].tolist() == list(wanted)
+        assert list(table) == ["row", "prediction", "p_a", "p_b"]
+    for abstain in (1.5, -0.1, "sure", True):
+        with pytest.raises(InputError, match=f"abstain={abstain}"):
+            Classifier(known, Known(), abstain=abstain)
+
+
+def test_tags_that_are_not_probable_enough_stay_empty() -> None:
+    pipeline = TextPipeline(buckets=10).fit(texts([["a", "b"]], labels=[["x", "y"]]))
+    known = metadata(pipeline, reader={"kind": "sentences"})
+    assert Tagger(known, Zeros(2, 2), abstain=0.6).predict([["a", "b"]]) == [["", ""]]
+    assert Tagger(known, Zeros(2, 2), abstain=0.5).predict([["a", "b"]]) == [["x", "x"]]

@@ -72,3 +72,19 @@ def test_labels_are_those_above_their_threshold(tmp_path: Path) -> None:
     assert known["label"] == ["a|b", "c", ""]
     with pytest.raises(InputError, match="scores"):
         model.predict_proba(X)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "wanted"), [(0.9, []), (0.4, ["a", "c"]), ("0.01", list("abc"))]
+)
+def test_labels_of_another_threshold(threshold: object, wanted: list[str], tmp_path: Path) -> None:
+    items = series(X, ["a|b", "c", ""], label_type="several")
+    pipeline = SeriesPipeline("none").fit(items)
+    known, engine = metadata(pipeline, reader={"kind": "series"}), Constant([2.0, -3.0, 0.1])
+    model = Labeller(known, engine, threshold=threshold)
+    assert model.predict(X) == [wanted] * 3
+    assert Labeller(known, engine).predict(X, threshold=threshold) == [wanted] * 3
+    np.save(tmp_path / "x.npy", X)
+    assert model.table(tmp_path / "x.npy")["prediction"].tolist() == ["|".join(wanted)] * 3
+    with pytest.raises(InputError, match="threshold=2"):
+        Labeller(known, engine, threshold=2)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_blocks, regroup
 from seqfuse.runtime.engine import Engine, Feeds
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, number_within
 from seqfuse.runtime.explanations import explained
 from seqfuse.runtime.explanations.cases import Case, Wanted, inputs_of
 from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
@@ -51,12 +51,21 @@ class Classifier:
         metadata: what a fitted data module says of itself.
         engine: predicts.
         batch_size: items at a time; `auto` as many as suit the memory.
+        abstain: answers that are less probable stay empty.
     """
 
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("abstain",)
 
-    def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
+    def __init__(
+        self,
+        metadata: Mapping[str, Any],
+        engine: Engine,
+        batch_size: int | str = "auto",
+        abstain: float | None = None,
+    ):
         check_batch_size(batch_size)
+        self.abstain = 0.0 if abstain is None else number_within("abstain", abstain, 0, 1)
+        """The lowest probability of an answer."""
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         self.pipeline = unpack(metadata["pipeline"])
         self.labels = self.pipeline.labels
@@ -78,7 +87,12 @@ class Classifier:
                 words, or a frame with a column of texts. Clips (n t c height width) of uint8 or
                 a list of them. Of several sources a dict of such.
         """
-        return np.array(self.classes)[self.predict_proba(x).argmax(axis=1)]
+        return self._answered(self.predict_proba(x))
+
+    def _answered(self, probabilities: NDArray[Any]) -> NDArray[np.str_]:
+        """(n) the most probable class of each row (n k), empty where it is not probable enough."""
+        best = np.array(self.classes)[probabilities.argmax(axis=1)]
+        return np.where(probabilities.max(axis=1) < self.abstain, "", best)
 
     def predict_proba(self, x: Any) -> Any:
         """(n k) probabilities."""
@@ -284,8 +298,8 @@ class Classifier:
         return len(lengths)
 
     def _columns(self, answer: Answer) -> Columns:
-        probabilities, classes = softmax(answer.prediction), np.array(self.classes)
-        columns = {**answer.block.columns, "prediction": classes[probabilities.argmax(axis=1)]}
+        probabilities = softmax(answer.prediction)
+        columns = {**answer.block.columns, "prediction": self._answered(probabilities)}
         columns |= self._truth(answer.block.items)
         columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
         return columns | self._disagreement(answer)
@@ -374,15 +388,18 @@ class Tagger(Classifier):
 
     def predict(self, x: Any) -> list[list[str]]:
         """The best tags of each item."""
-        return [
-            row[real].tolist()
-            for answer in self._ask(x)
-            for row, real in zip(
-                np.array(self.classes)[best_tags(answer.prediction, answer.mask)],
-                answer.mask,
-                strict=True,
-            )
-        ]
+        tags = []
+        for answer in self._ask(x):
+            best = best_tags(answer.prediction, answer.mask)
+            unsure = self._probabilities(answer, best) < self.abstain
+            names = np.where(unsure, "", np.array(self.classes)[best])
+            tags += [row[real].tolist() for row, real in zip(names, answer.mask, strict=True)]
+        return tags
+
+    def _probabilities(self, answer: Answer, best: NDArray[np.int64]) -> NDArray[Any]:
+        """(b t) of the best tags."""
+        probabilities = tag_probabilities(answer.prediction, answer.mask)
+        return np.take_along_axis(probabilities, best[:, :, None], axis=2)[:, :, 0]
 
     def predict_proba(self, x: Any) -> list[NDArray[Any]]:
         """Probabilities (t k) of the tags at each step, for each item."""
@@ -437,12 +454,12 @@ class Tagger(Classifier):
     def _columns(self, answer: Answer) -> Columns:
         mask, items, classes = answer.mask, answer.block.items, np.array(self.classes)
         best = best_tags(answer.prediction, mask)
-        probabilities = tag_probabilities(answer.prediction, mask)
-        probabilities = np.take_along_axis(probabilities, best[:, :, None], axis=2)[:, :, 0]
+        probabilities = self._probabilities(answer, best)
+        unsure = probabilities[mask] < self.abstain
         lengths = items.lengths
         columns: Columns = {k: np.repeat(v, lengths) for k, v in answer.block.columns.items()}
         columns["step"] = np.concatenate([np.arange(1, steps + 1) for steps in lengths])
-        columns |= {**items.steps, "prediction": classes[best[mask]]}
+        columns |= {**items.steps, "prediction": np.where(unsure, "", classes[best[mask]])}
         if items.labels is not None:
             y = self.labels.encode(items)[mask]
             columns["label"] = np.where(y == NO_LABEL, "", classes[y])
@@ -456,6 +473,8 @@ class ClipScorer(Classifier):
 
     Rows for people: row (or id), score.
     """
+
+    options: tuple[str, ...] = ()
 
     def predict(self, x: Any) -> NDArray[Any]:
         """(n) scores."""

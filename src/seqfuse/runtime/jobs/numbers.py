@@ -22,6 +22,8 @@ class Regressor(Classifier):
     and so on.
     """
 
+    options: tuple[str, ...] = ()
+
     @property
     def quantiles(self) -> list[float]:
         """Levels of the outputs, in order, 0.5 in the middle."""
