@@ -96,6 +96,7 @@ def predict(config: DictConfig, run: Path) -> int:
         the number of rows.
     """
     _check(config)
+    from seqfuse.runtime.read.addresses import local
     from seqfuse.runtime.writer import Alarms, Writer  # slow: numpy
 
     writer = Writer(config.output, config.overwrite)
@@ -106,11 +107,13 @@ def predict(config: DictConfig, run: Path) -> int:
     from seqfuse.tasks.engine import TorchEngine
 
     task, data, _, _, trainer = build.load_for(config, run)
-    split, given = config.split, config.input
+    split, given = config.split, config.input and str(local(config.input))
     metadata = {**data.splits.metadata(), **task.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
+    if "known" in options:
+        options["known"] = str(local(options["known"]))
     job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
-    figures = _figures(config, job)
+    figures = _figures(config, job, given)
     known = split and data.splits.rows(split)
     outputs = [each.path for each in (writer, alarms) if each is not None]
     rows = job.known(*known) if split else of_input(job, given, *outputs)
@@ -119,23 +122,23 @@ def predict(config: DictConfig, run: Path) -> int:
         for block in rows:
             progress.update(writer.write(block))
         if not writer.rows:
-            raise InputError(f"{given or split} holds nothing to predict")
+            raise InputError(f"{config.input or split} holds nothing to predict")
         if figures is not None:
             _draw(figures, job, known or job.windows(Path(given)))
         if alarms is not None:
             alarms.write_all(rows)
     for line in rows.notes():
         say(line)
-    say(f"{writer.rows:,} rows  {runs.short(writer.path)}")
+    say(f"{writer.rows:,} rows  {writer.address or runs.short(writer.path)}")
     if alarms is not None:
-        say(f"{alarms.rows:,} alarms  {runs.short(alarms.path)}")
+        say(f"{alarms.rows:,} alarms  {alarms.address or runs.short(alarms.path)}")
     if figures is not None:
         count = f"{len(figures.written):,} figures" if len(figures.written) > 1 else "1 figure"
         say(f"{count}  {runs.short(figures.path)}")
     return writer.rows
 
 
-def _figures(config: DictConfig, job: Any) -> Any:
+def _figures(config: DictConfig, job: Any, given: str | None) -> Any:
     """The files for figures of forecasts; None where none are asked for."""
     if not config.figure:
         return None
@@ -143,7 +146,7 @@ def _figures(config: DictConfig, job: Any) -> Any:
 
     if not isinstance(job, Forecaster):
         raise InputError(f"figure={config.figure} is for forecasts: leave it out")
-    if config.input and Path(config.input).is_dir():
+    if given and Path(given).is_dir():
         raise InputError(f"figure={config.figure} is for a single file: name one, input=<file>")
     try:
         from seqfuse.figures.forecasting import FigureFiles  # an annex, with matplotlib

@@ -507,7 +507,7 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
         inputs: state of the pipeline that the net reads from.
         whole: whether all of it must fit.
     """
-    content = checkpoint.read(path, "init_from")
+    content = checkpoint.read(checkpoint.fetched(path), "init_from")
     checkpoint.check_numbers(content, f"init_from={path}")
     theirs, before = content["state_dict"], content[DataModule.__qualname__]["pipeline"]
     for key in ("scaling", "missing"):

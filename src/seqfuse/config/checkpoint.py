@@ -32,6 +32,7 @@ from seqfuse.config import untrusted
 from seqfuse.config.extras import need
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read import addresses
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
 CALIBRATION = ("calibrator.", "net.bank.net_temperature")
@@ -52,12 +53,17 @@ HEADER = "seqfuse"
 
 
 def local(ckpt: str | Path) -> str | Path:
-    """The path of a checkpoint that the user named; one on the Hub is fetched."""
-    if not str(ckpt).startswith(HUB):
-        return ckpt
-    from seqfuse.fetching import hub  # an annex
+    """The path of a checkpoint that the user named, fetched from the Hub or another address."""
+    if str(ckpt).startswith(HUB):
+        from seqfuse.fetching import hub  # an annex
 
-    return hub.fetch(str(ckpt))
+        return hub.fetch(str(ckpt))
+    return fetched(ckpt)
+
+
+def fetched(ckpt: str | Path) -> str | Path:
+    """The same, but for the Hub, which only `ckpt=` and `seqfuse.load` follow."""
+    return addresses.local(ckpt) if addresses.is_address(ckpt) else ckpt
 
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:

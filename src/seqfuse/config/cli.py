@@ -107,6 +107,7 @@ def _prepare_words(config_name: str) -> None:
     words = sys.argv[1:]
     mistakes.check_flags(words)
     mistakes.remember(words)
+    mistakes.check_addresses(words)
     for folder in mistakes.own_folders():
         untrusted.check_folder(folder)
     # `sweep=` means -m, which Hydra must know before it composes, as mistakes read otherwise.

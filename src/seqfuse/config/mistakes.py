@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError, Interrupted, Pruned
+from seqfuse.runtime.read.addresses import SCHEMES, check_secrets
 
 HERE = Path(__file__).parents[1]
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
@@ -43,6 +44,8 @@ PARTS = (
     *("task.metrics", "task.measures", "task.pairs.changes"),
 )
 """Sections whose entries a run can do without."""
+SERVICES = ("storage", "model_registry", "tracking_uri", "url")
+"""Last parts of keys whose addresses are no files of data."""
 TYPED = "SEQFUSE_TYPED"
 """Environment variable with the keys that were typed."""
 FLAGS = (
@@ -426,6 +429,15 @@ def remember(words: Sequence[str]) -> None:
     """Lets `typed`, in processes that are started from here, too, know the keys of a command."""
     keys = [word.lstrip("+~").partition("=")[0] for word in words if "=" in word]
     os.environ[TYPED] = " ".join(keys)
+
+
+def check_addresses(words: Sequence[str]) -> None:
+    """Refuses secrets in the addresses of a command line, before anything keeps them."""
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.rpartition(".")[2] not in SERVICES:
+            for address in re.findall(rf"(?:{'|'.join(SCHEMES)})://[^\s,'\"\])]+", value):
+                check_secrets(address)
 
 
 def check_types(config: DictConfig, settings: Any) -> None:

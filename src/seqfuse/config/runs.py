@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqfuse.config import summary
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Diverged, InputError
+from seqfuse.runtime.read.addresses import is_address
 from seqfuse.runtime.shown import say
 
 try:
@@ -179,6 +180,11 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
     recipe = recipe.copy()
+    if is_address(recipe.paths.data):
+        raise InputError(
+            f"paths.data={recipe.paths.data} is a folder of this machine: name files by their "
+            "addresses, as in data.file=s3://bucket/file.csv"
+        )
     recipe.paths.data = str(Path(str(recipe.paths.data)).absolute())
     recipe.paths.run = str(run.absolute())
     return recipe

@@ -19,6 +19,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.addresses import is_address
 from seqfuse.runtime.shown import say
 
 Keys = tuple[str, ...]
@@ -289,11 +290,33 @@ def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str)
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
     check_resolved(plain, source)
+    if reads:
+        check_addresses({"data": plain["data"]}, named, source)
     for key, value in _unnamed(plain, named, (*READ, "cache") if reads else ("cache",), source):
         raise InputError(
             f"{source} has {key}={value}, which lies outside of this folder and of your data: "
             f"to use it all the same, type {key}={value}"
         )
+
+
+def check_addresses(config: Any, named: Mapping[str, Any], source: str) -> None:
+    """Checks that nothing is fetched from, or sent to, an address that the user did not name.
+
+    Addresses of data sets (`url`), of services and of accounts have rules of their own.
+
+    Args:
+        config: plain containers, or some sections of them.
+        named: values on the command line, by key.
+        source: of the config, for messages.
+    """
+    typed = {str(value) for values in named.values() for value in _list(values)}
+    for keys, value in _nodes(config, source):
+        others = ("url", *OPENED, *ACCOUNTS)
+        if is_address(value) and value not in typed and keys[-1] not in others:
+            key = _key_of(keys, value, config) if keys[0] == "data" else ".".join(keys)
+            raise InputError(
+                f"{source} names an address, {key}={value}: to use it all the same, type that"
+            )
 
 
 def _unnamed(
@@ -519,6 +542,7 @@ def check_composed(
     OmegaConf.update(copy, "paths.run", str(run))
     whole: Any = OmegaConf.to_container(copy, resolve=True)
     check_resolved(whole, source)
+    check_addresses(whole, named, source)
     sections = {place[0] for place in SLOTS} & set(whole)
     check_targets({key: whole[key] for key in sections}, trust, source)
     writing = {key: whole.get(key) for key in ("callbacks", "logger", "trainer")}

@@ -26,7 +26,15 @@ def find(file: str, root: str | Path, key: str, folders: bool = False) -> Path:
 
 
 def find_in(roots: Sequence[str | Path], file: str, folders: bool = False) -> Path | None:
-    """A file (or folder, too) of the first root that has it, perhaps without its `.gz`."""
+    """A file (or folder, too) of the first root that has it, perhaps without its `.gz`.
+
+    What an address names is fetched.
+    """
+    from seqfuse.runtime.read import addresses  # which imports this module
+
+    if addresses.is_address(file):
+        path = addresses.local(file)
+        return path if path.is_file() or folders else None
     for name in (file, file.removesuffix(".gz")):
         for path in (Path(root) / name for root in roots):
             if path.is_file() or (folders and path.exists()):

@@ -23,6 +23,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.explained import explanations
 from seqfuse.runtime.jobs.make import make, without_cache
+from seqfuse.runtime.read.addresses import local
 from seqfuse.runtime.shown import say
 from seqfuse.runtime.writer import Alarms, Rows, Writer
 
@@ -71,22 +72,21 @@ def main(words: Sequence[str], folder: Path) -> int:
         say(USAGE, file=sys.stderr)
         return 2
     try:
-        numbers: dict[str, Any] = {
-            key: int(text) if text.isdecimal() else text for key, text in given.items()
-        }
-        asked = _asked(numbers, "--explain" in options)
-        model = load(folder, int8="--int8" in options, **numbers)
+        values = {key: _value(key, text) for key, text in given.items()}
+        asked = _asked(values, "--explain" in options)
+        model = load(folder, int8="--int8" in options, **values)
         if not names:
             worst = check_example(model.engine, folder, model.metadata["tolerance"])
             say(f"the largest difference from the example is {worst:.2g}")
             return 0
-        _check_output(*map(Path, names))
+        source = local(names[0])
+        _check_output(source, Path(names[1]))
         writer = Writer(names[1], overwrite=True, key="")
         alarms = Alarms(given["alarms"], writer) if "alarms" in given else None
         if alarms is not None:
-            _check_output(Path(names[0]), alarms.path)
+            _check_output(source, alarms.path)
         with writer:
-            rows = model.rows(names[0]) if asked is None else _explained(model, names[0], **asked)
+            rows = model.rows(source) if asked is None else _explained(model, source, **asked)
             for block in rows:
                 writer.write(block)
             if not writer.rows:
@@ -97,7 +97,7 @@ def main(words: Sequence[str], folder: Path) -> int:
             say(line)
         say(f"{writer.rows:,} rows  {names[1]}")
         if alarms is not None:
-            say(f"{alarms.rows:,} alarms  {alarms.path}")
+            say(f"{alarms.rows:,} alarms  {alarms.address or alarms.path}")
     except (InputError, OSError) as error:
         say(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -115,12 +115,19 @@ def _asked(options: dict[str, Any], explains: bool) -> dict[str, Any] | None:
 
 
 def _explained(
-    model: Any, path: str, target: Any = None, step: Any = None, segment: Any = None
+    model: Any, path: Path, target: Any = None, step: Any = None, segment: Any = None
 ) -> Rows:
     """Rows of what each step and channel of a file contributes, by occlusion."""
-    cases = model.cases_of(Path(path), Wanted(None if target is None else str(target), step))
+    cases = model.cases_of(path, Wanted(None if target is None else str(target), step))
     found = explanations(model.engine, cases, "occlusion", segment)
     return Rows(each.table() for each in found)
+
+
+def _value(key: str, text: str) -> Any:
+    """Value of an option: a number, or a text; the file that an address names."""
+    if key == "known":
+        return str(local(text))
+    return int(text) if text.isdecimal() else text
 
 
 def _check_output(given: Path, output: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read import addresses
 from seqfuse.runtime.shown import cell_text
 
 Columns = dict[str, Any]
@@ -49,14 +51,18 @@ class Rows(Iterator[Columns]):
 class Writer:
     """Writes rows into a hidden file beside the output, which gets its name at the end.
 
+    An output at an address is written on this machine, and sent there at the end.
+
     Args:
-        output: its ending chooses the format.
+        output: path or address; its ending chooses the format.
         overwrite: whether the file may be there already.
         key: what the output is called in messages.
     """
 
     def __init__(self, output: str | Path, overwrite: bool = False, key: str = "output="):
+        self.address = str(output) if addresses.is_address(output) else ""
         self.path, self.overwrite, self.key = Path(output), overwrite, key
+        self._where = f"{key}{self.address or self.path}"
         self.rows = 0
         self._format = FORMATS[self._ending()]
         self._check()
@@ -69,10 +75,14 @@ class Writer:
         for ending in FORMATS:
             if self.path.name.lower().endswith(ending):
                 return ending
-        raise InputError(f"{self.key}{self.path} must end in one of: {', '.join(FORMATS)}")
+        raise InputError(f"{self._where} must end in one of: {', '.join(FORMATS)}")
 
     def _check(self) -> None:
-        where, folder = f"{self.key}{self.path}", self.path.parent
+        where, folder = self._where, self.path.parent
+        if self.address:
+            if not self.overwrite and addresses.exists(self.address):
+                raise InputError(f"{where} exists: type overwrite=true or another name")
+            return
         if not folder.is_dir():
             raise InputError(f"{where}: there is no folder {folder}: make it")
         if self.path.is_dir():
@@ -81,6 +91,8 @@ class Writer:
             raise InputError(f"{where} exists: type overwrite=true or another name")
 
     def __enter__(self) -> "Writer":
+        if self.address:
+            self._part = Path(tempfile.mkdtemp(prefix="seqfuse-")) / self.path.name
         with self._refused():
             self._file = self._part.open("wb")
         try:
@@ -121,6 +133,8 @@ class Writer:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._part.unlink(missing_ok=True)
+            if self.address:
+                self._part.parent.rmdir()
 
     def _finish(self) -> None:
         self._flush()
@@ -128,7 +142,10 @@ class Writer:
             self._table.close()
             self._file.close()
             self._check()  # somebody else may have written it meanwhile
-            self._part.replace(self.path)
+            if self.address:
+                addresses.put(self._part, self.address)
+            else:
+                self._part.replace(self.path)
 
     @contextlib.contextmanager
     def _refused(self) -> Iterator[None]:
@@ -136,7 +153,7 @@ class Writer:
             yield
         except OSError as error:
             raise InputError(
-                f"{self.key}{self.path} cannot be written ({error.strerror or error}) and nothing "
+                f"{self._where} cannot be written ({error.strerror or error}) and nothing "
                 "of it was kept: make room, or choose another folder"
             ) from None
 

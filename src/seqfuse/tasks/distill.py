@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from seqfuse.config import build
+from seqfuse.config import build, checkpoint
 from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
@@ -178,7 +178,9 @@ def _makes(node: Mapping[str, Any], kind: type) -> bool:
 
 
 def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Config) -> nn.Module:
-    trained, its_data, its_config = build.load(path, config.get("trust", ()), key="teacher")
+    trained, its_data, its_config = build.load(
+        checkpoint.fetched(path), config.get("trust", ()), key="teacher"
+    )
     if isinstance(trained, ContrastiveTask):
         raise InputError(f"teacher={path}: {NO_HEAD}")
     _check_data(path, its_data.splits.pipeline.state_dict(), data.splits.pipeline.state_dict())

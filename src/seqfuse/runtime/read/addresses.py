@@ -1,0 +1,280 @@
+"""Addresses such as s3://bucket/file: fetched into a cache of this machine, written as a whole.
+
+What is fetched is a file like any other, read by the same readers. It is fetched again when it has
+another size or time at its address. Credentials are those of the environment, as the services'
+own programs take them; an address that holds some is refused, as runs keep their command lines.
+
+fsspec opens memory:// and https://, pyarrow's file systems under fsspec's interface the others.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.shown import say
+
+SCHEMES = ("s3", "gs", "http", "https", "memory")
+READ_ONLY = ("http", "https")
+BEGINNINGS = tuple(f"{scheme}://" for scheme in SCHEMES)
+INSTALL = "type pip install 'fsspec[http]' pyarrow"
+TIMEOUT = 60.0
+"""Seconds that a server may be silent."""
+WAITS = (1.0, 4.0)
+"""Seconds before each further try."""
+FINAL = re.compile(r"^40[1-4]\b|ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH|[Cc]redential")
+"""In the message of an error that no further try mends: of the web, and of object stores."""
+SECRET = re.compile(r"\bsig\b|signature|token|key|secret|passw|credential", re.IGNORECASE)
+"""In the name of a parameter, or of an environment variable, whose value is a secret."""
+
+T = TypeVar("T")
+
+
+def is_address(name: Any) -> bool:
+    """Whether a text begins with one of `SCHEMES`; all else is a path of this machine."""
+    return isinstance(name, str) and name.startswith(BEGINNINGS)
+
+
+def check(address: str) -> None:
+    """Refuses an address that leads nowhere, and one that holds a password or a signature."""
+    check_secrets(address)
+    _, host, names, _ = _parts(address)
+    if not host or {".", ".."} & {*names}:
+        raise InputError(f"{address}: name a bucket or a host, and what is in it")
+
+
+def check_secrets(address: str) -> None:
+    """Refuses an address that holds a password or a signature: runs keep their command lines."""
+    scheme, host, names, query = _parts(address)
+    shown = f"{scheme}://.../{names[-1] if names else ''}"
+    if "@" in host or (":" in host and scheme not in READ_ONLY):
+        raise InputError(
+            f"{shown}: its address holds a password, which a run would keep: leave it out, and set "
+            "the variables that the service reads, such as AWS_ACCESS_KEY_ID (or ~/.netrc)"
+        )
+    if any(SECRET.search(key) for key, _ in parse_qsl(query, keep_blank_values=True)):
+        raise InputError(
+            f"{shown}: its address is signed, and a run would keep that: fetch it by hand, and "
+            "name the file"
+        )
+
+
+def _parts(address: str) -> tuple[str, str, list[str], str]:
+    """Scheme, host or bucket, names of the path, and query, which only the web has."""
+    scheme, _, rest = address.partition("://")
+    query = ""
+    if scheme in READ_ONLY:
+        rest, _, query = rest.partition("#")[0].partition("?")
+    host, _, path = rest.partition("/")
+    return scheme, host, [name for name in path.split("/") if name], query
+
+
+def local(name: str | Path) -> Path:
+    """The path of a file or folder: its own, or that of what was fetched from an address."""
+    if not is_address(name):
+        return Path(name)
+    address = str(name)
+    system, place = _opened(address)
+    if not _parts(address)[2]:
+        raise InputError(f"{address}: name a file or a folder in it")
+    listing = _tried(address, lambda: _listing(system, place, address))
+    _cache().mkdir(mode=0o700, parents=True, exist_ok=True)  # others may not read it
+    home = cached(address)
+    index = _cache() / "fetched" / f"{hashlib.sha256(address.encode()).hexdigest()[:32]}.json"
+    before = files.read_json(index) if index.is_file() else {}
+    fetched = 0
+    for inside, (size, mark) in listing.items():
+        path = home / inside
+        if mark is None or before.get(inside) != mark or _size(path) != size:
+            _tried(address, lambda p=path, i=inside, s=size: _fetch(system, place, i, p, s))
+            fetched += path.stat().st_size
+    for path in home.rglob("*") if home.is_dir() else ():
+        is_part = path.suffix == ".part"  # of another process
+        if path.is_file() and not is_part and path.relative_to(home).as_posix() not in listing:
+            path.unlink()  # it is not at its address any more
+    marks = {inside: mark for inside, (_, mark) in listing.items()}
+    if marks != before:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        files.write_shared(index, json.dumps(marks))
+    if fetched:
+        say(f"fetched     {address} ({fetched / 1e6:,.1f} MB)", file=sys.stderr)
+    return home
+
+
+def cached(address: str) -> Path:
+    """Where on this machine lies what is fetched from an address."""
+    scheme, host, names, query = _parts(address)
+    versions = [hashlib.sha256(query.encode()).hexdigest()[:16]] if query else []
+    return _cache().joinpath(scheme, host.replace(":", "_"), *versions, *names)
+
+
+def exists(address: str) -> bool:
+    """Whether there is something at an address."""
+    system, place = _opened(address)
+    return _tried(address, lambda: bool(system.exists(place)))
+
+
+def put(path: Path, address: str) -> None:
+    """Writes a file to an address: whole, or not at all.
+
+    Object stores show what is written when its last part has come.
+    """
+    if address.startswith(tuple(f"{scheme}://" for scheme in READ_ONLY)):
+        raise InputError(f"{address} cannot be written to: name a bucket, as in s3://bucket/file")
+    system, place = _opened(address)
+    _tried(address, lambda: _put(system, path, place))
+
+
+def _put(system: Any, path: Path, place: str) -> None:
+    system.put_file(str(path), place)
+    if system.info(place)["size"] != path.stat().st_size:
+        raise OSError("it was written in part")
+
+
+def newest(address: str, pattern: str) -> str | None:
+    """The address of the file below an address that was written last, of those of a pattern."""
+    system, place = _opened(address)
+    found = _tried(address, lambda: system.find(place, detail=True))
+    times = {
+        name: str(info.get("mtime") or info.get("created"))
+        for name, info in found.items()
+        if PurePosixPath(name).match(pattern)
+    }
+    if not times:
+        return None
+    inside = PurePosixPath(max(times, key=lambda name: times[name])).relative_to(place)
+    return f"{address.rstrip('/')}/{inside}"
+
+
+def _cache() -> Path:
+    """The folder of what was fetched: SEQFUSE_CACHE, or ~/.cache/seqfuse."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SEQFUSE_CACHE") or Path(base, "seqfuse")).absolute()
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _opened(address: str) -> tuple[Any, str]:
+    """A file system of fsspec, and the place of an address in it."""
+    check(address)
+    scheme, host, names, _ = _parts(address)
+    place = "/".join([host, *names])
+    try:
+        if scheme == "memory":
+            from fsspec.implementations.memory import MemoryFileSystem
+
+            return MemoryFileSystem(), f"/{place}"
+        if scheme in READ_ONLY:
+            return _web(), address
+        from fsspec.implementations.arrow import ArrowFSWrapper
+
+        return ArrowFSWrapper(_objects(scheme)), place
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{address} needs what is not installed ({reason}): {INSTALL}") from None
+
+
+def _web() -> Any:
+    from aiohttp import ClientTimeout
+    from fsspec.implementations.http import HTTPFileSystem
+
+    silence = ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
+    options = {"timeout": silence, "trust_env": True}  # proxies, and passwords of ~/.netrc
+    return HTTPFileSystem(client_kwargs=options, skip_instance_cache=True)
+
+
+def _objects(scheme: str) -> Any:
+    """An object store, with the credentials of the environment."""
+    if scheme == "gs":
+        from datetime import timedelta
+
+        from pyarrow.fs import GcsFileSystem
+
+        return GcsFileSystem(retry_time_limit=timedelta(seconds=TIMEOUT))
+    from pyarrow.fs import S3FileSystem
+
+    # pyarrow does not look these up.
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    kind, _, host = endpoint.rpartition("://")
+    other = {"endpoint_override": host.rstrip("/"), "scheme": kind or "https"} if host else {}
+    return S3FileSystem(connect_timeout=TIMEOUT, request_timeout=TIMEOUT, **other)
+
+
+def _listing(system: Any, place: str, address: str) -> dict[str, tuple[int | None, Any]]:
+    """Size and mark of each file below a place, by its name there; '' is the place itself.
+
+    Equal marks are of equal files; None is of one whose server says too little.
+    """
+    info = system.info(place)
+    if info["type"] != "directory":
+        return {"": (info.get("size"), _mark(info))}
+    listing = {}
+    for name, one in system.find(place, detail=True).items():
+        inside = name[len(place) :].lstrip("/")
+        if {"..", ".", ""} & {*inside.split("/")} or re.search(r"[\\:\0]", inside):
+            raise InputError(f"{address} holds {inside!r}, which is no name of a file")
+        listing[inside] = (one["size"], _mark(one))
+    if not listing:
+        raise FileNotFoundError("there is nothing")
+    return listing
+
+
+def _mark(info: dict[str, Any]) -> list[str] | None:
+    names = ("ETag", "Last-Modified", "mtime", "created")
+    marks = [str(info[name]) for name in names if info.get(name)]
+    return [str(info.get("size")), *marks] if marks else None
+
+
+def _fetch(system: Any, place: str, inside: str, path: Path, size: int | None) -> None:
+    """One file, written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        system.get_file(f"{place}/{inside}" if inside else place, str(part))
+        if size is not None and part.stat().st_size != size:
+            raise OSError(f"{part.stat().st_size:,} of {size:,} bytes came")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _tried(address: str, action: Callable[[], T]) -> T:
+    """The result of an action over the network, which is tried again where that may help."""
+    for wait in (*WAITS, None):
+        try:
+            return action()
+        except InputError:
+            raise
+        except Exception as error:  # of the libraries of the network, each of which has its own
+            if wait is None or _is_final(error):
+                raise _refusal(address, error) from None
+            time.sleep(wait)
+    raise AssertionError
+
+
+def _is_final(error: Exception) -> bool:
+    final = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    here = isinstance(error, OSError) and error.filename is not None  # of a file of this machine
+    return isinstance(error, final) or here or FINAL.search(str(error)) is not None
+
+
+def _refusal(address: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) > 5:
+            reason = reason.replace(value, "***")
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{address} is not there: check its name ({reason})")
+    return InputError(
+        f"{address}: {reason}: check its name, the network, and the credentials of the environment"
+    )
