@@ -57,6 +57,7 @@ def train(
     Returns:
         the metrics, by the names they have in the dashboard.
     """
+    from seqfuse.callbacks import mirror
     from seqfuse.config import build, ensemble  # slow: torch, lightning
     from seqfuse.resume import state
 
@@ -66,10 +67,13 @@ def train(
     recipe = build.with_validation(recipe)
     build.rehearse(recipe)
     ensemble.check_folder(recipe, Path(run))
-    one = partial(fit, given=given, callbacks=callbacks)
-    if ensemble.size(recipe) > 1:
-        return ensemble.train(recipe, Path(run), one, given)
-    return one(recipe, {}, runs.report)
+    with ExitStack() as ended:
+        if copy := mirror.of(recipe, Path(run)):
+            callbacks = (*callbacks, ended.enter_context(copy))
+        one = partial(fit, given=given, callbacks=callbacks)
+        if ensemble.size(recipe) > 1:
+            return ensemble.train(recipe, Path(run), one, given)
+        return one(recipe, {}, runs.report)
 
 
 def fit(

@@ -34,7 +34,7 @@ COLUMNS = ("data.targets", "data.time", "data.columns")
 """One name, or several."""
 PATHS = (
     *(f"data.{name}" for name in ("file", "train", "val", "test", "folder", "vectors")),
-    *("init_from", "resume", "ckpt", "input", "output", "known", "figure"),
+    *("init_from", "resume", "ckpt", "input", "output", "known", "figure", "paths.mirror"),
 )
 """Keys that name a file or a folder; null by default."""
 SECTIONS = ("data", "model", "task", "optimizer", "scheduler", "trainer", "paths")

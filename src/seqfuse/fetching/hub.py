@@ -17,11 +17,22 @@ from seqfuse.config import checkpoint, untrusted
 from seqfuse.config.extras import need
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.addresses import is_address
 
 FILE, CARD = "model.safetensors", "README.md"
 KEPT = (*checkpoint.SECTIONS["config"], "name", "seed", "ensemble", "teacher", "paths")
 """Sections of a config that are uploaded; not what says where a run was logged, and how."""
-PATHS = {*untrusted.READ, *untrusted.FOLDERS, "cache", "data", "logs", "run", "teacher", "vectors"}
+PATHS = {
+    *untrusted.READ,
+    *untrusted.FOLDERS,
+    "cache",
+    "data",
+    "logs",
+    "mirror",
+    "run",
+    "teacher",
+    "vectors",
+}
 """Keys of paths, of which only the last part is uploaded."""
 
 
@@ -102,7 +113,7 @@ def _without_places(node: Any, key: str = "") -> Any:
         return {name: _without_places(each, name) for name, each in node.items()}
     if isinstance(node, (list, tuple)):
         return [_without_places(each, key) for each in node]
-    is_place = isinstance(node, str) and key in PATHS and os.path.isabs(node)
+    is_place = isinstance(node, str) and key in PATHS and (os.path.isabs(node) or is_address(node))
     return Path(node).name if is_place else node
 
 

@@ -6,6 +6,7 @@ is taken. Finding the folder imports no torch.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from seqfuse.ddp import start
 from seqfuse.resume import slurm
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Finished, InputError
+from seqfuse.runtime.read import addresses
+from seqfuse.runtime.read.addresses import is_address
 from seqfuse.runtime.shown import say
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def find_run() -> None:
     """
     if start.is_child():  # its command is that of its parent, who looked
         return
-    words = sys.argv[1:]
+    words = sys.argv[1:] = [_mirrored(word) for word in sys.argv[1:]]
     named = [word[7:].strip("'\"") for word in words if word.startswith("resume=")]
     several = start.sweeping(words)
     logs = [word[11:] for word in words if word.startswith("paths.logs=")]
@@ -56,9 +59,50 @@ def find_run() -> None:
             f"resume goes on with one run: leave out {several[0]} (a search, sweep=optuna, goes "
             "on without resume, by the command that began it)"
         )
-    run = _latest(folder) if named[-1] == "latest" else _named(named[-1])
+    mirrors = [word[13:].strip("'\"") for word in words if word.startswith("paths.mirror=")]
+    if named[-1] == "latest":
+        run = _latest_at(mirrors[-1], folder) if mirrors else _latest(folder)
+    elif is_address(named[-1]):
+        base, *names = named[-1].rstrip("/").rsplit("/", 2)
+        run = _named(str(_brought(named[-1], folder.joinpath(*names))))
+        words = [*words, *([] if mirrors else [f"paths.mirror='{base}'"])]
+    else:
+        run = _named(named[-1])
     slurm.note(run)  # while the words are those that were typed
     _go_on(run, [word for word in words if not word.startswith("resume=")])
+
+
+def _mirrored(word: str) -> str:
+    """`paths.logs=s3://...` as what it means: a run is kept here, and has a copy there."""
+    key, _, value = word.partition("=")
+    return (
+        f"paths.mirror={value}" if key == "paths.logs" and is_address(value.strip("'\"")) else word
+    )
+
+
+def _latest_at(address: str, logs: Path) -> Path:
+    """The run that was last sent to an address, brought here."""
+    address = address.rstrip("/")
+    newest = addresses.newest(address, f"*/{LAST}")
+    if newest is None:
+        raise InputError(f"resume=latest: no run at {address} has a checkpoint")
+    place = newest.removesuffix(f"/{LAST}").partition(f"/{runs.MEMBERS}/")[0]
+    return _named(str(_brought(place, logs / place.removeprefix(f"{address}/"))))
+
+
+def _brought(address: str, run: Path) -> Path:
+    """A run folder at an address, copied among the runs here; what is here already is the run."""
+    if run.exists():
+        say(f"resume      {run} is here, and goes on from what it holds")
+        return run
+    copy = addresses.local(address)
+    part = run.with_name(f".{run.name}.{os.getpid()}.part")
+    try:
+        shutil.copytree(copy, part)
+        part.rename(run)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return run
 
 
 def _go_on(run: Path, words: list[str]) -> None:

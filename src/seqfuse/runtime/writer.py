@@ -80,6 +80,7 @@ class Writer:
     def _check(self) -> None:
         where, folder = self._where, self.path.parent
         if self.address:
+            addresses.check_writable(self.address)
             if not self.overwrite and addresses.exists(self.address):
                 raise InputError(f"{where} exists: type overwrite=true or another name")
             return

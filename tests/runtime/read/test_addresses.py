@@ -11,6 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find
 from seqfuse.runtime.read import addresses
+from seqfuse.runtime.writer import Writer
 
 MEMORY = MemoryFileSystem()
 SECRET = "do-not-tell-anybody"
@@ -244,6 +245,8 @@ def test_a_file_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert addresses.local("memory://lab/y.bin").read_bytes() == b"12345"
     with pytest.raises(InputError, match=r"y\.bin cannot be written"):
         addresses.put(path, "https://host/y.bin")
+    with pytest.raises(InputError, match=r"y\.csv cannot be written"):
+        Writer("https://host/y.csv")  # before anything is predicted
     put, count = MemoryFileSystem.put_file, []
 
     def half(self: MemoryFileSystem, *given: object, **named: object) -> None:

@@ -200,6 +200,12 @@ def test_training_and_predicting_go_through_buckets(
     code, _, err = command(train.main, *words)
     assert code == 0, err
     addresses.put(Path("run/checkpoints/best.ckpt"), "s3://lab/best.ckpt")
+    code, _, err = command(train.main, *TINY, "paths.logs=s3://lab/logs")
+    assert code == 0, err
+    [run] = Path("logs/synthetic").iterdir()
+    copy = addresses.local(f"s3://lab/{run.as_posix()}")
+    for name in ("config.yaml", "metrics.csv", "checkpoints/best.ckpt", "status.json"):
+        assert (copy / name).read_bytes() == (run / name).read_bytes()
     words = ["ckpt=s3://lab/best.ckpt", "input=s3://lab/x.npz", "output=s3://lab/out.csv", *CPU]
     code, _, err = command(predict.main, *words)
     assert code == 0, err

@@ -51,6 +51,13 @@ def check(address: str) -> None:
         raise InputError(f"{address}: name a bucket or a host, and what is in it")
 
 
+def check_writable(address: str) -> None:
+    """Refuses an address that cannot be written to."""
+    check(address)
+    if _parts(address)[0] in READ_ONLY:
+        raise InputError(f"{address} cannot be written to: name a bucket, as in s3://bucket/file")
+
+
 def check_secrets(address: str) -> None:
     """Refuses an address that holds a password or a signature: runs keep their command lines."""
     scheme, host, names, query = _parts(address)
@@ -127,8 +134,7 @@ def put(path: Path, address: str) -> None:
 
     Object stores show what is written when its last part has come.
     """
-    if address.startswith(tuple(f"{scheme}://" for scheme in READ_ONLY)):
-        raise InputError(f"{address} cannot be written to: name a bucket, as in s3://bucket/file")
+    check_writable(address)
     system, place = _opened(address)
     _tried(address, lambda: _put(system, path, place))
 
