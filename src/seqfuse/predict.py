@@ -20,7 +20,8 @@ Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .
 .csv or .jsonl with a row per step (and an id per series), plain or gzipped, read in blocks. Labels
 are ignored: a `?` may stand there (in .ts also nothing, with `@classLabel false`). One row per
 series: row (or id), prediction, p_<class>. abstain=0.9 leaves predictions, and tags, empty that are
-less probable.
+less probable. level=0.9 adds set, the classes (a|b) one of which is the true one that often; the
+net was trained with a calibration part (data.calibration=true).
 
 Numbers and several labels: the same files. Numbers have the columns prediction, lower and upper (of
 several targets <target>_prediction and so on); labels prediction (a|b) and score_<label>, above 0.5
@@ -74,6 +75,7 @@ from seqfuse.runtime.shown import say
 
 OPTIONS = (
     *("every", "start", "horizon", "known"),  # of forecasts
+    "level",  # of classes
     *("threshold", "quantile", "budget", "alarms"),  # of anomalies and labels
     "abstain",  # of classes and tags
 )

@@ -16,6 +16,7 @@ from seqfuse.figures.classification import (
     Example,
     attention,
     confusion_matrix,
+    prediction_sets,
     reliability,
 )
 from seqfuse.figures.clips import ClipFigures, ClipScoreFigures
@@ -151,6 +152,17 @@ def test_reliability_names_the_calibration_error_of_torchmetrics() -> None:
     upper, lower = figure.axes
     assert upper.get_title() == f"expected calibration error {expected:.3f}"
     assert sum(bar.get_height() for bar in lower.patches) == 200  # type: ignore[attr-defined]
+
+
+def test_sets_of_each_class_and_of_all() -> None:
+    truth = np.array([0, 0, 1, 1])
+    included = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
+    left, right = prediction_sets(truth, included, ["a", "b", "c"], 0.8).axes
+    assert left.get_title() == "coverage 0.750 of 0.8"
+    assert right.get_title() == "mean size 1.50"
+    for axes, wanted in ((left, [0.5, 1.0]), (right, [1.0, 2.0])):
+        assert [bar.get_width() for bar in axes.patches] == wanted  # type: ignore[attr-defined]
+    assert [text.get_text() for text in left.get_yticklabels()] == ["a", "b"]
 
 
 def test_attention_has_a_panel_per_example() -> None:

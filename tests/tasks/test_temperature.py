@@ -1,15 +1,18 @@
 """Temperature scaling: what it is fitted to, that it changes no class, and where it is applied."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import brier_score_loss
 from torch import Tensor
 
 import seqfuse
+from seqfuse import predict
 from seqfuse.config import build
 from seqfuse.data.splits import Folds
 from seqfuse.nn import crf
@@ -182,6 +185,10 @@ def test_it_is_kept_and_measured(run: tuple[Path, dict[str, float]]) -> None:
     for name in ("calibration_error", "log_loss", "brier"):
         assert metrics[f"test/{name}"] != metrics[f"test/{name}_uncalibrated"]
     assert (folder / "metrics.json").read_text().count("uncalibrated") == 3
+    assert metrics["test/coverage_90"] > 0.7
+    assert 1 <= metrics["test/set_size_90"] <= 2
+    each = [metrics[f"test/set_size_90_{name}"] for name in ("negative", "positive")]
+    assert min(each) <= metrics["test/set_size_90"] <= max(each)
 
 
 def test_every_surface_applies_it(
@@ -256,10 +263,39 @@ def test_checkpoints_of_before_have_none(
     for key in ("config", "recipe"):
         del content[key]["task"]["calibrator"], content[key]["data"]["calibration"]
         del content[key]["data"]["module"]["splits"]["calibration"]
-    for name in ("temperature", "num_items"):
+    for name in ("temperature", "num_items", "scores", "truths"):
         del content["state_dict"][f"calibrator.{name}"]
     path = tmp_path / "old.ckpt"
     torch.save(content, path)
     old, new = seqfuse.load(path), seqfuse.load(run[0] / "checkpoints" / "best.ckpt")
     assert (old.predict(X) == new.predict(X)).all()  # type: ignore[union-attr, call-arg]
     assert not np.allclose(old.predict_proba(X), new.predict_proba(X))  # type: ignore
+
+
+def test_sets_on_every_surface(
+    run: tuple[Path, dict[str, float]], tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    np.save("new.npy", X)
+    ckpt = f"ckpt={run[0]}/checkpoints/best.ckpt"
+    words = (ckpt, "input=new.npy", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
+    assert command(predict.main, *words, "level=0.95", "output=a.csv")[0] == 0
+    table = pd.read_csv("a.csv")
+    assert list(table)[:3] == ["row", "prediction", "set"]
+    model: Any = seqfuse.load(run[0] / "checkpoints" / "best.ckpt")
+    assert ["|".join(row) for row in model.predict(X, level=0.95)] == table["set"].tolist()
+    folder = shipped.export(run[0], tmp_path / "shipped", "split=none")
+    assert runner.main(["new.npy", "b.csv", "level=0.95"], folder) == 0
+    assert pd.read_csv("b.csv")["set"].tolist() == table["set"].tolist()
+    assert runner.main(["new.npy", "b.csv", "level=much"], folder) == 1
+    for level, text in (("1.5", "level=1.5 must be"), ("0.99", "level=0.99 needs 99")):
+        code, _, err = command(predict.main, *words, f"level={level}", "output=c.csv")
+        assert code == 1
+        assert text in err
+        assert "Traceback" not in err
+
+
+def test_sets_need_a_calibration_part(tmp_path: Path) -> None:
+    train(composed(TINY), tmp_path)
+    model: Any = seqfuse.load(tmp_path / "checkpoints" / "best.ckpt")
+    with pytest.raises(InputError, match="level=0.9 needs a calibration part"):
+        model.predict(X, level=0.9)

@@ -83,6 +83,9 @@ class ClassFigures(Figures):
                 hot[0].astype(int), probabilities, hot[1].astype(int), classes, self.max_panels
             ),
         }
+        sets = result.task.calibrator.test_sets() if result.task.is_scaled else None
+        if sets is not None:
+            figures["sets"] = prediction_sets(truth, sets(probabilities), classes, sets.level)
         if result.disagreement is not None:
             right, unit = guesses == truth, result.raw.unit
             figures["disagreement"] = disagreement(result.disagreement, right, unit)
@@ -193,6 +196,32 @@ def reliability(
     upper.set_title(title, fontsize=10)
     lower.hist(confidence, np.linspace(0, 1, BINS + 1), color="#aab7b8", edgecolor="w")
     lower.set(xlabel="confidence", ylabel=unit, xlim=(0, 1))
+    return figure
+
+
+def prediction_sets(truth: Array, included: Array, classes: Sequence[str], level: float) -> Figure:
+    """Conformal sets: how often those of a class hold it, and how many classes they have.
+
+    Args:
+        truth: (n) classes.
+        included: (n k) which classes are in the set of an item.
+        classes: their names.
+        level: that coverage should have.
+    """
+    hits, sizes = included[np.arange(len(truth)), truth], included.sum(axis=1)
+    occur = [k for k in np.bincount(truth).argsort()[::-1].tolist() if (truth == k).any()]
+    shown = sorted(occur[:MAX_TICKS])
+    figure = Figure(figsize=(8, 1.6 + 0.22 * len(shown)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, values in ((left, hits), (right, sizes)):
+        means = [values[truth == k].mean() for k in shown]
+        axes.barh([classes[k] for k in shown], means, color=drawing.COLOURS[0])
+        axes.axvline(float(values.mean()), color=drawing.WRONG, linewidth=1.0, label="all classes")
+    left.axvline(level, color="k", linestyle="--", linewidth=1.0, label="level")
+    left.set(xlabel="coverage", xlim=(0, 1.02), title=f"coverage {hits.mean():.3f} of {level:g}")
+    right.set(xlabel="classes in a set", title=f"mean size {sizes.mean():.2f}")
+    left.invert_yaxis()
+    left.legend(loc="lower left", fontsize=7)
     return figure
 
 

@@ -7,6 +7,7 @@ Usage: python run.py <input> <output> [--int8] [key=value ...]
 Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv, as of seqfuse-predict
 Anomalies: threshold=0.6 or quantile=0.999 or budget=2, and alarms=alarms.csv; labels: threshold=0.6
 Classes and tags: abstain=0.9 leaves answers empty that are less probable
+Classes: level=0.9 adds a set of classes that holds the true one so often
 
 From Python: import run; model = run.load(folder); model.predict(x)
 """
@@ -34,7 +35,7 @@ USAGE = (
 EXPLAINED = ("target", "step", "segment")
 """Options of explanations, which are by occlusion."""
 OPTION = re.compile(
-    r"(every|start|horizon|known|threshold|quantile|budget|alarms|abstain|target|step|segment)=(.+)"
+    r"(every|start|horizon|known|level|threshold|quantile|budget|alarms|abstain|target|step|segment)=(.+)"
 )
 
 
@@ -127,6 +128,11 @@ def _value(key: str, text: str) -> Any:
     """Value of an option: a number, or a text; the file that an address names."""
     if key == "known":
         return str(local(text))
+    if key == "level":
+        try:
+            return float(text)
+        except ValueError:
+            return text  # which is then refused by name
     return int(text) if text.isdecimal() else text
 
 

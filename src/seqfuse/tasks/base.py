@@ -17,12 +17,14 @@ from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Fitted, Output
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.chain import softmax
+from seqfuse.runtime.jobs.sets import Sets
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import PointConformal, Temperature
 from seqfuse.tasks.ensemble import Ensemble
 from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
-from seqfuse.tasks.metrics import BatchMean, Undefinable
+from seqfuse.tasks.metrics import BatchMean, SetCoverage, Undefinable
 from seqfuse.tasks.schedules import Schedule
 
 Outputs = dict[str, Tensor]
@@ -108,6 +110,8 @@ class Task(LightningModule):
             named = {"prefix": "test/", "compute_groups": False}
             self.uncalibrated = MetricCollection(both, postfix="_uncalibrated", **named).clone()
             self.calibrated = MetricCollection(new, **named).clone()
+            self.set_coverage = SetCoverage(calibrator.classes, calibrator.level)
+        self._sets: Sets | None = None
         self.num_members = len(net.members) if isinstance(net, Ensemble) else 1
         self.disagreement = MeanMetric()
         """Disagreement of an ensemble's members; its mean is logged beside the metrics."""
@@ -151,6 +155,9 @@ class Task(LightningModule):
             if stage == "test" and self.is_scaled:
                 self.uncalibrated.update(*self.calibrator.rows(scores, batch.y))
                 self.calibrated.update(*self.calibrator.rows(prediction, batch.y))
+                if self._sets is not None:
+                    included = self._sets(softmax(prediction.float().numpy(force=True)))
+                    self.set_coverage.update(torch.from_numpy(included).to(batch.y.device), batch.y)
             # Metrics of baselines look at the input, too.
             self.metrics[f"{stage}_"].update(prediction, batch.y, x=batch.x, mask=batch.mask)
             if self.alone:
@@ -195,6 +202,8 @@ class Task(LightningModule):
         if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
             quantiles = self.calibrator.quantiles
         more: dict[str, Any] = {"quantiles": list(quantiles)} if quantiles else {}
+        if isinstance(self.calibrator, Temperature):
+            more |= self.calibrator.metadata()
         if self.num_members > 1:
             more["members"] = self.num_members
         return {"stride": int(self.net.stride), **more}  # type: ignore[arg-type]
@@ -333,6 +342,9 @@ class Task(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
 
+    def on_test_epoch_start(self) -> None:
+        self._sets = self.calibrator.test_sets() if self.is_scaled else None
+
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")
 
@@ -349,6 +361,10 @@ class Task(LightningModule):
                 for metrics in (self.uncalibrated, self.calibrated):
                     self.log_dict(metrics.compute(), prog_bar=False)
                     metrics.reset()
+                if self._sets is not None:
+                    values = self.set_coverage.compute()
+                    self.log_dict({f"test/{name}": value for name, value in values.items()})
+                    self.set_coverage.reset()
             if self.num_members > 1:
                 self.log(f"{stage}/disagreement", self.disagreement.compute())
                 self.disagreement.reset()

@@ -6,6 +6,7 @@ in the checkpoint, and it maps predictions to predictions.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,17 @@ from torchmetrics import Metric
 
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.crf import Scores
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs import sets
+from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles
 from seqfuse.tasks.metrics import Brier, CalibrationError, EntityF1, LogLoss, check_bio
 
 LOWEST, HIGHEST = 0.02, 50.0
 """Bounds of a temperature."""
+MOST = 10_000
+"""Scores of calibration items that are kept."""
 
 
 class Conformal(nn.Module):
@@ -141,19 +147,38 @@ class Temperature(nn.Module):
     Dividing changes no class, and no best path of a CRF. The number is that of the highest
     likelihood of the labels, which are smoothed as in `nn.bank.ridge.temperature`, but for a CRF.
 
+    Of items that are held out, scores are kept for conformal sets (`runtime.jobs.sets`), too.
+
     Args:
         classes: their names.
+        level: of the sets whose coverage and size are measured on the test split.
     """
 
     temperature: Tensor
     num_items: Tensor
     """That it was fitted to, series or labelled steps; 0 before."""
+    scores: Tensor
+    """(n) of the true class of each calibration item; no steps are among them."""
+    truths: Tensor
+    """(n) the number of that class."""
 
-    def __init__(self, classes: Sequence[str]):
+    def __init__(self, classes: Sequence[str], level: float = 0.9):
         super().__init__()
-        self.num_classes = len(classes)
+        sets.check_level(level)
+        self.classes, self.level = list(classes), level
+        self.num_classes = len(self.classes)
         self.register_buffer("temperature", torch.tensor(1.0))
         self.register_buffer("num_items", torch.tensor(0))
+        self.register_buffer("scores", torch.zeros(0))
+        self.register_buffer("truths", torch.zeros(0, dtype=torch.long))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """As many scores as a checkpoint has."""
+        for name in ("scores", "truths"):
+            own = getattr(self, name)
+            given = state_dict.setdefault(f"{prefix}{name}", own)
+            setattr(self, name, own.new_empty(given.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def is_fitted(self) -> bool:
@@ -165,8 +190,30 @@ class Temperature(nn.Module):
     def fit(self, predictions: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
         """Sets the temperature by batches of predictions and labels, where any has a label."""
         count = sum(int((y != NO_LABEL).sum()) for y in labels)
-        if count:
-            self.set(self.likeliest(predictions, labels), count)
+        if not count:
+            return
+        self.set(self.likeliest(predictions, labels), count)
+        if predictions[0].dim() == 2:
+            scores = torch.cat(list(predictions)).to(self.temperature) / self.temperature
+            y = torch.cat(list(labels))
+            kept = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))[:MOST]
+            truths = y[kept].cpu()
+            each = sets.scores(softmax(scores[kept].numpy(force=True)))
+            each = torch.from_numpy(each).gather(1, truths.unsqueeze(1)).squeeze(1)
+            self.scores, self.truths = each.to(self.scores), truths.to(self.truths)
+
+    def metadata(self) -> dict[str, Any]:
+        """What sets of classes are made by, as plain data; empty where there is none."""
+        if not len(self.scores):
+            return {}
+        return {"conformal": {"scores": self.scores.tolist(), "classes": self.truths.tolist()}}
+
+    def test_sets(self) -> sets.Sets | None:
+        """Sets of the level that is measured; None where too few items were held out for it."""
+        try:
+            return sets.Sets(self.metadata(), self.num_classes, self.level)
+        except InputError:
+            return None
 
     def set(self, temperature: float, num_items: int) -> None:
         """Takes a temperature, and to how many items it was fitted."""

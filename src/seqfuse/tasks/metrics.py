@@ -27,6 +27,9 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles, middle
 
+NAMED = 30
+"""Classes, at most, of which each has metrics of its own."""
+
 
 @runtime_checkable
 class Undefinable(Protocol):
@@ -105,6 +108,45 @@ class Brier(MeanMetric):
     def update(self, preds: Tensor, target: Tensor) -> None:  # type: ignore[override]
         truth = F.one_hot(target, preds.shape[-1])
         super().update((preds.softmax(dim=-1) - truth).square().sum(dim=-1))
+
+
+class SetCoverage(Metric):
+    """How often sets of classes hold the true one, and how many classes they have.
+
+    `coverage_<level>` and `set_size_<level>`, and both of each class that occurs, such as
+    `coverage_90_<class>`, where there are at most 30.
+
+    Args:
+        classes: their names.
+        level: that coverage should have, from 0 to 1.
+    """
+
+    hits: Tensor
+    sizes: Tensor
+    count: Tensor
+
+    def __init__(self, classes: Sequence[str], level: float):
+        super().__init__()
+        self.classes, self.percent = list(classes), f"{100 * level:g}"
+        for name in ("hits", "sizes", "count"):
+            zeros = torch.zeros(len(self.classes), dtype=torch.long)
+            self.add_state(name, zeros, dist_reduce_fx="sum")
+
+    def update(self, included: Tensor, target: Tensor) -> None:
+        """Takes (b k) which classes are in, and (b) true classes."""
+        places = torch.arange(len(target), device=target.device)
+        self.hits.index_add_(0, target, included[places, target].long())
+        self.sizes.index_add_(0, target, included.sum(dim=1))
+        self.count.index_add_(0, target, torch.ones_like(target))
+
+    def compute(self) -> dict[str, Tensor]:
+        each = {"coverage": self.hits, "set_size": self.sizes}
+        values = {f"{n}_{self.percent}": s.sum() / self.count.sum() for n, s in each.items()}
+        if len(self.classes) <= NAMED:
+            for k in self.count.nonzero().flatten().tolist():
+                for name, total in each.items():
+                    values[f"{name}_{self.percent}_{self.classes[k]}"] = total[k] / self.count[k]
+        return values
 
 
 class ScoreAuroc(Metric):

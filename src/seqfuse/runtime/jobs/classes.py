@@ -17,6 +17,7 @@ from seqfuse.runtime.explanations.cases import Case, Wanted, inputs_of
 from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.chain import best_tags, sigmoid, softmax, tag_probabilities
+from seqfuse.runtime.jobs.sets import Sets, names
 from seqfuse.runtime.pipelines.labels import NO_LABEL, SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read import labelled
@@ -52,9 +53,10 @@ class Classifier:
         engine: predicts.
         batch_size: items at a time; `auto` as many as suit the memory.
         abstain: answers that are less probable stay empty.
+        level: how often sets of classes, which rows then have, hold the true one.
     """
 
-    options: tuple[str, ...] = ("abstain",)
+    options: tuple[str, ...] = ("abstain", "level")
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Classifier:
         engine: Engine,
         batch_size: int | str = "auto",
         abstain: float | None = None,
+        level: float | None = None,
     ):
         check_batch_size(batch_size)
         self.abstain = 0.0 if abstain is None else number_within("abstain", abstain, 0, 1)
@@ -75,9 +78,13 @@ class Classifier:
         self.layout: str = self.reader.get("layout", "btc")
         """Axes of series, as in training: `btc` is (series, time, channels)."""
         self.endings = labelled.endings_of(self.reader)
+        self._sets = None if level is None else self._sets_of(level)
 
-    def predict(self, x: Any) -> Any:
-        """(n) the most probable class of each item.
+    def _sets_of(self, level: float) -> Sets:
+        return Sets(self.metadata, len(self.classes), level)
+
+    def predict(self, x: Any, level: float | None = None) -> Any:
+        """(n) the most probable class of each item; at a level a list of its classes instead.
 
         Args:
             x: what the job reads, in memory or as a path. Series (n t c) or a list of (t c) of
@@ -86,7 +93,11 @@ class Classifier:
                 levels, a row for each step and a column for each channel. Texts, or lists of
                 words, or a frame with a column of texts. Clips (n t c height width) of uint8 or
                 a list of them. Of several sources a dict of such.
+            level: how often the lists hold the true class (see `runtime.jobs.sets`).
         """
+        if level is not None:
+            sets = self._sets_of(level)
+            return names(sets(self.predict_proba(x)), self.classes)
         return self._answered(self.predict_proba(x))
 
     def _answered(self, probabilities: NDArray[Any]) -> NDArray[np.str_]:
@@ -219,7 +230,7 @@ class Classifier:
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file: row (or id), prediction, and p_<class> of each class.
 
-        Of an ensemble, `disagreement`, too.
+        At a level, `set`, too: its classes, as `a|b`. Of an ensemble, `disagreement`.
         """
         return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
 
@@ -300,6 +311,9 @@ class Classifier:
     def _columns(self, answer: Answer) -> Columns:
         probabilities = softmax(answer.prediction)
         columns = {**answer.block.columns, "prediction": self._answered(probabilities)}
+        if self._sets is not None:
+            each = names(self._sets(probabilities), self.classes)
+            columns["set"] = [SEPARATOR.join(row) for row in each]
         columns |= self._truth(answer.block.items)
         columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
         return columns | self._disagreement(answer)
@@ -342,7 +356,7 @@ class Labeller(Classifier):
         self.threshold = 0.5 if limit is None else limit
         """The score above which a label is predicted."""
 
-    def predict(self, x: Any, threshold: float | None = None) -> list[list[str]]:
+    def predict(self, x: Any, threshold: float | None = None) -> list[list[str]]:  # type: ignore[override]
         """The labels of each item; above another threshold, if one is given."""
         limit = Limit.checked(threshold=threshold).threshold
         return [self._names(row, limit) for row in self.scores(x)]
@@ -386,7 +400,9 @@ class Tagger(Classifier):
     Rows for people: row (or id), step from 1, what the user calls it, prediction, probability.
     """
 
-    def predict(self, x: Any) -> list[list[str]]:
+    options: tuple[str, ...] = ("abstain",)
+
+    def predict(self, x: Any) -> list[list[str]]:  # type: ignore[override]
         """The best tags of each item."""
         tags = []
         for answer in self._ask(x):
@@ -476,7 +492,7 @@ class ClipScorer(Classifier):
 
     options: tuple[str, ...] = ()
 
-    def predict(self, x: Any) -> NDArray[Any]:
+    def predict(self, x: Any) -> NDArray[Any]:  # type: ignore[override]
         """(n) scores."""
         return np.concatenate([self._scores(answer) for answer in self._ask(x)])
 

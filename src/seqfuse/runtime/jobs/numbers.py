@@ -29,7 +29,7 @@ class Regressor(Classifier):
         """Levels of the outputs, in order, 0.5 in the middle."""
         return self.metadata["quantiles"]
 
-    def predict(self, x: Any) -> NDArray[np.float64]:
+    def predict(self, x: Any) -> NDArray[np.float64]:  # type: ignore[override]
         """(n) a number for each item; of k targets (n k)."""
         middle = self.predict_bands(x)[..., len(self.quantiles) // 2]
         return middle[:, 0] if middle.shape[1] == 1 else middle
