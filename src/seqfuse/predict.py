@@ -46,9 +46,10 @@ step: the group, from, time, step, <target>, <target>_q0.1 ... (log-returns, whe
 data.returns=true). horizon=12 gives the first steps alone. start=2024-01-31 begins at that stamp,
 or at the next row; every=24 goes on from there, or, without a start, counts back from the end. Both
 write <target>_true as far as it is known, and say how large the errors are beside those of naive
-forecasts, as does a split. figure=<folder> gets a .png of each series, figure=all.png is one of
-all. For data=mapped the input is a .npy or .parquet, read window by window; from is a number of
-row, and there is no time.
+forecasts, as does a split. With them adaptive=true lets bands follow the errors of the forecasts
+before, for series that drift, and says how often they held what came. figure=<folder> gets a .png
+of each series, figure=all.png is one of all. For data=mapped the input is a .npy or .parquet, read
+window by window; from is a number of row, and there is no time.
 
 Gaps (data=incomplete): the input is a table, as for forecasts. Its rows, in its order, with its
 columns, of which the targets are filled; a row for each time stamp that is missing; and imputed,
@@ -74,7 +75,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
 OPTIONS = (
-    *("every", "start", "horizon", "known"),  # of forecasts
+    *("every", "start", "horizon", "known", "adaptive"),  # of forecasts
     "level",  # of classes
     *("threshold", "quantile", "budget", "alarms"),  # of anomalies and labels
     "abstain",  # of classes and tags
@@ -148,6 +149,10 @@ def _figures(config: DictConfig, job: Any, given: str | None) -> Any:
 
     if not isinstance(job, Forecaster):
         raise InputError(f"figure={config.figure} is for forecasts: leave it out")
+    if config.adaptive:
+        raise InputError(
+            f"figure={config.figure} draws bands as they were calibrated: leave out adaptive=true"
+        )
     if given and Path(given).is_dir():
         raise InputError(f"figure={config.figure} is for a single file: name one, input=<file>")
     try:

@@ -14,9 +14,10 @@ import torch
 
 import seqfuse
 from seqfuse.predict import main
+from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
-from tests import tables
+from tests import shipped, tables
 from tests.conftest import composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
@@ -207,6 +208,43 @@ def test_figures_of_each_series(predict: Callable) -> None:
         code, _, err = predict(*words, "figure=other.png")
     assert code == 1
     assert "pip install matplotlib" in err
+
+
+def test_bands_that_follow_earlier_errors(predict: Callable, ckpt: Path, tmp_path: Path) -> None:
+    words = ("input=whole.csv", "every=1", "overwrite=true")
+    whole()
+    assert predict(*words, "output=plain.csv")[0] == 0
+    code, out, err = predict(*words, "output=adapted.csv", "adaptive=true")
+    assert code == 0, err
+    assert "bands" in out
+    assert "before adapting" in out
+    plain, adapted = pd.read_csv("plain.csv"), pd.read_csv("adapted.csv")
+    bands = [name for name in plain if "_q" in name]
+    assert list(plain) == list(adapted)
+    pd.testing.assert_frame_equal(plain.drop(columns=bands), adapted.drop(columns=bands))
+    assert not np.allclose(plain[bands], adapted[bands])
+    folder = shipped.export(ckpt.parents[1], tmp_path / "adaptive", "split=none")
+    assert runner.main(["whole.csv", "r.csv", "every=1", "adaptive=true"], folder) == 0
+    other = pd.read_csv("r.csv")
+    np.testing.assert_allclose(other[bands], adapted[bands], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("input=new.csv",), "adaptive=true .*every=1"),
+        (("every=1", "figure=a.png"), "figure=a.png .*adaptive"),
+        (("every=1", "adaptive=2"), "adaptive=2 must be"),
+    ],
+)
+@pytest.mark.usefixtures("frame")
+def test_bands_that_cannot_follow(more: tuple[str, ...], message: str, predict: Callable) -> None:
+    whole()
+    code, _, err = predict("input=whole.csv", "output=x.csv", "adaptive=true", *more)
+    assert code == 1
+    assert re.search(message, err)
+    assert "Traceback" not in err
+    assert not Path("x.csv").exists()
 
 
 def short(frame: pd.DataFrame) -> pd.DataFrame:

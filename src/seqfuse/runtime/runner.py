@@ -4,7 +4,8 @@ Usage: python run.py <input> <output> [--int8] [key=value ...]
        python run.py <input> <output> --explain   # what each step and channel contributes
        python run.py --check
 
-Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv, as of seqfuse-predict
+Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv adaptive=true, as of
+    seqfuse-predict
 Anomalies: threshold=0.6 or quantile=0.999 or budget=2, and alarms=alarms.csv; labels: threshold=0.6
 Classes and tags: abstain=0.9 leaves answers empty that are less probable
 Classes: level=0.9 adds a set of classes that holds the true one so often
@@ -35,7 +36,8 @@ USAGE = (
 EXPLAINED = ("target", "step", "segment")
 """Options of explanations, which are by occlusion."""
 OPTION = re.compile(
-    r"(every|start|horizon|known|level|threshold|quantile|budget|alarms|abstain|target|step|segment)=(.+)"
+    r"(every|start|horizon|known|adaptive|level|threshold|quantile|budget|alarms|abstain|"
+    r"target|step|segment)=(.+)"
 )
 
 
@@ -133,6 +135,8 @@ def _value(key: str, text: str) -> Any:
             return float(text)
         except ValueError:
             return text  # which is then refused by name
+    if key == "adaptive" and text in ("true", "false"):
+        return text == "true"
     return int(text) if text.isdecimal() else text
 
 

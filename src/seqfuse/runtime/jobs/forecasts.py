@@ -15,6 +15,7 @@ from seqfuse.runtime.explanations import explained
 from seqfuse.runtime.explanations.cases import Case, Input, Wanted
 from seqfuse.runtime.explanations.scores import Linear, chosen
 from seqfuse.runtime.files import path_in
+from seqfuse.runtime.jobs.adaptive import Adaptive
 from seqfuse.runtime.jobs.classes import ALONE
 from seqfuse.runtime.jobs.numbers import deviation
 from seqfuse.runtime.naive import Comparison
@@ -44,6 +45,8 @@ class Request(NamedTuple):
     """Steps, at most as many as were trained for; None: all of them."""
     known: Any = None
     """A scenario: what is known ahead, as a table of its own, in memory or in a file."""
+    adaptive: bool | None = None
+    """Whether bands follow the errors of the forecasts before (see `runtime.jobs.adaptive`)."""
 
     def changed(self, **given: Any) -> "Request":
         """A request with what is given in place of its own."""
@@ -103,7 +106,7 @@ class Forecaster:
         metadata: what a fitted data module says of itself.
         engine: predicts.
         batch_size: windows at a time; `auto` as many as suit the memory.
-        every, start, horizon, known: as in `Request`.
+        every, start, horizon, known, adaptive: as in `Request`.
     """
 
     options = Request._fields
@@ -117,6 +120,7 @@ class Forecaster:
         start: Any = None,
         horizon: int | None = None,
         known: Any = None,
+        adaptive: bool | None = None,
     ):
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         check_batch_size(batch_size)
@@ -130,7 +134,7 @@ class Forecaster:
         self.quantiles: list[float] = metadata["quantiles"]
         self.look_back, self.horizon = metadata["look_back"], metadata["horizon"]
         self.min_look_back: int = metadata["min_look_back"]
-        self.request = self._checked(Request(every, start, horizon, known))
+        self.request = self._checked(Request(every, start, horizon, known, adaptive))
         names = [f"{name}_true" for name in self.targets]
         if "members" in metadata:
             names += [f"{name}_disagreement" for name in self.targets]
@@ -146,6 +150,7 @@ class Forecaster:
         start: Any = None,
         horizon: int | None = None,
         known: Any = None,
+        adaptive: bool | None = None,
     ) -> Any:
         """Forecasts of arrays, or of a table in memory or in a file.
 
@@ -160,15 +165,16 @@ class Forecaster:
                 horizon begins.
             horizon: steps to forecast, at most as many as were trained for.
             known: of a table, rows ahead with what is known of them, as another table.
+            adaptive: of a table with `every` or `start`, whether bands follow earlier errors.
 
         Returns:
             (h k p) or (b h k p), targets by quantiles; of a table columns as in a file.
         """
-        given = {"every": every, "start": start, "known": known}
+        given = {"every": every, "start": start, "known": known, "adaptive": adaptive}
         request = self._checked(self.request.changed(horizon=horizon, **given))
         if not isinstance(x, (np.ndarray, list, tuple)):
             table, starts = self.windows(path_in(x, self.endings) or as_cells(x), request)
-            return joined(self._rows(table, starts, request.looks_back, request.horizon))
+            return joined(self._rows(table, starts, request.looks_back, request))
         for name, value in given.items():
             if value is not None:
                 raise InputError(f"{name}={value} is for tables, and x is an array: leave it out")
@@ -317,7 +323,7 @@ class Forecaster:
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
         table, starts = self.windows(Path(path))
-        return self._rows(table, starts, self.request.looks_back, self.request.horizon)
+        return self._rows(table, starts, self.request.looks_back, self.request)
 
     def table(self, path: str | Path) -> Columns:
         """All rows of a file at once."""
@@ -329,10 +335,10 @@ class Forecaster:
 
     def known(self, table: Table, starts: Any) -> Rows:
         """The same of a split, as the test step sees it, with `<target>_true`."""
-        for name, value in self.request._replace(horizon=None)._asdict().items():
+        for name, value in self.request._replace(horizon=None, adaptive=None)._asdict().items():
             if value is not None:
                 raise InputError(f"{name}={value} is for input=<file>: a split has its own windows")
-        return self._rows(table, starts, True, self.request.horizon)
+        return self._rows(table, starts, True, self.request)
 
     def windows(
         self, given: Path | Cells, request: Request | None = None
@@ -421,17 +427,45 @@ class Forecaster:
             )
         if request.start is not None:
             self.reader.moment(request.start)
+        if request.adaptive not in (None, True, False):
+            raise InputError(f"adaptive={request.adaptive} must be true or false")
+        if request.adaptive and len(self.quantiles) < 2:
+            raise InputError(
+                "adaptive=true: the net has no bands (task/loss=pinball): leave it out"
+            )
         return request
 
-    def _rows(self, table: Table, starts: Any, truth: bool, horizon: int | None) -> Rows:
-        steps = horizon or self.horizon
+    def _rows(self, table: Table, starts: Any, truth: bool, request: Request) -> Rows:
+        steps = request.horizon or self.horizon
         season = min(self.metadata["season"], self.look_back)
         comparison = Comparison(self.targets, season)
-        columns = self._columns(table, starts, comparison if truth else None, steps)
-        return Rows(columns, len(starts) * steps, comparison.lines)
+        bands = self._bands(table, starts, truth, steps) if request.adaptive else None
+        columns = self._columns(table, starts, comparison if truth else None, steps, bands)
+
+        def notes() -> Iterator[str]:
+            yield from comparison.lines()
+            if bands is not None:
+                yield from bands.lines()
+
+        return Rows(columns, len(starts) * steps, notes)
+
+    def _bands(self, table: Table, starts: Any, truth: bool, horizon: int) -> Adaptive:
+        """Bands that follow the forecasts before, of which there must be some."""
+        if not truth:
+            raise InputError(
+                "adaptive=true learns from forecasts whose outcome is known: type every=1, too"
+            )
+        starts = np.asarray(starts)
+        ends = np.asarray(table.offsets[1:]) - table.ahead
+        return Adaptive(self.quantiles, starts, table.owners(starts), ends, horizon)
 
     def _columns(
-        self, table: Table, starts: Any, comparison: Comparison | None, horizon: int
+        self,
+        table: Table,
+        starts: Any,
+        comparison: Comparison | None,
+        horizon: int,
+        bands: Adaptive | None = None,
     ) -> Iterator[Columns]:
         """Rows batch by batch; with what came behind each origin, where that is compared."""
         windows = self._windows(table, starts)
@@ -446,6 +480,8 @@ class Forecaster:
                     rows = part.steps == steps
                     past = self._past(table, part, rows, steps)
                     comparison.update(past, true[rows], median[rows], scale[rows])
+                if bands is not None:
+                    quantiles = bands(part.starts, table.owners(part.starts), quantiles, true)
             for i, target in enumerate(self.targets):
                 levels = dict(
                     zip(self._levels(target), np.moveaxis(quantiles[:, :, i], 2, 0), strict=True)
