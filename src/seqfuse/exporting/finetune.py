@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.engine import calibrate
 
 CONSTANT = "seqfuse.tasks.schedules.Constant"
 LEVELS = 127
@@ -69,4 +70,5 @@ def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict
     trainer = build.build_trainer({**trained, **config, "trainer": settings}, Rounded())
     data.setup("fit")
     trainer.fit(tuned, datamodule=data)
+    calibrate(tuned, data, trainer)
     return tuned.eval()

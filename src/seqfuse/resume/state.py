@@ -35,6 +35,8 @@ STATES = ("loops", "optimizer_states", "lr_schedulers")
 """Sections of a checkpoint beside its weights, none of them empty."""
 NAMED = ("trust=", "paths.", "data.", "callbacks.", "logger.", "trainer.")
 """Beginnings of words that may name packages and paths."""
+ANY_SIZE = ("calibrator.scores", "calibrator.truths")
+"""Tensors of a checkpoint that are as long as the calibration part was."""
 
 
 def find_run() -> None:
@@ -201,7 +203,7 @@ def checkpoint_of(config: dict[str, Any], weights: Mapping[str, Any] | None = No
     theirs = {name: weight.shape for name, weight in content["state_dict"].items()}
     ours = theirs if weights is None else {name: w.shape for name, w in weights.items()}
     for name in sorted({**theirs, **ours}):
-        if theirs.get(name) != ours.get(name):
+        if name not in ANY_SIZE and theirs.get(name) != ours.get(name):
             raise InputError(f"{path}: its weight {name} does not fit the net of its config")
     if end := _end(config, content):
         _check_unfinished(config, content, path.parents[1], *end)
