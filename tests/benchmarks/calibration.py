@@ -1,13 +1,13 @@
 """Calibration of the default on sets of the UCR archive, and coverage of conformal sets.
 
-Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.calibration set [set ...]`. Each set is
-trained twice, on one thread: by the default, whose temperature is fitted by the bank where nothing
-is held out, and with `data.calibration=true`, which holds a tenth out for calibration alone and a
-tenth for the choice of the checkpoint. Errors are of the test split, before and after the
-temperature; sets of classes are those of level 0.9. Rows that are there are not made again.
-Nothing is chosen on a test split, but that the rule for nothing held out (`tasks.final.between`)
-was chosen among three by looking at the eleven sets from ArrowHead to DodgerLoopGame: the others
-judge it.
+Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.calibration set [set ...]`. Sets are
+trained on one thread by the default, whose temperature is fitted by the bank where nothing is held
+out, or (`--variant "held out"`) with `data.calibration=true`, which holds a tenth out for
+calibration alone and a tenth for the choice of the checkpoint. Errors are of the test split,
+before and after the temperature; sets of classes are those of level 0.9. Rows that are there are
+not made again. Nothing is chosen on a test split, but that the rule for nothing held out
+(`tasks.calibration.between`) was chosen among six by the eleven sets from ArrowHead to
+DodgerLoopGame: the others judge it.
 """
 
 import argparse
@@ -16,32 +16,34 @@ import io
 import math
 import tempfile
 import time
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from seqfuse.train import train
-from tests.benchmarks.archive import QUIET, RESULTS, add, rows
+from tests.benchmarks import common
+from tests.benchmarks.archive import QUIET
 from tests.composing import composed
 
 VARIANTS = {"default": (), "held out": ("data.calibration=true",)}
 MEASURES = ("calibration_error", "log_loss", "brier")
-NAMES = ("accuracy", *(f"{n}{s}" for n in MEASURES for s in ("_uncalibrated", "")))
+NAMES = ("accuracy", *(f"{name}{end}" for name in MEASURES for end in ("_uncalibrated", "")))
 SETS = ("coverage_90", "set_size_90")
 QUALIFIES = 0.03
 """Calibration error of a set that is to be halved."""
 
 
-def measure(root: Path, name: str, variant: str, seed: int) -> dict[str, float | str]:
-    """A row: test metrics of a set, before and after calibration."""
+def measure(root: Path, set: str, variant: str, seed: int) -> dict[str, object]:
+    """Test metrics of a set of the archive, before and after calibration."""
     start = time.process_time()
-    place = (f"data.root={root}", f"data.name={name}", f"seed={seed}")
+    place = (f"data.root={root}", f"data.name={set}", f"seed={seed}")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         recipe = composed([*QUIET, *place, *VARIANTS[variant]])
         metrics = train(recipe, Path(folder, "run"))
     values = {key: round(metrics.get(f"test/{key}", math.nan), 5) for key in (*NAMES, *SETS)}
-    seconds = round(time.process_time() - start, 1)
-    return {"set": name, "variant": variant, "seed": seed, **values, "seconds": seconds}
+    return {**values, "seconds": round(time.process_time() - start, 1)}
 
 
 def summary(path: Path) -> str:
@@ -71,18 +73,17 @@ def summary(path: Path) -> str:
 def main() -> None:
     """Measures what is not there yet."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.calibration")
-    parser.add_argument("sets", nargs="*")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("sets", nargs="*", help="of ucr/")
+    parser.add_argument("--variant", choices=VARIANTS, default="default")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=RESULTS / "calibration.csv")
+    parser.add_argument("--out", type=Path, default=common.RESULTS / "calibration.csv")
     given = parser.parse_args()
     root = Path(composed([]).paths.data) / "ucr"
-    for seed in range(given.seeds):
-        for name in given.sets:
-            for variant in given.variants:
-                done = {(row["set"], row["variant"], row["seed"]) for row in rows(given.out)}
-                if (name, variant, str(seed)) not in done:
-                    add(given.out, measure(root, name, variant, seed))
+    runs = (
+        {"set": name, "variant": given.variant, "seed": seed}
+        for seed, name in product(range(given.seeds), given.sets)
+    )
+    common.complete(given.out, runs, partial(measure, root))
     print(summary(given.out), flush=True)
 
 
