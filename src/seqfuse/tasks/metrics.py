@@ -27,7 +27,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks.losses import check_quantiles, middle
 
-NAMED = 30
+NAMED = 10
 """Classes, at most, of which each has metrics of its own."""
 
 
@@ -114,7 +114,7 @@ class SetCoverage(Metric):
     """How often sets of classes hold the true one, and how many classes they have.
 
     `coverage_<level>` and `set_size_<level>`, and both of each class that occurs, such as
-    `coverage_90_<class>`, where there are at most 30.
+    `coverage_90_<class>`, where there are at most 10.
 
     Args:
         classes: their names.
