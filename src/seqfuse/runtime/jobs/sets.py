@@ -90,4 +90,4 @@ def check_level(level: Any) -> None:
 
 def names(included: NDArray[np.bool_], classes: Sequence[str]) -> list[list[str]]:
     """The classes of each set."""
-    return [[classes[k] for k in np.flatnonzero(row)] for row in included]
+    return [[classes[k] for k in np.flatnonzero(row).tolist()] for row in included]
