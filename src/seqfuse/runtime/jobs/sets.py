@@ -90,4 +90,7 @@ def check_level(level: Any) -> None:
 
 def names(included: NDArray[np.bool_], classes: Sequence[str]) -> list[list[str]]:
     """The classes of each set."""
-    return [[classes[k] for k in np.flatnonzero(row).tolist()] for row in included]
+    return [
+        [name for name, is_in in zip(classes, row, strict=True) if is_in]
+        for row in included.tolist()
+    ]
