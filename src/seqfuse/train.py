@@ -73,12 +73,12 @@ def train(
         one = partial(fit, given=given, callbacks=callbacks)
         if ensemble.size(recipe) > 1:
             return ensemble.train(recipe, Path(run), one, given)
-        return one(recipe, {}, runs.report)
+        return one(recipe, None, runs.report)
 
 
 def fit(
     recipe: DictConfig,
-    weights: Mapping[str, Any],
+    known: Mapping[str, Any] | None,
     report: Callable[..., None],
     given: Mapping[str, Any] | None = None,
     callbacks: "Sequence[Callback]" = (),
@@ -87,7 +87,7 @@ def fit(
 
     Args:
         recipe: checked, with its run folder.
-        weights: some that are known already, by their names in a checkpoint.
+        known: a checkpoint of the same training rows, whose bank is taken over.
         report: says what came out, as `runs.report` does.
         given: as in `train`.
         callbacks: as in `train`.
@@ -111,8 +111,8 @@ def fit(
         if {"data.batch_size", "trainer.precision"} & tuned.keys():
             trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
         task = build.first_task(recipe, data, tuned)
-        if weights:
-            task.load_state_dict(weights, strict=False)
+        if known:
+            task.take_bank(known)
         return _fit(task, data, trainer, recipe, report)
 
 

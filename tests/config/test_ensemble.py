@@ -26,7 +26,9 @@ SMALL = (
     *("model/bank=convolutions", "model.bank.num_features=500", "model.bank.num_groups=4"),
     *("data.scaling=channel", "data.num_steps=20", "trainer.max_epochs=3"),
 )
-BOTH = (*TINY, *SMALL, "ensemble=2")
+# The mean of members is that of predictions that nothing has calibrated.
+PLAIN = (*SMALL, "task.calibrator=null")
+BOTH = (*TINY, *PLAIN, "ensemble=2")
 X = np.random.default_rng(1).normal(size=(9, 26, 3)).astype(np.float32)
 
 
@@ -40,14 +42,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         fits, fit = [], Bank.fit
         patch.setattr(Bank, "fit", lambda *args: fits.append(1) or fit(*args))
-        train(composed([*DRAWN, *SMALL, "ensemble=2"]), folder)
+        train(composed([*DRAWN, *PLAIN, "ensemble=2"]), folder)
         assert len(fits) == 1, "one bank for all"
     return folder
 
 
 def test_members_are_the_runs_of_their_seeds(run: Path, tmp_path: Path) -> None:
     words = ["seed=1", "data.module.splits.seed=0"]  # of the folds
-    train(composed([*TINY, *SMALL, *words]), tmp_path)
+    train(composed([*TINY, *PLAIN, *words]), tmp_path)
     assert_same(weights(run / "members" / "1", "best"), weights(tmp_path, "best"))
     models = [seqfuse.load(ckpt(path)) for path in (run / "members" / "0", tmp_path, run)]
     first, second, both = (model.predict_proba(X) for model in models)
@@ -57,6 +59,22 @@ def test_members_are_the_runs_of_their_seeds(run: Path, tmp_path: Path) -> None:
     one, two, joint = (task.net(x, mask).prediction for task in tasks)
     wanted = tasks[2].net.average.join(torch.stack([one, two]))
     torch.testing.assert_close(joint, wanted, atol=0, rtol=0)
+
+
+def test_members_and_all_of_them_are_calibrated_by_one_bank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, fit = [], Bank.fit
+    monkeypatch.setattr(Bank, "fit", lambda *args: fits.append(1) or fit(*args))
+    both = tmp_path / "both"
+    train(composed([*TINY, *SMALL, "ensemble=2"]), both)
+    assert len(fits) == 1
+    train(composed([*TINY, *SMALL, "seed=1", "data.module.splits.seed=0"]), tmp_path / "one")
+    assert_same(weights(both / "members" / "1", "best"), weights(tmp_path / "one", "best"))
+    joint = weights(both, "best")
+    assert joint["calibrator.num_items"] > 0
+    assert joint["net.bank.net_temperature"] == 1
+    assert weights(tmp_path / "one", "best")["net.bank.net_temperature"] >= 1
 
 
 def test_a_run_says_what_its_members_and_all_of_them_reached(run: Path) -> None:

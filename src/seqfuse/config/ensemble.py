@@ -30,7 +30,7 @@ Metrics = dict[str, float]
 BEST = "checkpoints/best.ckpt"
 
 
-Fit = Callable[[DictConfig, Weights, Callable[..., None]], Metrics]
+Fit = Callable[[DictConfig, Mapping[str, Any] | None, Callable[..., None]], Metrics]
 """Trains and tests one net from a recipe, with some weights given, and reports as `runs.report`."""
 
 
@@ -65,9 +65,10 @@ def train(
     for i in range(config["ensemble"]):
         say(f"member      {i + 1} of {config['ensemble']}, seed {config['seed'] + i}")
         folder, metrics = run / runs.MEMBERS / str(i), {}
-        bank = _bank(run / runs.MEMBERS / "0") if i else {}
+        # The bank of the first would be the same for the others.
+        known = checkpoint.read(run / runs.MEMBERS / "0" / BEST) if i else None
         try:
-            metrics = fit(_member(recipe, folder, i), bank, _report)
+            metrics = fit(_member(recipe, folder, i), known, _report)
         except Finished as error:
             say(f"            is trained already: {runs.short(folder)}")
             ended.append(error)
@@ -127,12 +128,6 @@ def _report(metrics: Metrics, reasons: dict[str, str], validated: Metrics, *_: o
     runs.print_metrics({**validated, **metrics}, reasons)
 
 
-def _bank(first: Path) -> Weights:
-    """The bank that the first member has fitted; it would be the same for the others."""
-    weights = checkpoint.read(first / BEST)["state_dict"]
-    return {n: value for n, value in weights.items() if n.startswith("net.bank.")}
-
-
 def _measured(folder: Path) -> Metrics:
     path = folder / "metrics.json"
     return files.read_json(path) if path.is_file() else {}
@@ -152,6 +147,7 @@ def _join(
     task = build.sized_task(recipe, data)
     members = [run / runs.MEMBERS / str(i) for i in range(task.num_members)]
     task.net.load_state_dict(_weights([_trained(path / BEST, data) for path in members]))
+    task.take_bank(checkpoint.read(members[0] / BEST))
     with closing(build.sized_trainer(recipe, data)) as trainer:
         return _finish(task, data, trainer, run, measured)
 
@@ -200,6 +196,8 @@ def _trained(path: Path, data: DataModule) -> Weights:
 def _weights(members: Sequence[Weights]) -> Weights:
     """Weights of an `Ensemble`, from those of tasks with its nets."""
     bank = {n.removeprefix("net."): w for n, w in members[0].items() if n.startswith("net.bank.")}
+    if "bank.net_temperature" in bank:  # of the first net alone
+        bank["bank.net_temperature"] = torch.tensor(1.0)
     return bank | {
         f"members.{i}.{name.removeprefix('net.')}": weight
         for i, weights in enumerate(members)

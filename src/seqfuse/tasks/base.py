@@ -31,6 +31,8 @@ Outputs = dict[str, Tensor]
 STAGES = ("train", "val", "test")
 OF_PARTS = ("accuracy", "mse")
 """Metrics that the parts of a net have alone: the first that the task has."""
+BANK = "net.bank."
+"""What names of a bank's weights begin with."""
 FIT_SERIES = {"train": 2**15, "val": 2**13}
 """Series, of windows of these splits, that a bank of lags is fitted to, and chosen by."""
 FIT_BATCH = 256
@@ -306,6 +308,16 @@ class Task(LightningModule):
             x, mask, y, weights = x[kept], mask[kept], y[kept], weights[kept]
             rows = rows[kept.cpu()]
         return rows, bank.to(device).fit(x, mask, y, weights).cpu()
+
+    def take_bank(self, content: Mapping[str, Any]) -> None:
+        """Takes over the bank of a checkpoint of the same training rows, which is fitted.
+
+        The temperature of the net that it was joined to is left out.
+        """
+        bank = {name: w for name, w in content["state_dict"].items() if name.startswith(BANK)}
+        bank.pop(f"{BANK}net_temperature", None)
+        self.load_state_dict(bank, strict=False)
+        self._left_out = content.get("left_out")
 
     def left_out(self, bank: Bank, items: Any) -> tuple[Tensor, Tensor]:
         """The same of a bank that is fitted; one that was given is fitted anew, as a copy."""

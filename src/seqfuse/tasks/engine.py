@@ -171,7 +171,8 @@ def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:
         batches = _batches(items, rows)
         net = torch.cat([_outputs(task, trainer, b).alone["net"].float().cpu() for b in batches])
         y = torch.cat([batch.y for batch in batches])
-        bank.soften(net, left_out, y)
+        if isinstance(task.net, Net):  # several nets, on average, are surer with more reason
+            bank.soften(net, left_out, y)
         temperature = between(bank.join, net, left_out, y, task.calibrator)
         task.calibrator.set(temperature, len(y))
     return task.calibrator.is_fitted
