@@ -220,7 +220,7 @@ class Imputer(TransformerMixin, Estimator):
         keys = [self.group, time] if self.group else [time]
         found = pd.DataFrame(self.model_.predict(frame)).set_index(keys)
         # Stamps that are missing have rows of their own, which are left out.
-        rows = found.loc[pd.MultiIndex.from_frame(frame[keys]) if self.group else frame[time]]
+        rows = found.loc[frame.set_index(keys).index]
         whole = X.to_frame() if isinstance(X, pd.Series) else X.copy()
         for name in self.model_.targets:
             whole[name] = rows[name].to_numpy(dtype=np.float64)

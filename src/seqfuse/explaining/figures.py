@@ -88,7 +88,7 @@ def _heat(axes: Axes, source: Source, lanes: Array, steps: Array, top: float) ->
     shown: Any = np.where(source.present, source.values, np.nan)[:, lanes].T
     style: Any = {"aspect": "auto", "interpolation": "nearest", "vmin": -top, "vmax": top}
     axes.imshow(shown, extent=extent, cmap=ATTRIBUTION.colours, **style)
-    names = [source.channels[i] or "all channels" for i in lanes.tolist()]
+    names = [str(source.channels[i]) or "all channels" for i in lanes.tolist()]
     axes.set_yticks(range(len(lanes)), names)
     axes.tick_params(labelsize=7 if len(lanes) <= 12 else 5)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))

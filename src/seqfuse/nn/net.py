@@ -68,17 +68,21 @@ class Net(nn.Module):
     def forward(self, x: Raw, mask: Steps | None = None) -> Output:
         """Prediction and attention weights; without a mask every step is real."""
         mask = all_real(x) if mask is None else mask
+        prediction, weights = self.scores(x, mask)  # type: ignore[arg-type]
+        if self.bank is None or self.training:
+            return Output(prediction, weights)
+        alone = {"net": prediction, "bank": self.bank(x, mask)}
+        return Output(self.bank.join(*alone.values()), weights, alone)
+
+    def scores(self, x: Raw, mask: Steps) -> tuple[Tensor, Tensor]:
+        """Prediction and attention weights of the net alone, without a bank."""
         batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
         queries, weights = self._read(batch)
         prediction = self.head(queries)
         if self.autoregression is not None:
             prediction = prediction + self.autoregression(batch.x, batch.mask)
         prediction = self.normalization.denormalize(prediction, batch)
-        weights = self.normalization.mean_weights(weights)
-        if self.bank is None or self.training:
-            return Output(prediction, weights)
-        alone = {"net": prediction, "bank": self.bank(x, mask)}
-        return Output(self.bank.join(*alone.values()), weights, alone)
+        return prediction, self.normalization.mean_weights(weights)
 
     def encode(
         self, x: Raw, mask: Steps | None = None

@@ -78,11 +78,11 @@ class TorchEngine:
         words: dict[str, list[tuple[Tensor, Tensor]]] = {}
         # cuDNN has the gradient of an LSTM in training alone.
         with self._scaled(place, words), torch.backends.cudnn.flags(enabled=False):
-            output = self.task(*_inputs(ends | points))
+            values = _inputs(ends | points)
             if self.has_bank:
-                prediction = output.alone["net"]
+                prediction, _ = self.task.net.scores(*values)  # type: ignore[operator]
             else:
-                prediction = self.task.calibrate(output.prediction)
+                prediction = self.task.calibrate(self.task(*values).prediction)
         numbers = prediction.detach().float().cpu().numpy()
         slopes = torch.from_numpy(slope(numbers)).to(prediction)
         vectors = [pair for pairs in words.values() for pair in pairs]
