@@ -85,8 +85,8 @@ def test_labels_of_steps_want_a_net_that_keeps_them() -> None:
     ("words", "rate"),
     [
         ([], 3e-3),
-        (["model=base"], 1e-3),
-        (["model=base", "optimizer.lr=2e-3"], 2e-3),
+        (["model=base"], 2e-3),
+        (["model=base", "optimizer.lr=4e-3"], 4e-3),
         (["model=base", "optimizer=sgd"], 1e-2),
     ],
 )

@@ -45,10 +45,7 @@ def ragged(**changes: Any) -> dict[str, Any]:
     return arrays
 
 
-@pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """The job of a net of some kind with first weights, and the first items of its data."""
-    root = tmp_path_factory.mktemp("nets")
+def write_files(root: Path) -> None:
     holes = ragged()
     holes["x"][::2, 1:3, 0] = np.nan
     for name, content in {
@@ -63,6 +60,15 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     }.items():
         catalogue.write(root / name, content)
     clips.folder(root, 6, 3)
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """The job of a net of some kind with first weights, and the first items of its data."""
+    root = tmp_path_factory.mktemp("nets")
+    with pytest.MonkeyPatch.context() as patch:  # the same, whatever tests came before
+        patch.setattr(makers, "NORMAL", np.random.default_rng(0).normal)
+        write_files(root)
 
     @functools.cache
     def job_of(kind: str) -> tuple[Any, Any]:

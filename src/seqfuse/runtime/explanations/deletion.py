@@ -87,10 +87,12 @@ class Verdict(NamedTuple):
 
 
 def verdict(engine: Engine, cases: Iterable[Case], method: str) -> Verdict | None:
-    """A quick deletion test; None of several sources, or of fewer than two items."""
+    """A quick deletion test; None of several sources, also where all but one are missing, or of
+    fewer than two items."""
     generator, own, chance = np.random.default_rng(0), [], []
     for case in cases:
-        if len(case.inputs) != 1:
+        steps = case.mask.shape[1]
+        if [each.present.shape[1] for each in case.inputs] != [steps]:
             return None
         order = importance(case, METHODS[method](engine, case, None))
         own.append(area(engine, case, order, QUICK))
