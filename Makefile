@@ -11,8 +11,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses
 train: .venv/installed  ## Trains the default experiment; more overrides in ARGS="..."
 	$(BIN)/seqfuse-train experiment=japanese_vowels $(ARGS)
 
-test: .venv/installed  ## Tests, without the slow ones
-	$(PYTEST) -m "not slow" $(ARGS)
+test: .venv/installed  ## Tests of a second at most
+	$(PYTEST) -m "not long and not slow" $(ARGS)
 
 test-all: .venv/installed  ## All tests
 	$(PYTEST) $(ARGS)

@@ -34,6 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     compare.main()
 
 
+@pytest.mark.long
 def test_settings_are_compared_by_the_runner_of_the_archives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

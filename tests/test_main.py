@@ -49,6 +49,7 @@ def test_each_command_has_help(command: Command, name: str) -> None:
     assert name in out
 
 
+@pytest.mark.long
 def test_a_mistake_is_that_of_the_command(command: Command) -> None:
     code, _, err = command(__main__.main, "train", "optimizer.lrr=1")
     assert code == 1
@@ -103,6 +104,7 @@ def test_the_doctor_looks_at_versions_devices_and_places(
     assert "elsewhere" in out
 
 
+@pytest.mark.long
 def test_the_latest_checkpoint_is_the_one_written_last(command: Command) -> None:
     code, out, err = command(__main__.main, "evaluate", "ckpt=latest")
     assert (code, out) == (1, "")

@@ -54,6 +54,7 @@ def test_a_project_has_its_name_everywhere(project: Path) -> None:
     assert git(project, "status", "--porcelain") == ""
 
 
+@pytest.mark.long
 def test_a_project_trains(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     command(__main__.main, "new", "trainlab")  # a name of its own, as it is imported
     monkeypatch.chdir("trainlab")

@@ -218,6 +218,7 @@ def test_python_lines_are_the_package_s() -> None:
         compile(block, "README.md", "exec")
 
 
+@pytest.mark.long
 def test_the_tutorial_s_file_can_be_trained_on(command: Callable) -> None:
     [block] = re.findall(r"```python\n(.*?)```", PAGES["tutorial"], re.DOTALL)
     exec(compile(block, "tutorial.md", "exec"), {})
@@ -226,6 +227,7 @@ def test_the_tutorial_s_file_can_be_trained_on(command: Callable) -> None:
     assert "test/accuracy" in out
 
 
+@pytest.mark.long
 def test_own_data_set_block_and_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ten-line examples, word for word."""
     data, block, head = re.findall(r"```python\n(.*?)```", PAGES["own"], re.DOTALL)

@@ -50,6 +50,7 @@ def files(room: str) -> list[Path]:
     return sorted((SRC / room).glob("*.py") if room == "" else (SRC / room).rglob("*.py"))
 
 
+@pytest.mark.long
 def test_core_imports_no_annex() -> None:
     crossings = set()
     for room in CORE:
@@ -87,6 +88,7 @@ def attributes_set(path: Path) -> Iterator[str]:
                 yield name
 
 
+@pytest.mark.long
 def test_nothing_is_set_on_an_object_after_it_was_built() -> None:
     for path in SRC.rglob("*.py"):
         if path.parent.name != "compat":
@@ -95,6 +97,7 @@ def test_nothing_is_set_on_an_object_after_it_was_built() -> None:
                 assert allowed, f"{path.relative_to(SRC)} sets {name}"
 
 
+@pytest.mark.long
 def test_no_test_imports_another() -> None:
     root = Path(__file__).parent
     for path in root.rglob("*.py"):

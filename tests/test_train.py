@@ -39,6 +39,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, flo
     return run, train(composed(TINY), run)
 
 
+@pytest.mark.long
 def test_a_run_leaves_its_folder(tmp_path: Path, capsys, monkeypatch) -> None:
     programs = str(Path(sys.executable).parent)  # an activated environment
     monkeypatch.setenv("PATH", programs + os.pathsep + os.environ["PATH"])
@@ -75,6 +76,7 @@ def test_the_dashboard_is_named_by_its_path_where_nothing_is_activated(
     assert Path(command[1]).samefile(Path(sys.executable).with_name("tensorboard"))
 
 
+@pytest.mark.long
 def test_same_seed_same_numbers_seed_0_included(
     plain: tuple[Path, dict], tiny: Compose, tmp_path: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_same_seed_same_numbers_seed_0_included(
     assert first["train/loss"] != other["train/loss"]
 
 
+@pytest.mark.long
 def test_metrics_equal_scikit_learn(tiny: Compose, tmp_path: Path) -> None:
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
@@ -103,6 +106,7 @@ def test_metrics_equal_scikit_learn(tiny: Compose, tmp_path: Path) -> None:
     assert metrics["test/loss"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.long
 def test_one_batch_is_overfitted(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +124,7 @@ def test_one_batch_is_overfitted(
     assert metrics["train/loss"] < 0.02
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "extra",
     [
@@ -155,6 +160,7 @@ def saved_at(run: Path) -> tuple:
     return content["epoch"], content["global_step"], content["lr_schedulers"]
 
 
+@pytest.mark.long
 def test_the_written_config_repeats_the_run(plain: tuple[Path, dict], tmp_path: Path) -> None:
     run, first = plain
     written = OmegaConf.load(run / "config.yaml")
@@ -163,6 +169,7 @@ def test_the_written_config_repeats_the_run(plain: tuple[Path, dict], tmp_path: 
     assert without_time(first) == without_time(second)
 
 
+@pytest.mark.long
 def test_evaluate_equals_the_training_run(
     plain: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +189,7 @@ def test_evaluate_equals_the_training_run(
     assert evaluate(config, tmp_path / "other")["test/loss"] != measured["test/loss"]
 
 
+@pytest.mark.long
 def test_poisoned_test_split_changes_no_weight(
     plain: tuple[Path, dict], tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +220,7 @@ def test_a_run_that_ends_within_an_epoch_is_saved(tiny: Compose, tmp_path: Path)
     assert content["global_step"] == 3
 
 
+@pytest.mark.long
 def test_a_schedule_with_an_end_cannot_be_extended(tiny: Compose, tmp_path: Path) -> None:
     train(tiny("scheduler=onecycle"), tmp_path)
     last = f"resume={tmp_path}/checkpoints/last.ckpt"
@@ -253,6 +262,7 @@ def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(
     assert all(torch.isfinite(value).all() for value in weights(tmp_path, "best").values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -289,6 +299,7 @@ def test_compiled_net_trains_to_the_same_checkpoint_names(tmp_path: Path) -> Non
     assert not [name for name in names if "_orig_mod" in name]
 
 
+@pytest.mark.long
 def test_total_steps_reach_the_end_of_the_schedule(tiny: Compose, tmp_path: Path) -> None:
     recipe = tiny("scheduler=cosine", "trainer.max_epochs=3", "trainer.accumulate_grad_batches=3")
     train(recipe, tmp_path)
@@ -311,6 +322,7 @@ def test_rehearsal_reads_no_data(tiny: Compose, monkeypatch: pytest.MonkeyPatch)
             build.rehearse(tiny(override))
 
 
+@pytest.mark.long
 def test_the_same_weights_with_any_number_of_workers(
     plain: tuple[Path, dict], tiny: Compose, tmp_path: Path
 ) -> None:
@@ -335,6 +347,7 @@ main()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("word", "own", "seen"),
     [

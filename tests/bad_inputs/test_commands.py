@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from seqfuse import evaluate, explain, export, predict
 from tests.bad_inputs.catalogue import Row, rows
@@ -73,6 +74,7 @@ def test_predictions(judge: Judge, made: Made, row: Row) -> None:
                  "trainer.enable_progress_bar=false") == ""  # fmt: skip
 
 
+@pytest.mark.long
 @rows(
     Row("forecasts input=a.csv output=b.csv", ["a.csv", "'date'"], {"a.csv": texts()}),
     Row("forecasts input=a.csv output=b.csv", "a.csv", {"a.csv": ""}),

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.bad_inputs import makers
 from tests.bad_inputs.catalogue import Answer, Row, faults, rows, tree, write
 
 BROKEN = {"bad.ckpt": b"nothing"}
 
 
+@pytest.mark.long
 @rows(
     Row("train optimizer=null", ["optimizer", "adam"]),
     Row("train ~task", "~task"),

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from seqfuse.train import main
@@ -34,6 +35,7 @@ def saved(key: str, value: object = None) -> dict[str, Content]:
     return {f"run/checkpoints/{name}.ckpt": write for name in ("best", "last")}
 
 
+@pytest.mark.long
 @rows(
     Row("resume=latest", ["resume=latest", "logs"]),
     Row("resume=nowhere", ["resume=nowhere", "config.yaml"]),

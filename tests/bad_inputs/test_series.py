@@ -1,6 +1,7 @@
 """Wrong files of labelled series, to train on: arrays, and the formats of the archive."""
 
 import numpy as np
+import pytest
 
 from seqfuse.train import main
 from tests.bad_inputs.catalogue import Row, rows
@@ -128,6 +129,7 @@ def train(ending: str, content: str | bytes) -> dict:
     return {f"d/Mine/Mine_TRAIN.{ending}": content}
 
 
+@pytest.mark.long
 @rows(
     Row("data.name=GunPiont", ["GunPiont", "GunPoint"]),
     Row("data.name=", "data.name"),
@@ -224,6 +226,7 @@ NUMBERS = np.linspace(0.0, 1.0, len(X))
 SEVERAL = np.stack([np.arange(len(X)) % 2, np.arange(len(X)) % 3 == 0], axis=1)
 
 
+@pytest.mark.long
 @rows(
     Row("task=regression", ["a.npz", "row 0", "no number", "task=classification"], one()),
     Row(
@@ -246,6 +249,7 @@ def test_numbers_and_several_labels(judge: Judge, row: Row) -> None:
     assert judge(row, main, *ARRAYS) == ""
 
 
+@pytest.mark.long
 @rows(
     Row("data=csv data.file=a.csv task=regression", ["data.label_type=numbers", "data=csv"]),
     Row("data=synthetic task=regression", ["data.label_type=numbers", "task=classification"]),

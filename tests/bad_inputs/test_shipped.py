@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from seqfuse.runtime.bundle import digest, seal
 from tests.bad_inputs import makers
@@ -200,6 +201,7 @@ def test_series(judge: Judge, shipped: Callable[[str], Path], row: Row) -> None:
 TABLE = makers.table(30)
 
 
+@pytest.mark.long
 @rows(
     Row("a.csv b.csv", ["a.csv", "'date'", "a, b"], {"a.csv": TABLE.replace("date", "day")}),
     Row("a.csv b.csv", ["a.csv", "'b'"], {"a.csv": TABLE.replace("b\n", "c\n", 1)}),
@@ -228,6 +230,7 @@ def test_forecasts(judge: Judge, shipped: Callable[[str], Path], row: Row) -> No
     assert judge(row, main, name="run.py") == ""
 
 
+@pytest.mark.long
 @rows(
     Row("a.csv b.csv", ["a.csv, line 2", "'text'", "words"], {"a.csv": "words\nhello\n"}),
     Row("a.csv b.csv", ["a.csv, line 3", "'text'", "empty"], {"a.csv": 'text,x\na,1\n"",1\n'}),
@@ -241,6 +244,7 @@ def test_texts(judge: Judge, shipped: Callable[[str], Path], row: Row) -> None:
     assert judge(row, main, name="run.py") == ""
 
 
+@pytest.mark.long
 @rows(
     Row("a.npz b.csv", "a.npz", {"a.npz": makers.sources(watch_x=None, phone_x=None)}),
     Row("a.npz b.csv", ["a.npz", "'clock_t'"], {"a.npz": makers.sources(clock_t=X)}),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from seqfuse.train import main
@@ -157,6 +158,7 @@ def listed(text: str) -> dict[str, Content]:
 LIST = "data.list=l.csv"
 
 
+@pytest.mark.long
 @rows(
     Row("data.folder=null", "data.folder is empty"),
     Row("data.folder=e", "e is not there", clips()),

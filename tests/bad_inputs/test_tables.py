@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from seqfuse.train import main
 from tests.bad_inputs.catalogue import Row, rows
@@ -146,6 +147,7 @@ MAPPED = ("data=mapped", "data.file=r.npy", *SPANS, *BRIEF)
 ROWS = NORMAL(size=(120, 2)).astype(np.float32)
 
 
+@pytest.mark.long
 @rows(
     Row("data.file=null", "data.file is empty"),
     Row("", "r.npy is not there"),

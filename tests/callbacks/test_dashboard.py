@@ -22,6 +22,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
     return accumulator.Reload()
 
 
+@pytest.mark.long
 def test_tags(events: EventAccumulator) -> None:
     tags = events.Tags()
     wanted = {f"{stage}/loss" for stage in ("train", "val", "test")}
@@ -62,6 +63,7 @@ def test_the_projector_has_test_items_with_class_and_row(events: EventAccumulato
     assert values.std() > 0
 
 
+@pytest.mark.long
 def test_forecasts_have_no_class_to_project(tmp_path: Path) -> None:
     stamps = np.datetime64("2024-01-01T00", "h") + np.arange(200)
     rows = [f"{stamp},{np.sin(i / 4):.3f}" for i, stamp in enumerate(stamps)]
@@ -93,6 +95,7 @@ def test_one_number_per_step_and_none_after_it(events: EventAccumulator) -> None
     assert len(events.Scalars("val/loss")) == 2
 
 
+@pytest.mark.long
 def test_in_a_sweep_the_tab_has_what_was_given(tiny: Compose, tmp_path: Path) -> None:
     words = ["model=base", "optimizer.lr=0.01", "trial.number=3"]
     Outcome("killed", {}).write(tmp_path, overrides=words)

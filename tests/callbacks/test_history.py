@@ -25,6 +25,7 @@ def lines(out: str) -> list[dict[str, str | None]]:
     return [match.groupdict() for match in found if match]
 
 
+@pytest.mark.long
 def test_a_line_per_epoch(tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     metrics = train(tiny(*VALIDATED, "task.monitor=val/accuracy", "task.mode=max"), tmp_path)
     out = capsys.readouterr().out
@@ -46,6 +47,7 @@ def test_a_line_per_epoch(tiny: Compose, tmp_path: Path, capsys: pytest.CaptureF
     assert "val/accuracy" in json.loads((tmp_path / "metrics.json").read_text())
 
 
+@pytest.mark.long
 def test_few_lines_of_many_epochs(
     tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -57,6 +59,7 @@ def test_few_lines_of_many_epochs(
     assert not (tmp_path / "figures").exists()
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_draws_all_its_epochs(
     tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -34,6 +34,7 @@ def there() -> dict[str, bytes]:
     return {name: MEMORY.cat(name) for name in MEMORY.store}
 
 
+@pytest.mark.long
 def test_a_run_folder_is_copied(command: Command) -> None:
     code, out, err = command(train.main, *TINY, HERE)
     assert code == 0, err
@@ -57,6 +58,7 @@ def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(runs, "check_there", stop)  # of the journal: at epochs and checkpoints
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["latest", "address"])
 def test_a_run_goes_on_elsewhere(command: Command, monkeypatch: Any, how: str) -> None:
     words = [*TINY, "trainer.max_epochs=4"]
@@ -80,6 +82,7 @@ def test_a_run_goes_on_elsewhere(command: Command, monkeypatch: Any, how: str) -
     )
 
 
+@pytest.mark.long
 def test_only_the_user_names_where_a_run_is_sent(command: Command) -> None:
     code, _, err = command(train.main, *TINY, HERE, "hydra.run.dir=run")
     assert code == 0, err
@@ -101,6 +104,7 @@ def test_an_address_without_a_run_is_named(command: Command) -> None:
         assert not Path("logs").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fails", [1, 10**6])
 def test_an_address_that_is_away_ends_no_run(
     command: Command, monkeypatch: pytest.MonkeyPatch, fails: int

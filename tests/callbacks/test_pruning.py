@@ -70,6 +70,7 @@ def trial_of(tmp_path: Path, pruner: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_run_is_pruned(tmp_path: Path, study: optuna.Study, tiny: Compose) -> None:
     words = [*trial_of(tmp_path, "MedianPruner"), "optimizer.lr=0"]
     words[3] = words[3].replace("}", ",n_startup_trials:2}")
@@ -79,6 +80,7 @@ def test_a_run_is_pruned(tmp_path: Path, study: optuna.Study, tiny: Compose) -> 
     assert 0.5 < value < 1
 
 
+@pytest.mark.long
 def test_what_a_run_keeps_reports_to_no_study(
     tmp_path: Path, study: optuna.Study, tiny: Compose
 ) -> None:

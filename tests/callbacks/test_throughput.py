@@ -20,6 +20,7 @@ def rows(run: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["train/data_wait"]]
 
 
+@pytest.mark.long
 def test_every_epoch_has_its_row_and_the_run_its_line(
     tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_slow_loader_is_seen(
     assert float(last["train/samples_per_second"]) < 64 / 1.5
 
 
+@pytest.mark.long
 def test_validation_does_not_count(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

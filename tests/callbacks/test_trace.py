@@ -11,6 +11,7 @@ from seqfuse.train import train
 from tests.conftest import Compose
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("samples", "steps"), [(200, 5), (20, 1)])
 def test_the_trace_shows_the_parts_of_the_net(
     samples: int, steps: int, tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -30,6 +31,7 @@ def test_the_trace_shows_the_parts_of_the_net(
     assert (tmp_path / "fit-profile.txt").is_file()
 
 
+@pytest.mark.long
 def test_names_are_taken_off_the_net_again(tiny: Compose, tmp_path: Path) -> None:
     from seqfuse.tasks.base import Task
 

@@ -41,6 +41,7 @@ def test_they_equal_hydras(loaders) -> None:
         HydraConfig.instance().set_config(found)
 
 
+@pytest.mark.long
 def test_jobs_do_not_change_each_other(loaders) -> None:
     _, quick, master = loaders
     first = quick.load_sweep_config(master, ["optimizer.lr=0.5"])
@@ -48,6 +49,7 @@ def test_jobs_do_not_change_each_other(loaders) -> None:
     assert quick.load_sweep_config(master, ["seed=3"]).optimizer.lr == 0.003
 
 
+@pytest.mark.long
 def test_mistakes_are_explained_by_hydra(loaders) -> None:
     _, quick, master = loaders
     with pytest.raises(HydraException, match="Could not override 'model.lstm.hiden'"):

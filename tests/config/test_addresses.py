@@ -43,6 +43,7 @@ def text(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.long
 def test_a_file_at_an_address_is_as_good_as_one_here(command: Command, lab: Path) -> None:
     code, _, err = command(train.main, *WORDS)
     assert code == 0, err
@@ -76,6 +77,7 @@ def test_a_file_at_an_address_is_as_good_as_one_here(command: Command, lab: Path
     assert [row.split(",")[:2] for row in rows] == [row.split(",")[:2] for row in wanted]
 
 
+@pytest.mark.long
 def test_only_the_user_names_what_is_fetched(command: Command) -> None:
     code, _, err = command(train.main, *WORDS)
     assert code == 0, err
@@ -123,6 +125,7 @@ def test_a_folder_of_data_is_of_this_machine(command: Command) -> None:
     assert "paths.data=s3://lab/sets" in err
 
 
+@pytest.mark.long
 def test_a_prediction_that_fails_writes_nothing(command: Command, lab: Path) -> None:
     code, _, err = command(train.main, *WORDS)
     assert code == 0, err
@@ -135,6 +138,7 @@ def test_a_prediction_that_fails_writes_nothing(command: Command, lab: Path) -> 
         local("memory://lab/a.csv")
 
 
+@pytest.mark.long
 def test_what_lies_in_a_cache_is_of_one_user(command: Command) -> None:
     code, _, err = command(train.main, *WORDS)
     assert code == 0, err

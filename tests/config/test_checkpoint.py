@@ -35,6 +35,7 @@ def altered(best: Path, path: Path, change: Callable[[dict[str, Any]], None]) ->
     return path
 
 
+@pytest.mark.long
 def test_it_holds_plain_containers_alone(best: Path) -> None:
     content = torch.load(best, weights_only=True)
     config = content["config"]
@@ -249,6 +250,7 @@ def test_evaluate_answers_with_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_evaluate_from_another_folder(best: Path, command: Callable) -> None:
     code, out, err = command(evaluate_main, f"ckpt={best}", "split=val", "trainer=cpu")
     assert code == 0, err
@@ -256,6 +258,7 @@ def test_evaluate_from_another_folder(best: Path, command: Callable) -> None:
     assert "test/" not in out
 
 
+@pytest.mark.long
 def test_an_evaluation_on_a_full_disk_leaves_nothing(best: Path, command: Callable) -> None:
     words = [f"ckpt={best}", "trainer=cpu", "trainer.enable_progress_bar=false"]
     with full_disk(20):

@@ -121,6 +121,7 @@ def test_a_mistake_gets_one_line(command: Command, words: list[str], message: st
     assert not list(Path("logs").glob("*/*/*")), "a run that never began leaves no folder"
 
 
+@pytest.mark.long
 def test_missing_and_broken_files_are_named(command: Command, tmp_path: Path) -> None:
     text = (bundled() / "GunPoint" / "GunPoint_TRAIN.ts").read_text()
     cases = {
@@ -170,6 +171,7 @@ def test_labels_and_channels_that_cannot_be_learned(command: Command, tmp_path: 
     assert checkpoints, "training had succeeded: its checkpoint is kept"
 
 
+@pytest.mark.long
 def test_arrays_train_in_both_layouts(command: Command, tmp_path: Path) -> None:
     data = dict(np.load(arrays(tmp_path / "btc.npz")))
     arrays(tmp_path / "bct.npz", x=data["x"].transpose(0, 2, 1), y=data["y"])
@@ -206,6 +208,7 @@ def test_options_may_look_like_numbers(command: Command) -> None:
     assert "precision: 32-true" in out
 
 
+@pytest.mark.long
 def test_resume_from_the_command_line(command: Command) -> None:
     code, _, err = command(main, *SMALL)
     assert code == 0, err
@@ -225,6 +228,7 @@ def test_resume_from_the_command_line(command: Command) -> None:
     assert "expected a whole number" in err
 
 
+@pytest.mark.long
 def test_a_run_repeats_from_its_folder(command: Command) -> None:
     code, first, err = command(main, *SMALL)
     assert code == 0, err
@@ -236,6 +240,7 @@ def test_a_run_repeats_from_its_folder(command: Command) -> None:
     assert len(list(Path("logs/synthetic").iterdir())) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [
@@ -266,6 +271,7 @@ print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
     assert len(done.stdout + done.stderr) > 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
@@ -331,6 +337,7 @@ def test_interrupted_runs_can_be_resumed(
     torch.testing.assert_close(states[0]["state_dict"], states[1]["state_dict"], atol=0, rtol=0)
 
 
+@pytest.mark.long
 def test_mistakes_beside_one_s_own_folder(command: Command, tmp_path: Path) -> None:
     """Own options are known, and a part of one's own that fails says why."""
     (tmp_path / "conf" / "model" / "cnn").mkdir(parents=True)
@@ -345,6 +352,7 @@ def test_mistakes_beside_one_s_own_folder(command: Command, tmp_path: Path) -> N
     assert "No module named 'nolab'" in command(main, *own, "trust=[nolab]")[2]
 
 
+@pytest.mark.long
 def test_the_profile_lies_in_the_run_folder(command: Command) -> None:
     words = ["debug=profile", "data=synthetic", "data.num_samples=80", "model=base"]
     code, _, err = command(main, *words, "trainer.enable_progress_bar=false")

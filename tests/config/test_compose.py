@@ -24,6 +24,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.long
 def test_words_compose_as_on_the_command_line() -> None:
     words = ["data.name=GunPoint", "precision=32", "model.lstm.hidden_size=8"]
     assert compose("train", words) == composed([*words[:1], "precision='32'", *words[2:]])
@@ -48,6 +49,7 @@ def test_a_command_around_it_stays_as_it_was() -> None:
     assert GlobalHydra.instance().hydra is around
 
 
+@pytest.mark.long
 def test_a_bare_net_trains_without_a_mask() -> None:
     net = seqfuse.build("model=wide", "model/skip=none", channels=3, num_classes=2)
     x, mask = torch.randn(4, 20, 3), torch.ones(4, 20, dtype=torch.bool)
@@ -60,6 +62,7 @@ def test_a_bare_net_trains_without_a_mask() -> None:
     torch.testing.assert_close(net.head(features), net(x).prediction, atol=0, rtol=0)
 
 
+@pytest.mark.long
 def test_a_bare_net_has_a_bank_where_it_was_chosen() -> None:
     sizes = {"channels": 1, "num_classes": 2, "num_steps": 30}
     assert seqfuse.build(channels=1, num_classes=2).bank is None
@@ -67,6 +70,7 @@ def test_a_bare_net_has_a_bank_where_it_was_chosen() -> None:
     assert seqfuse.build("model=bank", **sizes).bank is not None
 
 
+@pytest.mark.long
 def test_a_bare_forecaster() -> None:
     sizes = {"channels": 7, "num_targets": 7, "num_known": 0, "horizon": 48}
     net = seqfuse.build("data=csv", **sizes)
@@ -79,6 +83,7 @@ def test_a_bare_forecaster() -> None:
         seqfuse.build("data=csv", **{**sizes, "horizon": "auto"})
 
 
+@pytest.mark.long
 def test_a_bare_net_asks_for_its_sizes() -> None:
     with pytest.raises(InputError, match=r"num_classes=\.\.\."):
         seqfuse.build("model=wide", channels=3)

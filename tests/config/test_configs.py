@@ -160,6 +160,7 @@ def test_what_hydra_calls_itself_is_there() -> None:
     assert [get_object(target) for target in targets] == [Summaries]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "part", ["normalization", "stem", "cnn", "lstm", "attention", "skip", "bank"]
 )
@@ -195,6 +196,7 @@ def test_what_a_checkpoint_builds_is_allowed() -> None:
     check_targets({key: config[key] for key in build.BUILT})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [

@@ -47,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_members_are_the_runs_of_their_seeds(run: Path, tmp_path: Path) -> None:
     words = ["seed=1", "data.module.splits.seed=0"]  # of the folds
     train(composed([*TINY, *PLAIN, *words]), tmp_path)
@@ -176,6 +177,7 @@ def test_it_goes_on_where_it_was_stopped(
         train(resumed, folder)
 
 
+@pytest.mark.long
 def test_whoever_stops_it_is_told_to_go_on_with_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +187,7 @@ def test_whoever_stops_it_is_told_to_go_on_with_all_of_it(
         train(composed(BOTH), tmp_path / "logs")
 
 
+@pytest.mark.long
 def test_a_run_of_one_net_does_not_become_an_ensemble(tmp_path: Path) -> None:
     train(composed([*TINY, "trainer.max_epochs=1"]), tmp_path)
     words = ["trainer.max_epochs=2", f"resume={tmp_path}/checkpoints/last.ckpt"]

@@ -87,6 +87,7 @@ def test_a_launcher(word: str, block: Block, command: Callable) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("library", BOARDS)
 def test_a_board(library: str, block: Block, command: Callable) -> None:
     block(library)

@@ -43,6 +43,7 @@ def answer(*words: str) -> str:
     return ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("data", CASES)
 def test_each_model_fits_or_names_one_that_does(data: str) -> None:
     own = [f"data={data}", *DATA[data]]

@@ -54,6 +54,7 @@ def test_other_tasks_and_first_weights_have_folders_of_their_own() -> None:
         assert names.with_name(kept) == kept
 
 
+@pytest.mark.long
 def test_where_a_run_lands(command: Command, tmp_path: Path) -> None:
     words = ["trainer.max_epochs=1", "test=false", "task=contrastive", "callbacks=none"]
     code, _, err = command(main, *TINY, *words, "optimizer.lr=0.002")

@@ -105,6 +105,7 @@ def ragged(tmp_path: Path) -> Path:
     return tmp_path / "mine.npz"
 
 
+@pytest.mark.long
 def test_the_default_learns_few_series(
     ragged: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

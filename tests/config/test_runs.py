@@ -113,6 +113,7 @@ def test_the_commands_overwrite_no_run(forked: Forks, tmp_path: Path, command: C
     assert forked.run(tmp_path, "resume=run", "trainer.max_epochs=3").code == 0
 
 
+@pytest.mark.long
 def test_a_sweep_overwrites_no_jobs(command: Command) -> None:
     words = [*TINY, "-m", "hydra.sweep.dir=sweep", "trainer.max_steps=1", "test=false"]
     code, _, err = command(main, *words, "seed=0,1")

@@ -89,6 +89,7 @@ def test_a_fraction_of_single_precision_is_no_better_than_itself() -> None:
     assert warning
 
 
+@pytest.mark.long
 def test_the_largest_class_is_known_without_the_training_file(
     tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

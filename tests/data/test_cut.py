@@ -37,6 +37,7 @@ def test_mistakes(tmp_path: Path) -> None:
         cut(recordings(9, per_step=False), 4, 2)
 
 
+@pytest.mark.long
 def test_people_stay_apart(data_root: Path) -> None:
     from seqfuse.config import build
 

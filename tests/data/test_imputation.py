@@ -69,6 +69,7 @@ def test_windows_lie_in_one_split(tmp_path: Path) -> None:
         assert index.tolist() == list(range(first, end - STEPS + 1))
 
 
+@pytest.mark.long
 def test_a_test_is_always_the_same_and_training_new_each_epoch(tmp_path: Path) -> None:
     path = table(tmp_path)
     first, second = splits(path, seed=1), splits(path, seed=2)

@@ -310,6 +310,7 @@ class Deadly:
         os.kill(os.getpid(), signal.SIGBUS)
 
 
+@pytest.mark.long
 def test_a_process_that_loads_and_is_killed_is_told() -> None:
     order = Batches(range(4), 2, False)
     loader = Loader(Deadly(), batch_sampler=order, num_workers=1)  # type: ignore[arg-type]

@@ -125,6 +125,7 @@ def test_a_series_that_begins_after_training_is_new(tmp_path: Path) -> None:
     np.testing.assert_allclose(table.levels[0][3], 50 + 9 * COURSE[:10].mean())
 
 
+@pytest.mark.long
 def test_errors_are_in_units_of_each_series(tmp_path: Path, command: Callable) -> None:
     frame(**SCALES).to_csv(tmp_path / "t.csv", index=False)
     words = ["data=csv", f"data.file={tmp_path}/t.csv", "data.group=shop", "data.targets=[price]",

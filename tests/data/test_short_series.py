@@ -121,6 +121,7 @@ def test_naive_forecasts_repeat_what_each_series_has() -> None:
         assert metric.compute() == pytest.approx(np.mean(wanted))
 
 
+@pytest.mark.long
 def test_short_series_are_trained_on_and_measured(tmp_path: Path) -> None:
     frame(a=40, b=40, c=14, d=60).to_csv(tmp_path / "a.csv", index=False)
     words = ["data=csv", f"data.file={tmp_path}/a.csv", "data.group=name", "data.targets=[value]",

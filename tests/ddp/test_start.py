@@ -101,6 +101,7 @@ def test_more_devices_than_there_are(tiny: Compose, monkeypatch: pytest.MonkeyPa
     check_devices({**trainer, "devices": "auto"})
 
 
+@pytest.mark.long
 def test_less_items_than_devices(command) -> None:
     words = ("data=synthetic", "data.num_samples=40", "data.batch_size=2", "trainer=ddp")
     code, _, err = command(main, *words, "trainer.accelerator=cpu", "trainer.devices=3")

@@ -35,6 +35,7 @@ def test_what_cannot_travel_is_told() -> None:
     assert "a mistake" in str(unpacked(packed(error)))
 
 
+@pytest.mark.long
 def test_a_spawned_task_counts_alone(tiny: Compose, tmp_path: Path) -> None:
     """What processes are given is shared memory, metrics too."""
     task = build.build_task(build.resolve(tiny("data.class_counts=[1,1]", "data.channels=3")))

@@ -38,6 +38,7 @@ def fitted() -> seqfuse.Classifier:
     return seqfuse.Classifier(**SMALL).fit(X, Y)
 
 
+@pytest.mark.long
 def test_it_is_the_run_of_the_command(fitted: seqfuse.Classifier, command) -> None:
     np.savez("mine.npz", x=X, y=Y)
     words = ["data=arrays", "data.train=mine.npz", "data.test=mine.npz", "model=base"]
@@ -50,6 +51,7 @@ def test_it_is_the_run_of_the_command(fitted: seqfuse.Classifier, command) -> No
     assert fitted.classes_.tolist() == [3, 7]
 
 
+@pytest.mark.long
 def test_it_learns_and_predicts_its_own_classes() -> None:
     model = seqfuse.Classifier(max_steps=40, model="base", overrides=SMALL["overrides"])
     assert model.fit(X, np.where(Y == 3, "low", "high")).score(X, np.where(Y == 3, "low", "high"))
@@ -80,6 +82,7 @@ def test_a_pickle_predicts_alike(fitted: seqfuse.Classifier) -> None:
     assert pickle.loads(pickle.dumps(seqfuse.Classifier(max_steps=2))).max_steps == 2
 
 
+@pytest.mark.long
 def test_items_come_in_many_forms(fitted: seqfuse.Classifier) -> None:
     wanted = fitted.predict_proba(X)
     index = pd.MultiIndex.from_product([range(40), range(12)])
@@ -105,6 +108,7 @@ def test_a_table_keeps_its_columns() -> None:
     assert len(model.predict([X[0, :, 0], X[0, :5, 0]])) == 2
 
 
+@pytest.mark.long
 def test_texts_and_sources_are_items_too() -> None:
     words = {**SMALL, "model": None}
     said = ["fly to rome", "is it warm"] * 10
@@ -115,6 +119,7 @@ def test_texts_and_sources_are_items_too() -> None:
     assert model.predict(sources).shape == (40,)
 
 
+@pytest.mark.long
 def test_scikit_learn_can_handle_it() -> None:
     model = seqfuse.Classifier(**SMALL, random_state=3)
     assert clone(model).get_params() == model.get_params()
@@ -140,6 +145,7 @@ def test_what_cannot_be_fitted_is_named() -> None:
         seqfuse.Regressor(**SMALL).fit(X[:1], Y[:1])
 
 
+@pytest.mark.long
 def test_a_fit_repeats_itself_and_leaves_the_process_alone(fitted: seqfuse.Classifier) -> None:
     np.random.seed(5)
     torch.manual_seed(5)
@@ -153,6 +159,7 @@ def test_a_fit_repeats_itself_and_leaves_the_process_alone(fitted: seqfuse.Class
     assert (other.predict_proba(X) != fitted.predict_proba(X)).any()
 
 
+@pytest.mark.long
 def test_nothing_is_printed_or_left_but_where_it_is_asked_for(capsys) -> None:
     class Count(Callback):
         steps = 0
@@ -174,6 +181,7 @@ def test_nothing_is_printed_or_left_but_where_it_is_asked_for(capsys) -> None:
     assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
+@pytest.mark.long
 def test_weights_scale_what_each_item_teaches() -> None:
     words = {**SMALL, "max_steps": 5, "batch_size": 40, "learning_rate": 0.5}
     words["overrides"] = [*SMALL["overrides"], "optimizer=sgd", "scheduler=constant"]
@@ -190,6 +198,7 @@ def test_weights_scale_what_each_item_teaches() -> None:
             seqfuse.Classifier(**words).fit(X, Y, wrong)
 
 
+@pytest.mark.long
 def test_numbers_have_bands() -> None:
     y = X[:, :, 0].mean(axis=1).astype(float)
     model = seqfuse.Regressor(**SMALL).fit(X, y)

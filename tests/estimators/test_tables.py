@@ -35,6 +35,7 @@ def detector(**more: object) -> seqfuse.Detector:
     return seqfuse.Detector(**{**known, **more})
 
 
+@pytest.mark.long
 def test_forecasts_come_behind_the_last_row(command) -> None:
     model = forecaster().fit(FRAME)
     found = model.predict(5)
@@ -60,6 +61,7 @@ def test_forecasts_come_behind_the_last_row(command) -> None:
     np.testing.assert_allclose(rows["load"], model.predict()["load"], atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_forecaster_takes_columns_groups_and_what_is_known() -> None:
     parts = [FRAME.assign(shop=shop, day=HOURS, town=i) for i, shop in enumerate(("a", "b"))]
     frame = pd.concat(parts, ignore_index=True)
@@ -85,6 +87,7 @@ def imputer(**more: object) -> seqfuse.Imputer:
     return seqfuse.Imputer(**{"look_back": 16, "max_steps": 4, "overrides": CPU[:1], **more})
 
 
+@pytest.mark.long
 def test_an_imputer_fills_what_is_missing() -> None:
     gaps = FRAME.copy()
     gaps.iloc[50:55, 0] = gaps.iloc[390:, 1] = np.nan
@@ -101,6 +104,7 @@ def test_an_imputer_fills_what_is_missing() -> None:
     assert series.notna().all()
 
 
+@pytest.mark.long
 def test_an_imputer_fills_each_series_of_a_group() -> None:
     parts = [FRAME.assign(shop=shop, day=HOURS) for shop in ("a", "b")]
     frame = pd.concat(parts).sample(frac=1, random_state=0)
@@ -114,6 +118,7 @@ def test_an_imputer_fills_each_series_of_a_group() -> None:
         imputer(rate=2).fit(FRAME)
 
 
+@pytest.mark.long
 def test_a_detector_scores_what_comes_behind() -> None:
     model = detector().fit(FRAME)
     new = FRAME.copy()
@@ -134,6 +139,7 @@ def test_a_detector_scores_what_comes_behind() -> None:
     np.testing.assert_array_equal(array.score_samples(new.to_numpy()), scores)
 
 
+@pytest.mark.long
 def test_a_saved_detector_reads_tables() -> None:
     model = detector().fit(FRAME.rename_axis("date").reset_index())
     model.save("model.ckpt")

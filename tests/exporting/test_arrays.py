@@ -46,6 +46,7 @@ def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shipped.export(run, tmp_path_factory.mktemp("out") / "shipped", "split=none")
 
 
+@pytest.mark.long
 def test_layout_and_lengths_travel(
     run: Path, folder: Path, command: Callable, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def site(tmp_path: Path) -> Path:
     return shipped.bare(tmp_path / "site")
 
 
+@pytest.mark.long
 def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     models = {"model.onnx", "model.int8.onnx"}
@@ -99,6 +100,7 @@ def series_csv(path: Path) -> None:
     pd.DataFrame(rows, columns=["id", "a", "b", "c"]).to_csv(path, index=False)
 
 
+@pytest.mark.long
 def test_files_are_predicted_without_torch(
     folder: Path, run: Path, site: Path, tmp_path: Path, command: Callable
 ) -> None:

@@ -87,6 +87,7 @@ def written(graph: nn.Module, feeds: dict[str, Tensor], path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETS)
 def test_a_graph_is_what_torch_is(name: str, tmp_path: Path) -> None:
     graph, samples = made(name)
@@ -130,6 +131,7 @@ def test_a_process_of_its_own_says_why_it_fails(tmp_path: Path) -> None:
         export(graph, feeds, tmp_path / "model.onnx", 17)
 
 
+@pytest.mark.long
 def test_a_bias_of_tags_goes_into_the_graph(tmp_path: Path) -> None:
     graph, samples = made("tags")
     graph.calibrator = EntityBias(["B-a", "O"])

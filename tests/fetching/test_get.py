@@ -160,6 +160,7 @@ def test_alone_it_lists_them(command: Command) -> None:
         assert name.split("/")[0] in out
 
 
+@pytest.mark.long
 def test_a_run_without_its_data_names_the_command(command: Command) -> None:
     for word, name in (("banking77", "banking77"), ("skab", "skab"), ("stocks", "stock_ohlcv")):
         code, _, err = command(__main__.main, "train", f"data={word}", "paths.data=nowhere")

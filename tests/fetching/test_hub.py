@@ -144,6 +144,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_what_is_pushed_predicts_alike(server: Server, saved: Path, command: Command) -> None:
     wanted = seqfuse.load(saved).predict_proba(X)
     code, out, err = command(__main__.main, "push", str(saved), OWNER)
@@ -162,6 +163,7 @@ def test_what_is_pushed_predicts_alike(server: Server, saved: Path, command: Com
     np.testing.assert_allclose(pd.read_csv("out.csv")[["p_fast", "p_slow"]], wanted, atol=1e-6)
 
 
+@pytest.mark.long
 def test_revisions_are_kept_apart(server: Server, saved: Path) -> None:
     seqfuse.push_to_hub(saved, OWNER, public=True)
     [first] = server.commits
@@ -257,6 +259,7 @@ def hub_header(path: Path) -> str:
     return json.loads(content[8 : 8 + size])["__metadata__"][checkpoint.HEADER]
 
 
+@pytest.mark.long
 def test_nothing_is_fetched_that_was_not_typed(
     server: Server, command: Command, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_confusion_matrix_counts() -> None:
     assert axes.get_title() == "accuracy 0.750"
 
 
+@pytest.mark.long
 def test_many_classes_have_their_names() -> None:
     for k in (77, 400):
         names = [f"class_{i}" for i in range(k)]
@@ -234,6 +235,7 @@ def test_an_imputation_is_marked_where_a_value_was_held_out(clock: str) -> None:
     assert (left, right) == pytest.approx((low, high))
 
 
+@pytest.mark.long
 def test_a_figure_of_each_series_or_one_of_all(tmp_path: Path) -> None:
     prediction, unknown = np.ones((4, 1)), np.full(4, np.nan)
     known = Panel(TIMES["rows"], np.ones(8), np.ones(4), prediction, [0.5], np.ones(8), "load")

@@ -10,6 +10,7 @@ from seqfuse.train import train
 from tests.conftest import DRAWN, composed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "remarks"),
     [

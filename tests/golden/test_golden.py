@@ -25,6 +25,7 @@ TABLES = ("predictions", "shipped")
 NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n not in FAST)) for n in EXPERIMENTS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_same_numbers(name: str, data_root: Path, tmp_path: Path) -> None:
     kept = json.loads((VALUES / f"{name}.json").read_text(encoding="utf-8"))

@@ -121,6 +121,7 @@ def test_the_shipped_space(run_real: Run) -> None:
     assert {size % number for size in sizes for number in heads} == {0}
 
 
+@pytest.mark.long
 def test_the_same_command_goes_on(run: Run, capsys: Any) -> None:
     run(bowl, total(3))
     out = capsys.readouterr().out
@@ -162,6 +163,7 @@ def test_a_figure_that_fails_does_not_fail_the_search(
     assert not plt.get_fignums()
 
 
+@pytest.mark.long
 def test_the_command_line_adds_replaces_and_takes_out(run: Run) -> None:
     words = ["optimizer.lr=tag(log,interval(1e-5,2e-5))", "model.lstm.dropout=0.1"]
     run(bowl, *words, "data.batch_size=16,64", "hydra/sweeper/sampler=random", total(4))
@@ -182,6 +184,7 @@ def test_samplers_learn(run: Run, sampler: str) -> None:
     assert sum(values[8:]) / 4 < sum(values[:4]) / 4
 
 
+@pytest.mark.long
 def test_jobs_that_end_otherwise_do_not_end_the_search(run: Run, capsys: Any) -> None:
     errors = [
         InputError("data.x is wrong"),
@@ -226,6 +229,7 @@ def test_nothing_completed(run: Run, capsys: Any) -> None:
     assert not Path("logs/sweeps/tiny/experiment").exists()
 
 
+@pytest.mark.long
 def test_a_stopped_search_keeps_what_it_has(run: Run, capsys: Any) -> None:
     def job(config: DictConfig) -> dict[str, Any]:
         if HydraConfig.get().job.num == 2:
@@ -260,6 +264,7 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> dict[int, bool]:
     return numbers
 
 
+@pytest.mark.long
 def test_a_launcher_that_loses_its_worker(run: Run, lost: dict[int, bool]) -> None:
     lost[1] = False
     run(bowl, total(3))
@@ -271,6 +276,7 @@ def test_a_launcher_that_loses_its_worker(run: Run, lost: dict[int, bool]) -> No
     assert len(trials()) == 5, "a launcher that fails twice in a row does not eat up the trials"
 
 
+@pytest.mark.long
 def test_jobs_that_are_killed_in_a_row_do_not_end_the_search(
     run: Run, lost: dict[int, bool]
 ) -> None:
@@ -378,6 +384,7 @@ def test_a_mistake_is_told_before_the_first_job(
     assert (tmp_path / "spoilt.csv").read_text() == "a,b\n1,2\n"
 
 
+@pytest.mark.long
 def test_another_space_or_other_fixed_values_are_refused(run: Run) -> None:
     run(bowl, total(1))
     with pytest.raises(InputError, match="space of optimizer.lr was 0.0001 to 0.001, log, now"):
@@ -389,6 +396,7 @@ def test_another_space_or_other_fixed_values_are_refused(run: Run) -> None:
     assert Path("logs/sweeps/other/0/done").exists()
 
 
+@pytest.mark.long
 def test_folders_of_a_lost_study_are_not_overwritten(run: Run) -> None:
     run(bowl, total(2))
     Path("logs/sweeps/tiny/study.journal").unlink()
@@ -396,6 +404,7 @@ def test_folders_of_a_lost_study_are_not_overwritten(run: Run) -> None:
         run(bowl, total(2))
 
 
+@pytest.mark.long
 def test_with_a_pruner_jobs_know_their_trial(run: Run) -> None:
     seen = []
 

@@ -285,6 +285,7 @@ def joined(share: float) -> torch.nn.Module:
     return net
 
 
+@pytest.mark.long
 def test_log_probabilities_are_joined_outside_of_training() -> None:
     x, mask = series(4, 30, 2)
     net = joined(0.25).eval()

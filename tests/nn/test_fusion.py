@@ -184,6 +184,7 @@ def test_the_first_source_may_be_the_clock() -> None:
     assert torch.equal(stem(x, mask)[1], mask["phone"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_batch_is_overfitted(kind: str) -> None:
     x, mask = sources()

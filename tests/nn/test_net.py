@@ -82,6 +82,7 @@ def test_base_starts_as_the_reference_says() -> None:
     assert base.attention.hidden.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 @settings(max_examples=15, deadline=None)
 @given(

@@ -35,6 +35,7 @@ def trained(
     return folder / "run" / "checkpoints" / "best.ckpt", metrics
 
 
+@pytest.mark.long
 def test_a_split_gives_the_numbers_of_the_test(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path
 ) -> None:

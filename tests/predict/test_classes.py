@@ -40,6 +40,7 @@ def predict(command: Callable, run: Path) -> Callable[..., tuple[int, str, str]]
     return lambda *words: command(main, ckpt, *QUIET, *words)
 
 
+@pytest.mark.long
 def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, run: Path) -> None:
     code, out, err = predict("split=test", "output=test.csv")
     assert code == 0, err
@@ -54,6 +55,7 @@ def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, run: Path
     assert loss.item() == pytest.approx(metrics["test/loss"], rel=1e-5)
 
 
+@pytest.mark.long
 def test_validation_keeps_the_rows_of_the_file(predict: Callable) -> None:
     predict("split=val", "output=val.csv")
     predict(f"input={VOWELS}/JapaneseVowels_TRAIN.ts", "output=train.csv")
@@ -76,6 +78,7 @@ def test_files_of_all_formats_agree(predict: Callable, run: Path, ending: str) -
     assert found.prediction.astype(str).tolist() == [str(i) for i in 1 + wanted.argmax(axis=1)]
 
 
+@pytest.mark.long
 def test_a_folder_is_predicted_in_the_order_of_names(predict: Callable) -> None:
     Path("in").mkdir()
     for name in ("b", "a"):
@@ -99,6 +102,7 @@ def test_a_folder_is_predicted_in_the_order_of_names(predict: Callable) -> None:
     assert not list(Path().glob("*mixed*"))
 
 
+@pytest.mark.long
 def test_files_share_batches_that_change_nothing(predict: Callable) -> None:
     lengths = (50, 3, 20, 1)
     Path("in").mkdir()

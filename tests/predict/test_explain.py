@@ -33,6 +33,7 @@ def explain(command: Callable, ckpt: Path) -> Callable[..., tuple[int, str, str]
     return lambda *words: command(main, f"ckpt={ckpt}", root, *QUIET, *words)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["gradients", "occlusion", "attention"])
 def test_a_table_lines_and_figures(explain: Callable, ckpt: Path, method: str) -> None:
     lengths = np.array([9, 8, 7, 6, 5, 4])
@@ -64,6 +65,7 @@ def test_a_table_lines_and_figures(explain: Callable, ckpt: Path, method: str) -
     assert out.startswith("id a: ")
 
 
+@pytest.mark.long
 def test_a_split_and_a_folder_of_files(explain: Callable) -> None:
     code, _, err = explain("split=test", "output=why", "figures=0", "method=occlusion", "segment=3")
     assert code == 0, err

@@ -57,6 +57,7 @@ def predict(command: Callable, ckpt: Path) -> Callable[..., tuple[int, str, str]
     return lambda *words: command(main, f"ckpt={ckpt}", *QUIET, *words)
 
 
+@pytest.mark.long
 def test_one_forecast_for_each_series(predict: Callable, frame: pd.DataFrame) -> None:
     code, out, err = predict("input=new.csv", "output=out.csv")
     assert code == 0, err
@@ -73,6 +74,7 @@ def test_one_forecast_for_each_series(predict: Callable, frame: pd.DataFrame) ->
     assert found["stock"].between(250, 750).all()
 
 
+@pytest.mark.long
 def test_what_is_known_ahead_matters(predict: Callable, frame: pd.DataFrame) -> None:
     predict("input=new.csv", "output=one.csv")
     frame.loc[frame["sales"].isna(), "offer"] = 1 - frame["offer"]
@@ -98,6 +100,7 @@ def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, ckpt: Pat
     assert inside / 2 == pytest.approx(metrics["test/coverage_80"], abs=2e-3)
 
 
+@pytest.mark.long
 def test_every_row_gives_the_numbers_of_the_split(predict: Callable, tmp_path: Path) -> None:
     tables.shops(tmp_path / "shops.csv")
     predict("split=test", "output=test.csv", "data.file=shops.csv")
@@ -119,6 +122,7 @@ def whole(name: str = "whole.csv") -> pd.DataFrame:
     return tables.shops(Path(name)).assign(when=lambda f: pd.to_datetime(f["when"]))
 
 
+@pytest.mark.long
 def test_from_a_stamp_beside_what_came(predict: Callable) -> None:
     frame = whole()
     code, out, err = predict(
@@ -146,6 +150,7 @@ def test_from_a_stamp_beside_what_came(predict: Callable) -> None:
     np.testing.assert_allclose(same["sales_q0.1"], same["sales_q0.1_b"], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_scenario_is_as_rows_below(predict: Callable, frame: pd.DataFrame, ckpt: Path) -> None:
     predict("input=new.csv", "output=wanted.csv")
     seen, ahead = frame[frame["sales"].notna()], frame[frame["sales"].isna()]
@@ -191,6 +196,7 @@ def test_a_mistake_in_a_scenario_is_named(
     assert not Path("out.csv").exists()
 
 
+@pytest.mark.long
 def test_figures_of_each_series(predict: Callable) -> None:
     whole()
     code, out, err = predict("input=whole.csv", "output=out.csv", "every=20", "figure=drawn")
@@ -210,6 +216,7 @@ def test_figures_of_each_series(predict: Callable) -> None:
     assert "pip install matplotlib" in err
 
 
+@pytest.mark.long
 def test_bands_that_follow_earlier_errors(predict: Callable, ckpt: Path, tmp_path: Path) -> None:
     words = ("input=whole.csv", "every=1", "overwrite=true")
     whole()
@@ -229,6 +236,7 @@ def test_bands_that_follow_earlier_errors(predict: Callable, ckpt: Path, tmp_pat
     np.testing.assert_allclose(other[bands], adapted[bands], rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -252,6 +260,7 @@ def short(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[:40]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "words", "message"),
     [
@@ -287,6 +296,7 @@ def test_a_mistake_gets_one_line_and_no_file(
     assert not list(Path().glob("*out*"))
 
 
+@pytest.mark.long
 def test_from_python(ckpt: Path, frame: pd.DataFrame, predict: Callable) -> None:
     model = seqfuse.load(ckpt)
     predict("input=new.csv", "output=out.parquet")
@@ -298,6 +308,7 @@ def test_from_python(ckpt: Path, frame: pd.DataFrame, predict: Callable) -> None
         model.predict(frame[["when", "shop", "offer"]])
 
 
+@pytest.mark.long
 def test_returns_and_points_without_a_clock(tmp_path: Path) -> None:
     """A point forecast has no bands; prices come back as log-returns, without stamps."""
     frame = tables.shops(tmp_path / "shops.csv")

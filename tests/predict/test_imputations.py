@@ -60,6 +60,7 @@ def predict(command: Callable, ckpt: Path) -> Callable[..., tuple[int, str, str]
     return lambda *words: command(main, f"ckpt={ckpt}", *QUIET, *words)
 
 
+@pytest.mark.long
 def test_a_file_is_written_back_with_its_gaps_filled(
     predict: Callable, frame: pd.DataFrame
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_file_is_written_back_with_its_gaps_filled(
         assert len(shop) == 150
 
 
+@pytest.mark.long
 def test_every_format_and_surface_gives_the_same(
     predict: Callable, ckpt: Path, frame: pd.DataFrame
 ) -> None:
@@ -159,6 +161,7 @@ def test_windows_agree_on_what_they_see(ckpt: Path) -> None:
     assert model.predict(x)[100, 0] != pytest.approx(model.predict(near)[100, 0], rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_file_without_a_gap_is_written_back(predict: Callable, frame: pd.DataFrame) -> None:
     whole = written(pd.read_csv("shops.csv"))
     code, out, err = predict("input=new.csv", "output=out.csv")
@@ -169,6 +172,7 @@ def test_a_file_without_a_gap_is_written_back(predict: Callable, frame: pd.DataF
     pd.testing.assert_frame_equal(found.drop(columns="imputed"), whole)
 
 
+@pytest.mark.long
 def test_a_folder_of_files(predict: Callable, frame: pd.DataFrame) -> None:
     Path("in").mkdir()
     for name in ("b.csv", "a.csv"):
@@ -214,6 +218,7 @@ def test_a_mistake_gets_one_line_and_no_file(
     assert not list(Path().glob("*out*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("form", "written_as"),
     [
@@ -236,6 +241,7 @@ def test_added_rows_have_stamps_as_the_others(
     assert list(model.table(tmp_path / "mine.csv")["date"]) == frame["date"].tolist()
 
 
+@pytest.mark.long
 def test_parts_of_a_stamp_are_added_each(tmp_path: Path) -> None:
     stamps = pd.date_range("2024-01-01", periods=60, freq="h")
     parts = {name: getattr(stamps, name) for name in ("year", "month", "day", "hour")}

@@ -88,6 +88,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, ending: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_time_grows_with_the_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much waits is counted, not summed over all frames at each of them."""
     looked, size = [0], pd.DataFrame.size

@@ -37,6 +37,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "steps"),
     [

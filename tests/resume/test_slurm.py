@@ -105,6 +105,7 @@ def test_only_the_same_command_of_a_restarted_job_is_found(
             assert slurm.run_before(tmp_path) is None
 
 
+@pytest.mark.long
 def test_what_hydra_needs_quotes_for_is_the_same_command(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_submitit_puts_the_job_back_itself(
     assert_same(weights(run), weights(tmp_path / "whole"))
 
 
+@pytest.mark.long
 def test_a_trial_that_was_put_back_still_reports_to_its_search(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, moment: str, name: str) -> None:
     monkeypatch.setattr(place, method, called)
 
 
+@pytest.mark.long
 @SIGNALS
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_training_ends_with_one_line(
@@ -69,6 +70,7 @@ def test_training_ends_with_one_line(
     assert handlers == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
 
 
+@pytest.mark.long
 @SIGNALS
 def test_an_evaluation_ends_with_one_line(
     command: Command, monkeypatch: pytest.MonkeyPatch, name: str, code: int
@@ -80,6 +82,7 @@ def test_an_evaluation_ends_with_one_line(
     assert os.listdir() == ["run"]
 
 
+@pytest.mark.long
 @SIGNALS
 def test_a_process_that_imports_ends_with_one_line(tmp_path: Path, name: str, code: int) -> None:
     """A real one, which tells by its run folder that it has begun."""

@@ -88,6 +88,7 @@ def test_signed_ranks_are_counted_over_every_choice_of_signs(gains: list[float])
     assert row.low <= np.mean(gains) / 64 <= row.high
 
 
+@pytest.mark.long
 def test_over_many_sets_the_p_value_is_that_of_random_signs() -> None:
     gains = np.random.default_rng(1).integers(-3, 6, 25) / 64
     [row] = over_sets(["a", "b"], [over([[0.5]] * 25), over([[0.5 + gain] for gain in gains])])
@@ -119,6 +120,7 @@ def test_five_wins_of_five_are_too_few() -> None:
     assert "at least 6" in verdict_over_sets("accuracy", ["a", "b"], values)
 
 
+@pytest.mark.long
 def test_settings_are_corrected_for_and_less_can_be_better() -> None:
     rng = np.random.default_rng(0)
     shifts = {"a": 0.0, "b": -0.2, "c": 0.2, "d": 0.0}

@@ -83,6 +83,7 @@ def test_a_mistake_in_the_space_gets_one_line(words: list[str], message: str) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_key_may_belong_to_one_option_alone() -> None:
     base = composed([])
     words = ["model/attention=additive,multihead", "model.attention.num_heads=2,4"]
@@ -108,6 +109,7 @@ def test_a_metric_that_no_job_logs(words: list[str], message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.long
 def test_what_is_drawn_becomes_overrides_that_hydra_reads() -> None:
     words = [
         "optimizer.lr=tag(log,interval(1e-6,1e-5))",

@@ -53,6 +53,7 @@ def said(command: Command, *words: str) -> tuple[int, list[dict[str, Any]]]:
     return code, content["runs"]
 
 
+@pytest.mark.long
 def test_a_run_says_how_it_ended(command: Command) -> None:
     code, _, err = command(train.main, *TINY, "hydra.run.dir=run")
     assert code == 0, err
@@ -73,6 +74,7 @@ def test_a_run_says_how_it_ended(command: Command) -> None:
     assert Path("run/status.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_job_that_failed_says_why(command: Command) -> None:
     words = [word for word in TINY if "max_epochs" not in word]
     words += ["trainer.max_epochs=1", "hydra.sweep.dir=sweep", "-m"]
@@ -85,6 +87,7 @@ def test_a_job_that_failed_says_why(command: Command) -> None:
     assert "loss" in jobs[1]["reason"]
 
 
+@pytest.mark.long
 def test_a_stopped_run_says_how_to_go_on(command: Command, monkeypatch: Any) -> None:
     step = train.cli.runs.check_there
 
@@ -150,6 +153,7 @@ def test_a_job_is_known_before_its_first_sign(command: Command, tmp_path: Path) 
     assert [row["name"] for row in rows] == ["1", "2", "10", "11"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
 def test_the_trials_of_a_study_are_its_runs(command: Command, tmp_path: Path, kind: str) -> None:
     address = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else str(tmp_path / "a.journal")

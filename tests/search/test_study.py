@@ -23,6 +23,7 @@ from seqfuse.search.study import Trial
 from tests.searches import GOAL, SPACE, completed, finish, random, search
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
 def test_a_search_goes_on_to_its_total(tmp_path: Path, kind: str) -> None:
     address = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else str(tmp_path / "a.journal")

@@ -91,6 +91,7 @@ def test_the_summary_is_written(sweep: Path, capsys: pytest.CaptureFixture[str])
     assert "summary     " in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for job in range(4):
         words = [f"optimizer.lr=0.0{job + 1}", "seed=0"]
@@ -103,6 +104,7 @@ def test_a_summary_is_whole_or_the_one_before(sweep: Path, monkeypatch: pytest.M
     assert not [name for name in names if (sweep / name).exists()], "written in another way"
 
 
+@pytest.mark.long
 def test_a_job_that_failed_without_a_word_is_listed(sweep: Path) -> None:
     Outcome("failed", {}).write(sweep / "11", job=11, overrides=[], mode="min")
     summary.write(sweep)
@@ -111,6 +113,7 @@ def test_a_job_that_failed_without_a_word_is_listed(sweep: Path) -> None:
     assert "completed" not in listed
 
 
+@pytest.mark.long
 def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
     leave(sweep, 11, ["data=synthetic", "model.lstm.hidden_size=64", "seed=0"], "killed")
     assert summary.write(sweep, {0, 1}) == ""
@@ -122,6 +125,7 @@ def test_what_another_process_began_is_not_answered_for(sweep: Path) -> None:
     assert "1 killed" in (sweep / "summary.md").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"", b'{"job": 2, "stat', b"[]", b'{"job": 2}', b"\xff"])
 def test_a_broken_outcome_is_a_lost_job(sweep: Path, content: bytes) -> None:
     (sweep / "2/outcome.json").write_bytes(content)
@@ -163,6 +167,7 @@ def test_rates_have_a_logarithmic_axis() -> None:
     assert [panel.get_xscale() for panel in axes] == ["log", "linear"]
 
 
+@pytest.mark.long
 def test_no_data_set_is_better_than_another(tmp_path: Path) -> None:
     losses = {("B", "adam"): 0.9, ("B", "sgd"): 0.8, ("A", "adam"): 0.1, ("A", "sgd"): 0.2}
     for job, ((data, optimizer), loss) in enumerate(losses.items()):
@@ -202,6 +207,7 @@ def test_the_page_says_which_was_best_and_whether_that_is_noise(
     assert "< 0.001" in rows["ablation=no_cnn"]
 
 
+@pytest.mark.long
 def test_a_winner_beyond_noise_is_marked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +247,7 @@ def test_means_have_intervals_over_seeds_and_single_accuracies_over_items(tmp_pa
     assert pd.read_csv(tmp_path / "summary.csv")["test_items"].dropna().tolist() == [50] * 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [("seed=0", "seed=1"), ("",)])
 def test_settings_are_compared_over_data_sets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: tuple[str, ...]

@@ -34,6 +34,7 @@ def status(folder: Path) -> list[str]:
     return pd.read_csv(folder / "summary.csv")["status"].tolist()
 
 
+@pytest.mark.long
 def test_a_grid_ends_with_its_summary(command: Command) -> None:
     code, out, err = command(main, *SWEEP, "model.lstm.hidden_size=4,8", "seed=0,1")
     assert code == 0, err
@@ -65,6 +66,7 @@ def test_jobs_equal_runs_on_their_own(command: Command, tiny: Compose, tmp_path:
     torch.testing.assert_close(weights(sweep_folder() / "3"), weights(tmp_path / "alone"))
 
 
+@pytest.mark.long
 def test_a_sweep_survives_its_jobs(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     fit = Trainer.fit
 
@@ -91,6 +93,7 @@ def test_a_sweep_survives_its_jobs(command: Command, monkeypatch: pytest.MonkeyP
     assert "hidden_size=-1 must be" in (folder / "summary.md").read_text()
 
 
+@pytest.mark.long
 def test_a_job_that_diverges_is_told(command: Command) -> None:
     words = ["optimizer=sgd", "clip=none", "optimizer.lr=1e-3,1e30"]
     code, _, err = command(main, *SWEEP, *words)
@@ -99,6 +102,7 @@ def test_a_job_that_diverges_is_told(command: Command) -> None:
     assert "job 1 diverged: the loss is" in err
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_sweep_and_keeps_its_summary(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ def test_a_mistake_is_told_before_the_first_job(
     assert "test/loss" not in out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -173,6 +178,7 @@ def test_a_sweep_whose_job_was_put_back_is_not_taken_for_one_run(
     assert len(list(Path("logs/sweeps").iterdir())) == 2, "it begins anew"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [["seed=0,1"], ["sweep=optuna", "hydra.sweeper.num_trials=2"]])
 def test_a_sweep_that_would_start_itself_again_is_told_before_the_first_job(
     command: Command, tmp_path: Path, more: list[str]

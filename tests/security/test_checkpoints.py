@@ -23,6 +23,7 @@ COMMANDS = {
 CPU = ["trainer=cpu", "trainer.num_threads=1"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("place", ["nested", "top"])
 def test_nothing_is_fetched(
@@ -90,6 +91,7 @@ def test_joined_references_make_no_function(
     assert "secret" not in out + err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["../../outside", "a/b"])
 def test_names_of_sets_are_words(
     classifier: Path, tmp_path: Path, command: Command, name: str
@@ -102,6 +104,7 @@ def test_names_of_sets_are_words(
     assert f"name={name}" in err
 
 
+@pytest.mark.long
 def test_a_label_is_no_interpolation(tmp_path: Path, command: Command) -> None:
     """Names of classes get into the config, which looks up, or calls, what stands in ${...}."""
     evil = "${oc.create:{_target_: pathlib.Path.touch, self: ran}}"
@@ -189,6 +192,7 @@ def test_it_reads_where_the_user_is_or_says(
     assert f"type data.{key}={here}" in err
 
 
+@pytest.mark.long
 def test_it_reads_what_was_typed(forecaster: Path, command: Command) -> None:
     file = forecaster.parents[2] / "mine.csv"
     code, _, err = command(evaluate.main, f"ckpt={forecaster}", *CPU)
@@ -305,6 +309,7 @@ def weight(content: dict[str, Any], value: complex) -> None:
     content["state_dict"][name] = torch.full_like(tensor, value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -15,6 +15,7 @@ from seqfuse.runtime.errors import InputError
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "in/side", ".."])
 def test_no_file_elsewhere_is_read(
     classifier: Path, tmp_path: Path, command: Command, name: str

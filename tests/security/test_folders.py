@@ -58,6 +58,7 @@ def ways(folder: Path) -> dict[str, list[str]]:
     return {"again": again, "resume": [f"resume={folder}", more]}
 
 
+@pytest.mark.long
 def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> None:
     for name, words in ways(shutil.copytree(run, tmp_path / "own")).items():
         code, _, err = command(main, *words)
@@ -191,6 +192,7 @@ def test_a_run_writes_through_no_link(
     assert before == {path: path.stat().st_mtime_ns for path in [outside, *outside.rglob("*")]}
 
 
+@pytest.mark.long
 def test_trust_is_typed_and_not_read(run: Path, tmp_path: Path, command: Command) -> None:
     (tmp_path / "theirlab.py").write_text(
         "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
@@ -290,6 +292,7 @@ def test_options_are_words(command: Command, word: str) -> None:
     assert (code, err.count("\n")) == (1, 1), err
 
 
+@pytest.mark.long
 def test_what_an_own_folder_may_hold(tmp_path: Path, command: Command) -> None:
     path = tmp_path / "own" / "experiment" / "mine.yaml"
     path.parent.mkdir(parents=True)
@@ -303,6 +306,7 @@ def test_what_an_own_folder_may_hold(tmp_path: Path, command: Command) -> None:
     assert code == 0, err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["callbacks.checkpoint.dirpath", "data.url"])
 def test_what_a_sweep_of_a_folder_sets_was_not_typed(
     tmp_path: Path, command: Command, server: Server, key: str
@@ -321,6 +325,7 @@ def test_what_a_sweep_of_a_folder_sets_was_not_typed(
     assert not list(tmp_path.glob("**/elsewhere"))
 
 
+@pytest.mark.long
 def test_an_address_by_reference_takes_no_secret_along(
     tmp_path: Path, command: Command, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +340,7 @@ def test_an_address_by_reference_takes_no_secret_along(
     assert server.asked == []
 
 
+@pytest.mark.long
 def test_the_state_of_a_checkpoint_deletes_nothing(
     run: Path, tmp_path: Path, command: Command
 ) -> None:
@@ -356,6 +362,7 @@ def test_the_state_of_a_checkpoint_deletes_nothing(
     assert (precious / "thesis").exists()
 
 
+@pytest.mark.long
 def test_what_a_folder_may_say_of_hydra(tmp_path: Path, command: Command) -> None:
     path = tmp_path / "own" / "experiment" / "mine.yaml"
     path.parent.mkdir(parents=True)
@@ -368,6 +375,7 @@ def test_what_a_folder_may_say_of_hydra(tmp_path: Path, command: Command) -> Non
     assert "summary" in out
 
 
+@pytest.mark.long
 def test_an_address_of_a_stranger_is_not_fetched(
     tmp_path: Path, command: Command, server: Server
 ) -> None:

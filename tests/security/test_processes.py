@@ -16,6 +16,7 @@ EVIL = "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\nrais
 NAMES = ("pickle", "random", "torch", "seqfuse", "numpy", "hydra", "json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("started", ["script", "module"])
 def test_an_export_is_not_its_folder_s(classifier: Path, tmp_path: Path, started: str) -> None:
     """The process that writes the graph would import a pickle.py that lies there."""

@@ -47,6 +47,7 @@ def check(path: Path) -> list[list[str]]:
     return rows
 
 
+@pytest.mark.long
 def test_predictions_and_the_exported_folder(evil: Path, tmp_path: Path, command: Command) -> None:
     words = [f"ckpt={evil}", f"input={tmp_path}/new.npz", *CPU]
     code, out, err = command(predict.main, *words, "output=out.csv")

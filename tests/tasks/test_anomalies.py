@@ -211,6 +211,7 @@ def table(path: Path, n: int = 300) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_user_s_table_from_the_command_line(tmp_path: Path) -> None:
     table(tmp_path / "mine.csv")
     words = ["data=labelled", f"data.file={tmp_path}/mine.csv", "data.look_back=24"]
@@ -229,6 +230,7 @@ SCORES = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "period", "seed"), [("errors", 48, 0), ("components", 25, 2)])
 def test_normal_rows_of_the_user_s_table_are_no_anomalies(
     kind: str, period: int, seed: int, tmp_path: Path

@@ -93,6 +93,7 @@ def threshold_of(values: np.ndarray, scorer: Scorer, labels: np.ndarray | None =
     return float(threshold.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("aim", ["reconstruct", "subspace"])
 def test_half_precision_is_scored(aim: str, tmp_path: Path) -> None:
     tables.pumps(tmp_path / "pumps.csv")
@@ -101,6 +102,7 @@ def test_half_precision_is_scored(aim: str, tmp_path: Path) -> None:
     assert 0 < train(composed(words), tmp_path / "run")["test/threshold"] < 1
 
 
+@pytest.mark.long
 def test_a_threshold_that_no_validation_set_is_named(tmp_path: Path, command: Callable) -> None:
     tables.pumps(tmp_path / "pumps.csv")
     never = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5", "callbacks.figures=null")

@@ -35,6 +35,7 @@ def bank_of(run: Path) -> dict[str, torch.Tensor]:
     return {n: w for n, w in weights(run).items() if n.startswith("net.bank.")}
 
 
+@pytest.mark.long
 def test_a_checkpoint_holds_the_bank(run: Path) -> None:
     bank = bank_of(run)
     assert bank["net.bank.is_fitted"]
@@ -43,6 +44,7 @@ def test_a_checkpoint_holds_the_bank(run: Path) -> None:
     assert_same({f"net.{n}": w for n, w in task.net.state_dict().items() if "bank" in n}, bank)
 
 
+@pytest.mark.long
 def test_each_part_has_an_accuracy_of_its_own(tiny: Compose, tmp_path: Path) -> None:
     last = (*SMALL, "callbacks=none")  # the best by validation is another for each
     both = train(tiny(*last), tmp_path / "both")
@@ -65,6 +67,7 @@ def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Com
     assert_same(bank_of(run), wanted)
 
 
+@pytest.mark.long
 def test_class_weights_reach_the_bank(tiny: Compose, tmp_path: Path) -> None:
     words = (*SMALL, "trainer.max_epochs=1")
     for name, each in (("even", "[1.0,1.0]"), ("second", "[1.0,1e6]")):
@@ -73,6 +76,7 @@ def test_class_weights_reach_the_bank(tiny: Compose, tmp_path: Path) -> None:
     assert second.softmax(0)[1] > even.softmax(0)[1]
 
 
+@pytest.mark.long
 def test_a_resumed_run_keeps_its_bank(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,11 +90,13 @@ def test_a_resumed_run_keeps_its_bank(
     assert_same(weights(tmp_path), weights(run))
 
 
+@pytest.mark.long
 def test_an_averaged_net_keeps_its_bank(run: Path, tmp_path: Path) -> None:
     train(composed([*TINY, *SMALL, "callbacks=ema", "callbacks.figures=null"]), tmp_path)
     assert_same(bank_of(tmp_path), bank_of(run))
 
 
+@pytest.mark.long
 def test_a_bank_is_exported_with_its_net(run: Path, tmp_path: Path) -> None:
     folder = shipped.export(run, tmp_path / "shipped", "int8=true", "bound=1")
     task = seqfuse.load(run / "checkpoints" / "best.ckpt")
@@ -105,6 +111,7 @@ def test_a_bank_is_exported_with_its_net(run: Path, tmp_path: Path) -> None:
     assert InferenceSession(folder / "model.int8.onnx").get_inputs()[0].name == "x"
 
 
+@pytest.mark.long
 def test_a_bank_alone_predicts_as_it_was_fitted(tmp_path: Path) -> None:
     train(composed([*TINY, *SMALL, "model=bank"]), tmp_path)
     task, data, _ = build.load(tmp_path / "checkpoints" / "last.ckpt")
@@ -128,6 +135,7 @@ def test_a_bank_is_for_one_source() -> None:
         build.rehearse(composed(words))
 
 
+@pytest.mark.long
 def test_first_weights_come_without_the_bank_of_another_run(run: Path, tmp_path: Path) -> None:
     path = f"init_from={run}/checkpoints/last.ckpt"
     train(composed([*TINY, *SMALL, path, "seed=1"]), tmp_path)

@@ -67,6 +67,7 @@ def test_one_batch_is_overfitted(small: Compose, tmp_path: Path) -> None:
     assert metrics["train/loss"] < 0.02
 
 
+@pytest.mark.long
 def test_a_poisoned_test_split_changes_no_weight(
     trained: tuple[Path, dict], small: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ def test_resumed_equals_uninterrupted(
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "part"))
 
 
+@pytest.mark.long
 def test_predictions_are_those_of_the_test_step(
     trained: tuple[Path, dict], made: Path, command: Callable
 ) -> None:
@@ -144,6 +146,7 @@ def test_predictions_are_those_of_the_test_step(
 ANOMALY = ("data=fight_anomaly", "data.normal=stays", "model.head.num_targets=4")
 
 
+@pytest.mark.long
 def test_anomalies_are_scored_and_never_trained_on(
     small: Compose, made: Path, tmp_path: Path, command: Callable
 ) -> None:
@@ -169,6 +172,7 @@ def test_anomalies_are_scored_and_never_trained_on(
     assert "one.mp4 has one frame: its motion cannot be scored" in err
 
 
+@pytest.mark.long
 def test_clips_that_are_not_normal_change_no_weight(
     small: Compose, made: Path, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[DistillTask]:
     return seen
 
 
+@pytest.mark.long
 def test_teachers_stay_as_they_are_and_out_of_the_checkpoint(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -146,6 +147,7 @@ def test_teachers_stay_as_they_are_and_out_of_the_checkpoint(
     assert metrics["test/loss"] > 0
 
 
+@pytest.mark.long
 def test_a_loaded_student_needs_no_teacher(teacher: Path, tmp_path: Path) -> None:
     lost = tmp_path / "lost.ckpt"
     lost.write_bytes(teacher.read_bytes())
@@ -157,6 +159,7 @@ def test_a_loaded_student_needs_no_teacher(teacher: Path, tmp_path: Path) -> Non
     assert task.teachers == ()
 
 
+@pytest.mark.long
 def test_a_resumed_distillation_equals_an_uninterrupted_one(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +212,7 @@ def test_labels_and_teachers_share_the_loss(teacher: Path, student: Made) -> Non
     assert soft == pytest.approx(16 * divergence.item(), rel=1e-4)
 
 
+@pytest.mark.long
 def test_a_student_of_one_batch_becomes_its_teacher(
     teacher: Path, tmp_path: Path, command: Callable
 ) -> None:
@@ -233,6 +237,7 @@ def scale(mean: list[float]) -> dict:
     return {"standardisation": {"mean": mean, "std": [1.0] * len(mean)}}
 
 
+@pytest.mark.long
 def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     cases = [
         ({"teacher": "no.ckpt"}, "teacher=no.ckpt: there is no such file"),
@@ -288,6 +293,7 @@ TAGS = (
 )
 
 
+@pytest.mark.long
 def test_tags_are_taught_by_a_crf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tags.tsv").write_text("fly\tVERB\nto\tADP\n\nrome\tPROPN\n\n" * 20)

@@ -97,6 +97,7 @@ def found(pair: tuple[Any, Any], method: str, wanted: Wanted | None = None) -> l
     return list(explanations(job.engine, job.cases_known(wanted or Wanted(), *known), method))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_complete_and_occlusion_has_the_same_score(
     explained: Callable, kind: str
@@ -230,6 +231,7 @@ def test_what_is_not_there_is_named(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_a_bank_has_no_gradients(tmp_path: Path) -> None:
     catalogue.write(tmp_path / "a.npz", makers.series(steps=40))
     made = make("data=arrays", f"data.root={tmp_path}", "data.train=a.npz", "model=bank")

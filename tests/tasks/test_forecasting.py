@@ -60,6 +60,7 @@ def assert_same_weights(one: Path, two: Path) -> None:
     torch.testing.assert_close(*pair, atol=0, rtol=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_poisoned_test_split_changes_nothing(kind: str, tmp_path: Path) -> None:
     words = ("trainer.max_epochs=2", "test=false")
@@ -69,6 +70,7 @@ def test_a_poisoned_test_split_changes_nothing(kind: str, tmp_path: Path) -> Non
     assert_same_weights(tmp_path / "clean", tmp_path / "poisoned")
 
 
+@pytest.mark.long
 def test_a_forecast_joins_a_net_and_a_bank(tmp_path: Path) -> None:
     """Either alone is measured, too, and is what a share of all or nothing gives."""
     metrics = run(tmp_path / "both", "csv", "trainer.max_epochs=1")
@@ -99,6 +101,7 @@ def test_resumed_is_as_never_stopped(kind: str, epochs: int, tmp_path: Path) -> 
     assert_same_weights(tmp_path / "whole", tmp_path / "second")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("words", [(), ("callbacks=ema", "callbacks.ema.decay=0.9")])
 def test_evaluated_and_predicted_as_tested(
@@ -127,6 +130,7 @@ def test_evaluated_and_predicted_as_tested(
     assert np.mean(inside) == pytest.approx(metrics["test/coverage_80"], abs=1e-3)
 
 
+@pytest.mark.long
 def test_rows_of_a_file_are_forecast_like_those_of_a_split(
     command: Callable, tmp_path: Path
 ) -> None:
@@ -143,6 +147,7 @@ def test_rows_of_a_file_are_forecast_like_those_of_a_split(
     np.testing.assert_allclose(both["load_split"], both["load_file"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_mapped_file_of_other_columns_is_refused(command: Callable, tmp_path: Path) -> None:
     run(tmp_path, "mapped", "trainer.max_epochs=1", "test=false")
     ckpt = f"ckpt={tmp_path}/run/checkpoints/best.ckpt"

@@ -54,6 +54,7 @@ def run(request: pytest.FixtureRequest, root: Path, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_predictions_are_those_of_the_test_step(run: Path, root: Path, command: Callable) -> None:
     ckpt, data = run / "checkpoints" / "best.ckpt", f"data.root={root}"
     code, _, err = command(predict, f"ckpt={ckpt}", "split=test", data, "output=t.csv", *QUIET)
@@ -71,6 +72,7 @@ def test_predictions_are_those_of_the_test_step(run: Path, root: Path, command: 
     }
 
 
+@pytest.mark.long
 def test_a_file_gives_what_the_split_gave(run: Path, root: Path, command: Callable) -> None:
     ckpt, data = run / "checkpoints" / "best.ckpt", f"data.root={root}"
     np.savez("own.npz", **both())
@@ -86,6 +88,7 @@ def test_a_file_gives_what_the_split_gave(run: Path, root: Path, command: Callab
     assert table["prediction"].tolist() == every.prediction.tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["early", "late"], indirect=True)
 @pytest.mark.parametrize("gone", ["phone", "watch"])
 def test_a_source_may_be_missing_when_it_is_tested(
@@ -110,6 +113,7 @@ def test_a_source_may_be_missing_when_it_is_tested(
     assert pd.read_csv("o.csv").id.nunique() == 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["early", "joined"])
 def test_garbage_in_the_test_split_changes_no_weight(root: Path, tmp_path: Path, kind: str) -> None:
     poisoned = {}
@@ -129,6 +133,7 @@ def test_garbage_in_the_test_split_changes_no_weight(root: Path, tmp_path: Path,
         train(composed([*options(kind), f"data.root={folder}"]), tmp_path / "tested")
 
 
+@pytest.mark.long
 def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
     one = phone()
     one["label"][one["subject"] == 7] = 2

@@ -53,6 +53,7 @@ def assert_same_weights(one: Path, two: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_poisoned_test_split_changes_nothing(tmp_path: Path) -> None:
     words = ("trainer.max_epochs=2", "test=false")
     run(tmp_path / "clean", *words)
@@ -60,6 +61,7 @@ def test_a_poisoned_test_split_changes_nothing(tmp_path: Path) -> None:
     assert_same_weights(tmp_path / "clean", tmp_path / "poisoned")
 
 
+@pytest.mark.long
 def test_what_is_asked_for_changes_no_prediction(tmp_path: Path) -> None:
     """Poison: with other values where some are held out, the trained net says the same of them."""
     run(tmp_path, "trainer.max_epochs=1", "test=false")
@@ -77,6 +79,7 @@ def test_what_is_asked_for_changes_no_prediction(tmp_path: Path) -> None:
     assert torch.equal(before, after)
 
 
+@pytest.mark.long
 def test_baselines_are_those_of_pandas(tmp_path: Path) -> None:
     metrics = run(tmp_path, "trainer.max_epochs=1")
     _, data, _ = build.load(tmp_path / "run/checkpoints/best.ckpt")
@@ -118,6 +121,7 @@ def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
     assert metrics["train/loss"] < 0.05
 
 
+@pytest.mark.long
 def test_resumed_is_as_never_stopped(tmp_path: Path) -> None:
     """The gaps of an epoch are the same, however it was reached."""
     words = ("scheduler=plateau", "test=false")  # a cosine is made for its number of steps
@@ -128,6 +132,7 @@ def test_resumed_is_as_never_stopped(tmp_path: Path) -> None:
     assert_same_weights(tmp_path / "whole", tmp_path / "second")
 
 
+@pytest.mark.long
 def test_evaluated_and_predicted_as_tested(command: Callable, tmp_path: Path) -> None:
     metrics = run(tmp_path, "trainer.max_epochs=1")
     ckpt = tmp_path / "run" / "checkpoints" / "best.ckpt"

@@ -48,6 +48,7 @@ def test_metrics_are_those_of_scikit_learn(metric, wanted) -> None:
     assert float(metric.compute()) == pytest.approx(wanted(y.numpy(), (scores > 0).numpy()))
 
 
+@pytest.mark.long
 def test_thresholds_give_the_best_f1() -> None:
     scores, y = items()
     scores[20:40] = scores[:20]  # equal scores are on one side
@@ -78,6 +79,7 @@ def test_a_label_that_does_not_occur_and_one_that_always_does() -> None:
     assert calibrator.thresholds[0] == 0
 
 
+@pytest.mark.long
 def test_one_batch_is_overfitted() -> None:
     net = Net(ClassHead(6, num_classes=3), attention=Mean(6))
     x, mask = torch.randn(4, 5, 6), torch.ones(4, 5, dtype=torch.bool)

@@ -44,6 +44,7 @@ def losses(run: Path) -> list[float]:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
+@pytest.mark.long
 def test_a_frozen_encoder_stays_bit_for_bit(
     pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_frozen_encoder_stays_bit_for_bit(
     assert set(state(last)) == {f"net.{name}" for name in task.net.state_dict()}
 
 
+@pytest.mark.long
 def test_without_freeze_the_encoder_begins_there_and_moves(
     pretrained: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_resumed_probe_equals_an_uninterrupted_one(pretrained: Path, tmp_path:
 STILL = ("task.pairs.changes.crop=null", "task.pairs.changes.permute=null")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "task", [["task=contrastive", *STILL], ["task=contrastive_scales"]], ids=lambda task: task[0]
 )
@@ -109,6 +112,7 @@ def test_pairs_are_told_apart(task: list[str], tmp_path: Path, command: Callable
     assert sum(found[-5:]) < 0.9 * sum(found[:5])
 
 
+@pytest.mark.long
 def test_what_does_not_fit_is_named(
     pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +146,7 @@ def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) ->
         build.start_weights(made.task.net, made.data, made.config)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -164,6 +169,7 @@ def test_mistakes_are_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_series_need_no_labels(tmp_path: Path, command: Callable) -> None:
     """From a file that has none, with figures that would need a prediction."""
     np.savez("mine.npz", x=np.random.default_rng(0).normal(size=(40, 9, 3)).astype(np.float32))
@@ -193,6 +199,7 @@ def test_the_loss_of_validation_does_not_hang_on_the_order_of_a_file() -> None:
     assert order() == order() != as_read == sorted(order())
 
 
+@pytest.mark.long
 def test_a_pretrained_encoder_predicts_nothing(pretrained: Path, command: Callable) -> None:
     np.savez("own.npz", x=np.zeros((3, 12, 3)))
     quiet = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")

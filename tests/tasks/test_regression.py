@@ -70,6 +70,7 @@ def test_intervals_hold_their_fraction() -> None:
     assert coverage == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("quantiles", [[0.5], [0.1, 0.5, 0.9]])
 def test_one_batch_is_overfitted(quantiles: list[float]) -> None:
     loss = SquaredError() if len(quantiles) == 1 else Pinball(quantiles)

@@ -177,6 +177,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float
     return folder, train(composed([*APART, "data.num_samples=300"]), folder)
 
 
+@pytest.mark.long
 def test_it_is_kept_and_measured(run: tuple[Path, dict[str, float]]) -> None:
     folder, metrics = run
     kept = weights(folder, "best")
@@ -191,6 +192,7 @@ def test_it_is_kept_and_measured(run: tuple[Path, dict[str, float]]) -> None:
     assert min(each) <= metrics["test/set_size_90"] <= max(each)
 
 
+@pytest.mark.long
 def test_every_surface_applies_it(
     run: tuple[Path, dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +209,7 @@ def test_every_surface_applies_it(
     assert not np.allclose(raw, calibrated, atol=1e-4)
 
 
+@pytest.mark.long
 def test_without_held_out_items_it_is_fitted_by_the_bank(tmp_path: Path) -> None:
     words = (*TINY, *BANK, "data.num_folds=0", "task.monitor=train/loss", "scheduler=constant")
     metrics = train(composed(words), tmp_path / "bank")
@@ -272,6 +275,7 @@ def test_checkpoints_of_before_have_none(
     assert not np.allclose(old.predict_proba(X), new.predict_proba(X))  # type: ignore
 
 
+@pytest.mark.long
 def test_sets_on_every_surface(
     run: tuple[Path, dict[str, float]], tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
@@ -294,6 +298,7 @@ def test_sets_on_every_surface(
         assert "Traceback" not in err
 
 
+@pytest.mark.long
 def test_sets_need_a_calibration_part(tmp_path: Path) -> None:
     train(composed(TINY), tmp_path)
     model: Any = seqfuse.load(tmp_path / "checkpoints" / "best.ckpt")

@@ -80,6 +80,7 @@ def metrics(run: Path) -> dict[str, float]:
     return json.loads((run / "metrics.json").read_text())
 
 
+@pytest.mark.long
 def test_texts_predict_what_the_test_step_measured(
     texts: Path, files: Path, command: Callable
 ) -> None:
@@ -99,6 +100,7 @@ def test_texts_predict_what_the_test_step_measured(
     assert {path.name for path in (texts / "figures").iterdir()} == names
 
 
+@pytest.mark.long
 def test_texts_keep_ids_and_need_no_labels(texts: Path, command: Callable) -> None:
     rows = [{"id": "b", "text": "fly to rome"}, {"id": "a", "text": "is oslo warm"}]
     Path("new.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -117,6 +119,7 @@ def test_texts_keep_ids_and_need_no_labels(texts: Path, command: Callable) -> No
     assert not Path("none.parquet").exists()
 
 
+@pytest.mark.long
 def test_tags_predict_what_the_test_step_measured(
     tags: Path, files: Path, command: Callable
 ) -> None:
@@ -147,6 +150,7 @@ def test_one_batch_is_overfitted(kind: str, files: Path) -> None:
     assert found["train/loss"] < 0.02
 
 
+@pytest.mark.long
 def test_vectors_to_begin_with(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "v.vec").write_text("fly 1 2 3\nwarm 3 1 2\nrock 1 1 1\n")
     size = ["model.stem.out_channels=3", f"data.vectors={files}/v.vec", "test=false"]
@@ -158,6 +162,7 @@ def changed(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
+@pytest.mark.long
 def test_a_mistake_in_the_test_file_says_where_the_trained_net_is(files: Path) -> None:
     changed(files / "test.csv", "label", "class")
     kept = r"no column 'label' .*\(the trained net is kept: seqfuse-evaluate ckpt=.*best\.ckpt\)$"
@@ -166,11 +171,13 @@ def test_a_mistake_in_the_test_file_says_where_the_trained_net_is(files: Path) -
     assert (files / "run" / "checkpoints" / "best.ckpt").exists()
 
 
+@pytest.mark.long
 def test_a_test_file_that_was_trained_on_is_said(files: Path, capsys) -> None:
     train(recipe(files, "text", f"data.test={files}/train.csv", "test=false"), files / "run")
     assert "data.test is data.train: test numbers say little" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "ending"), [("text", "csv"), ("conll", "tsv")])
 def test_poisoned_test_split_changes_no_weight(kind: str, ending: str, files: Path) -> None:
     train(recipe(files, kind, "test=false", "callbacks.figures=null"), files / "clean")

@@ -29,6 +29,7 @@ def table(path: Path) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.long
 def test_without_an_anomaly_the_reason_stands_in_place_of_the_number(
     command: Callable, tmp_path: Path
 ) -> None:
@@ -47,6 +48,7 @@ def test_without_an_anomaly_the_reason_stands_in_place_of_the_number(
     assert "nan" not in out
 
 
+@pytest.mark.long
 def test_a_test_split_where_nothing_was_observed_is_an_error(
     command: Callable, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_the_written_config_repeats_the_run_without_a_search(
     assert_same(weights(tmp_path / "first"), weights(tmp_path / "given"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("faster", [False, True])
 def test_bfloat16_is_taken_where_it_is_faster(
     tiny: Compose,
@@ -126,6 +127,7 @@ def test_a_precision_that_learns_worse_is_not_taken() -> None:
     assert precision.choose(tries) == "bf16-mixed"
 
 
+@pytest.mark.long
 def test_the_curve_is_drawn_for_both(tiny: Compose, tmp_path: Path) -> None:
     train(tiny("find_lr=true", "test=false"), tmp_path)
     assert (tmp_path / "figures" / "learning_rate.png").stat().st_size > 5_000

@@ -96,6 +96,7 @@ def test_mistakes(tmp_path: Path, name: str, content: str, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_real_sizes(data_root: Path) -> None:
     known = {
         "ud_english_ewt/train.tsv.gz": (12_544, 204_577),

@@ -116,6 +116,7 @@ def test_bad_labels_and_knobs(source: KeyPoints, tmp_path: Path) -> None:
         KeyPoints("p.csv", "names.txt").rows(np.zeros(9, dtype=np.int64), "train")
 
 
+@pytest.mark.long
 def test_predictions_are_those_of_the_test_step(
     source: KeyPoints, tmp_path: Path, command: Callable
 ) -> None:

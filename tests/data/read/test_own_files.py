@@ -96,6 +96,7 @@ def test_more_channels_than_steps_are_said(
     assert len(list(turned.notes(turned("train")))) == 1
 
 
+@pytest.mark.long
 def test_a_run_says_what_is_held_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     texts(tmp_path)
     words = ["data=text", f"data.train={tmp_path}/t.csv", "data.num_folds=4", "logger=none"]

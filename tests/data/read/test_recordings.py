@@ -28,6 +28,7 @@ def by_name(recordings: list[Recording]) -> dict[str, Recording]:
     return {one.name: one for one in recordings}
 
 
+@pytest.mark.long
 def test_nab(data_root: Path) -> None:
     found = Nab(str(data_root / "nab"))()
     check(found)
@@ -45,6 +46,7 @@ def test_nab(data_root: Path) -> None:
     assert taxi.time[taxi.windows[0][0]] == np.datetime64("2014-10-30T15:30:00")
 
 
+@pytest.mark.long
 def test_nab_keeps_rows_whose_clock_repeats_or_steps_back(data_root: Path) -> None:
     steps = {
         one.name.split("/")[1]: np.diff(one.time).astype(int)
@@ -64,6 +66,7 @@ def test_nab_keeps_rows_whose_clock_repeats_or_steps_back(data_root: Path) -> No
     assert back == {"machine_temperature_system_failure": -55 * 60}
 
 
+@pytest.mark.long
 def test_nab_by_groups(data_root: Path) -> None:
     root = str(data_root / "nab")
     assert len(Nab(root, artificial=False)()) == 47
@@ -76,6 +79,7 @@ def test_nab_by_groups(data_root: Path) -> None:
         Nab(root, groups=["artificialNoAnomaly"], artificial=False)()
 
 
+@pytest.mark.long
 def test_skab(data_root: Path) -> None:
     *experiments, whole = found = Skab(str(data_root / "skab"))()
     check(found)

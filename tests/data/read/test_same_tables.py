@@ -89,6 +89,7 @@ def outcome(reader: Any, path: Path) -> Any:
         return re.findall(r"line \d+|column '[^']*'|column \d+", str(error))[:2]
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(files())
 def test_any_file_is_read_alike(tmp_path_factory: pytest.TempPathFactory, file: Any) -> None:

@@ -42,6 +42,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "mine.npz"
 
 
+@pytest.mark.long
 def test_from_a_file_to_predictions(path: Path, command: Callable, tmp_path: Path) -> None:
     words = ("data=sources", f"data.train={path}", "trainer.max_epochs=3", *QUIET)
     train(composed([*words, "model.cnn.channels=[8]", "model.lstm.hidden_size=8"]), tmp_path / "r")

@@ -11,6 +11,7 @@ from seqfuse.data.read.recordings import Nab, Skab
 from seqfuse.runtime.read.monitored import SKAB_SENSORS, leading, read_recordings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "file", "name"),
     [

@@ -167,6 +167,7 @@ def files(root: Path, detector: Detector) -> list[File]:
     return [File(detector(one), one.windows, one.name) for one in corpus(root)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", nab.PROFILES)
 def test_the_null_detector_of_nab_scores_0(data_root: Path, profile: str) -> None:
     """As in NAB's results/final_results.json; raw totals as in results/null."""
