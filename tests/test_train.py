@@ -66,6 +66,7 @@ def test_a_run_leaves_its_folder(tmp_path: Path, capsys, monkeypatch) -> None:
     assert {"train/loss", "val/loss", "val/accuracy", "test/accuracy", "train/lr"} <= set(head)
 
 
+@pytest.mark.long
 def test_the_dashboard_is_named_by_its_path_where_nothing_is_activated(
     tiny: Compose, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -214,6 +215,7 @@ def test_validation_loss_that_is_nan_is_never_the_best(tiny: Compose, tmp_path: 
     assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
 
 
+@pytest.mark.long
 def test_a_run_that_ends_within_an_epoch_is_saved(tiny: Compose, tmp_path: Path) -> None:
     train(tiny("trainer.max_steps=3"), tmp_path)
     content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
@@ -242,6 +244,7 @@ def test_the_defaults_are_the_reference_s(tiny: Compose) -> None:
     assert plateau == {"monitor": "val/loss", "factor": 0.5, "patience": 3}
 
 
+@pytest.mark.long
 def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(
     tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from seqfuse import evaluate, export, predict, train
@@ -201,6 +202,7 @@ INIT = "init_from=bad.ckpt"
 TEACH = "task=distill teacher=bad.ckpt"
 
 
+@pytest.mark.long
 @rows(
     Row("init_from=nothing.ckpt", ["init_from=nothing.ckpt", "no such file"]),
     Row("init_from=5", "init_from=5"),

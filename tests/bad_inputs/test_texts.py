@@ -1,5 +1,7 @@
 """Wrong texts and tagged sentences, to train on."""
 
+import pytest
+
 from seqfuse.train import main
 from tests.bad_inputs.catalogue import Row, rows
 from tests.bad_inputs.conftest import BRIEF, Judge
@@ -13,6 +15,7 @@ def lines(name: str, *more: str) -> dict:
     return {**GOOD, name: texts() + "".join(f"{line}\n" for line in more)}
 
 
+@pytest.mark.long
 @rows(
     Row("data.train=null", "data.train is empty"),
     Row("data.test=null data.test_folds=1", "data.test_folds=1", GOOD),

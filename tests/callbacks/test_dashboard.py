@@ -38,6 +38,7 @@ def test_tags(events: EventAccumulator) -> None:
     assert "hidden_size: 64" in text
 
 
+@pytest.mark.long
 def test_charts_are_grouped_and_named(events: EventAccumulator) -> None:
     content = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
     layout = Layout.FromString(content)

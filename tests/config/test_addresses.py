@@ -119,6 +119,7 @@ def test_a_secret_in_an_address_is_refused_before_it_is_kept(command: Command, k
     assert SECRET not in err
 
 
+@pytest.mark.long
 def test_a_folder_of_data_is_of_this_machine(command: Command) -> None:
     code, _, err = command(train.main, *WORDS, "paths.data=s3://lab/sets")
     assert code == 1

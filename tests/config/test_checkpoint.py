@@ -48,6 +48,7 @@ def test_it_holds_plain_containers_alone(best: Path) -> None:
     assert "hyper_parameters" not in content
 
 
+@pytest.mark.long
 def test_predictions_do_not_depend_on_company(best: Path) -> None:
     predictor = seqfuse.load(best)
     generator = np.random.default_rng(0)

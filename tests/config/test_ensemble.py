@@ -62,6 +62,7 @@ def test_members_are_the_runs_of_their_seeds(run: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(joint, wanted, atol=0, rtol=0)
 
 
+@pytest.mark.long
 def test_members_and_all_of_them_are_calibrated_by_one_bank(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_members_and_all_of_them_are_calibrated_by_one_bank(
     assert weights(tmp_path / "one", "best")["net.bank.net_temperature"] >= 1
 
 
+@pytest.mark.long
 def test_a_run_says_what_its_members_and_all_of_them_reached(run: Path) -> None:
     names = {"config.yaml", "metrics.json", "members", "members.csv", "checkpoints", "figures"}
     assert names <= {path.name for path in run.iterdir()}
@@ -97,6 +99,7 @@ def test_a_run_says_what_its_members_and_all_of_them_reached(run: Path) -> None:
     assert (run / "figures" / "test_disagreement.png").is_file()
 
 
+@pytest.mark.long
 def test_it_is_evaluated_as_it_was_tested(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +114,7 @@ def test_it_is_evaluated_as_it_was_tested(
         assert found == {name: pytest.approx(known[name]) for name in found}
 
 
+@pytest.mark.long
 def test_every_surface_says_how_far_members_are_apart(run: Path, tmp_path: Path) -> None:
     folder = shipped.export(run, tmp_path / "shipped", "int8=true", "bound=1")
     loaded, shipped_model = seqfuse.load(ckpt(run)), runner.load(folder)
@@ -144,6 +148,7 @@ def killed(patch: pytest.MonkeyPatch, seed: int, error: type[Exception] | Except
     patch.setattr(Task, "training_step", step)
 
 
+@pytest.mark.long
 def test_it_goes_on_where_it_was_stopped(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,11 +228,13 @@ def test_other_data_are_noticed(run: Path) -> None:
         ensemble._trained(run / "members" / "0" / "checkpoints" / "best.ckpt", data)
 
 
+@pytest.mark.long
 def test_a_student_learns_from_an_ensemble(run: Path, tmp_path: Path) -> None:
     metrics = train(composed([*TINY, *SMALL, "task=distill", f"teacher={ckpt(run)}"]), tmp_path)
     assert np.isfinite(metrics["train/loss"])
 
 
+@pytest.mark.long
 def test_fine_tuning_for_int8_is_for_one_net(run: Path, tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit):
         shipped.export(run, tmp_path / "shipped", "int8=finetune")

@@ -77,6 +77,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_no_trouble(tmp_path: Path) -> Non
     assert not run.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["on_train_start", "on_validation_start", "on_train_epoch_end"])
 def test_a_run_whose_folder_is_deleted_ends(
     command: Command, monkeypatch: pytest.MonkeyPatch, moment: str

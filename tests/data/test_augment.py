@@ -131,6 +131,7 @@ def test_mistakes_are_one_line(make, message: str) -> None:
         make()
 
 
+@pytest.mark.long
 def test_the_config_changes_training_batches_alone() -> None:
     words = ["data=synthetic", "+data.augment.jitter._target_=seqfuse.data.augment.Jitter"]
     node = composed(words).data.module

@@ -59,6 +59,7 @@ def test_it_learns_and_predicts_its_own_classes() -> None:
     assert model.classes_.tolist() == ["high", "low"]
 
 
+@pytest.mark.long
 def test_a_saved_net_is_a_checkpoint(fitted: seqfuse.Classifier, command) -> None:
     wanted = fitted.predict_proba(X)
     fitted.save("model.ckpt")
@@ -98,6 +99,7 @@ def test_items_come_in_many_forms(fitted: seqfuse.Classifier) -> None:
     np.testing.assert_allclose(short[0], wanted[0], atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_table_keeps_its_columns() -> None:
     frame = pd.DataFrame(X[:, :, 0], columns=[f"t{i}" for i in range(12)])
     model = seqfuse.Classifier(**SMALL).fit(frame, Y)
@@ -130,6 +132,7 @@ def test_scikit_learn_can_handle_it() -> None:
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.long
 def test_what_cannot_be_fitted_is_named() -> None:
     for model in (seqfuse.Classifier(**SMALL), seqfuse.Regressor(**SMALL)):
         with pytest.raises(NotFittedError):

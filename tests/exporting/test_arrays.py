@@ -68,6 +68,7 @@ def test_layout_and_lengths_travel(
         np.testing.assert_allclose(whole, probabilities[lengths == SIZE], atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_layout_is_said(run: Path, folder: Path) -> None:
     assert "`x` (series, channels, time)" in (folder / "card.md").read_text()
     model = seqfuse.load(run / "checkpoints" / "best.ckpt")

@@ -72,6 +72,7 @@ def test_all_files_are_there_and_say_what_they_are(folder: Path, run: Path) -> N
     assert "int8 has 0.3" in card
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("x", [X, UNEQUAL], ids=["array", "list"])
 def test_predictions_are_those_of_the_checkpoint(folder: Path, run: Path, x: list) -> None:
     model = runner.load(folder, threads=1)

@@ -97,6 +97,7 @@ def test_a_graph_is_what_torch_is(name: str, tmp_path: Path) -> None:
     assert inputs == graph.inputs
 
 
+@pytest.mark.long
 def test_every_lstm_is_turned_into_whole_numbers(tmp_path: Path) -> None:
     graph, samples = made("tags")
     path = written(graph, samples(3, 12, True), tmp_path / "model.onnx")

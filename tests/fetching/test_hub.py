@@ -179,6 +179,7 @@ def test_revisions_are_kept_apart(server: Server, saved: Path) -> None:
     np.testing.assert_array_equal(earlier, seqfuse.load(saved).predict_proba(X))
 
 
+@pytest.mark.long
 def test_neither_pickles_nor_places_of_this_machine_leave_it(server: Server, saved: Path) -> None:
     seqfuse.push_to_hub(saved, OWNER)
     [files] = server.commits.values()

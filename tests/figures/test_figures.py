@@ -279,6 +279,7 @@ def test_a_word_is_no_formula(word: str) -> None:
         assert pixels(figure).std() > 0
 
 
+@pytest.mark.long
 def test_a_long_text_is_drawn_in_part() -> None:
     figure = sentences([Sentence(["word"] * 5000, np.ones(5000), "row 0")])
     drawn = [text.get_text() for text in figure.axes[0].texts]

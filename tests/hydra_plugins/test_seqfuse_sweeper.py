@@ -144,6 +144,7 @@ def test_the_figures(run: Run) -> None:
     assert (figures / "importance.png").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_a_figure_that_fails_does_not_fail_the_search(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -220,6 +221,7 @@ def test_jobs_that_end_otherwise_do_not_end_the_search(run: Run, capsys: Any) ->
     assert "1 completed, 2 diverged, 2 failed, 1 out of memory, 1 pruned" in out
 
 
+@pytest.mark.long
 def test_nothing_completed(run: Run, capsys: Any) -> None:
     def job(config: DictConfig) -> Any:
         raise ValueError("a bug")

@@ -303,6 +303,7 @@ def test_log_probabilities_are_joined_outside_of_training() -> None:
     assert not any("bank" in name for name, _ in net.named_parameters())
 
 
+@pytest.mark.long
 def test_the_bank_alone_has_all_of_the_share() -> None:
     net = joined(1.0).eval()
     x, mask = series(4, 30, 2)

@@ -155,6 +155,7 @@ def test_what_is_known_ahead_matters_and_masked_steps_of_others_do_not() -> None
     assert (model(other, real(x, 24)).prediction != prediction).any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -219,6 +220,7 @@ def test_with_the_net_off_the_linear_parts_are_linear_models(part: str) -> None:
     torch.testing.assert_close(prediction, expected.unsqueeze(-1).expand_as(prediction))
 
 
+@pytest.mark.long
 def test_training_begins_with_the_net_alone() -> None:
     x = torch.randn(2, 24, 3, dtype=torch.float64)
     torch.manual_seed(0)

@@ -55,6 +55,7 @@ def test_a_split_gives_the_numbers_of_the_test(
     assert (out.anomaly == (out.score >= threshold(ckpt))).all()
 
 
+@pytest.mark.long
 def test_a_file_without_labels_gives_the_same(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_steps_that_no_window_looks_at_have_no_score(
     assert unknown.tolist() == [first, first]
 
 
+@pytest.mark.long
 def test_alarms_stand_in_a_table_of_their_own(
     trained: tuple[Path, dict], command: Callable, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_alarms_stand_in_a_table_of_their_own(
     pd.testing.assert_frame_equal(found.astype({"start": str, "end": str, "peak": str}), alarms)
 
 
+@pytest.mark.long
 def test_a_quantile_lowers_the_threshold_as_in_training(
     trained: tuple[Path, dict], tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_validation_keeps_the_rows_of_the_file(predict: Callable) -> None:
     np.testing.assert_allclose(same[NAMES], val[NAMES], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".jsonl"])
 def test_files_of_all_formats_agree(predict: Callable, run: Path, ending: str) -> None:
     np.savez("x.npz", x=X, y=np.zeros(3), id=[f"no {i}" for i in range(50)])

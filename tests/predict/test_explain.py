@@ -79,6 +79,7 @@ def test_a_split_and_a_folder_of_files(explain: Callable) -> None:
     assert pd.read_csv("both/items.csv").file.tolist() == ["a.npz"] * 2 + ["b.npz"] * 6
 
 
+@pytest.mark.long
 def test_nothing_is_left_of_an_explanation_that_failed(explain: Callable) -> None:
     np.savez("new.npz", x=X[..., :1])
     code, _, err = explain("input=new.npz", "output=why")

@@ -84,6 +84,7 @@ def test_what_is_known_ahead_matters(predict: Callable, frame: pd.DataFrame) -> 
     assert (one != two).any()
 
 
+@pytest.mark.long
 def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, ckpt: Path) -> None:
     tables.shops(Path("shops.csv"))
     code, _, err = predict("split=test", "output=test.parquet", "data.file=shops.csv")

@@ -120,6 +120,7 @@ def test_every_format_and_surface_gives_the_same(
     assert predict("input=out.csv", "output=twice.csv")[0] == 1  # it has the column `imputed`
 
 
+@pytest.mark.long
 def test_an_array_is_filled(ckpt: Path) -> None:
     model = seqfuse.load(ckpt)
     x = np.random.default_rng(0).normal(1000, 9, size=(50, len(model.columns)))

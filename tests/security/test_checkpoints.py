@@ -53,6 +53,7 @@ def test_nothing_is_fetched(
     assert not (tmp_path / "shipped").exists()
 
 
+@pytest.mark.long
 def test_nothing_is_said_by_position(
     forecaster: Path, tmp_path: Path, command: Command, server: Server
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_label_is_no_interpolation(tmp_path: Path, command: Command) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.long
 def test_a_set_of_the_archive_is_not_downloaded(
     classifier: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_one_s_own_run_goes_on(run: Path, tmp_path: Path, command: Command) -> N
         assert code == 0, (name, err)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["again", "resume"])
 @pytest.mark.parametrize(
     ("keys", "value", "named"),

@@ -55,6 +55,7 @@ def test_each_part_has_an_accuracy_of_its_own(tiny: Compose, tmp_path: Path) -> 
     assert not {"test/net_alone", "test/bank_alone"} & {*net, *bank}
 
 
+@pytest.mark.long
 def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Compose) -> None:
     changed = tiny(*SMALL, "+data.augment.jitter._target_=seqfuse.data.augment.Jitter")
     data = build.build_data(build.resolve(changed))
@@ -122,6 +123,7 @@ def test_a_bank_alone_predicts_as_it_was_fitted(tmp_path: Path) -> None:
     assert model.predict_proba(X).shape == (9, 2)  # type: ignore[union-attr, call-arg]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["multilabel", "contrastive"])
 def test_other_tasks_have_no_bank(task: str) -> None:
     words = ["data.channels=3", "data.num_classes=2", "data.num_steps=20", "data.class_counts=null"]

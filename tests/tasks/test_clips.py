@@ -185,6 +185,7 @@ def test_clips_that_are_not_normal_change_no_weight(
     assert_same(*(weights(tmp_path / run) for run in ("clean", "poisoned")))
 
 
+@pytest.mark.long
 def test_what_is_normal_must_be_a_class(small: Compose, tmp_path: Path) -> None:
     for normal, message in (("null", "data.normal is empty"), ("x", "data.normal=x must be one")):
         with pytest.raises(InputError, match=message):

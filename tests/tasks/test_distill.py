@@ -196,6 +196,7 @@ def student() -> Made:
     return make(*STUDENT)
 
 
+@pytest.mark.long
 def test_labels_and_teachers_share_the_loss(teacher: Path, student: Made) -> None:
     given = teachers(student, teacher=str(teacher))
     task: Any = build.build_task(student.config, student.task.net, **given).eval()

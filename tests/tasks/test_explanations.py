@@ -120,6 +120,7 @@ def test_gradients_are_complete_and_occlusion_has_the_same_score(
     assert max(abs(each.score - each.baseline) for each in by_gradients) > 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["series", "shapes", "texts", "tags", "sources"])
 @pytest.mark.parametrize("method", ["gradients", "occlusion"])
 def test_an_item_alone_is_explained_as_in_a_batch(
@@ -153,6 +154,7 @@ def test_occlusion_is_the_difference_of_two_predictions(explained: Callable) -> 
         assert difference == pytest.approx(whole - odds(x), abs=2e-4)
 
 
+@pytest.mark.long
 def test_a_target_and_a_step_can_be_named(explained: Callable) -> None:
     job, known = explained("tags")
     [first, *_] = found((job, known), "gradients", Wanted("NOUN", 2))
@@ -180,6 +182,7 @@ def test_what_is_known_ahead_is_explained_too(explained: Callable) -> None:
     assert (table["from"] == table["time"][table["step"] == 0][0]).all()
 
 
+@pytest.mark.long
 def test_numbers_are_in_the_units_of_the_user(explained: Callable) -> None:
     job, (items, rows) = explained("numbers")
     scores = [each.score for each in found((job, (items, rows)), "occlusion")]

@@ -154,6 +154,7 @@ def wrong(kind: str) -> dict[str, np.ndarray]:
     return both(phone=one) if kind == "no watch" else both(phone=one, watch=two)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["early"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "words", "message"),

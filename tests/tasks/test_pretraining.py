@@ -124,6 +124,7 @@ def test_what_does_not_fit_is_named(
     assert "[128, 64], there [256, 64]" in out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "message"),
     [

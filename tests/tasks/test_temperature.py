@@ -259,6 +259,7 @@ def test_between_a_net_that_knows_and_one_that_errs(tmp_path: Path) -> None:
     assert not calibrator.is_fitted
 
 
+@pytest.mark.long
 def test_checkpoints_of_before_have_none(
     run: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:

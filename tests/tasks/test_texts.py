@@ -224,6 +224,7 @@ def test_mistakes(words: Sequence[str], message: str, files: Path, command: Call
     assert err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_attention_of_tags_is_of_steps(tags: Path, files: Path) -> None:
     """Every query looks at the words of its own sentence alone."""
     from seqfuse.config import build

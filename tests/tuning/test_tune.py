@@ -159,6 +159,7 @@ def test_several_devices_are_refused(tiny: Compose) -> None:
         tune(tiny("find_lr=true"), DataModule(splits=None), two)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "message"),
     [

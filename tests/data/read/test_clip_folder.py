@@ -39,6 +39,7 @@ def rewrite(root: Path, change) -> None:
         writer.writerows(rows)
 
 
+@pytest.mark.long
 def test_the_list_says_what_is_what(made: Path) -> None:
     folder = source(made)
     assert folder.has_validation

@@ -31,6 +31,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.long
 def test_a_missing_file_is_downloaded_once(address: str, tmp_path: Path) -> None:
     digest = hashlib.sha256(TEXT).hexdigest()
     file = TableFile("set/a.csv.gz", str(tmp_path / "data"), f"{address}/a.csv", digest)

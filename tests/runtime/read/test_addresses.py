@@ -90,6 +90,7 @@ def kept(cache: Path) -> set[str]:
     return {path.as_posix() for path in paths if path.parts[0] != "fetched"}
 
 
+@pytest.mark.long
 def test_a_file_is_fetched_again_when_it_changed(web: Web) -> None:
     web.files["a/x.csv"] = b"1\n" * 100_000
     address = f"{web.address}/a/x.csv"
@@ -127,6 +128,7 @@ def test_what_breaks_is_tried_again(web: Web, cache: Path, fault: str) -> None:
     assert len(kept(cache)) == 1, "nothing half-written"
 
 
+@pytest.mark.long
 def test_a_silent_server_is_left(web: Web, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setattr(addresses, "TIMEOUT", 0.1)
     web.files["x.bin"] = b"1"

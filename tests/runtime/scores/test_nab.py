@@ -177,6 +177,7 @@ def test_the_null_detector_of_nab_scores_0(data_root: Path, profile: str) -> Non
     assert raw == -116 * nab.PROFILES[profile].false_negative
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", nab.PROFILES)
 def test_the_perfect_detector_scores_100_and_none_scores_more(
     data_root: Path, profile: str
