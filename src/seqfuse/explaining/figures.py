@@ -18,7 +18,7 @@ from seqfuse.runtime.pipelines.clips import REGIONS
 MAX_LANES = 24
 """Channels of a heat map: those that contribute most."""
 WORDS = ("word", "token")
-"""What the words of a text are called among its steps."""
+"""Name of the words of a text among its steps."""
 
 
 def explanation(item: Explanation) -> Figure:

@@ -160,7 +160,7 @@ class Writer:
 
 
 class Alarms(Writer):
-    """The same of the alarms of rows, beside these.
+    """Writes the alarms of rows beside these, whole or not at all.
 
     Args:
         output: its ending chooses the format.

@@ -14,7 +14,7 @@ from seqfuse.runtime.shown import markdown_table
 Numbers = NDArray[np.float64]
 LEVEL = 0.05
 FEWEST_SETS = 6
-"""Of five data sets, even five wins are not significant: 2 · 0.5⁵ is above `LEVEL`."""
+"""Data sets of a verdict, at least: even five wins of five leave 2 · 0.5⁵, above `LEVEL`."""
 EXACT = 13
 """Data sets up to which all 2ⁿ signs are counted; of more, the normal approximation serves."""
 

@@ -26,7 +26,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("began", "time"), (int, float)),
     **{"steps": (int, type(None)), "first": (list,), "metrics": (dict,)},
 }
-"""Of what stands in a status file."""
+"""Types of the values in a status file."""
 
 
 class Row(NamedTuple):
@@ -63,7 +63,7 @@ def rows(place: str) -> Iterator[Row]:
 
 
 def exit_code(rows: list[Row]) -> int:
-    """Of the command, for schedulers."""
+    """Exit code of the command, for schedulers."""
     states = {row.state for row in rows}
     if states - {*AT_WORK, *ENDED_WELL, *UNCOUNTED}:
         return 4
@@ -213,14 +213,14 @@ TRIALS = {
 
 
 def _values(trial: Any) -> dict[str, float]:
-    """What was searched for: at the end, or as it was reported last."""
+    """The metric that was searched for: at the end, or as it was reported last."""
     reported = [value for _, value in sorted(trial.intermediate_values.items())][-1:]
     values = [*reported, *(trial.values or [])]
     return {"value": float(values[-1])} if values and math.isfinite(values[-1]) else {}
 
 
 def as_json(rows: list[Row]) -> str:
-    """The same for programs."""
+    """The table for programs."""
     content = {"code": exit_code(rows), "runs": [row._asdict() for row in rows]}
     return json.dumps(content, indent=2)
 

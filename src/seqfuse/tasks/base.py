@@ -32,7 +32,7 @@ STAGES = ("train", "val", "test")
 OF_PARTS = ("accuracy", "mse")
 """Metrics that the parts of a net have alone: the first that the task has."""
 BANK = "net.bank."
-"""What names of a bank's weights begin with."""
+"""Beginning of the names of a bank's weights."""
 FIT_SERIES = {"train": 2**15, "val": 2**13}
 """Series, of windows of these splits, that a bank of lags is fitted to, and chosen by."""
 FIT_BATCH = 256
@@ -45,7 +45,7 @@ class Record(NamedTuple):
     config: dict[str, Any]
     """Plain containers, resolved, with all sizes filled in."""
     recipe: dict[str, Any]
-    """The same with its interpolations."""
+    """The configuration with its interpolations."""
     found: dict[str, Any]
     """Values of options that were searched for, by key."""
 
@@ -320,7 +320,8 @@ class Task(LightningModule):
         self._left_out = content.get("left_out")
 
     def left_out(self, bank: Bank, items: Any) -> tuple[Tensor, Tensor]:
-        """The same of a bank that is fitted; one that was given is fitted anew, as a copy."""
+        """Rows, and log-probabilities of rows left out, of a bank that is fitted; without any on
+        record, a copy of it is fitted anew."""
         return self._left_out or self._leave_out(copy.deepcopy(bank), items)
 
     def _fit_lags(self, bank: LagBank) -> None:

@@ -203,7 +203,7 @@ class Temperature(nn.Module):
             self.scores, self.truths = each.to(self.scores), truths.to(self.truths)
 
     def metadata(self) -> dict[str, Any]:
-        """What sets of classes are made by, as plain data; empty where there is none."""
+        """Rule of the sets of classes, as plain data; empty where there is none."""
         if not len(self.scores):
             return {}
         return {"conformal": {"scores": self.scores.tolist(), "classes": self.truths.tolist()}}

@@ -15,7 +15,7 @@ from seqfuse.runtime.recordings import Recordings
 
 
 class Wanted(NamedTuple):
-    """What is explained; None leaves it to the job."""
+    """Target and step of an explanation; None leaves them to the job."""
 
     target: str | None = None
     """A class, a label, or a target of forecasts or of numbers."""

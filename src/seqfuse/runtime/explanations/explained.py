@@ -47,19 +47,19 @@ class Explanation(NamedTuple):
     columns: Mapping[str, Any]
     """Names of the item, such as `id`."""
     steps: Mapping[str, Sequence[Any]]
-    """What the user calls its steps."""
+    """Names of its steps for people."""
     target: str
-    """What is explained."""
+    """Name of the score that is explained."""
     unit: str
     score: float
-    """What is explained, as a number."""
+    """The score that is explained."""
     baseline: float
-    """The same without any value."""
+    """The score without any value."""
     gap: float | None
     """How far the sum of integrated gradients is from the difference of both."""
     sources: Sequence[Source]
     label: str
-    """What the attributions are, with their unit."""
+    """Kind of the attributions, with their unit."""
 
     def table(self) -> Columns:
         """Rows for people: a row for each step and channel."""

@@ -71,7 +71,7 @@ class Attribution(NamedTuple):
     gap: NDArray[np.float64] | None = None
     """(b) how far the sum of integrated gradients is from the difference of both."""
     unit: str | None = None
-    """Of the attributions, where it is not that of the score."""
+    """Unit of the attributions, where it is not that of the score."""
 
 
 Method = Callable[[Engine, Case, int | None], Attribution]
@@ -86,54 +86,84 @@ def integrated_gradients(engine: Engine, case: Case, segment: int | None = None)
     """
     if not isinstance(engine, Differentiable):
         raise InputError("method=gradients: an exported folder has none: type method=occlusion")
-    count = case.size
-    ends = np.repeat(np.arange(count), 2)
-    score, _ = _along(engine, case, ends, np.tile([0.0, 1.0], count))
-    first, last = score[::2], score[1::2]
+    stretches = _stretches(engine, case)
+    first, last = stretches.at_low[::STRETCHES], stretches.at_high[STRETCHES - 1 :: STRETCHES]
     tolerance = MAX_ERROR * np.maximum(1, np.maximum(np.abs(first), np.abs(last)))
     totals = {each.feed: np.zeros(each.present.shape) for each in case.inputs}
-    sums = np.zeros(count)
-    edges = np.linspace(0, 1, STRETCHES + 1)
-    rows = np.repeat(np.arange(count), STRETCHES)
-    low, high = np.tile(edges[:-1], count), np.tile(edges[1:], count)
-    inner, _ = _along(engine, case, np.repeat(np.arange(count), STRETCHES - 1),
-                      np.tile(edges[1:-1], count))  # fmt: skip
-    at_edges = np.column_stack([first, inner.reshape(count, -1), last])
-    at_low, at_high = at_edges[:, :-1].ravel(), at_edges[:, 1:].ravel()
+    sums = np.zeros(case.size)
     for left in range(ROUNDS, -1, -1):
-        middle = (low + high) / 2
-        few = np.bincount(rows, minlength=count)[rows] <= MAX_STRETCHES
+        rows, width = stretches.rows, stretches.high - stretches.low
+        few = np.bincount(rows, minlength=case.size)[rows] <= MAX_STRETCHES
         halved = np.zeros(len(rows), dtype=bool)
         at_middle = np.zeros(len(rows))
         for part in in_blocks(len(rows), _limit(case)):
-            width = (high - low)[part]
-            at_middle[part], growth = _along(engine, case, rows[part], middle[part])
+            middle = stretches.middle[part]
+            at_middle[part], growth = _along(engine, case, rows[part], middle)
             gained = sum(each.reshape(len(part), -1).sum(axis=1) for each in growth.values())
-            errors = np.abs(gained * width - (at_high - at_low)[part])
+            gained = gained * width[part]
+            errors = np.abs(gained - (stretches.at_high - stretches.at_low)[part])
             halved[part] = (errors > tolerance[rows[part]]) & few[part] & (left > 0)
             done = ~halved[part]
             for name, each in growth.items():
-                np.add.at(totals[name], rows[part][done], (each * width[:, None, None])[done])
-            np.add.at(sums, rows[part][done], (gained * width)[done])
-        rows = np.repeat(rows[halved], 2)
-        low, high = (
-            np.column_stack(pair).ravel()
-            for pair in ((low[halved], middle[halved]), (middle[halved], high[halved]))
-        )
-        at_low, at_high = (
-            np.column_stack(pair).ravel()
-            for pair in (
-                (at_low[halved], at_middle[halved]),
-                (at_middle[halved], at_high[halved]),
-            )
-        )
-        if not len(rows):
+                added = each * width[part][:, None, None]
+                np.add.at(totals[name], rows[part][done], added[done])
+            np.add.at(sums, rows[part][done], gained[done])
+        stretches = stretches.halves(halved, at_middle)
+        if not len(stretches.rows):
             break
     parts = [
         Part(each.source, each.channels, totals[each.feed] * each.present, each.present)
         for each in case.inputs
     ]
     return Attribution(parts, last, first, sums - (last - first))
+
+
+class Stretches(NamedTuple):
+    """Stretches of the paths of items, from place 0, the baseline, to place 1."""
+
+    rows: NDArray[np.int64]
+    """(s) numbers of the items."""
+    low: NDArray[np.float64]
+    """(s) places where they begin."""
+    high: NDArray[np.float64]
+    """(s) places where they end."""
+    at_low: NDArray[np.float64]
+    """(s) scores where they begin."""
+    at_high: NDArray[np.float64]
+    """(s) scores where they end."""
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """(s) places in the middle."""
+        return (self.low + self.high) / 2
+
+    def halves(self, chosen: NDArray[np.bool_], at_middle: NDArray[np.float64]) -> "Stretches":
+        """Both halves of each that is chosen, whose score in the middle is known."""
+
+        def pairs(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.column_stack([left[chosen], right[chosen]]).ravel()
+
+        return Stretches(
+            np.repeat(self.rows[chosen], 2),
+            pairs(self.low, self.middle),
+            pairs(self.middle, self.high),
+            pairs(self.at_low, at_middle),
+            pairs(at_middle, self.at_high),
+        )
+
+
+def _stretches(engine: Differentiable, case: Case) -> Stretches:
+    """Stretches of equal length, `STRETCHES` of each item, in the order of items."""
+    places = np.linspace(0, 1, STRETCHES + 1)
+    every = np.arange(case.size)
+    ends, _ = _along(engine, case, np.repeat(every, 2), np.tile([0.0, 1.0], case.size))
+    inner, _ = _along(
+        engine, case, np.repeat(every, STRETCHES - 1), np.tile(places[1:-1], case.size)
+    )
+    scores = np.column_stack([ends[::2], inner.reshape(case.size, -1), ends[1::2]])
+    low, high = np.tile(places[:-1], case.size), np.tile(places[1:], case.size)
+    rows = np.repeat(every, STRETCHES)
+    return Stretches(rows, low, high, scores[:, :-1].ravel(), scores[:, 1:].ravel())
 
 
 def _along(

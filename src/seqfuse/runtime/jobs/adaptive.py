@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 0.1
-"""Of the largest error so far, what a margin grows by at a miss, for a level near 1."""
+"""Fraction of the largest error so far by which a margin grows at a miss, for a level near 1."""
 NEEDED = 2.0
 """Misses that a band should have among the forecasts whose outcome is known, at least."""
 Floats = NDArray[np.float64]

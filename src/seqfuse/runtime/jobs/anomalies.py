@@ -160,7 +160,7 @@ class Detector(Unexplained):
         return joined(iter(rows.alarms()))
 
     def _with(self, alarms: bool, **given: float | None) -> "Detector":
-        """The same detector with another limit, where one is given."""
+        """A copy of the detector with another limit, where one is given."""
         limit = Limit.checked(**given)
         limit = self.limit if limit == Limit() else limit
         return Detector(self.metadata, self.engine, self.batch_size, *limit, alarms=alarms)
@@ -200,11 +200,11 @@ class Detector(Unexplained):
         return joined(self.rows(path))
 
     def folder(self, paths: Sequence[Path]) -> Rows:
-        """The same of files; the column `file` comes first."""
+        """Rows for people of files; the column `file` comes first."""
         return in_folder(self.rows, paths)
 
     def known(self, recordings: Sequence[Recording]) -> Rows:
-        """The same of the training data, whole, with `label`."""
+        """Rows for people of the training data, whole, with `label`."""
         return self._rows(recordings, labelled=True)
 
     def _rows(self, recordings: Sequence[Recording], labelled: bool) -> Rows:
@@ -223,7 +223,7 @@ class Detector(Unexplained):
         return Rows(blocks(), total, lambda: notes, lambda: alarms)
 
     def _scored(self, recordings: Sequence[Recording]) -> Iterator[tuple[Scored, float]]:
-        """What the windows of each recording say, and the threshold."""
+        """Each recording with its scores, and the threshold."""
         if self.limit.budget is None:
             yield from ((self._scores(recording), self.threshold) for recording in recordings)
             return

@@ -139,7 +139,7 @@ class Classifier:
         step: int | None = None,
         segment: int | None = None,
     ) -> list[Any]:
-        """What each value contributes to the prediction of each item.
+        """Attributions: the share of each value in the prediction of each item.
 
         Args:
             x: as in `predict`.
@@ -207,7 +207,7 @@ class Classifier:
             yield from self.cases([items.take(rows[part])], wanted, numbers=rows[part])
 
     def _score(self, answer: Answer, wanted: Wanted) -> Score:
-        """What is explained: the predicted class, or the one that is named."""
+        """The score that is explained: of the predicted class, or the one that is named."""
         wanted.check_whole(self.metadata["job"])
         guesses = answer.prediction.argmax(axis=1)
         numbers = chosen(wanted.target, self.classes, "class", guesses)
@@ -235,7 +235,7 @@ class Classifier:
         return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
 
     def folder(self, paths: Sequence[Path]) -> Rows:
-        """The same of files, several of which may share a batch; the column `file` comes first."""
+        """Rows for people of files, which may share a batch; the column `file` comes first."""
         return self._rows(
             block
             for path in paths
@@ -243,7 +243,7 @@ class Classifier:
         )
 
     def known(self, items: Recordings, rows: NDArray[np.int64]) -> Rows:
-        """The same of the items at these rows of a split, with their `label`."""
+        """Rows for people of the items at these rows of a split, with their `label`."""
         blocks = (
             next(self._blocks([items.take(rows[part])], numbers=rows[part]))
             for part in in_blocks(len(rows), READ)
@@ -436,7 +436,7 @@ class Tagger(Classifier):
         ]
 
     def _score(self, answer: Answer, wanted: Wanted) -> Score:
-        """What is explained: the predicted tags, or one tag, at a step or the mean over all."""
+        """The score that is explained: of the predicted tags, or of one, at a step or over all."""
         best = best_tags(answer.prediction, answer.mask)
         numbers = chosen(wanted.target, self.classes, "class", best)
         weights, step = self._steps_wanted(answer, wanted), wanted.step

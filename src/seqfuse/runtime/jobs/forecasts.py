@@ -196,7 +196,7 @@ class Forecaster:
         step: int | None = None,
         segment: int | None = None,
     ) -> Any:
-        """What each value that was looked back on, or known ahead, contributes to a forecast.
+        """Attributions: the share in a forecast of each value looked back on, or known ahead.
 
         Args:
             x: as in `predict`.
@@ -291,7 +291,7 @@ class Forecaster:
     def _origins(
         self, table: Table, rows: NDArray[np.int64], names: Mapping[str, str]
     ) -> dict[str, Sequence[Any]]:
-        """What the user calls each forecast: its group, and the last stamp that was seen."""
+        """Name of each forecast for people: its group, and the last stamp that was seen."""
         places = self._places(table, rows, 1)
         kept = {name: places[name] for name in (self.reader.group, "from") if name in places}
         return {**{name: [each] * len(rows) for name, each in names.items()}, **kept}
@@ -330,11 +330,11 @@ class Forecaster:
         return joined(self.rows(path))
 
     def folder(self, paths: Sequence[Path]) -> Rows:
-        """The same of files; the column `file` comes first."""
+        """Rows for people of files; the column `file` comes first."""
         return in_folder(self.rows, paths)
 
     def known(self, table: Table, starts: Any) -> Rows:
-        """The same of a split, as the test step sees it, with `<target>_true`."""
+        """Rows for people of a split, as the test step sees it, with `<target>_true`."""
         for name, value in self.request._replace(horizon=None, adaptive=None)._asdict().items():
             if value is not None:
                 raise InputError(f"{name}={value} is for input=<file>: a split has its own windows")

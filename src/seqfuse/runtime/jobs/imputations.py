@@ -85,7 +85,7 @@ class Imputer(Unexplained):
         return joined(self.rows(path))
 
     def folder(self, paths: Sequence[Path]) -> Rows:
-        """The same of files; the column `file` comes first."""
+        """Rows for people of files; the column `file` comes first."""
         return in_folder(self.rows, paths)
 
     def known(self, table: Table, starts: Any, hidden: Callable[[int], NDArray[np.bool_]]) -> Rows:

@@ -47,11 +47,11 @@ class Job(Protocol):
         ...
 
     def cases_known(self, wanted: Wanted, *known: Any) -> Iterator[Case]:
-        """The same of a split, whose data are as `known` takes them."""
+        """Items of a split, given as `known` takes them, to be explained, batch by batch."""
         ...
 
     def folder(self, paths: Sequence[Path]) -> Rows:
-        """The same of files, in their order; the column `file` comes first."""
+        """Predictions for files, in their order; the column `file` comes first."""
         ...
 
 
