@@ -62,8 +62,9 @@ def explain(config: DictConfig, run: Path) -> int:
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
     from seqfuse.exporting.folder import whole  # an annex
-    from seqfuse.runtime.explanations.deletion import verdict
-    from seqfuse.runtime.explanations.explained import explanations
+    from seqfuse.runtime.explanations.deletion import ITEMS as JUDGED
+    from seqfuse.runtime.explanations.deletion import judged
+    from seqfuse.runtime.explanations.explained import attributions, of_batch
     from seqfuse.runtime.jobs.make import make
     from seqfuse.runtime.writer import Writer
     from seqfuse.tasks.engine import TorchEngine
@@ -72,14 +73,23 @@ def explain(config: DictConfig, run: Path) -> int:
     task, data, _, _, trainer = build.load_for(config, run)
     metadata = {**data.splits.metadata(), **task.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
-    job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
-    found = explanations(job.engine, _cases(config, job, data), config.method, config.segment)
+    job = make(metadata, TorchEngine(task, trainer), _batch_size(config), **options)
+    cases = _cases(config, job, data)
+    found = attributions(job.engine, cases, config.method, config.segment)
+    kept: list[Any] = []  # for the deletion test
+
+    def each() -> Iterator[Any]:
+        for case, attribution in found:
+            if sum(batch.size for batch, _ in kept) < JUDGED:
+                kept.append((case, attribution))
+            yield from of_batch(case, attribution)
+
     figures = _figures(config)
     shown, count, gap, lines = config.trainer.enable_progress_bar, 0, 0.0, []
     with whole(output) as part:
         tables = Writer(part / TABLE), Writer(part / ITEMS)
         with tables[0] as rows, tables[1] as items, bar("explain", None, "item", shown) as progress:
-            for explanation in islice(found, config.max_items):
+            for explanation in islice(each(), config.max_items):
                 rows.write(explanation.table())
                 items.write(explanation.summary())
                 if count < config.figures:
@@ -91,11 +101,18 @@ def explain(config: DictConfig, run: Path) -> int:
                 raise InputError(f"{config.input or config.split} holds nothing to explain")
     for line in lines:
         say(line)
-    said = verdict(job.engine, islice(_cases(config, job, data), 1), config.method)
-    for note in _notes(config.method, job.engine, gap, said):
+    for note in _notes(config.method, job.engine, gap, judged(job.engine, kept)):
         say(f"note  {note}")
     say(f"{count:,} items explained by {config.method}  {runs.short(output)}")
     return count
+
+
+def _batch_size(config: DictConfig) -> Any:
+    """Items at once, no more than are asked for."""
+    from seqfuse.runtime.explanations.cases import explained_at_once
+
+    size = config.batch_size
+    return size if config.max_items is None else min(explained_at_once(size), config.max_items)
 
 
 def _cases(config: DictConfig, job: Any, data: Any) -> Iterator[Any]:

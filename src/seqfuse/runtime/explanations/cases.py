@@ -13,6 +13,9 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.scores import Score
 from seqfuse.runtime.recordings import Recordings
 
+BATCH = 8
+"""Items of a batch to explain, if that is left to `auto`."""
+
 
 class Wanted(NamedTuple):
     """Target and step of an explanation; None leaves them to the job."""
@@ -86,6 +89,11 @@ class Case(NamedTuple):
     def width(self) -> int:
         """Numbers of an item, of all inputs."""
         return sum(int(np.prod(each.baseline.shape[1:])) for each in self.inputs)
+
+
+def explained_at_once(batch_size: int | str) -> int:
+    """Items of a batch to explain: 8 if it is left to `auto`, as each is predicted many times."""
+    return batch_size if isinstance(batch_size, int) else BATCH
 
 
 def inputs_of(pipeline: Any, raw: Recordings, items: Recordings, feeds: Feeds) -> list[Input]:

@@ -87,14 +87,26 @@ class Verdict(NamedTuple):
 
 
 def verdict(engine: Engine, cases: Iterable[Case], method: str) -> Verdict | None:
-    """A quick deletion test; None of several sources, also where all but one are missing, or of
-    fewer than two items."""
+    """A quick deletion test of the attributions of a method (see `judged`)."""
+    cases = list(cases)
+    if not all(map(_is_of_one_source, cases)):
+        return None
+    return judged(engine, ((case, METHODS[method](engine, case, None)) for case in cases))
+
+
+def _is_of_one_source(case: Case) -> bool:
+    """Whether the steps of a batch are those of its only source."""
+    return [each.present.shape[1] for each in case.inputs] == [case.mask.shape[1]]
+
+
+def judged(engine: Engine, explained: Iterable[tuple[Case, Attribution]]) -> Verdict | None:
+    """A quick deletion test of batches with attributions; None of several sources, also where all
+    but one are missing, or of fewer than two items."""
     generator, own, chance = np.random.default_rng(0), [], []
-    for case in cases:
-        steps = case.mask.shape[1]
-        if [each.present.shape[1] for each in case.inputs] != [steps]:
+    for case, attribution in explained:
+        if not _is_of_one_source(case):
             return None
-        order = importance(case, METHODS[method](engine, case, None))
+        order = importance(case, attribution)
         own.append(area(engine, case, order, QUICK))
         random = [area(engine, case, at_random(case, generator), QUICK) for _ in range(ORDERS)]
         chance.append(np.mean(random, axis=0))

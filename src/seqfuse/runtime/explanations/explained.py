@@ -128,11 +128,23 @@ def explanations(
     engine: Engine, cases: Iterable[Case], method: str, segment: int | None = None
 ) -> Iterator[Explanation]:
     """Explanations of all items of some batches, by one of `METHODS`."""
+    for case, attribution in attributions(engine, cases, method, segment):
+        yield from of_batch(case, attribution)
+
+
+def attributions(
+    engine: Engine, cases: Iterable[Case], method: str, segment: int | None = None
+) -> Iterator[tuple[Case, Attribution]]:
+    """Batches with attributions to them, by one of `METHODS`."""
     check_method(method, segment)
     for case in cases:
-        attribution = METHODS[method](engine, case, segment)
-        for row in range(case.size):
-            yield _of_item(case, attribution, row)
+        yield case, METHODS[method](engine, case, segment)
+
+
+def of_batch(case: Case, attribution: Attribution) -> Iterator[Explanation]:
+    """Explanations of the items of a batch."""
+    for row in range(case.size):
+        yield _of_item(case, attribution, row)
 
 
 def _of_item(case: Case, attribution: Attribution, row: int) -> Explanation:

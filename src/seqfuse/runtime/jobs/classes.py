@@ -13,7 +13,7 @@ from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_
 from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError, number_within
 from seqfuse.runtime.explanations import explained
-from seqfuse.runtime.explanations.cases import Case, Wanted, inputs_of
+from seqfuse.runtime.explanations.cases import Case, Wanted, explained_at_once, inputs_of
 from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.chain import best_tags, sigmoid, softmax, tag_probabilities
@@ -176,7 +176,7 @@ class Classifier:
         """
         first = 0
         for part in parts:
-            for rows in in_blocks(len(part), READ):
+            for rows in in_blocks(len(part), explained_at_once(self.batch_size)):
                 raw = part.take(rows)
                 counted = first + rows if numbers is None else numbers[first + rows]
                 [block] = self._blocks([raw], file, counted)
