@@ -1,6 +1,7 @@
 """The runner of the benchmarks, and what a comparison says of its rows."""
 
 import csv
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.benchmarks import archive, common, compare, labels
+from tests.benchmarks import archive, common, compare, labels, scale
 
 
 def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -119,3 +120,47 @@ def test_gains_with_few_labels_are_paired_by_seed() -> None:
         ["frozen less svm", "100%", "+0.000"],
     ]
     assert [line[-1] for line in cells] == ["more than noise", "noise"]
+
+
+RECORDED = scale.Recorded(start=2.0, beside=1.0, steps=[0.1], megabytes=90.0, trial=0.5)
+
+
+@pytest.mark.parametrize(("workers", "cores", "whole"), [(1, 1, 48.0), (2, 2, 25.0), (2, 1, 48.0)])
+def test_workers_share_trials_and_cores(workers: int, cores: int, whole: float) -> None:
+    """Four trials of 11.5 s, of which 0.5 s need no core, behind starts of 2 s."""
+    place = scale.Place(workers=workers, cores=cores)
+    found = scale.Simulation(RECORDED, place, trials=4, steps=100).run()
+    assert found["seconds"] == pytest.approx(whole, abs=0.5)
+    names = ("training", "starting", "beside", "saving", "asking", "lost")
+    assert sum(found[name] for name in names) == pytest.approx(1)
+    assert found["saving"] == found["lost"] == found["store_busy"] == 0
+    assert found["database_busy"] == pytest.approx(4 * 0.5 / found["seconds"] / place.connections)
+
+
+def test_no_step_that_was_saved_is_trained_twice() -> None:
+    place = scale.Place(workers=3, cores=3, between_failures=40.0, back=5.0)
+    simulation = scale.Simulation(RECORDED, place, trials=9, steps=1_000, every=10.0)
+    found = simulation.run()
+    assert found["lost"] > 0.1
+    assert simulation.seconds["training"] == pytest.approx(9 * 1_000 * 0.1)
+    assert simulation.seconds["saving"] == pytest.approx(9 * 10 * 1.0)
+
+
+def test_young_s_interval_is_near_the_best() -> None:
+    place = scale.Place(workers=1, cores=1, between_failures=2_000.0)
+    best = scale.interval(RECORDED, place)
+    assert best == pytest.approx(math.sqrt(2 * 1.0 * 2_000))
+    factors = (0.1, 1.0, 10.0)
+    runs = [scale.Simulation(RECORDED, place, 1, 5_000_000, best * factor) for factor in factors]
+    often, young, seldom = (run.run()["training"] for run in runs)
+    assert young > often
+    assert young > seldom
+
+
+def test_ranks_in_step_wait_for_the_slowest_and_fail_together() -> None:
+    recorded = scale.Recorded(2.0, 1.0, [0.1, 0.2], megabytes=75.0, trial=0.5)
+    place = scale.Place(workers=64, cores=64, between_failures=640.0)
+    together, alone = scale.in_step(recorded, place, ranks=64)
+    ring = 2 * 63 / 64 * 25.0 / 1_250
+    assert {round(step, 9) for step in together.steps} == {round(0.2 + ring, 9)}
+    assert (alone.workers, alone.cores, alone.between_failures) == (1, 1, 10.0)
