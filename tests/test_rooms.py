@@ -20,7 +20,7 @@ KNOWN = {}
 """What the core still imports of annexes."""
 SIZE = 13
 """Files of a folder, at most."""
-LARGE = {"data/read", "runtime/read"}
+LARGE = {"runtime/read"}
 """Folders that still hold more."""
 
 SETTABLE = {

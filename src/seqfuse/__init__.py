@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seqfuse.config.bare import build
     from seqfuse.estimators.items import Classifier, Regressor
+    from seqfuse.estimators.loading import load
     from seqfuse.estimators.tables import Detector, Forecaster, Imputer
     from seqfuse.fetching.hub import push_to_hub
-    from seqfuse.loading import load
 
 __version__ = version("seqfuse")
 __all__ = [
@@ -30,7 +30,7 @@ _HOMES = {
     "Imputer": "seqfuse.estimators.tables",
     "Regressor": "seqfuse.estimators.items",
     "build": "seqfuse.config.bare",
-    "load": "seqfuse.loading",
+    "load": "seqfuse.estimators.loading",
     "push_to_hub": "seqfuse.fetching.hub",
 }
 """Modules that names come from; torch is imported only when one is asked for."""

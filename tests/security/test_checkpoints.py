@@ -210,9 +210,9 @@ def test_it_writes_no_cache_elsewhere(
     classifier: Path, tmp_path: Path, command: Command, where: str
 ) -> None:
     clips = {
-        "_target_": "seqfuse.data.read.clip_folder.ClipFolder",
+        "_target_": "seqfuse.data.read.clips.folder.ClipFolder",
         "folder": ".",
-        "decoder": {"_target_": "seqfuse.data.read.cache.Decoder", "cache": where},
+        "decoder": {"_target_": "seqfuse.data.read.clips.decoder.Decoder", "cache": where},
     }
     change = both(lambda config: config["data"]["module"]["splits"].update(dataset=clips))
     path = altered(classifier, tmp_path / "evil.ckpt", change)

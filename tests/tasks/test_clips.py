@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import seqfuse
-from seqfuse.data.read.clip_folder import ClipFolder
+from seqfuse.data.read.clips.folder import ClipFolder
 from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train

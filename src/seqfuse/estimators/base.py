@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from seqfuse.config import build, checkpoint, mistakes, runs, untrusted
 from seqfuse.config.compose import compose
-from seqfuse.loading import load
+from seqfuse.estimators.loading import load
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.data.read.key_points import KeyPoints
+from seqfuse.data.read.clips.key_points import KeyPoints
 from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.labelled import read_points

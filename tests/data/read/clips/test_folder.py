@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seqfuse.data.read.cache import Decoder
-from seqfuse.data.read.clip_folder import ClipFolder
+from seqfuse.data.read.clips.decoder import Decoder
+from seqfuse.data.read.clips.folder import ClipFolder
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.clips import ClipPipeline

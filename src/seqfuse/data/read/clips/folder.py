@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.items import Source
-from seqfuse.data.read.cache import Decoder
-from seqfuse.data.read.clip_list import Entry, listed
+from seqfuse.data.read.clips.decoder import Decoder
+from seqfuse.data.read.clips.listed import Entry, listed
 from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import find
 from seqfuse.runtime.read.decode import CLIP_ENDINGS

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.data.read.cache import Decoder
-from seqfuse.data.read.clip_folder import ClipFolder
+from seqfuse.data.read.clips.decoder import Decoder
+from seqfuse.data.read.clips.folder import ClipFolder
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import decode, labelled
 from tests.clips import frames, write

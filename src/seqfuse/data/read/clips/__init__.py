@@ -1,0 +1,1 @@
+"""Readers of clips, and of the key points of frames."""
