@@ -25,8 +25,8 @@ net was trained with a calibration part (data.calibration=true).
 
 Numbers and several labels: the same files. Numbers have the columns prediction, lower and upper (of
 several targets <target>_prediction and so on); labels prediction (a|b) and score_<label>, above 0.5
-where a label is predicted (threshold=0.3 asks for less, or more). data=table_windows reads tables,
-one row for each window.
+where a label is predicted (threshold=0.3 asks for less, or more), and p_<label>, the probability.
+data=table_windows reads tables, one row for each window.
 
 Several sources: an .npz with <source>_x for each, and, if you like, <source>_lengths and id.
 Recordings of devices (data=har_steps, har_fusion) add <source>_t_ms and, for several recordings,

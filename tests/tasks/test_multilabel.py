@@ -94,3 +94,35 @@ def test_one_batch_is_overfitted() -> None:
         optimizer.step()
     task.test_step(batch, 0)
     assert task.metrics["test_"].compute()["test/f1"] == 1
+
+
+def drawn(n: int = 4000) -> tuple[Tensor, Tensor]:
+    """Scores, and labels drawn by their probabilities."""
+    scores = 2 * torch.randn(n, 3) - 1
+    return scores, (torch.rand(n, 3) < scores.sigmoid()).long()
+
+
+@pytest.mark.parametrize("factor", [0.3, 4.0])
+def test_a_temperature_undoes_a_factor_and_changes_no_label(factor: float) -> None:
+    scores, y = drawn()
+    plain, calibrator = LabelThresholds(3), LabelThresholds(3)
+    for each, given in ((plain, scores), (calibrator, factor * scores)):
+        each.update(given, y)
+        each.fit()
+    assert float(calibrator.temperature) == pytest.approx(factor, rel=0.08)
+    predicted = calibrator(factor * scores) > 0
+    assert torch.equal(predicted, plain(scores) > 0)
+    scale = calibrator.metadata()["label_scale"]
+    moved = torch.tensor(scale["thresholds"]) / scale["temperature"]
+    assert torch.equal(predicted, calibrator.scaled(factor * scores) > moved)
+    rows, labels = calibrator.rows(calibrator.scaled(factor * scores), y)
+    error = calibrator.metrics()["calibration_error"]
+    error.update(rows, labels)
+    assert float(error.compute()) < 0.02
+
+
+def test_thresholds_of_an_older_checkpoint_have_no_temperature() -> None:
+    calibrator = LabelThresholds(2)
+    calibrator.load_state_dict({"thresholds": torch.ones(2)})
+    assert not calibrator.is_fitted
+    assert calibrator.metadata() == {}

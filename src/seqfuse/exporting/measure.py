@@ -15,6 +15,7 @@ from seqfuse.nn.shapes import Output
 from seqfuse.runtime.batches import input_name
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
+from seqfuse.tasks.calibration import Temperature
 
 BATCHES = (1, 64)
 
@@ -80,6 +81,8 @@ def metrics(
     trainer.test(measured, datamodule=data, verbose=False)
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     inner = {"test/loss", *(name for part in task.alone.values() for name in part)}  # type: ignore[union-attr]
+    if task.calibrated is not None and not isinstance(task.calibrator, Temperature):
+        inner |= {*task.calibrated}  # labels, whose graph gives scores above thresholds
     return {n.removeprefix("test/"): v for n, v in found.items() if _is_returned(n, inner)}
 
 

@@ -1,17 +1,19 @@
-"""Several labels of items: precision against recall of each label, and its F1."""
+"""Several labels of items: precision against recall of each label, its F1, and reliability."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqfuse.figures.classification import ClassFigures, precision_recall
+from seqfuse.figures.classification import ClassFigures, precision_recall, reliability
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
+from seqfuse.runtime.jobs.chain import sigmoid
 
 
 class LabelFigures(ClassFigures):
-    """Precision and recall of each label at all thresholds, and attention over some items."""
+    """Precision and recall of each label at all thresholds, reliability of all labels together,
+    and attention over some items."""
 
     def answer(self, prediction: Array, mask: Array) -> Array:
         return prediction
@@ -24,6 +26,13 @@ class LabelFigures(ClassFigures):
         classes = result.splits.pipeline.labels.classes
         drawn = precision_recall(truth, scores, scores > 0, classes, self.max_panels)
         figures = {"precision_recall": drawn}
+        if result.task.is_scaled:
+            scale = result.task.metadata()["label_scale"]
+            raw = scores + np.asarray(scale["thresholds"], dtype=np.float32)
+            before, after = (
+                _both(sigmoid(raw / divisor)) for divisor in (1.0, scale["temperature"])
+            )
+            figures["reliability"] = reliability(truth.ravel(), after, "labels of items", before)
         looked = self.attention(result, result.items)
         return figures | ({"attention": looked} if looked else {})
 
@@ -34,3 +43,9 @@ class LabelFigures(ClassFigures):
         true, predicted = (", ".join(names[row]) or "none" for row in rows)
         wrong = "" if true == predicted else f", predicted {predicted}"
         return f"{true} (row {item.index}){wrong}"
+
+
+def _both(probabilities: Array) -> Array:
+    """(n two) probabilities not to have a label, and to have it."""
+    flat = probabilities.ravel()
+    return np.stack([1 - flat, flat], axis=1)

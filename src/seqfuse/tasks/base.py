@@ -21,7 +21,7 @@ from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.jobs.sets import Sets
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.calibration import PointConformal, Temperature
+from seqfuse.tasks.calibration import PointConformal, Scaling, Temperature
 from seqfuse.tasks.ensemble import Ensemble
 from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
 from seqfuse.tasks.metrics import BatchMean, SetCoverage, Undefinable
@@ -106,12 +106,13 @@ class Task(LightningModule):
         # Of probabilities of the test split, before calibration and after it.
         self.uncalibrated: Any = None
         self.calibrated: Any = None
-        if isinstance(calibrator, Temperature):
+        if isinstance(calibrator, Scaling):
             both: dict[str, Any] = calibrator.metrics()
             new: dict[str, Any] = {n: m for n, m in both.items() if n not in metrics}
             named = {"prefix": "test/", "compute_groups": False}
             self.uncalibrated = MetricCollection(both, postfix="_uncalibrated", **named).clone()
             self.calibrated = MetricCollection(new, **named).clone()
+        if isinstance(calibrator, Temperature):
             self.set_coverage = SetCoverage(calibrator.classes, calibrator.level)
         self._sets: Sets | None = None
         self.num_members = len(net.members) if isinstance(net, Ensemble) else 1
@@ -156,7 +157,8 @@ class Task(LightningModule):
             scores, prediction = prediction, self._measured(prediction, batch)
             if stage == "test" and self.is_scaled:
                 self.uncalibrated.update(*self.calibrator.rows(scores, batch.y))
-                self.calibrated.update(*self.calibrator.rows(prediction, batch.y))
+                scaled = self.calibrator.scaled(scores)
+                self.calibrated.update(*self.calibrator.rows(scaled, batch.y))
                 if self._sets is not None:
                     included = self._sets(softmax(prediction.float().numpy(force=True)))
                     self.set_coverage.update(torch.from_numpy(included).to(batch.y.device), batch.y)
@@ -204,7 +206,7 @@ class Task(LightningModule):
         if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
             quantiles = self.calibrator.quantiles
         more: dict[str, Any] = {"quantiles": list(quantiles)} if quantiles else {}
-        if isinstance(self.calibrator, Temperature):
+        if isinstance(self.calibrator, Scaling):
             more |= self.calibrator.metadata()
         if self.num_members > 1:
             more["members"] = self.num_members
@@ -226,8 +228,8 @@ class Task(LightningModule):
 
     @property
     def is_scaled(self) -> bool:
-        """Whether predictions are divided by a temperature that was fitted."""
-        return isinstance(self.calibrator, Temperature) and self.calibrator.is_fitted
+        """Whether probabilities are calibrated by a temperature that was fitted."""
+        return isinstance(self.calibrator, Scaling) and self.calibrator.is_fitted
 
     @property
     def correction(self) -> nn.Module | None:
@@ -356,7 +358,8 @@ class Task(LightningModule):
         self._log_epoch("val")
 
     def on_test_epoch_start(self) -> None:
-        self._sets = self.calibrator.test_sets() if self.is_scaled else None
+        has_sets = isinstance(self.calibrator, Temperature) and self.is_scaled
+        self._sets = self.calibrator.test_sets() if has_sets else None
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")

@@ -1,8 +1,8 @@
 """Calibration on held-out data: conformal intervals, temperature, a bias, thresholds.
 
 A calibrator is cleared, updated with the predictions and targets of batches, and fitted, at each
-validation; a temperature once, when training has ended (`tasks.engine.calibrate`). Its state lies
-in the checkpoint, and it maps predictions to predictions.
+validation; a temperature of classes once, when training has ended (`tasks.engine.calibrate`). Its
+state lies in the checkpoint, and it maps predictions to predictions.
 """
 
 from collections.abc import Callable, Sequence
@@ -140,12 +140,71 @@ def _margin(scores: Float[Tensor, "n *s"], level: float) -> Float[Tensor, "*s"]:
     return ordered.gather(0, rank.unsqueeze(0) - 1).squeeze(0).nan_to_num(0.0)
 
 
-class Temperature(nn.Module):
+class Scaling(nn.Module):
     """Scores divided by one number, so that probabilities are as high as they are right.
 
-    (Guo et al. 2017.) Of items (b k), or of their steps: single ones (b t k), a CRF (b t k k).
-    Dividing changes no class, and no best path of a CRF. The number is that of the highest
-    likelihood of the labels, which are smoothed as in `nn.bank.ridge.temperature`, but for a CRF.
+    (Guo et al. 2017.) The number is that of the highest likelihood of the labels, which are
+    smoothed as in `nn.bank.ridge.temperature`, but for a CRF.
+
+    Args:
+        num_classes: of the rows that `rows` makes.
+    """
+
+    temperature: Tensor
+    num_items: Tensor
+    """That it was fitted to, series or labelled steps; 0 before."""
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.num_classes = num_classes
+        self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("num_items", torch.tensor(0))
+
+    @property
+    def is_fitted(self) -> bool:
+        return bool(self.num_items)
+
+    def set(self, temperature: float, num_items: int) -> None:
+        """Takes a temperature, and to how many items it was fitted."""
+        self.temperature.fill_(temperature)
+        self.num_items.fill_(num_items)
+
+    def scaled(self, scores: Tensor) -> Tensor:
+        """Scores whose probabilities are calibrated."""
+        return scores / self.temperature.to(scores)
+
+    def rows(self, scores: Tensor, y: Tensor) -> tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]:
+        """Scores of classes, and the true ones, that calibration is measured by."""
+        raise NotImplementedError
+
+    def metadata(self) -> dict[str, Any]:
+        """Plain data that users of probabilities need; empty where there is none."""
+        raise NotImplementedError
+
+    def metrics(self) -> dict[str, Metric]:
+        """Metrics of probabilities, by name; they take the rows of `rows`."""
+        return {
+            "calibration_error": CalibrationError(self.num_classes, n_bins=10),
+            "log_loss": LogLoss(),
+            "brier": Brier(),
+        }
+
+
+def _least(loss: Callable[[float], float]) -> float:
+    """The temperature with the least loss."""
+    best = minimize_scalar(
+        lambda power: loss(float(np.exp(power))),
+        bounds=(np.log(LOWEST), np.log(HIGHEST)),
+        method="bounded",
+    )
+    return float(np.exp(best.x))
+
+
+class Temperature(Scaling):
+    """A temperature of classes: of items (b k), or of their steps: single ones (b t k), a CRF
+    (b t k k).
+
+    Dividing changes no class, and no best path of a CRF.
 
     Of items that are held out, scores are kept for conformal sets (`runtime.jobs.sets`), too.
 
@@ -154,21 +213,15 @@ class Temperature(nn.Module):
         level: of the sets whose coverage and size are measured on the test split.
     """
 
-    temperature: Tensor
-    num_items: Tensor
-    """That it was fitted to, series or labelled steps; 0 before."""
     scores: Tensor
     """(n) of the true class of each calibration item; no steps are among them."""
     truths: Tensor
     """(n) the number of that class."""
 
     def __init__(self, classes: Sequence[str], level: float = 0.9):
-        super().__init__()
+        super().__init__(len(classes))
         sets.check_level(level)
         self.classes, self.level = list(classes), level
-        self.num_classes = len(self.classes)
-        self.register_buffer("temperature", torch.tensor(1.0))
-        self.register_buffer("num_items", torch.tensor(0))
         self.register_buffer("scores", torch.zeros(0))
         self.register_buffer("truths", torch.zeros(0, dtype=torch.long))
 
@@ -180,12 +233,8 @@ class Temperature(nn.Module):
             setattr(self, name, own.new_empty(given.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    @property
-    def is_fitted(self) -> bool:
-        return bool(self.num_items)
-
     def forward(self, prediction: Tensor) -> Tensor:
-        return prediction / self.temperature.to(prediction)
+        return self.scaled(prediction)
 
     def fit(self, predictions: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
         """Sets the temperature by batches of predictions and labels, where any has a label."""
@@ -215,22 +264,12 @@ class Temperature(nn.Module):
         except InputError:
             return None
 
-    def set(self, temperature: float, num_items: int) -> None:
-        """Takes a temperature, and to how many items it was fitted."""
-        self.temperature.fill_(temperature)
-        self.num_items.fill_(num_items)
-
     def likeliest(self, predictions: Sequence[Tensor], labels: Sequence[Tensor]) -> float:
         """The temperature of the highest likelihood of labels, of which there is at least one."""
         labelled = [y != NO_LABEL for y in labels]
         count = int(sum(mask.sum() for mask in labelled))
         loss = self._path_loss if predictions[0].dim() == 4 else self._loss
-        best = minimize_scalar(
-            lambda power: loss(predictions, labels, labelled, float(np.exp(power))) / count,
-            bounds=(np.log(LOWEST), np.log(HIGHEST)),
-            method="bounded",
-        )
-        return float(np.exp(best.x))
+        return _least(lambda value: loss(predictions, labels, labelled, value) / count)
 
     @staticmethod
     def _loss(
@@ -256,22 +295,13 @@ class Temperature(nn.Module):
         each = [crf.log_likelihood(scores / temperature, y, mask) for scores, y, mask in batches]
         return -float(torch.cat(each).sum(dtype=torch.float64))
 
-    def metrics(self) -> dict[str, Metric]:
-        """Metrics of probabilities, by name; they take the rows of `rows`."""
-        return {
-            "calibration_error": CalibrationError(self.num_classes, n_bins=10),
-            "log_loss": LogLoss(),
-            "brier": Brier(),
-        }
-
-    @staticmethod
-    def rows(prediction: Tensor, y: Tensor) -> tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]:
+    def rows(self, scores: Tensor, y: Tensor) -> tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]:
         """Scores, of a CRF logarithms of marginals, and labels: of items, or of labelled steps."""
         mask = y != NO_LABEL
-        if prediction.dim() == 4:
-            marginals = crf.marginals(prediction, mask)
-            prediction = marginals.clamp(min=torch.finfo(marginals.dtype).tiny).log()
-        return prediction[mask], y[mask]
+        if scores.dim() == 4:
+            marginals = crf.marginals(scores, mask)
+            scores = marginals.clamp(min=torch.finfo(marginals.dtype).tiny).log()
+        return scores[mask], y[mask]
 
 
 def between(
@@ -353,20 +383,29 @@ class EntityBias(nn.Module):
         self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])
 
 
-class LabelThresholds(nn.Module):
+class LabelThresholds(Scaling):
     """Takes from the score of each label what gives it the best F1 on the validation split.
 
     A label is predicted where its score is above 0, so also one that is rarer than a half. As
     with `EntityBias`, what is measured on that split is a little too good. Labels that do not
     occur there keep their scores.
+
+    Probabilities are those of scores, before that is taken, divided by one temperature for all
+    labels, which is fitted to the same split; it changes no label.
     """
 
     thresholds: Tensor
 
     def __init__(self, num_labels: int):
-        super().__init__()
+        super().__init__(2)
         self.register_buffer("thresholds", torch.zeros(num_labels))
         self.clear()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """Without a temperature, of an older checkpoint."""
+        state_dict.setdefault(f"{prefix}temperature", torch.tensor(1.0))
+        state_dict.setdefault(f"{prefix}num_items", torch.tensor(0))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, prediction: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         return prediction - self.thresholds.to(prediction)
@@ -380,13 +419,38 @@ class LabelThresholds(nn.Module):
         self._batches.append((prediction.detach().float().cpu(), y.cpu()))
 
     def fit(self) -> None:
-        """Chooses the thresholds, between two scores; the highest of equal ones."""
+        """Chooses the thresholds, between two scores, the highest of equal ones; and the
+        temperature."""
         batches = [batch for rank in collectives.gather(self._batches) for batch in rank]
         self.clear()
         if batches:
-            scores, labels = (torch.cat(part).T for part in zip(*batches, strict=True))
-            values = [_best_threshold(*pair) for pair in zip(scores, labels, strict=True)]
+            scores, labels = (torch.cat(part) for part in zip(*batches, strict=True))
+            values = [_best_threshold(*pair) for pair in zip(scores.T, labels.T, strict=True)]
             self.thresholds.copy_(torch.stack(values))
+            self.set(self.likeliest(scores, labels), len(scores))
+
+    @staticmethod
+    def likeliest(scores: Float[Tensor, "n k"], labels: Int[Tensor, "n k"]) -> float:
+        """The temperature of the highest likelihood of labels."""
+        smoothing = 1 / (len(labels) + 2)
+        targets, scores = (1 - smoothing) * labels.double() + smoothing / 2, scores.double()
+        return _least(
+            lambda value: float(F.binary_cross_entropy_with_logits(scores / value, targets))
+        )
+
+    def rows(
+        self, scores: Float[Tensor, "b k"], y: Int[Tensor, "b k"]
+    ) -> tuple[Float[Tensor, "n two"], Int[Tensor, " n"]]:
+        """A row for each label of each item: not to have it, or to have it."""
+        flat = scores.flatten()
+        return torch.stack([torch.zeros_like(flat), flat], dim=1), y.flatten()
+
+    def metadata(self) -> dict[str, Any]:
+        """Thresholds, which predictions lack, and the temperature of probabilities."""
+        if not self.is_fitted:
+            return {}
+        scale = {"thresholds": self.thresholds.tolist(), "temperature": float(self.temperature)}
+        return {"label_scale": scale}
 
 
 def _best_threshold(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:

@@ -335,7 +335,7 @@ class Labeller(Classifier):
 
     Rows for people: row (or id), prediction (the labels, as `a|b`), and score_<label> of each: 0
     to 1, above 0.5 where the label is predicted. Each label has a threshold of its own, so that a
-    score is no probability.
+    score is no probability; that is p_<label>, where a temperature was fitted.
 
     Args:
         metadata, engine, batch_size: as of a `Classifier`.
@@ -366,7 +366,15 @@ class Labeller(Classifier):
         return np.concatenate([sigmoid(answer.prediction) for answer in self._ask(x)])
 
     def predict_proba(self, x: Any) -> Any:
-        raise InputError("labels have thresholds, not probabilities: call scores(x)")
+        """(n k) the probability of each label; above a half is not where it is predicted."""
+        if "label_scale" not in self.metadata:
+            raise InputError("labels have thresholds, not probabilities: call scores(x)")
+        return np.concatenate([self._probabilities(answer) for answer in self._ask(x)])
+
+    def _probabilities(self, answer: Answer) -> NDArray[Any]:
+        scale = self.metadata["label_scale"]
+        scores = answer.prediction + np.asarray(scale["thresholds"], dtype=np.float32)
+        return sigmoid(scores / np.float32(scale["temperature"]))
 
     def _score(self, answer: Answer, wanted: Wanted) -> Score:
         wanted.check_whole(self.metadata["job"])
@@ -388,6 +396,9 @@ class Labeller(Classifier):
         }
         columns |= self._truth(answer.block.items)
         columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(self.classes)}
+        if "label_scale" in self.metadata:
+            probabilities = self._probabilities(answer)
+            columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
         return columns | self._disagreement(answer)
 
     def _truth(self, items: Recordings) -> Columns:
