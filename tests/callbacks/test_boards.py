@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from seqfuse.callbacks.boards import TensorBoard
 from seqfuse.train import main, train
 from tests.conftest import DRAWN, TINY, composed
 
@@ -20,6 +22,16 @@ NAN = "optimizer.lr=1e30"
 def needs(package: str) -> Any:
     there = importlib.util.find_spec(package) is not None
     return pytest.mark.skipif(not there, reason=f"{package} is an extra: seqfuse[{package}]")
+
+
+def test_a_run_that_fails_behind_its_training_is_concluded(tmp_path: Path) -> None:
+    board = TensorBoard(str(tmp_path))
+    board.log_metrics({"train/loss": 1.0}, 0)
+    board.finalize("success")  # as the trainer does, before it tests
+    board.conclude({"optimizer.lr": 0.1}, "failed", {}, ["test/loss"], 3)
+    board.finalize("failed")
+    plugin = EventAccumulator(str(tmp_path / "tensorboard")).Reload().summary_metadata
+    assert b"failed" in plugin["_hparams_/session_start_info"].plugin_data.content
 
 
 @needs("wandb")

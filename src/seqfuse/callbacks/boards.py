@@ -115,6 +115,7 @@ class TensorBoard(TensorBoardLogger):
         self, options: Options, status: str, best: Mapping[str, float], names: list[str], step: int
     ) -> None:
         writer = self.experiment
+        writer.add_text("status", status, step)  # opens a file, where that of training was closed
         for name, value in best.items():
             writer.add_scalar(name, value, step)
         # The other metrics are logged already; these summaries only name them. All runs
