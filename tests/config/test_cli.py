@@ -37,6 +37,11 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["optimizer.lrr=1"], "optimizer.lrr: no such key, did you mean optimizer.lr?"),
         (["model.lstm.hiden_size=8"], "did you mean model.lstm.hidden_size?"),
         (["lr=1"], "lr: no such key, did you mean optimizer.lr?"),
+        (["epochs=1"], "epochs: no such key, did you mean trainer.max_epochs?"),
+        (["--epochs=1"], "--epochs: no such flag: values are typed as key=value"),
+        (["data=mine.npz"], "data=arrays data.train=mine.npz"),
+        (["data=my/table.csv"], "data=csv data.file=my/table.csv"),
+        (["table.csv.gz"], "data=csv data.file=table.csv.gz"),
         (["modle=base"], "modle: no such key, did you mean model?"),
         (
             ["model=bse"],

@@ -182,6 +182,8 @@ def _unreadable(word: str) -> str:
             f"cannot read '{word}': several values are a,b or choice(a,b), "
             "range(1,4), interval(0,1) or tag(log,interval(1e-4,1e-2))"
         )
+    if words := _own_file(word):
+        return f"cannot read '{word}': a file is named so: {words}"
     return (
         f"cannot read '{word}': an override is key=value without spaces, such as "
         "ckpt=run/best.ckpt or model.cnn.channels=[16,32]; quote what has spaces or ="
@@ -228,7 +230,7 @@ def check_flags(words: Sequence[str]) -> None:
             raise InputError(f"{word}: an option is a word, not a path")
         if flag.startswith("-") and flag not in FLAGS:
             near = difflib.get_close_matches(flag, FLAGS, n=1)
-            hint = f", did you mean {near[0]}?" if near else ""
+            hint = f", did you mean {near[0]}?" if near else ": values are typed as key=value"
             raise InputError(f"{flag}: no such flag{hint}; --help lists what there is")
 
 
@@ -240,9 +242,26 @@ def strange_folders(settings: Any) -> list[str]:
 
 def no_such_option(group: str, option: str, others: Sequence[str] = ()) -> str:
     """One line for an option that a group lacks; `others`: options of a group of Hydra's own."""
+    section, _, folder = group.partition("/")  # Hydra takes data=my/file for an option of data/my
+    path = f"{folder}/{option}" if folder else option
+    if section == "data" and (words := _own_file(path)):
+        return f"data={path}: a file is named so: {words}"
     options = groups().get(group, list(others))
     near = _nearest(option, options)
     return f"{group or 'config'}={option}: no such option{near} (options: {', '.join(options)})"
+
+
+def _own_file(name: str) -> str:
+    """The words that train on a file of the user's; empty for what names none."""
+    path = name.lower().removesuffix(".gz")
+    if path.endswith((".npz", ".npy")):
+        return f"data=arrays data.train={name}"
+    if path.endswith((".csv", ".tsv", ".parquet", ".jsonl")):
+        return (
+            f"data=csv data.file={name} data.targets=[<column>] (a table to forecast), "
+            f"data=text data.train={name} (texts and their class); seqfuse list data has more"
+        )
+    return ""
 
 
 def _unknown_key(key: str, config_name: str) -> str:
@@ -275,6 +294,9 @@ def no_such_key(key: str, config: DictConfig) -> str:
 def _nearest(word: str, options: list[str]) -> str:
     last = word.split(".")[-1]
     near = [option for option in options if option.split(".")[-1] == last]  # in the wrong place
+    near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.8)
+    # As epochs, of trainer.max_epochs.
+    near = near or [option for option in options if last in option.split(".")[-1].split("_")]
     near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.4)
     return f", did you mean {near[0]}?" if near else ""
 
