@@ -55,6 +55,13 @@ def one(name: str = "a.npz", **changes: object) -> dict:
     Row("", ["a.npz", "Python objects"], {"a.npz": zipped(x=saved(X), y=saved(Y.astype(object)))}),
     Row("", ["a.npz", "'x'", "y"], one(x=None)),
     Row("", ["a.npz", "'y'", "x", "data.labelled=false"], one(y=None)),
+    Row("", ["a.npz", "rename 'Y' to 'y'"], {"a.npz": {"x": X, "Y": Y}}),
+    Row("", ["a.npz", "task=regression"], one(y=np.arange(20) / 7)),
+    Row(
+        "data.test=b.npz",
+        ["a.npz", "20 items", "task=regression"],
+        {**one(y=np.arange(20) / 7), "b.npz": GOOD},
+    ),
     Row("", ["a.npz", "(20, 6)", "data.layout"], one(x=X[..., 0])),
     Row("", ["a.npz", "(20, 6, 2, 1)"], one(x=X[..., None])),
     Row("", ["a.npz", "()"], one(x=np.float32(3))),

@@ -64,6 +64,11 @@ class OwnFiles(Source):
             )
         kind = "random" if items.per_step else "stratified"
         train, test = hold_out(items, self.test_folds, 0, kind, 0, "data.test_folds")
+        if not len(test):
+            raise InputError(
+                f"{items.origin}: no two {items.unit} share a label, so that none can be held out "
+                "to test: add some of each class; numbers are learnt by task=regression"
+            )
         self.num_test = len(test)
         self._num_twins = 0
         if not items.sources:

@@ -249,6 +249,11 @@ class Classes(Labels):
         self.classes = _sorted(names_in(items.labels or ())) or [UNLABELLED]
         if len(self.classes) < 2 and self.classes != [UNLABELLED]:
             raise InputError(f"only one class, '{self.classes[0]}': a classifier needs two")
+        if not self.per_step and 2 * len(self.classes) > len(items) and _fractions(self.classes):
+            raise InputError(
+                f"{len(items)} items have {len(self.classes)} different labels, numbers such as "
+                f"{self.classes[0]}: type task=regression"
+            )
         return self
 
     def encode(self, items: Recordings) -> NDArray[np.int64]:
@@ -412,6 +417,14 @@ class Labelled:
         """Takes over the labels of another pipeline's state."""
         self.labels = KINDS[state["labels"]["type"]]()
         self.labels.load_state_dict(state["labels"])
+
+
+def _fractions(names: Sequence[str]) -> bool:
+    """Whether all names are numbers, and most of them no whole ones."""
+    try:
+        return sum(not float(name).is_integer() for name in names) > len(names) / 2
+    except ValueError:
+        return False
 
 
 def _sorted(items: Iterable[Sequence[str]]) -> list[str]:

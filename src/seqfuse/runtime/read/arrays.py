@@ -110,7 +110,9 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def missing(path: Path | str, name: str, names: Sequence[str], fix: str = "") -> InputError:
-    """The mistake that an array is not there."""
+    """The mistake that an array is not there, whose name another may have in capitals."""
+    alike = [other for other in names if other.lower() == name.lower()]
+    fix = f": rename '{alike[0]}' to '{name}'" if alike else fix
     return InputError(f"{path} has no array '{name}' (it has: {', '.join(names)}){fix}")
 
 
