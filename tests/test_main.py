@@ -42,6 +42,17 @@ def test_an_unknown_command_is_named(command: Command, word: str, named: str) ->
     assert err.count("\n") == 1
 
 
+def test_a_reader_that_goes_ends_it() -> None:
+    script = "from seqfuse.__main__ import main; main()"
+    words = [sys.executable, "-c", script, "list", "experiments"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("name", __main__.COMMANDS)
 def test_each_command_has_help(command: Command, name: str) -> None:
     code, out, _ = command(__main__.main, name, "--help")

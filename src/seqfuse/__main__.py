@@ -24,7 +24,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import say, stop_saying
 
 COMMANDS = (
     *("train", "evaluate", "predict", "explain", "export", "status", "push"),
@@ -34,8 +34,11 @@ COMMANDS = (
 
 def main() -> None:
     """The command; hands over to the one that is named."""
-    if name := named():
-        import_module(f"seqfuse.{name}").main()
+    try:
+        if name := named():
+            import_module(f"seqfuse.{name}").main()
+    except BrokenPipeError:
+        stop_saying()
 
 
 def named() -> str:

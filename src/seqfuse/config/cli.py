@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqfuse.config import mistakes, names, runs, untrusted
 from seqfuse.config.mistakes import CONF, MISTAKES, TYPED, explain
 from seqfuse.runtime.errors import InputError, Interrupted, Stopped
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import say, stop_saying
 
 Command = Callable[[DictConfig, Path], Any]
 ONE_AT_A_TIME = ("predict", "explain", "export")
@@ -80,7 +80,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
             )
     except BrokenPipeError:  # whoever was reading has gone, as in `... --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_saying()
     except MISTAKES as error:
         if debugging:
             raise

@@ -1,5 +1,6 @@
 """Text of unknown origin, made harmless for the terminals and spreadsheets that it reaches."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -48,3 +49,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def say(text: object, file: TextIO | None = None) -> None:
     """Prints visible text at once; to standard output, if no file is given."""
     print(visible(str(text)), file=sys.stdout if file is None else file, flush=True)
+
+
+def stop_saying() -> None:
+    """Sends what is still printed nowhere: whoever was reading has gone, as in `... | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
