@@ -185,6 +185,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
     ("reader", "knobs", "message"),
     [
         ({"targets": ["valu"]}, {}, "has no column 'valu' for data.targets"),
+        ({"targets": ["valu"]}, {}, "did you mean value?"),
         ({"time": "when"}, {}, "has no column 'when' for data.time"),
         ({"gaps": "maybe"}, {}, "data.gaps=maybe must be one of"),
         ({}, {"look_back": 58}, "train split has 60 rows, too few for data.look_back=58"),

@@ -162,6 +162,13 @@ def test_rows_out_of_order_are_no_panel(tmp_path: Path) -> None:
         table(path)
 
 
+def test_rows_that_are_there_twice_are_not_to_be_sorted(tmp_path: Path) -> None:
+    rows = [f"{day},{i}" for i, day in enumerate(DAYS)]
+    path = written(tmp_path / "t.csv", "date,price", *rows, *rows)
+    with pytest.raises(InputError, match=rf"line {len(DAYS) + 2}: .* line 2, .*data.group="):
+        table(path)
+
+
 def half(found: Table) -> list[tuple[int, int]]:
     return [(0, len(found.values) // 2)]
 

@@ -274,6 +274,13 @@ def clock_places(
         row: what a row is called.
     """
     seconds = np.diff(stamps).astype(np.int64)
+    begins_anew = (seconds < 0).any() and 2 * len(np.unique(stamps)) <= len(stamps)
+    for i in np.flatnonzero(seconds < 0)[: int(begins_anew)] + 1:
+        (j, *_) = np.flatnonzero(stamps == stamps[i])
+        raise InputError(
+            f"{where}: {row(i)}: {shown(stamps[i])} stands in {row(j)}, too, as most do: drop one "
+            "copy, or, of several series, type data.group=<column that tells them apart>"
+        )
     for wrong, what in (
         (seconds < 0, "is before the row above it: sort the rows by time"),
         (seconds == 0, "is there twice: keep one of the two rows"),

@@ -1,5 +1,6 @@
 """Tables of one or several series, a row for each step: read, checked, made ready to forecast."""
 
+import difflib
 import hashlib
 import itertools
 import re
@@ -490,9 +491,12 @@ class TableReader:
         for key, names in wanted.items():
             for name in names:
                 if name not in cells.columns and not (key == "known" and name in CALENDAR):
-                    known = ", ".join(list(cells.columns)[:LISTED])
+                    columns = [str(column) for column in cells.columns]
+                    near = difflib.get_close_matches(name, columns, n=1)
+                    fix = f"did you mean {near[0]}?" if near else "rename one, or name another"
                     raise InputError(
-                        f"{cells.origin} has no column '{name}' for data.{key} (it has: {known})"
+                        f"{cells.origin} has no column '{name}' for data.{key} "
+                        f"(it has: {', '.join(columns[:LISTED])}): {fix}"
                     )
 
     def _targets(self, cells: Cells) -> list[str]:
