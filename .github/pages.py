@@ -14,6 +14,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 COMMANDS = ("train", "predict", "explain", "evaluate", "export")
+DOCUMENTED = ("seqfuse.", "lightning.", "torch.optim.", "torchmetrics.")
+"""Beginnings of classes whose docstrings explain their arguments."""
 COPIED = {"changes.md": ROOT / "CHANGELOG.md", "security.md": ROOT / ".github" / "SECURITY.md"}
 
 
@@ -41,8 +43,9 @@ def keys_page() -> str:
         "`seqfuse-train --cfg job` prints them as composed. `group=option` chooses a file; "
         "`auto` is filled in from the training data.\n",
     ]
+    known = explained()
     for name in COMMANDS:
-        parts += section(f"seqfuse-{name}", CONF / f"{name}.yaml", "", 2)
+        parts += section(f"seqfuse-{name}", CONF / f"{name}.yaml", 2, known)
     groups = sorted({path.parent for path in CONF.rglob("*.yaml")} - {CONF, CONF / "hydra"})
     for group in groups:
         title = group.relative_to(CONF).as_posix()
@@ -50,18 +53,55 @@ def keys_page() -> str:
             continue
         parts.append(f"## {title}\n")
         for path in sorted(group.glob("*.yaml")):
-            parts += section(f"{title}={path.stem}", path, title.replace("/", ".") + ".", 3)
+            parts += section(f"{title}={path.stem}", path, 3, known)
     return "\n".join(parts)
 
 
-def section(title: str, path: Path, prefix: str, level: int) -> list[str]:
+def explained() -> dict[str, str]:
+    """Meanings of keys by their whole names, from whichever file explains them."""
+    paths = [CONF / f"{name}.yaml" for name in COMMANDS]
+    paths += sorted(path for path in CONF.glob("*/**/*.yaml"))
+    known: dict[str, str] = {}
+    for path in paths:
+        for name, meaning in wires(yaml.safe_load(path.read_text(encoding="utf-8"))):
+            known.setdefault(name, meaning)
+    for path in paths:
+        text, prefix = path.read_text(encoding="utf-8"), prefix_of(path)
+        for key in keys(text):
+            if key.meaning:
+                known.setdefault(prefix + key.name, key.meaning)
+    return known
+
+
+def prefix_of(path: Path) -> str:
+    """Beginning of the whole names of a file's keys."""
+    group = path.parent.relative_to(CONF).as_posix().replace("/", ".")
+    package = re.match(r"# @package (\S+)", path.read_text(encoding="utf-8"))
+    section = package[1] if package else group
+    return "" if section in (".", "_global_") else f"{section}."
+
+
+def wires(node: Any) -> Iterator[tuple[str, str]]:
+    """Keys that an argument of a class follows, and the meaning of that argument."""
+    if not isinstance(node, dict):
+        return
+    told = arguments(node.get("_target_"))
+    for name, value in node.items():
+        if is_wired(value) and told.get(str(name)):
+            yield value[2:-1], told[str(name)].replace("|", "or")
+        yield from wires(value)
+
+
+def section(title: str, path: Path, level: int, known: dict[str, str]) -> list[str]:
     """Heading, what the file says of itself, and a table of its keys."""
-    text = path.read_text(encoding="utf-8")
+    text, prefix = path.read_text(encoding="utf-8"), prefix_of(path)
     about = re.match(r"(?:# (?!@package).*\n)*", re.sub(r"^# @package.*\n", "", text))
     lead = " ".join(line[2:] for line in about[0].splitlines()) if about else ""
-    if "@package _global_" in text.split("\n")[0]:
-        prefix = ""
-    rows = [f"| `{prefix}{k.name}` | {code(k.default)} | {k.meaning} |" for k in keys(text)]
+    known = known | dict(wires(yaml.safe_load(text)))
+    rows = []
+    for key in keys(text):
+        name = prefix + key.name
+        rows.append(f"| `{name}` | {code(key.default)} | {key.meaning or known.get(name, '')} |")
     if path.stem.startswith("_"):
         title = f"{title.partition('=')[0]}: shared by several ({path.stem})"
     heading = f"{'#' * level} {title}\n"
@@ -91,7 +131,13 @@ def below(
                 yield from below(value, place, comments)
             continue
         meaning = comments.get(place) or told.get(str(name), "")
-        yield Key(".".join(place), str(value), meaning.replace("|", "or"))
+        yield Key(".".join(place), typed(value), meaning.replace("|", "or"))
+
+
+def typed(value: Any) -> str:
+    """A value as it is typed, such as `null` and `true`."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...") if not isinstance(value, str) else value
 
 
 def is_wired(value: Any) -> bool:
@@ -123,26 +169,44 @@ def commented(text: str) -> dict[tuple[str, ...], str]:
 
 def arguments(target: Any) -> dict[str, str]:
     """Type and meaning of a class's arguments, from its signature and docstring."""
-    if not isinstance(target, str) or not target.startswith("seqfuse."):
+    if not isinstance(target, str) or not target.startswith(DOCUMENTED):
         return {}
     module, _, name = target.rpartition(".")
     part = getattr(import_module(module), name)
-    said = re.split(r"\nArgs:\n", cleandoc(part.__doc__ or ""))
+    ours = target.startswith("seqfuse.")
+    texts = [part.__doc__] if ours else [part.__doc__, part.__init__.__doc__]
     meanings: dict[str, str] = {}
-    for line in said[1].split("\n\n")[0].splitlines() if len(said) > 1 else ():
-        if match := re.match(r" {4}(\w+): (.*)", line):
-            meanings[current := match[1]] = match[2]
-        elif line.strip() and meanings:
-            meanings[current] += " " + line.strip()
+    for text in filter(None, texts):
+        meanings |= {n: m if ours else sentence(m) for n, m in described(text, ours).items()}
     kinds = {
         key: str(p.annotation).replace("<class '", "").replace("'>", "")
         for key, p in signature(part).parameters.items()
-        if p.annotation is not Parameter.empty and "." not in str(p.annotation)
+        if ours and p.annotation is not Parameter.empty and "." not in str(p.annotation)
     }
     return {
         key: "; ".join(text for text in (kinds.get(key, ""), meanings.get(key, "")) if text)
         for key in {*kinds, *meanings}
     }
+
+
+def sentence(text: str) -> str:
+    """The first sentence of the documentation of others, as plain text."""
+    text = re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", lambda m: f"`{m[1] or m[2]}`", text)
+    return re.split(r"(?<=\w|`)\.\s|\s\(default", text + " ")[0].strip().rstrip(".")
+
+
+def described(docstring: str, ours: bool) -> dict[str, str]:
+    """Meaning of each argument that a docstring explains; others part them by empty lines."""
+    said = re.split(r"\nArgs:\n", cleandoc(docstring))
+    meanings: dict[str, str] = {}
+    body = said[1] if len(said) > 1 else ""
+    body = body.split("\n\n")[0] if ours else re.split(r"\n(?=\S)", body)[0]
+    for line in body.splitlines():
+        if match := re.match(r" {4}(\w+)(?: \([^)]*\))?: ?(.*)", line):
+            meanings[current := match[1]] = match[2]
+        elif line.strip() and meanings:
+            meanings[current] += " " + line.strip()
+    return meanings
 
 
 def code(value: str) -> str:

@@ -1,5 +1,6 @@
 """What README and pages say can be typed, and the numbers that they name have a command beside."""
 
+import importlib
 import os
 import re
 import shlex
@@ -124,6 +125,21 @@ def test_pages_are_built_without_a_warning(tmp_path: Path) -> None:
     for key in ("data.num_folds", "model.cnn.kernel_size", "trainer.max_epochs", "seqfuse-export"):
         assert key in keys
     assert (tmp_path / "notebooks" / "quickstart" / "index.html").exists()
+
+
+@pytest.mark.long
+def test_keys_are_explained_and_shown_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mkdocs")
+    monkeypatch.syspath_prepend(ROOT / ".github")
+    page = importlib.import_module("pages").keys_page()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert {len(row) for row in rows} == {3}, "a bar in a cell would be a column"
+    meanings = {row[0].strip("| `"): row[2].strip(" |") for row in rows}
+    assert meanings["trainer.gradient_clip_val"]
+    assert "learning rate" in meanings["optimizer.lr"]
+    assert "file to test on" in meanings["data.test"]
+    assert sum(map(bool, meanings.values())) > 0.9 * len(meanings)
+    assert not {"`None`", "`True`", "`False`"} & {row[1] for row in rows}
 
 
 def test_the_readme_is_short_and_has_commands() -> None:
