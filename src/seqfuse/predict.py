@@ -28,6 +28,9 @@ several targets <target>_prediction and so on); labels prediction (a|b) and scor
 where a label is predicted (threshold=0.3 asks for less, or more), and p_<label>, the probability.
 data=table_windows reads tables, one row for each window.
 
+Many files: those of a folder are predicted one by one, and the column file names them; Parquet
+files that make up one table are named by a pattern: input='tables/**/*.parquet'.
+
 Several sources: an .npz with <source>_x for each, and, if you like, <source>_lengths and id.
 Recordings of devices (data=har_steps, har_fusion) add <source>_t_ms and, for several recordings,
 <source>_id or <source>_subject and <source>_execution; a single device has x, t_ms and so on. One

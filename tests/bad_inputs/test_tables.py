@@ -33,6 +33,11 @@ def cell(row: int, text: str) -> dict:
     return {"t.csv": table(100, a=lambda i: text if i == row else f"{np.sin(i):.3f}")}
 
 
+def files(*contents: bytes) -> dict:
+    """Files 1, 2, ... of a folder."""
+    return {f"t/{i}.parquet": content for i, content in enumerate(contents, start=1)}
+
+
 GOOD = {"t.csv": table()}
 
 
@@ -102,6 +107,14 @@ GOOD = {"t.csv": table()}
     Row("", ["t.csv", "too few"], {"t.csv": table(20)}),
     Row("", ["t.csv"], {"t.csv": table(1)}),
     Row("data.file=t.parquet", "t.parquet", {"t.parquet": b"PAR1" + parquet()[100:]}),
+    Row("data.file=t", "t holds no file that ends in .parquet", {"t/t.csv": table()}),
+    Row("data.file=t/*.parquet", ["t/*.parquet", "data."], {"t/t.csv": table()}),
+    Row("data.file=t", ["t/2.parquet", "'b'", "t/1.parquet"], files(parquet(b=DAYS), parquet())),
+    Row("data.file=t", ["t/2.parquet", "'b'"], files(parquet(), parquet(b=DAYS))),
+    Row("data.file=t", ["t/2.parquet", "'a'"], files(parquet(), parquet(a=["x"] * 100))),
+    Row("data.file=t", "t/2.parquet", files(parquet(), parquet()[:-20], parquet())),
+    Row("data.file=t", "t/2.parquet", files(parquet(), parquet()[100:], parquet())),
+    Row("data.file=t", ["row 102 (row 2 of 2.parquet)", "before"], files(parquet(), parquet())),
     Row("data.time=5", "data.time", GOOD),
     Row("data.targets=5", ["data.targets"], GOOD),
     Row("", ["t.csv", "line 12", "off the step"], day({10: "2024-01-11 05:00"})),

@@ -1,10 +1,12 @@
 """Files: found, opened, read line by line; written whole or not at all, whatever goes wrong."""
 
 import codecs
+import glob
 import gzip
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,33 +15,51 @@ from typing import IO, Any
 from seqfuse.runtime.errors import InputError
 
 
-def find(file: str, root: str | Path, key: str, folders: bool = False) -> Path:
-    """A file (or folder, too) from here or from `root`, perhaps without its `.gz`.
+def find(
+    file: str, root: str | Path, key: str, folders: bool = False, patterns: bool = False
+) -> Path:
+    """A file (or folder, or pattern, too) from here or from `root`, perhaps without its `.gz`.
 
     Args:
         key: names it in the message.
     """
-    path = find_in((".", root), file, folders)
+    path = find_in((".", root), file, folders, patterns)
     if path is None:
         raise InputError(f"{file} is not there, nor in {root}: check {key}")
     return path
 
 
-def find_in(roots: Sequence[str | Path], file: str, folders: bool = False) -> Path | None:
-    """A file (or folder, too) of the first root that has it, perhaps without its `.gz`.
+def find_in(
+    roots: Sequence[str | Path], file: str, folders: bool = False, patterns: bool = False
+) -> Path | None:
+    """A file (or folder, or pattern, too) of the first root that has it, perhaps without its `.gz`.
 
     What an address names is fetched.
     """
     from seqfuse.runtime.read import addresses  # which imports this module
 
     if addresses.is_address(file):
-        path = addresses.local(file)
-        return path if path.is_file() or folders else None
-    for name in (file, file.removesuffix(".gz")):
-        for path in (Path(root) / name for root in roots):
-            if path.is_file() or (folders and path.exists()):
-                return path
+        paths = [addresses.local(file)]
+    else:
+        names = (file, file.removesuffix(".gz"))
+        paths = [Path(root) / name for name in names for root in roots]
+    for path in paths:
+        if path.is_file() or (folders and path.exists()) or (patterns and matches(path)):
+            return path
     return None
+
+
+WILDCARD = re.compile(r"[*?[]")
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name has wildcards, as in `tables/*.parquet`; `**` is any number of folders."""
+    return WILDCARD.search(name) is not None
+
+
+def matches(path: Path) -> bool:
+    """Whether a path is a pattern, and there is something that it matches."""
+    return is_pattern(str(path)) and any(glob.iglob(str(path), recursive=True))
 
 
 def path_in(x: Any, endings: tuple[str, ...]) -> Path | None:

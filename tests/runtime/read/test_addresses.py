@@ -176,6 +176,31 @@ def test_a_folder_is_as_it_is_at_its_address(cache: Path) -> None:
         find("memory://lab/clips", ".", "data.file")
 
 
+def test_a_pattern_is_what_it_matches(cache: Path) -> None:
+    for name in (
+        "2023/a.parquet",
+        "2024/a.parquet",
+        "2024/b.parquet",
+        "2024/notes.txt",
+        "x[1].csv",
+    ):
+        MEMORY.pipe(f"/lab/t/{name}", name.encode())
+    assert addresses.local("memory://lab/t/2024/*.parquet") == cache / "memory/lab/t/2024/*.parquet"
+    assert kept(cache) == {f"memory/lab/t/2024/{name}.parquet" for name in "ab"}
+    MEMORY.rm("/lab/t/2024/b.parquet")
+    MEMORY.pipe("/lab/t/2024/a.parquet", b"new")
+    found = find("memory://lab/t/*/*.parquet", ".", "data.file", patterns=True)
+    assert sorted(found.parents[1].glob("*/*")) == [
+        cache / f"memory/lab/t/{year}/a.parquet" for year in (2023, 2024)
+    ]
+    assert (cache / "memory/lab/t/2024/a.parquet").read_bytes() == b"new"
+    assert addresses.local("memory://lab/t/20*") == cache / "memory/lab/t/20*"
+    assert (cache / "memory/lab/t/2024/notes.txt").is_file(), "a folder is matched as a whole"
+    assert addresses.local("memory://lab/t/x[1].csv").read_bytes() == b"x[1].csv"
+    with pytest.raises(InputError, match=r"memory://lab/t/\*\.npy is not there"):
+        addresses.local("memory://lab/t/*.npy")
+
+
 @pytest.mark.parametrize("name", ["../../x", "a\\..\\x", "c:x", "./x"])
 def test_a_name_that_leads_out_is_refused(
     monkeypatch: pytest.MonkeyPatch, cache: Path, name: str

@@ -16,11 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seqfuse import predict, train
+from seqfuse.data.read.files import TableFile
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
+from seqfuse.runtime.read.cells import read_table
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.slow
@@ -131,6 +134,21 @@ def test_a_file_comes_back(network: Network, large: Path) -> None:
             addresses.local(strange)
     with pytest.raises(InputError, match="nobody"):
         addresses.put(large, "s3://nobody/large.bin")
+
+
+def test_many_files_are_one_table(network: Network, tmp_path: Path) -> None:
+    stamps = np.datetime64("2024-01-01", "h") + np.arange(90)
+    for i, day in enumerate(np.split(stamps.astype("datetime64[s]"), [24, 48])):
+        path = tmp_path / f"{i}.parquet"
+        pd.DataFrame({"date": day, "a": np.arange(len(day)) % 7.0}).to_parquet(path)
+        addresses.put(path, f"s3://lab/t/part={i}/x.parquet")
+    network.cuts = [0, 300]
+    for address in ("s3://lab/t", "s3://lab/t/*/*.parquet", "s3://lab/t/part=*"):
+        cells = read_table(TableFile(address).path())
+        np.testing.assert_array_equal(cells.columns["date"], stamps)
+        assert cells.columns["part"].tolist() == [0] * 24 + [1] * 24 + [2] * 42
+    with pytest.raises(InputError, match=r"s3://lab/t/\*\.csv"):
+        TableFile("s3://lab/t/*.csv").path()
 
 
 def test_a_slow_answer_is_waited_for(network: Network, large: Path) -> None:

@@ -10,7 +10,8 @@ class TableFile:
     """A file of a table, downloaded where it is missing and has a public address.
 
     Args:
-        file: from `root` or from here; without its `.gz` too.
+        file: from `root` or from here; without its `.gz` too. A folder, or a pattern such as
+            `tables/*.parquet`, names Parquet files that are one table.
         root: folder that a relative name starts from, and that a download goes to.
         url: where the plain file can be had.
         sha256: of the plain file.
@@ -26,7 +27,8 @@ class TableFile:
     def path(self) -> Path:
         """Path of the file, which is downloaded first where that is needed."""
         if not self.url:
-            return find(self.file, self.root, "its name in data.* and paths.data")
+            key = "its name in data.* and paths.data"
+            return find(self.file, self.root, key, folders=True, patterns=True)
         return find_in((".", self.root), self.file) or self._download(
             self.url, self.root / self.file.removesuffix(".gz")
         )

@@ -17,6 +17,7 @@ from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.cells import Cells, as_cells, read_cells, read_table
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
+from seqfuse.runtime.read.parquet import is_parquet
 from seqfuse.runtime.read.stamps import written
 from seqfuse.runtime.read.tables import Table, TableReader
 from seqfuse.runtime.windows import Windows, sliding
@@ -77,7 +78,7 @@ class Imputer(Unexplained):
         """Rows for people of a file."""
         path = Path(path)
         # Cell by cell: what is not filled is written as it was.
-        cells = read_table(path) if path.suffix.lower() == ".parquet" else read_cells(path)
+        cells = read_table(path) if is_parquet(path) else read_cells(path)
         return self._rows(cells)
 
     def table(self, path: str | Path) -> Columns:

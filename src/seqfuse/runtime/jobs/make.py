@@ -7,11 +7,13 @@ from typing import Any, Protocol
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Case, Wanted
+from seqfuse.runtime.files import matches
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Labeller, Tagger
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.jobs.imputations import Imputer
 from seqfuse.runtime.jobs.numbers import Regressor
+from seqfuse.runtime.read.parquet import ENDING
 from seqfuse.runtime.writer import Columns, Rows
 
 JOBS: dict[str, Any] = {
@@ -77,7 +79,7 @@ def without_cache(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_input(job: Job, given: str, *outputs: Path) -> Rows:
-    """Predictions for a file, or for all files of a folder in the order of their names.
+    """Predictions for a file, or for each file of a folder in the order of their names.
 
     An output is no input, though an earlier run may have left it in the folder.
     """
@@ -89,8 +91,13 @@ def of_input(job: Job, given: str, *outputs: Path) -> Rows:
 
 
 def input_files(job: Job, given: str, *outputs: Path) -> list[Path]:
-    """A file, or all files of a folder in the order of their names, but for the outputs."""
+    """A file, or all files of a folder in the order of their names, but for the outputs.
+
+    A pattern names Parquet files that are one table, and is given back as it is.
+    """
     path = Path(given)
+    if ENDING in job.endings and matches(path):
+        return [path]
     if not path.exists():
         raise InputError(f"input={given}: there is no such file or folder")
     if not path.is_dir():

@@ -85,17 +85,21 @@ def _parts(address: str) -> tuple[str, str, list[str], str]:
 
 
 def local(name: str | Path) -> Path:
-    """The path of a file or folder: its own, or that of what was fetched from an address."""
+    """The path of a file or folder: its own, or that of what was fetched from an address.
+
+    Of a pattern, such as `s3://bucket/tables/*.parquet`, what it matches is fetched; its path is a
+    pattern, too.
+    """
     if not is_address(name):
         return Path(name)
-    address = str(name)
+    address, pattern = _without_wildcards(str(name))
     system, place = _opened(address)
-    if not _parts(address)[2]:
+    if not _parts(address)[2] and not pattern:
         raise InputError(f"{address}: name a file or a folder in it")
-    listing = _tried(address, lambda: _listing(system, place, address))
+    listing = _tried(str(name), lambda: _listing(system, place, str(name), pattern))
     _cache().mkdir(mode=0o700, parents=True, exist_ok=True)  # others may not read it
     home = cached(address)
-    index = _cache() / "fetched" / f"{hashlib.sha256(address.encode()).hexdigest()[:32]}.json"
+    index = _cache() / "fetched" / f"{hashlib.sha256(str(name).encode()).hexdigest()[:32]}.json"
     before = files.read_json(index) if index.is_file() else {}
     fetched = 0
     for inside, (size, mark) in listing.items():
@@ -103,7 +107,7 @@ def local(name: str | Path) -> Path:
         if mark is None or before.get(inside) != mark or _size(path) != size:
             _tried(address, lambda p=path, i=inside, s=size: _fetch(system, place, i, p, s))
             fetched += path.stat().st_size
-    for path in home.rglob("*") if home.is_dir() else ():
+    for path in home.glob(pattern or "**/*") if home.is_dir() else ():
         is_part = path.suffix == ".part"  # of another process
         if path.is_file() and not is_part and path.relative_to(home).as_posix() not in listing:
             path.unlink()  # it is not at its address any more
@@ -112,8 +116,18 @@ def local(name: str | Path) -> Path:
         index.parent.mkdir(parents=True, exist_ok=True)
         files.write_shared(index, json.dumps(marks))
     if fetched:
-        say(f"fetched     {address} ({fetched / 1e6:,.1f} MB)", file=sys.stderr)
-    return home
+        say(f"fetched     {name} ({fetched / 1e6:,.1f} MB)", file=sys.stderr)
+    return home / pattern if pattern else home
+
+
+def _without_wildcards(address: str) -> tuple[str, str]:
+    """An address up to its first wildcard, and the pattern behind; the web has no patterns."""
+    scheme, _, rest = address.partition("://")
+    host, *names = rest.split("/")
+    fixed = next((i for i, name in enumerate(names) if files.is_pattern(name)), None)
+    if fixed is None or scheme in READ_ONLY or exists(address):
+        return address, ""
+    return f"{scheme}://{'/'.join([host, *names[:fixed]])}", "/".join(names[fixed:])
 
 
 def cached(address: str) -> Path:
@@ -216,20 +230,28 @@ def _objects(scheme: str) -> Any:
     return S3FileSystem(connect_timeout=TIMEOUT, request_timeout=TIMEOUT, **other)
 
 
-def _listing(system: Any, place: str, address: str) -> dict[str, tuple[int | None, Any]]:
+def _listing(
+    system: Any, place: str, address: str, pattern: str = ""
+) -> dict[str, tuple[int | None, Any]]:
     """Size and mark of each file below a place, by its name there; '' is the place itself.
 
     Equal marks are of equal files; None is of one whose server says too little.
+
+    Args:
+        pattern: names those that are meant, or their folders; without one, all are.
     """
-    info = system.info(place)
+    info: dict[str, Any] = {"type": "directory"} if pattern else system.info(place)
     if info["type"] != "directory":
         return {"": (info.get("size"), _mark(info))}
+    matched = system.glob(f"{place}/{pattern}", detail=True) if pattern else {place: info}
     listing = {}
-    for name, one in system.find(place, detail=True).items():
-        inside = name[len(place) :].lstrip("/")
-        if {"..", ".", ""} & {*inside.split("/")} or re.search(r"[\\:\0]", inside):
-            raise InputError(f"{address} holds {inside!r}, which is no name of a file")
-        listing[inside] = (one["size"], _mark(one))
+    for name, one in matched.items():
+        is_folder = one["type"] == "directory"
+        for inner, each in (system.find(name, detail=True) if is_folder else {name: one}).items():
+            inside = inner[len(place) :].lstrip("/")
+            if {"..", ".", ""} & {*inside.split("/")} or re.search(r"[\\:\0]", inside):
+                raise InputError(f"{address} holds {inside!r}, which is no name of a file")
+            listing[inside] = (each["size"], _mark(each))
     if not listing:
         raise FileNotFoundError("there is nothing")
     return listing

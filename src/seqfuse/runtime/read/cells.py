@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import open_binary
 from seqfuse.runtime.read.numbers import numbers_in, with_points
+from seqfuse.runtime.read.parquet import (
+    ENDING,
+    ParquetTable,
+    RowNames,
+    is_parquet,
+    is_several,
+    pyarrow,
+)
 from seqfuse.runtime.read.records import (
     RECORD_ENDINGS,
     check_names,
@@ -24,7 +32,7 @@ from seqfuse.runtime.read.records import (
     rows_of,
 )
 
-TABLE_ENDINGS = (*RECORD_ENDINGS, ".parquet")
+TABLE_ENDINGS = (*RECORD_ENDINGS, ENDING)
 LISTED = 12
 """Columns that a message names."""
 DECIMALS = {";": ","}
@@ -38,8 +46,9 @@ class Cells(NamedTuple):
     """Sequences, all as long as each other."""
     origin: str
     """Begins an error message."""
-    numbers: Sequence[int] | NDArray[Any]
-    """Numbers of the rows; in a file of text, of the line at which each begins."""
+    numbers: Sequence[Any] | NDArray[Any]
+    """Numbers of the rows; in a file of text, of the line at which each begins; of several files
+    with the place in one of them."""
     unit: str = "line"
     """`line` or `row`."""
     decimal: str = ""
@@ -70,10 +79,10 @@ def read_table(path: Path, texts: Collection[str] = ()) -> Cells:
     """The columns of a .csv, .tsv, .jsonl (plain or gzipped) or .parquet.
 
     Args:
-        path: of the file.
+        path: of the file; of Parquet, also a folder or a pattern, whose files are one table.
         texts: columns whose cells are kept as they are written.
     """
-    if path.suffix.lower() == ".parquet":
+    if is_parquet(path):
         return _parquet(path)
     return _simple(path, texts) or read_cells(path)
 
@@ -94,42 +103,15 @@ def read_cells(path: Path, delimiter: str | None = None) -> Cells:
 
 
 def _parquet(path: Path) -> Cells:
-    pa = pyarrow(path)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    try:
-        schema = pa.parquet.read_schema(path)
-        check_names([name for name in schema.names if not INDEX.fullmatch(name)])
-        table = pa.parquet.read_table(path)
-    except InputError as error:
-        raise InputError(f"{path}{error}") from None
-    except (OSError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is truncated or no table: {reason}") from None
-    if not table.num_rows:
+    table = ParquetTable(path)
+    parts = [table.read(i) for i, rows in enumerate(table.groups) if sum(rows)]
+    if not parts:
         raise InputError(f"{path} has no rows")
-    columns = {}
-    for name in table.column_names:
-        if not INDEX.fullmatch(name):
-            column = table[name]
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(column.type.value_type)
-            columns[name] = _plain(column.to_numpy())
-    return rows_in_memory(columns, str(path))
-
-
-def pyarrow(path: Path) -> Any:
-    """The library that reads Parquet."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError(f"{path}: Parquet is read by pyarrow: type pip install pyarrow") from None
-    return pyarrow
-
-
-INDEX = re.compile(r"__index_level_\d+__")
-"""Numbers of the rows of a data frame, which are no column of it."""
+    whole = pyarrow(path).concat_tables(parts)
+    cells = rows_in_memory(
+        {name: _plain(whole[name].to_numpy()) for name in whole.column_names}, str(path)
+    )
+    return cells._replace(numbers=RowNames(table)) if is_several(path) else cells
 
 
 def as_cells(table: Any) -> Cells:
