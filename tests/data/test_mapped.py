@@ -24,9 +24,15 @@ from tests.data.small import SIZES, mapped, write
 N = 1000
 
 
-@pytest.fixture(params=["npy", "parquet"])
+@pytest.fixture(params=["count.npy", "count.parquet", "parts"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Rows that count 0, 1, 2, ... and, in a second column, backwards."""
+    return write(tmp_path / request.param, count())
+
+
+@pytest.fixture(params=["npy", "parquet"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The same, in a file."""
     return write(tmp_path / f"count.{request.param}", count())
 
 
@@ -246,21 +252,61 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changes_while_it_is_read_is_told(path: Path, change: str) -> None:
+def test_a_file_that_changes_while_it_is_read_is_told(file: Path, change: str) -> None:
     """A mapped one that is cut off would end the process, without a word (SIGBUS)."""
-    splits = mapped(path)
+    splits = mapped(file)
     windows, copy = splits.tensors("test"), pickle.dumps(splits.tensors("test"))
-    os.utime(path, ns=(1, 1))
+    os.utime(file, ns=(1, 1))
     with pytest.raises(InputError, match="was changed while it was read"):
         windows.__getitems__([0])
-    splits = mapped(path)
+    splits = mapped(file)
     windows, copy = splits.tensors("test"), pickle.dumps(splits.tensors("test"))
-    CHANGES[change](path)
-    message = f"{path.name} (was changed while it was read|cannot be read any more)"
+    CHANGES[change](file)
+    message = f"{file.name} (was changed while it was read|cannot be read any more)"
     with pytest.raises(InputError, match=message):
         windows.__getitems__([0])
     with pytest.raises(InputError, match=message):  # a process that loads
         pickle.loads(copy)
+
+
+def test_a_file_of_a_folder_that_changes_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "parts", count())
+    windows = mapped(folder).tensors("train")
+    copy, fresh = (pickle.dumps(mapped(folder, pool=1).tensors("train")) for _ in range(2))
+    write(tmp_path / "more.parquet", count()).rename(folder / "part-99.parquet")
+    assert len(pickle.loads(fresh)) == len(windows), "the files of the beginning"
+    (folder / "part-6.parquet").write_bytes(b"cut off")
+    with pytest.raises(InputError, match=r"part-6\.parquet was changed while it was read"):
+        pickle.loads(copy)
+
+
+def test_a_broken_row_group_in_the_middle_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "parts", count())
+    file = folder / "part-8.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
+    with pytest.raises(InputError, match=r"part-8\.parquet: row group 0 is broken"):
+        open_rows(folder, ["0", "1"], 64)[:]
+
+
+def test_folders_of_a_folder_are_columns(tmp_path: Path) -> None:
+    for month in (9, 10):
+        values = np.full((500, 2), float(month))
+        write(tmp_path / f"month={month}", values)
+    rows = open_rows(tmp_path, None, 64)
+    assert rows.columns == ["0", "1", "month"]
+    assert (rows[490:510] == np.repeat([9, 10], 10)[:, None]).all()
+
+
+def test_small_files_stay_in_memory_like_large_ones(tmp_path: Path) -> None:
+    """By their rows: a pool of many small groups is not read again for each batch."""
+    for i in range(200):
+        pd.DataFrame({"0": np.full(5, i)}).to_parquet(tmp_path / f"{i}.parquet")
+    pd.DataFrame({"0": np.full(900, 200)}).to_parquet(tmp_path / "200.parquet")
+    found = GroupRows(tmp_path, None, pool=1)
+    found._keep = 3
+    assert found[:][::5, 0].tolist() == [*range(200), *[200] * 180]
+    assert len(found._kept) == 201
 
 
 CUT = """

@@ -1,9 +1,9 @@
-"""Rows of a file that may be larger than the memory: a .npy array, or Parquet."""
+"""Rows that may be larger than the memory: a .npy array, or Parquet, a file or many."""
 
 import math
 import mmap
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, pyarrow, read_table
+from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, read_table
 from seqfuse.runtime.read.numbers import LARGEST, check_finite
+from seqfuse.runtime.read.parquet import ENDING, ParquetTable, is_parquet, pyarrow
 from seqfuse.runtime.read.tables import Table, as_list
 from seqfuse.runtime.windows import gather
 
 Floats = NDArray[Any]
-MAPPED = (".npy", ".parquet")
+MAPPED = (".npy", ENDING)
 MIB = 2**20
 MAX_GROUP = 1024
 """MiB of a row group."""
 
 
 class RowReader:
-    """A .npy array (rows, columns) or a Parquet file, read when a window needs it.
+    """A .npy array (rows, columns) or Parquet, a file or many, read when a window needs it.
 
     Numbers of rows are the clock. An empty cell counts as the mean of its column.
 
@@ -79,7 +80,7 @@ class RowReader:
 
     def ahead(self, given: Path | Cells, pipeline: TablePipeline, *_: object) -> Table:
         """Rows like the training ones; of a table of text, or in memory, the same columns."""
-        if isinstance(given, Path) and given.name.endswith(MAPPED):
+        if isinstance(given, Path) and (given.name.endswith(MAPPED) or is_parquet(given)):
             table = self.read(given)
             check_columns(table, pipeline)
             return table
@@ -151,20 +152,18 @@ class Rows(Protocol):
 
 
 def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
-    """The rows of a file; nothing but its head is read.
+    """The rows of a file, or of Parquet files; nothing but their heads is read.
 
     Args:
-        path: ends in .npy, an array (rows, columns), or in .parquet.
+        path: ends in .npy, an array (rows, columns), or in .parquet; or is a folder or a pattern of
+            Parquet files.
         wanted: columns; None takes every number column. Those of an array are '0', '1', ...
         pool: MiB of rows that are shuffled; twice as many of row groups are kept in memory.
     """
-    check_ending(path, MAPPED)
+    if not is_parquet(path):
+        check_ending(path, MAPPED)
     try:
-        return (
-            ArrayRows(path, wanted, pool)
-            if path.suffix == ".npy"
-            else GroupRows(path, wanted, pool)
-        )
+        return GroupRows(path, wanted, pool) if is_parquet(path) else ArrayRows(path, wanted, pool)
     except InputError:
         raise
     except FileNotFoundError:
@@ -254,50 +253,57 @@ class ArrayRows:
 
 
 class GroupRows:
-    """Parquet: a row group is read whole, and the last ones stay in memory.
+    """Parquet, a file or many: a row group is read whole, and the last ones stay in memory.
 
-    Size and time of the file are looked at before a group is read, and where a process opens it
-    again.
+    Size and time of a file are looked at before a group of it is read, and where a process opens
+    it again.
     """
 
     def __init__(
-        self, path: Path, wanted: Sequence[str] | None, pool: int, state: State | None = None
+        self,
+        path: Path,
+        wanted: Sequence[str] | None,
+        pool: int,
+        states: Mapping[Path, State] | None = None,
     ):
-        self._state = state or State.of(path)
-        self._state.check(path)
-        self.path, self._file = path, pyarrow(path).parquet.ParquetFile(path)
-        self.origin = str(path)
-        schema, head = self._file.schema_arrow, self._file.metadata
-        for name in schema.names:
-            if schema.names.count(name) > 1:
-                raise InputError(f"{path} has two columns '{name}': rename one")
-        types = pyarrow(path).types
-        numbers = [f.name for f in schema if types.is_integer(f.type) or types.is_floating(f.type)]
+        for file, state in (states or {}).items():
+            state.check(file)
+        self._table = ParquetTable(path, list(states or ()))
+        self._states = states or {file: State.of(file) for file in self._table.files}
+        self.path, self.origin = path, str(path)
+        types, kinds = pyarrow(path).types, self._table.kinds
+        numbers = [n for n, k in kinds.items() if types.is_integer(k) or types.is_floating(k)]
         for name in wanted or ():
-            if name in schema.names and name not in numbers:
-                raise InputError(f"{path}: column '{name}' holds {schema.field(name).type}")
+            if name in kinds and name not in numbers:
+                raise InputError(f"{path}: column '{name}' holds {kinds[name]}")
         self.columns = _chosen(path, numbers, wanted)
-        sizes = [head.row_group(i).num_rows for i in range(head.num_row_groups)]
-        self._edges = np.append(0, np.cumsum(sizes))
+        groups = self._table.groups
+        self._places = [(file, i) for file, sizes in enumerate(groups) for i in range(len(sizes))]
+        """The file of each row group, and its number there."""
+        sizes = [rows for of_file in groups for rows in of_file]
+        self._edges = np.append(0, np.cumsum(sizes, dtype=np.int64))
         self.shape = (int(self._edges[-1]), len(self.columns))
         self.chunk = max(sizes, default=0)
         if not self.shape[0]:
             raise InputError(f"{path} has no rows")
         group = self.chunk * len(self.columns) * 4 / MIB
         if group > MAX_GROUP:
+            file = self._table.files[self._places[int(np.argmax(sizes))][0]]
             raise InputError(
-                f"{path} has row groups of {group:,.0f} MiB: write it with smaller ones "
+                f"{file} has row groups of {group:,.0f} MiB: write it with smaller ones "
                 "(row_group_size=1_000_000)"
             )
-        kinds = [_exact(np.dtype(schema.field(n).type.to_pandas_dtype())) for n in self.columns]
-        self._kind = np.result_type(*kinds)
+        self._kind = np.result_type(
+            *(_exact(np.dtype(kinds[name].to_pandas_dtype())) for name in self.columns)
+        )
         self._keep = max(2, math.ceil(2 * pool / max(group, 1e-3)))
+        """The largest groups whose rows, together, stay in memory."""
         self._kept: OrderedDict[int, Floats] = OrderedDict()
         self._pool, self.mix = pool, _mix(self, pool)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A process that loads opens the file itself: an open one cannot be handed over."""
-        return type(self), (self.path, self.columns, self._pool, self._state)
+        """A process that loads opens the files itself: open ones cannot be handed over."""
+        return type(self), (self.path, self.columns, self._pool, self._states)
 
     def __getitem__(self, rows: slice) -> Floats:
         first, last, _ = rows.indices(self.shape[0])
@@ -323,15 +329,13 @@ class GroupRows:
 
     def _read(self, group: int) -> Floats:
         if group not in self._kept:
-            self._state.check(self.path)
-            try:
-                table = self._file.read_row_group(group, self.columns, use_threads=False)
-            except (OSError, ValueError) as error:
-                reason = " ".join(str(error).split())[:120]
-                raise InputError(f"{self.path}: row group {group} is broken: {reason}") from None
+            file, number = self._places[group]
+            path = self._table.files[file]
+            self._states[path].check(path)
+            table = self._table.read(file, self.columns, number)
             columns = [table[name].to_numpy().astype(self._kind) for name in self.columns]
             self._kept[group] = np.column_stack(columns)
-            while len(self._kept) > self._keep:
+            while sum(map(len, self._kept.values())) > self._keep * self.chunk:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(group)
         return self._kept[group]
