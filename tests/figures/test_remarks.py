@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from seqfuse.figures import collect, drawing
 from seqfuse.train import train
@@ -35,3 +36,14 @@ def test_attention_is_tested_where_there_is_any(
         assert above == "time step"
         assert below.startswith("deletion test on ")
         assert "attention finds the steps that count" in below
+
+
+def test_a_remark_is_as_wide_as_its_figure() -> None:
+    figure, _ = drawing.grid(1, 1, size=(3.0, 2.0), margin=(0, 0))
+    drawing.remark(figure, "deletion test on 27 items: attention finds the steps that count " * 2)
+    drawing.pixels(figure)
+    [remark] = [text for text in figure.findobj(Text) if "deletion" in text.get_text()]
+    box = remark.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.height > 20

@@ -82,9 +82,9 @@ def shading_bar(
 
 
 def remark(figure: Figure, text: str) -> None:
-    """Adds a line below all panels."""
+    """Adds a line below all panels, which is broken where it is wider than the figure."""
     lines = [line for line in (figure.get_supxlabel(), text) if line]
-    figure.supxlabel("\n".join(lines), fontsize=8)
+    figure.supxlabel("\n".join(lines), fontsize=8, wrap=True)
 
 
 def signal(axes: Axes, values: Array, weights: Array, top: float) -> None:

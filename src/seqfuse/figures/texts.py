@@ -17,6 +17,8 @@ WIDTH = 110
 """Characters of a line."""
 NARROW = 40
 """Characters of the narrowest figure."""
+LOWEST = 2.2
+"""Inches of the lowest figure, beside which the scale of the shading has its name."""
 MAX_WORDS = 120
 """Words of a text that are drawn."""
 MAX_PAIRS = 20
@@ -61,7 +63,7 @@ def sentences(examples: Sequence[Sentence], scale: Scale = ATTENTION, unit: str 
     ends += [round(0.9 * len(example.title)) for example in examples]
     span = min(max(*ends, NARROW), WIDTH)
     # The scale of the shading at the right takes what five rows take, and 12 letters.
-    size = (0.085 * (span + 12), max(0.17 * rows + 0.3, 1.6))
+    size = (0.085 * (span + 12), max(0.17 * rows + 0.3, LOWEST))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(0, span), ylim=(max(rows, 5.0), 0))
