@@ -4,13 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from seqfuse.callbacks.history import FEWEST
 from seqfuse.figures.curves import curves
 from seqfuse.train import train
-from tests.conftest import Compose
+from tests.conftest import Compose, composed
 
 LINE = re.compile(
     r"epoch (?P<epoch>\d+)/(?P<epochs>\d+|\?)  train/loss (?P<train>[\d.]+)"
@@ -48,11 +49,13 @@ def test_a_line_per_epoch(tiny: Compose, tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("most", [5, 9])
 def test_few_lines_of_many_epochs(
-    tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture
+    most: int, tiny: Compose, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    words = ("data.num_folds=4", "trainer.max_epochs=-1", "trainer.max_steps=40")
-    train(tiny(*words, "callbacks.history.lines=5", "callbacks.history.curves=false"), tmp_path)
+    words = ["data.num_folds=4", "trainer.max_epochs=-1", "trainer.max_steps=40"]
+    words += [f"callbacks.history.lines={most}", "callbacks.history.curves=false"]
+    train(tiny(*words), tmp_path)
     rows = lines(capsys.readouterr().out)
     assert 4 <= len(rows) <= 6
     assert rows[-1]["epoch"] == rows[-1]["epochs"] == "10"
@@ -83,3 +86,14 @@ def test_curves_have_a_panel_for_what_was_measured() -> None:
     assert panels["learning rate"].get_yscale() == "log"
     assert [line.get_ydata().tolist() for line in panels["f1"].lines] == [[1 / 9, 2 / 9, 3 / 9]]
     assert {axes.get_title() for axes in curves(rows[:1] * 3, "").axes} == {"loss", "learning rate"}
+
+
+@pytest.mark.long
+def test_forecasts_are_shown_by_their_error(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    stamps = np.datetime64("2024-01-01T00", "h") + np.arange(200)
+    rows = [f"{stamp},{np.sin(i / 4):.3f}" for i, stamp in enumerate(stamps)]
+    (tmp_path / "a.csv").write_text("\n".join(["date,load", *rows]))
+    words = ["data=csv", f"data.file={tmp_path}/a.csv", "data.look_back=16", "data.horizon=8"]
+    words += ["model.segment_size=8", "trainer.max_steps=1", "trainer.enable_progress_bar=false"]
+    train(composed([*words, "test=false", "callbacks.figures=null"]), tmp_path / "run")
+    assert {row["name"] for row in lines(capsys.readouterr().out)} == {"mse"}

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from seqfuse.callbacks.progress import shown_epochs
 from seqfuse.runtime.shown import visible
+from seqfuse.tasks.base import OF_PARTS
 
 Row = dict[str, float]
 """Measurements of an epoch, by name, with `epoch` (from 1), `step` and `lr`."""
@@ -26,7 +27,8 @@ class History(Callback):
 
     Args:
         lines: of the whole run, at most, where its end is known; 0 for none.
-        metric: shown beside the losses; None, or one that is a loss, for the task's first.
+        metric: shown beside the losses; None, or one that is a loss, for the
+            task's accuracy or squared error, or else its first.
         curves: whether they are drawn.
     """
 
@@ -94,7 +96,7 @@ class History(Callback):
         is_due = is_last or row["step"] >= self._next
         if not self.lines or not is_due or not trainer.is_global_zero:
             return
-        self._next = row["step"] + total / self.lines - 1
+        self._next = row["step"] + total / self.lines
         # Where there is a bar, it moves out of the way.
         tqdm.write(visible(self._line(row, trainer, total)), file=sys.stdout)
         sys.stdout.flush()
@@ -113,7 +115,8 @@ class History(Callback):
     def _shown(self, trainer: Trainer) -> str:
         """Name of the metric beside the losses; empty if the task has none."""
         task: Any = trainer.lightning_module
-        names = [f"val/{name}" for name in task.metrics["val_"].keys(keep_base=True)]
+        measured = list(task.metrics["val_"].keys(keep_base=True))
+        names = [f"val/{name}" for name in (*OF_PARTS, *measured) if name in measured]
         is_metric = self.metric is not None and not self.metric.endswith("/loss")
         return str(self.metric) if is_metric else next(iter(names), "")
 
