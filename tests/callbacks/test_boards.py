@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from seqfuse.callbacks.boards import TensorBoard
 from seqfuse.train import main, train
@@ -32,6 +33,19 @@ def test_a_run_that_fails_behind_its_training_is_concluded(tmp_path: Path) -> No
     board.finalize("failed")
     plugin = EventAccumulator(str(tmp_path / "tensorboard")).Reload().summary_metadata
     assert b"failed" in plugin["_hparams_/session_start_info"].plugin_data.content
+
+
+@pytest.mark.parametrize(("num_folds", "groups"), [(0, 2), (5, 3)])
+def test_what_is_not_validated_has_no_empty_charts(
+    num_folds: int, groups: int, tmp_path: Path
+) -> None:
+    board = TensorBoard(str(tmp_path))
+    task, trainer = {"metrics": {"accuracy": {}}}, {"limit_val_batches": 1.0}
+    board.show_config({"data": {"num_folds": num_folds}, "task": task, "trainer": trainer}, {})
+    board.finalize("success")
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    content = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert len(Layout.FromString(content).category) == groups
 
 
 @needs("wandb")

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from seqfuse.config.extras import need
+from seqfuse.config.mistakes import validates
 from seqfuse.runtime.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -86,7 +87,8 @@ class TensorBoard(TensorBoardLogger):
     def show_config(self, config: Mapping[str, Any], options: Options) -> None:
         text = yaml.safe_dump(dict(config), sort_keys=False)
         self.experiment.add_text("config", f"```yaml\n{text}\n```", 0)
-        metrics = {name: ["Multiline", [f"val/{name}"]] for name in config["task"]["metrics"]}
+        measured = config["task"]["metrics"] if validates(config) else ()
+        metrics = {name: ["Multiline", [f"val/{name}"]] for name in measured}
         layout = {
             "Learning": {
                 "loss": ["Multiline", ["train/loss", "val/loss"]],

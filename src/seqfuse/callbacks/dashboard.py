@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from seqfuse.callbacks.boards import Options, TensorBoard, boards
+from seqfuse.config.mistakes import validates
 from seqfuse.config.runs import best
 from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.shown import visible
@@ -65,7 +66,8 @@ def _conclude(trainer: Trainer, status: str) -> None:
     config = _config(trainer)
     options = _given(Path(trainer.default_root_dir)) or _options(trainer)
     tested = ["loss", *config["task"]["metrics"]] if config["test"] else []
-    names = [f"best/{config['task']['monitor']}", *(f"test/{name}" for name in tested)]
+    monitor = [f"best/{config['task']['monitor']}"] if validates(config) else []
+    names = [*monitor, *(f"test/{name}" for name in tested)]
     for board in boards(trainer):
         board.conclude(options, status, best(trainer), names, trainer.global_step)
 
