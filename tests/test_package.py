@@ -63,6 +63,17 @@ def test_importing_it_imports_nothing_slow() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.long
+def test_a_net_is_trained_and_asked_without_what_only_some_runs_need() -> None:
+    rooms = (
+        "config.build, config.ensemble, tasks.engine, tasks.metrics, data.splits, train, predict"
+    )
+    names = ", ".join(f"seqfuse.{name}" for name in rooms.split(", "))
+    code = f"import {names}, sys; print(sorted({{'pandas', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def asked_for() -> set[str]:
     """Distributions that an installation without extras brings."""
     found, left = set(), [("seqfuse", ())]

@@ -9,9 +9,8 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +23,9 @@ from seqfuse.runtime.errors import Finished, InputError, Interrupted
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.engine import calibrate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Weights = Mapping[str, torch.Tensor]
 Metrics = dict[str, float]
@@ -206,8 +208,10 @@ def _weights(members: Sequence[Weights]) -> Weights:
     }
 
 
-def _table(seed: int, measured: Sequence[Metrics], ensemble: Metrics) -> pd.DataFrame:
+def _table(seed: int, measured: Sequence[Metrics], ensemble: Metrics) -> "pd.DataFrame":
     """Metrics of each member, their mean and standard deviation, and those of the ensemble."""
+    import pandas as pd  # slow
+
     names = [name for name in ensemble if any(name in each for each in measured)]
     rows = pd.DataFrame(measured, index=[f"seed {seed + i}" for i in range(len(measured))])
     rows = rows.reindex(columns=[*names, "fit_seconds"])

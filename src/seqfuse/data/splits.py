@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.interfaces import LARGEST_BATCH
 from seqfuse.data.items import Function, Items, Source
@@ -280,6 +279,9 @@ def _with_rare_labels(data: Recordings, train: np.ndarray, val: np.ndarray) -> n
 
 
 def _splitter(data: Recordings, num_folds: int, kind: str, seed: int):
+    # slow
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
     shuffle = {"n_splits": num_folds, "shuffle": True, "random_state": seed}
     if kind == "grouped":
         return GroupKFold(**shuffle)

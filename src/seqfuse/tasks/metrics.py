@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
@@ -196,6 +195,8 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
     """Area under the ROC curve, ties counting half; NaN where one side is empty or a score NaN."""
     if score.isnan().any() or positive.all() or not positive.any():
         return score.new_tensor(torch.nan)
+    from sklearn.metrics import roc_auc_score  # slow
+
     area = roc_auc_score(positive.cpu().numpy(), score.float().cpu().numpy())
     return torch.tensor(area, dtype=torch.float32, device=score.device)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from seqfuse.data.items import Source
 from seqfuse.data.read.clips.decoder import Decoder
@@ -121,6 +120,8 @@ class ClipFolder(Source):
                 + (f"type {fix}" if count > 1 else "add clips of others")
                 + ", or give the list a column split"
             )
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow
+
         kind = StratifiedGroupKFold if groups else StratifiedKFold
         folds = kind(self.test_folds, shuffle=True, random_state=0)
         try:
