@@ -69,7 +69,6 @@ def explain(config: DictConfig, run: Path) -> int:
     from seqfuse.runtime.writer import Writer
     from seqfuse.tasks.engine import TorchEngine
 
-    output = Path(config.output)
     task, data, _, _, trainer = build.load_for(config, run)
     metadata = {**data.splits.metadata(), **task.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
@@ -86,7 +85,7 @@ def explain(config: DictConfig, run: Path) -> int:
 
     figures = _figures(config)
     shown, count, gap, lines = config.trainer.enable_progress_bar, 0, 0.0, []
-    with whole(output) as part:
+    with whole(config.output, ITEMS) as part:
         tables = Writer(part / TABLE), Writer(part / ITEMS)
         with tables[0] as rows, tables[1] as items, bar("explain", None, "item", shown) as progress:
             for explanation in islice(each(), config.max_items):
@@ -103,7 +102,7 @@ def explain(config: DictConfig, run: Path) -> int:
         say(line)
     for note in _notes(config.method, job.engine, gap, judged(job.engine, kept)):
         say(f"note  {note}")
-    say(f"{count:,} items explained by {config.method}  {runs.short(output)}")
+    say(f"{count:,} items explained by {config.method}  {runs.short(config.output)}")
     return count
 
 
@@ -119,13 +118,15 @@ def _cases(config: DictConfig, job: Any, data: Any) -> Iterator[Any]:
     """Batches to explain, of a split or of all files of the input."""
     from seqfuse.runtime.explanations.cases import Wanted
     from seqfuse.runtime.jobs.make import input_files
+    from seqfuse.runtime.read.addresses import local
 
     wanted = Wanted(None if config.target is None else str(config.target), config.step)
     if config.split:
         yield from job.cases_known(wanted, *data.splits.rows(config.split))
         return
-    paths = input_files(job, config.input, Path(config.output))
-    is_folder = Path(config.input).is_dir()
+    given = str(local(config.input))
+    paths = input_files(job, given, Path(config.output))
+    is_folder = Path(given).is_dir()
     for path in paths:
         yield from job.cases_of(path, wanted, *([path.name] if is_folder else []))
 
@@ -160,7 +161,7 @@ def _check(config: DictConfig) -> None:
         raise InputError("output is empty: type output=<a new folder>")
     from seqfuse.exporting.settings import check_output
 
-    check_output(Path(config.output))
+    check_output(config.output)
     if bool(config.input) == bool(config.split):
         raise InputError("name either what to explain, input=<file or folder>, or split=test")
     if config.trainer.get("strategy"):

@@ -5,6 +5,7 @@ Usage: seqfuse-export ckpt=<path> output=<folder> [int8=true|finetune] [key=valu
   seqfuse-export ckpt=logs/<name>/<time>/checkpoints/best.ckpt output=shipped
   seqfuse-export ckpt=<path> output=shipped int8=true bound=0.02
   seqfuse-export ckpt=<path> output=shipped split=none   # where the data is not at hand
+  seqfuse-export ckpt=<path> output=s3://bucket/shipped
   python shipped/run.py new.csv classes.csv              # with numpy and onnxruntime alone
 
 The folder holds model.onnx (and model.int8.onnx), pipeline.json, example.npz, card.md and run.py,
@@ -52,8 +53,7 @@ def export(config: DictConfig, run: Path) -> Any:
     config.trainer.precision = "32-true"
     task, data, trained, plain, trainer = build.load_for(config, run, evaluated=config.split)
     check_job(config, task)
-    output = Path(config.output)
-    with folder.whole(output) as part:
+    with folder.whole(config.output) as part:
         try:
             measured = Export(task, data, trained, plain, trainer).write(part)
         except TooMuchLost as error:
@@ -62,7 +62,7 @@ def export(config: DictConfig, run: Path) -> Any:
             say(f"finetune  {plain['finetune']['epochs']} epochs, as {error}")
             tuned = finetune(task, data, trained, plain)
             measured = Export(tuned, data, trained, plain, trainer, error.before).write(part)
-    say(f"{card.table(measured)}\n\nfolder  {runs.short(output)}")
+    say(f"{card.table(measured)}\n\nfolder  {runs.short(config.output)}")
     return measured
 
 

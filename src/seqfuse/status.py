@@ -4,14 +4,16 @@ Usage: seqfuse status [folder | study] [json=true]
 
   seqfuse status                              all runs in ./logs
   seqfuse status logs/sweeps/mine             the jobs of a sweep, or a single run
+  seqfuse status s3://bucket/logs             runs that were sent to an address (paths.logs)
   seqfuse status sqlite:///study.db           the trials of a search: a journal file, too, or
                                               postgresql://...
 
   json=true     the same as JSON, with every metric of the last validation
 
 A run whose process is gone, or that left no sign of life for 90 seconds on another machine, was
-killed. Exit code: 0 all ended well (completed, or pruned by a search), 3 some are still at work,
-4 some ended otherwise (failed, diverged, out of memory, stopped, killed), 1 a mistake.
+killed; at an address, where a copy comes with each checkpoint, it is silent. Exit code: 0 all ended
+well (completed, or pruned by a search), 3 some are still at work, 4 some ended otherwise (failed,
+diverged, out of memory, stopped, killed), 1 a mistake.
 """
 
 import sys

@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from seqfuse.exporting import folder
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read import addresses
 
 
 @pytest.fixture
@@ -43,3 +46,27 @@ def test_without_numpy_the_fix_is_named(shipped: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "run.py: No module named 'numpy': type pip install numpy onnxruntime\n"
+
+
+def test_a_folder_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQFUSE_CACHE", str(tmp_path / "cache"))
+    MemoryFileSystem().store.clear()
+    with folder.whole("memory://lab/shipped") as part:
+        folder.write_run(part)
+        assert addresses.is_empty("memory://lab/shipped"), "whole or not there"
+    copy = addresses.local("memory://lab/shipped")
+    assert {p.relative_to(copy) for p in copy.rglob("*.py")} >= {Path(folder.RUN)}
+    assert not part.exists()
+    with pytest.raises(InputError, match="memory://lab/shipped is not empty"):
+        folder.check_output("memory://lab/shipped")
+    with pytest.raises(InputError, match="cannot be written"):
+        folder.check_output("https://host/shipped")
+    with pytest.raises(ZeroDivisionError):
+        fail_in("memory://lab/other")
+    assert addresses.is_empty("memory://lab/other")
+
+
+def fail_in(address: str) -> None:
+    with folder.whole(address) as part:
+        (part / "x").write_text("1")
+        raise ZeroDivisionError

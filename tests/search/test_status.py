@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from seqfuse import __main__, train
 from seqfuse.config import runs
+from seqfuse.runtime.read import addresses
 from seqfuse.search import status
 from seqfuse.search.outcome import KILLED, Outcome
 from tests.conftest import TINY
@@ -249,3 +251,36 @@ def test_a_run_that_is_killed_is_known_by_it(tmp_path: Path, command: Command) -
         process.kill()
     code, [row] = said(command, "run")
     assert (code, row["state"]) == (4, "killed")
+
+
+def test_runs_at_an_address(command: Command, tmp_path: Path, monkeypatch: Any) -> None:
+    """Of what is there, nothing but what runs say of themselves is fetched."""
+    memory = MemoryFileSystem()
+    memory.store.clear()
+    monkeypatch.setenv("SEQFUSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(addresses, "WAITS", (0.01, 0.01))
+    code, _, err = command(__main__.main, "status", "memory://lab/logs")
+    assert code == 1
+    assert "memory://lab/logs is not there" in err
+    now = time.time()
+    for name, changes in {
+        "a/ended": {"state": "completed"},
+        "a/here": {"pid": gone()},
+        "b/fresh": {"machine": "elsewhere/1"},
+        "b/old": {"machine": "elsewhere/1", "time": now - 1000},
+    }.items():
+        path = left(tmp_path / "logs" / name, **changes) / runs.STATUS
+        memory.pipe(f"/lab/logs/{name}/{runs.STATUS}", path.read_bytes())
+        memory.pipe(f"/lab/logs/{name}/checkpoints/last.ckpt", b"large")
+    code, out, err = command(__main__.main, "status", "memory://lab/logs", "json=true")
+    rows = json.loads(out)["runs"]
+    assert [(row["name"], row["state"]) for row in rows] == [
+        *[("a/ended", "completed"), ("a/here", "killed")],
+        *[("b/fresh", "training"), ("b/old", "silent")],
+    ]
+    assert code == 4
+    assert not list((tmp_path / "cache").rglob("*.ckpt"))
+    memory.rm("/lab/logs/a", recursive=True)
+    code, out, _ = command(__main__.main, "status", "memory://lab/logs/", "json=true")
+    assert code == 3
+    assert [row["name"] for row in json.loads(out)["runs"]] == ["b/fresh", "b/old"]

@@ -420,7 +420,9 @@ def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:
         say(f"{name:<{width}}  {shown}")
 
 
-def short(path: Path) -> Path:
-    """The path from here, where it lies below."""
-    path = path.absolute()
+def short(name: str | Path) -> str | Path:
+    """The path from here, where it lies below; an address as it is."""
+    if is_address(name):
+        return name
+    path = Path(name).absolute()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -17,6 +17,7 @@ from seqfuse.exporting.settings import check_output
 from seqfuse.runtime import files, runner
 from seqfuse.runtime.bundle import EXAMPLE, METADATA, digest, seal
 from seqfuse.runtime.engine import OUTPUTS
+from seqfuse.runtime.read import addresses
 
 RUN = "run.py"
 CARD = "card.md"
@@ -57,10 +58,21 @@ if __name__ == "__main__":
 
 
 @contextmanager
-def whole(output: Path) -> Iterator[Path]:
-    """A folder to write to, which gets its name when all went well."""
-    check_output(output)
-    output = output.resolve()  # where a link leads
+def whole(name: str | Path, last: str = METADATA) -> Iterator[Path]:
+    """A folder to write to, which gets its name, or is sent to its address, when all went well.
+
+    Args:
+        name: a path or an address.
+        last: name of the file that is sent last.
+    """
+    check_output(name)
+    if addresses.is_address(name):
+        with tempfile.TemporaryDirectory(prefix="seqfuse-") as part:
+            yield Path(part)
+            check_output(name)
+            addresses.put_folder(Path(part), str(name), last)
+        return
+    output = Path(name).resolve()  # where a link leads
     output.absolute().parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
     try:

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read import addresses
 
 OPSETS = range(14, 21)
 """Versions of the ONNX operators that a graph can be written in."""
@@ -18,7 +19,7 @@ def check_settings(config: Any) -> None:
     """Checks the options of `conf/export.yaml`, and that what writes and runs graphs is there."""
     if not config.output:
         raise InputError("output is empty: type output=<a new folder>")
-    check_output(Path(config.output))
+    check_output(config.output)
     if config.opset not in OPSETS:
         raise InputError(f"opset={config.opset} must be from {OPSETS[0]} to {OPSETS[-1]}")
     if config.int8 not in INT8:
@@ -35,8 +36,14 @@ def check_settings(config: Any) -> None:
             raise InputError(f"{key}={given} must be at least {value}")
 
 
-def check_output(output: Path) -> None:
-    """Raises InputError unless a folder can be written there."""
+def check_output(name: str | Path) -> None:
+    """Raises InputError unless a folder can be written there, at a path or an address."""
+    if addresses.is_address(name):
+        addresses.check_writable(str(name))
+        if not addresses.is_empty(str(name)):
+            raise InputError(f"output={name} is not empty: name a new folder")
+        return
+    output = Path(name)
     if output.resolve() == Path.cwd():
         raise InputError(f"output={output} is the folder you are in: name a new one")
     if output.is_dir() and any(output.iterdir()):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.addresses import READ_ONLY, NotThere, cached, is_address, local
 from seqfuse.search import outcome
 
 AT_WORK = ("preparing", "training", "testing", "silent")
@@ -58,8 +59,21 @@ class Row(NamedTuple):
 
 
 def rows(place: str) -> Iterator[Row]:
-    """Runs in a folder, or trials in a storage: a journal file or an address."""
+    """Runs in a folder, here or in a bucket, or trials in a storage: a journal, a database."""
+    if is_address(place) and not place.startswith(READ_ONLY):
+        return folders(_fetched(place.rstrip("/")), place)
     return trials(place) if "://" in place or Path(place).is_file() else folders(Path(place))
+
+
+def _fetched(address: str) -> Path:
+    """The folder of what runs at an address say of themselves, and of nothing else."""
+    for name in (runs.STATUS, outcome.FILE):
+        try:
+            local(f"{address}/**/{name}")
+        except NotThere:
+            for path in cached(address).rglob(name):  # of an earlier look
+                path.unlink()
+    return cached(address)
 
 
 def exit_code(rows: list[Row]) -> int:
@@ -70,25 +84,35 @@ def exit_code(rows: list[Row]) -> int:
     return 3 if states & {*AT_WORK} else 0
 
 
-def folders(place: Path) -> Iterator[Row]:
-    """Runs in a folder, and in those below it, in the order of their names."""
+def folders(place: Path, address: str = "") -> Iterator[Row]:
+    """Runs in a folder, and in those below it, in the order of their names.
+
+    Args:
+        address: of which the folder is a copy.
+    """
+    named = address or place
     if not place.is_dir():
-        raise InputError(f"status: {place} is not there: name a run, a folder of runs or a study")
+        raise InputError(f"status: {named} is not there: name a run, a folder of runs or a study")
     names = (runs.STATUS, outcome.FILE)
     paths = {path.parent for name in names for path in place.rglob(name)}
     if not paths:
-        raise InputError(f"status: no run in {place} has a {runs.STATUS}: train first")
+        raise InputError(f"status: no run in {named} has a {runs.STATUS}: train first")
     parts = {path: path.relative_to(place).parts for path in paths}
     for path in sorted(paths, key=lambda path: [_by_number(part) for part in parts[path]]):
-        yield of_folder(path, "/".join(parts[path]) or str(place))
+        yield of_folder(path, "/".join(parts[path]) or str(named), bool(address))
 
 
 def _by_number(name: str) -> tuple[int, str]:
     return (int(name) if name.isdecimal() else -1, name)
 
 
-def of_folder(folder: Path, name: str) -> Row:
-    """A run, by what it left in its folder."""
+def of_folder(folder: Path, name: str, is_copy: bool = False) -> Row:
+    """A run, by what it left in its folder.
+
+    Args:
+        is_copy: whether it is a copy from an address, which gets a new one with each checkpoint:
+            a run that says nothing meanwhile may be at work.
+    """
     path = folder / runs.STATUS
     status, job = _status(path), outcome.load(folder)
     if status is None:
@@ -111,7 +135,8 @@ def of_folder(folder: Path, name: str) -> Row:
         row = row._replace(state=job["status"], reason=job["reason"])
     elif row.state in AT_WORK:
         seen = (path if status else folder / outcome.FILE).stat().st_mtime
-        row = _with_life(row, process, time.time() - seen)
+        seen = status.get("time", row.began or seen) if is_copy else seen
+        row = _with_life(row, process, time.time() - seen, is_copy)
     return row if row.state in AT_WORK else row._replace(left=None)
 
 
@@ -145,7 +170,7 @@ def _process(job: dict[str, Any]) -> dict[str, Any]:
     return process if is_known else {}
 
 
-def _with_life(row: Row, process: dict[str, Any], silence: float) -> Row:
+def _with_life(row: Row, process: dict[str, Any], silence: float, is_copy: bool) -> Row:
     """A run that has not ended, by its own account: killed where its process is gone."""
     here = os.name == "posix" and process["machine"] == runs.machine()
     ago = f"its last sign of life came {_span(silence)} ago"
@@ -153,7 +178,7 @@ def _with_life(row: Row, process: dict[str, Any], silence: float) -> Row:
         return row._replace(state="killed", reason=f"its process is gone; {ago}")
     if silence <= SILENCE:
         return row
-    return row._replace(state="silent" if here else "killed", reason=ago)
+    return row._replace(state="silent" if here or is_copy else "killed", reason=ago)
 
 
 def _left(status: dict[str, Any]) -> float | None:

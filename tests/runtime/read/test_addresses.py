@@ -287,6 +287,33 @@ def test_a_file_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(count) == 3
 
 
+def test_a_folder_is_written_whole_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = []
+    put = MemoryFileSystem.put_file
+
+    def noted(self: MemoryFileSystem, path: str, place: str, **named: object) -> None:
+        order.append(place)
+        if len(order) > 7:
+            raise PermissionError("no room")
+        put(self, path, place, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", noted)
+    for name in ("a/x.bin", "first.json", "y.bin", "z/x.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    addresses.put_folder(tmp_path, "memory://lab/whole", "first.json")
+    assert [name.removeprefix("/lab/whole/") for name in order] == [
+        *("a/x.bin", "y.bin", "z/x.bin", "first.json")
+    ]
+    assert addresses.local("memory://lab/whole/z/x.bin").read_text() == "z/x.bin"
+    with pytest.raises(InputError, match="memory://lab/part.*no room"):
+        addresses.put_folder(tmp_path, "memory://lab/part", "first.json")
+    assert addresses.is_empty("memory://lab/part")
+    assert not addresses.is_empty("memory://lab/whole")
+    with pytest.raises(InputError, match="cannot be written"):
+        addresses.put_folder(tmp_path, "https://host/part")
+
+
 def test_without_its_library_a_line_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, block: Callable[[str], None]
 ) -> None:

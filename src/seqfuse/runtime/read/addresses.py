@@ -7,6 +7,7 @@ own programs take them; an address that holds some is refused, as runs keep thei
 fsspec opens memory:// and https://, pyarrow's file systems under fsspec's interface the others.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,6 +37,10 @@ SECRET = re.compile(r"\bsig\b|signature|token|key|secret|passw|credential", re.I
 """In the name of a parameter, or of an environment variable, whose value is a secret."""
 
 T = TypeVar("T")
+
+
+class NotThere(InputError):
+    """Nothing is at an address."""
 
 
 def is_address(name: Any) -> bool:
@@ -143,6 +148,12 @@ def exists(address: str) -> bool:
     return _tried(address, lambda: bool(system.exists(place)))
 
 
+def is_empty(address: str) -> bool:
+    """Whether no file is at an address, nor below it."""
+    system, place = _opened(address)
+    return _tried(address, lambda: not system.find(place))
+
+
 def put(path: Path, address: str) -> None:
     """Writes a file to an address: whole, or not at all.
 
@@ -157,6 +168,27 @@ def _put(system: Any, path: Path, place: str) -> None:
     system.put_file(str(path), place)
     if system.info(place)["size"] != path.stat().st_size:
         raise OSError("it was written in part")
+
+
+def put_folder(folder: Path, address: str, last: str = "") -> None:
+    """Writes the files of a folder below an address: all, or none.
+
+    Args:
+        last: name of the file that comes last, without which the folder says nothing.
+    """
+    check_writable(address)
+    system, place = _opened(address)
+    paths = sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: (p.name == last, p))
+    sent: list[str] = []
+    try:
+        for path in paths:
+            sent.append(f"{place}/{path.relative_to(folder).as_posix()}")
+            _tried(address, lambda path=path: _put(system, path, sent[-1]))
+    except BaseException:
+        for name in sent:
+            with contextlib.suppress(Exception):  # what stopped the one may stop the other
+                system.rm_file(name)
+        raise
 
 
 def newest(address: str, pattern: str) -> str | None:
@@ -302,7 +334,7 @@ def _refusal(address: str, error: Exception) -> InputError:
         if SECRET.search(name) and len(value) > 5:
             reason = reason.replace(value, "***")
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{address} is not there: check its name ({reason})")
+        return NotThere(f"{address} is not there: check its name ({reason})")
     return InputError(
         f"{address}: {reason}: check its name, the network, and the credentials of the environment"
     )
