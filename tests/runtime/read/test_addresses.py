@@ -314,6 +314,32 @@ def test_a_folder_is_written_whole_or_not(tmp_path: Path, monkeypatch: pytest.Mo
         addresses.put_folder(tmp_path, "https://host/part")
 
 
+AZURE = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN")
+
+
+def test_azure_asks_for_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server of Azure's protocol is at hand: the arguments are held to, no answer is."""
+    for name in AZURE:
+        monkeypatch.delenv(name, raising=False)
+    assert addresses.is_address("az://lab/x.csv")
+    with pytest.raises(InputError, match="AZURE_STORAGE_ACCOUNT"):
+        addresses.local("az://lab/x.csv")
+    made: list[dict[str, str]] = []
+    monkeypatch.setattr("pyarrow.fs.AzureFileSystem", lambda **given: made.append(given))
+    given = dict(zip(AZURE, ("me", SECRET, "sig"), strict=True))
+    for names in (AZURE[:1], AZURE[:2], (AZURE[0], AZURE[2]), AZURE):
+        with monkeypatch.context() as patch:
+            for name in names:
+                patch.setenv(name, given[name])
+            addresses._objects("az")
+    key, token = {"account_key": SECRET}, {"sas_token": "sig"}
+    assert made == [{"account_name": "me"} | more for more in ({}, key, token, key)]
+    for address in (f"az://me:{SECRET}@lab/x.csv", "az:///x.csv"):
+        with pytest.raises(InputError) as refusal:
+            addresses.check(address)
+        assert SECRET not in str(refusal.value)
+
+
 def test_without_its_library_a_line_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, block: Callable[[str], None]
 ) -> None:

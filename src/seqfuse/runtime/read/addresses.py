@@ -23,7 +23,7 @@ from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
-SCHEMES = ("s3", "gs", "http", "https", "memory")
+SCHEMES = ("s3", "gs", "az", "http", "https", "memory")
 READ_ONLY = ("http", "https")
 BEGINNINGS = tuple(f"{scheme}://" for scheme in SCHEMES)
 INSTALL = "type pip install 'fsspec[http]' pyarrow"
@@ -31,7 +31,9 @@ TIMEOUT = 60.0
 """Seconds that a server may be silent."""
 WAITS = (1.0, 4.0)
 """Seconds before each further try."""
-FINAL = re.compile(r"^40[1-4]\b|ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH|[Cc]redential")
+FINAL = re.compile(
+    r"^40[1-4]\b|ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH|[Cc]redential|AuthenticationFailed"
+)
 """In the message of an error that no further try mends: of the web, and of object stores."""
 SECRET = re.compile(r"\bsig\b|signature|token|key|secret|passw|credential", re.IGNORECASE)
 """In the name of a parameter, or of an environment variable, whose value is a secret."""
@@ -253,6 +255,8 @@ def _objects(scheme: str) -> Any:
         from pyarrow.fs import GcsFileSystem
 
         return GcsFileSystem(retry_time_limit=timedelta(seconds=TIMEOUT))
+    if scheme == "az":
+        return _azure()
     from pyarrow.fs import S3FileSystem
 
     # pyarrow does not look these up.
@@ -260,6 +264,23 @@ def _objects(scheme: str) -> Any:
     kind, _, host = endpoint.rpartition("://")
     other = {"endpoint_override": host.rstrip("/"), "scheme": kind or "https"} if host else {}
     return S3FileSystem(connect_timeout=TIMEOUT, request_timeout=TIMEOUT, **other)
+
+
+def _azure() -> Any:
+    """Containers of the account that the environment names; the library finds tokens itself."""
+    from pyarrow.fs import AzureFileSystem
+
+    names = ("account_name", "account_key", "sas_token")
+    variables = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN")
+    given = {name: os.environ.get(v) for name, v in zip(names, variables, strict=True)}
+    if not given["account_name"]:
+        raise InputError(
+            "az://container/file names no account: set the variable AZURE_STORAGE_ACCOUNT (and "
+            "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or log in with az login)"
+        )
+    if given["account_key"]:
+        given["sas_token"] = None  # the library takes one of the two
+    return AzureFileSystem(**{name: value for name, value in given.items() if value})
 
 
 def _listing(
