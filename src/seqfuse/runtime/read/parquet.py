@@ -86,7 +86,8 @@ class ParquetTable:
     ) -> Any:
         """A table of pyarrow, of the rows of a file or of one of its row groups."""
         path, pa = self.files[file], self._pa
-        names = [name for name in self.kinds if columns is None or name in columns]
+        wanted = self.kinds.keys() if columns is None else {*columns}
+        names = [name for name in self.kinds if name in wanted]
         with (
             self._broken(path, "" if group is None else f"row group {group}"),
             self._open(path) as f,
