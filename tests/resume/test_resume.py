@@ -117,15 +117,20 @@ def test_killed_ten_times_equals_uninterrupted(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["npy", "parquet"])
+@pytest.mark.parametrize("kind", ["npy", "parquet", "parts"])
 def test_killed_over_a_mapped_file(forked: Forks, tmp_path: Path, kind: str) -> None:
     """With averaged weights, a schedule by step, and gradients of two batches."""
     values = np.random.default_rng(0).normal(size=(700, 2)).astype(np.float32)
+    frame = pd.DataFrame(values, columns=["a", "b"])
     if kind == "npy":
         np.save(tmp_path / "rows.npy", values)
-    else:
-        frame = pd.DataFrame(values, columns=["a", "b"])
+    elif kind == "parquet":
         frame.to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    else:
+        (tmp_path / "rows.parts").mkdir()
+        for first in range(0, 700, 140):
+            path = tmp_path / f"rows.parts/{first}.parquet"
+            frame[first : first + 140].to_parquet(path, row_group_size=100)
     words = [
         "data=mapped",
         f"data.file={tmp_path}/rows.{kind}",
