@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse import predict, train
+from seqfuse import __main__, explain, export, predict, train
 from seqfuse.data.read.files import TableFile
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
@@ -228,5 +229,26 @@ def test_training_and_predicting_go_through_buckets(
     code, _, err = command(predict.main, *words)
     assert code == 0, err
     assert len(addresses.local("s3://lab/out.csv").read_text().splitlines()) == 41
+    words = ["ckpt=s3://lab/best.ckpt", "input=s3://lab/x.npz", "output=s3://lab/why", *CPU]
+    code, out, err = command(explain.main, *words, "max_items=2", "figures=0")
+    assert code == 0, err
+    assert "s3://lab/why" in out
+    assert len(addresses.local("s3://lab/why/items.csv").read_text().splitlines()) == 3
+    code, _, err = command(explain.main, *words)
+    assert code == 1
+    assert "output=s3://lab/why" in err
+    code, out, err = command(__main__.main, "status", "s3://lab/logs")
+    assert code == 0, err
+    assert "completed" in out
+    words = ["ckpt=s3://lab/best.ckpt", "output=s3://lab/shipped", "split=none", *CPU]
+    code, _, err = command(export.main, *words)
+    assert code == 0, err
+    folder = addresses.local("s3://lab/shipped")
+    done = subprocess.run(
+        [sys.executable, folder / "run.py", tmp_path / "x.npz", tmp_path / "shipped.csv"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "shipped.csv").read_text().splitlines()) == 41
     for path in Path("run").rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
