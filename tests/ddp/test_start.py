@@ -26,6 +26,9 @@ SLURM = {
 }
 
 
+TWO_NODES = {"LOCAL_WORLD_SIZE": "1", "GROUP_WORLD_SIZE": "2", "GROUP_RANK": "1"}
+
+
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch):
     def given(variables: dict[str, str]) -> None:
@@ -79,6 +82,22 @@ SPAWN_2 = ("trainer=ddp_spawn", "trainer.devices=2")
             ("trainer=ddp", "trainer.devices=3"),
             "2 processes were started.*type trainer.devices=2",
         ),
+        (
+            {**TORCHRUN, **TWO_NODES},
+            ("trainer=ddp", "trainer.num_nodes=1"),
+            "trainer.num_nodes=1: type trainer.devices=1 trainer.num_nodes=2",
+        ),
+        (
+            {**TORCHRUN, **TWO_NODES},
+            ("trainer=ddp", "trainer.devices=2"),
+            "trainer.devices=2 and trainer.num_nodes=2: type trainer.devices=1$",
+        ),
+        (
+            {**TORCHRUN, **TWO_NODES, "TORCHELASTIC_MAX_RESTARTS": "1"},
+            ("trainer=ddp",),
+            "torchrun --max-restarts .* type --rdzv-id=",
+        ),
+        ({}, ("trainer=ddp", "trainer.num_nodes=0"), "trainer.num_nodes=0 must be auto or at"),
         (TORCHRUN, (), "2 processes: type trainer=ddp"),
         (TORCHRUN, SPAWN_2, "started already: type trainer=ddp"),
     ],
@@ -149,6 +168,16 @@ def test_torchrun_s_environment_is_taken(tiny: Compose, tmp_path: Path, outside)
     environment = trainer.strategy.cluster_environment
     assert isinstance(environment, torchelastic.TorchElasticEnvironment)
     assert (trainer.world_size, trainer.global_rank) == (2, 1)
+
+
+@pytest.mark.parametrize(("more", "sizes"), [({}, (2, 1)), (TWO_NODES, (1, 2))])
+def test_auto_is_what_torchrun_has_started(
+    tiny: Compose, tmp_path: Path, outside, more: dict[str, str], sizes: tuple[int, int]
+) -> None:
+    outside({**TORCHRUN, **more})
+    trainer = built(tiny, tmp_path, "trainer=ddp")
+    assert (trainer.num_devices, trainer.num_nodes) == sizes
+    assert trainer.world_size == 2
 
 
 def test_spawned_ranks_are_counted_by_the_process_that_spawns(

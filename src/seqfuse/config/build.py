@@ -433,9 +433,12 @@ def sized_trainer(recipe: DictConfig, data: DataModule, *watching: Callback) -> 
 
 def build_trainer(config: Config, *watching: Callback) -> Trainer:
     """The trainer, with its callbacks, further ones and loggers; writes into `paths.run`."""
+    from seqfuse.ddp.checks import sizes
+
     node = {k: v for k, v in config["trainer"].items() if k not in TRAINER_OURS}
     node["precision"] = precision(node)
     check_trainer(config, node)
+    node |= sizes(node)
     callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
     if callbacks.get("early_stopping", {}).get("patience", 0) is None:
         del callbacks["early_stopping"]

@@ -23,7 +23,7 @@ def check_devices(trainer: dict[str, Any]) -> None:
         raise InputError(f"trainer.devices={given} must be auto or at least 1")
     if on_gpu(trainer) and wanted > (gpus := _gpus()):
         raise InputError(f"trainer.devices={given}, torch finds {gpus}: type {gpus} or less")
-    nodes = trainer.get("num_nodes", 1)
+    nodes = num_nodes(trainer)
     outside, ranks = start.started_outside(), wanted * nodes
     if strategy is None:
         if ranks > 1 or ("RANK" in os.environ and (outside or 1) > 1):
@@ -36,10 +36,36 @@ def check_devices(trainer: dict[str, Any]) -> None:
     if not launched and outside > 1:
         raise InputError(f"{outside} processes were started already: type trainer=ddp")
     if launched and outside != ranks:
+        there = start.nodes() or nodes
+        fix = f"trainer.devices={max(outside // there, 1)}"
         raise InputError(
             f"{outside} processes were started, for trainer.devices={wanted} and "
-            f"trainer.num_nodes={nodes}: type trainer.devices={max(outside // nodes, 1)}"
+            f"trainer.num_nodes={nodes}: type {fix}"
+            + ("" if there == nodes else f" trainer.num_nodes={there}")
         )
+    if (start.nodes() or 1) > 1 and not start.is_named() and start.max_restarts():
+        raise InputError(
+            "torchrun --max-restarts on several nodes finds a run again by its name: type "
+            "--rdzv-id=<a name of this run>"
+        )
+
+
+def sizes(trainer: dict[str, Any]) -> dict[str, Any]:
+    """Devices and nodes of a trainer's section, with numbers in place of `auto`."""
+    if trainer.get("strategy") is None:
+        return {}
+    devices = start.on_node() if trainer["devices"] == "auto" else None
+    return {"devices": devices or trainer["devices"], "num_nodes": num_nodes(trainer)}
+
+
+def num_nodes(trainer: dict[str, Any]) -> int:
+    """Machines that a trainer's section asks for; `auto` are those that torchrun has."""
+    given = trainer.get("num_nodes", 1)
+    if given == "auto":
+        return start.nodes() or 1
+    if type(given) is not int or given < 1:
+        raise InputError(f"trainer.num_nodes={given} must be auto or at least 1")
+    return given
 
 
 def count(trainer: dict[str, Any]) -> int:
@@ -47,6 +73,8 @@ def count(trainer: dict[str, Any]) -> int:
     given = trainer["devices"]
     if isinstance(given, list):
         return len(given)
+    if given == "auto" and trainer.get("strategy") and (there := start.on_node()):
+        return there
     if given in ("auto", -1, "-1"):
         return _gpus() if on_gpu(trainer) else 1
     number = str(given).removeprefix("-").isdigit()

@@ -4,6 +4,7 @@ import atexit
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,37 @@ def is_child() -> bool:
 def foreign_rank() -> int:
     """The rank that torchrun or Slurm gave this process; 0 if none did."""
     return 0 if started_outside() is None else _number(FOREIGN)
+
+
+def torchrun() -> str | None:
+    """Name of the run that torchrun started this process for; None without torchrun.
+
+    It is what `--rdzv-id` says, the same when the command is typed again; or else that of the
+    process of torchrun, which starts its own processes again when one of them has ended.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or is_named():
+        return os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"{socket.gethostname()}:{os.getppid()}:{os.environ.get('MASTER_PORT')}"
+
+
+def is_named() -> bool:
+    """Whether `--rdzv-id` named the run that torchrun started this process for."""
+    return os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none"
+
+
+def max_restarts() -> int:
+    """How often torchrun starts its processes again."""
+    return _number(("TORCHELASTIC_MAX_RESTARTS",))
+
+
+def nodes() -> int | None:
+    """How many nodes torchrun started processes on; None without torchrun."""
+    return None if torchrun() is None else _number(("GROUP_WORLD_SIZE",)) or None
+
+
+def on_node() -> int | None:
+    """How many processes torchrun started on this node; None without torchrun."""
+    return None if torchrun() is None else _number(("LOCAL_WORLD_SIZE",)) or None
 
 
 def started_outside() -> int | None:
