@@ -126,7 +126,7 @@ def _fit(
     """Trains and tests what has been built."""
     from seqfuse.compat.lightning import skip_idle_hooks
     from seqfuse.config import checkpoint
-    from seqfuse.resume import slurm, state
+    from seqfuse.resume import job, state
     from seqfuse.tasks.engine import calibrate
 
     config, run = task.record.config, Path(str(recipe.paths.run))
@@ -134,7 +134,7 @@ def _fit(
     skip_idle_hooks(trainer, task)
     if trainer.is_global_zero:
         runs.write_config(recipe, run)
-        slurm.note(run)
+        job.note(run)
         runs.announce(task, data, trainer)
     with runs.needed(run):
         trainer.fit(task, datamodule=data, ckpt_path=stopped_at, weights_only=True)

@@ -2,14 +2,17 @@
 
 import pickle
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
 
 from seqfuse.config import build
-from seqfuse.ddp.strategy import packed, unpacked
+from seqfuse.ddp import strategy
+from seqfuse.ddp.strategy import check_places, packed, unpacked
+from seqfuse.nn import collectives
 from seqfuse.runtime.errors import Diverged, InputError, Interrupted
 from seqfuse.tasks.base import Task
 from tests.conftest import Compose
@@ -33,6 +36,34 @@ def test_what_cannot_travel_is_told() -> None:
     with pytest.raises((pickle.PicklingError, AttributeError)):
         pickle.dumps(error)
     assert "a mistake" in str(unpacked(packed(error)))
+
+
+def test_ranks_that_see_different_checkpoints_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"content")
+    for other, same in ((("last.ckpt", 7), True), (None, False), (("last.ckpt", 8), False)):
+        monkeypatch.setattr(collectives, "gather", lambda here, other=other: [here, other])
+        with nullcontext() if same else pytest.raises(InputError, match="paths.logs"):
+            check_places(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (distributed.DistBackendError("NCCL timed out"), True),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:1] Connection closed by peer"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_a_rank_of_torchrun_that_lost_another_says_so(
+    tiny: Compose, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, is_told: bool
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    monkeypatch.setattr(strategy, "is_first", lambda key: True)
+    with pytest.raises(InputError, match="has gone") if is_told else nullcontext():
+        strategy.Ddp().on_exception(error)
 
 
 @pytest.mark.long

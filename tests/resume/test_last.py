@@ -13,7 +13,7 @@ import torch
 from seqfuse.config.checkpoint import WholeFiles
 from seqfuse.data.items import Items
 from seqfuse.nn import collectives
-from seqfuse.resume import slurm
+from seqfuse.resume import job
 from seqfuse.resume.last import LastCheckpoint
 from seqfuse.runtime.errors import InputError, Interrupted
 from seqfuse.tasks.base import Task
@@ -117,7 +117,7 @@ def test_one_rank_puts_the_job_back_for_a_signal_to_any(
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setattr(collectives, "highest", lambda *_: signal.SIGUSR1)
-    monkeypatch.setattr(slurm, "requeue", lambda: "back in the queue")
+    monkeypatch.setattr(job, "requeue", lambda: "back in the queue")
     last: Any = LastCheckpoint("checkpoints")
     strategy = SimpleNamespace(root_device="cpu")
     trainer = SimpleNamespace(is_global_zero=first, strategy=strategy, default_root_dir="run")

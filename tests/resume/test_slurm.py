@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqfuse.config import runs
-from seqfuse.resume import slurm
+from seqfuse.resume import job
 from seqfuse.resume import state as resume
 from seqfuse.runtime.errors import Interrupted
 from seqfuse.tasks.base import Task
@@ -76,11 +76,11 @@ def test_sigusr1_puts_the_job_back_and_the_same_command_goes_on(
 def test_what_scontrol_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("PATH", fake_scontrol(tmp_path / "bin", "echo 'not you' >&2; exit 1"))
-    assert slurm.requeue() == "`scontrol requeue 77` failed (not you)"
+    assert job.requeue() == "`scontrol requeue 77` failed (not you)"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "No such file" in slurm.requeue()
+    assert "No such file" in job.requeue()
     monkeypatch.setenv("SLURM_PROCID", "1")
-    assert "by its first process" in slurm.requeue()
+    assert "by its first process" in job.requeue()
 
 
 def test_only_the_same_command_of_a_restarted_job_is_found(
@@ -89,20 +89,47 @@ def test_only_the_same_command_of_a_restarted_job_is_found(
     run = tmp_path / "logs" / "a"
     run.mkdir(parents=True)
     monkeypatch.setattr(sys, "argv", ["seqfuse-train", "seed=1"])
-    slurm.note(run)
+    job.note(run)
     assert not list(run.iterdir()), "this is no Slurm job"
     monkeypatch.setenv("SLURM_JOB_ID", "77")
-    slurm.note(run)
-    assert slurm.run_before(tmp_path) is None
+    job.note(run)
+    assert job.run_before(tmp_path) is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert slurm.run_before(tmp_path) == run
+    assert job.run_before(tmp_path) == run
     for name, value in (("SLURM_JOB_ID", "78"), ("argv", "seed=2")):
         with monkeypatch.context() as other:
             if name == "argv":
                 other.setattr(sys, "argv", ["seqfuse-train", value])
             else:
                 other.setenv(name, value)
-            assert slurm.run_before(tmp_path) is None
+            assert job.run_before(tmp_path) is None
+
+
+def test_torchrun_s_name_finds_a_run_and_its_own_process_where_it_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its count of restarts is, which is that of one node."""
+    run = tmp_path / "logs" / "a"
+    run.mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["seqfuse-train", "seed=1"])
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("MASTER_PORT", "29555")
+    job.note(run)
+    assert job.run_before(tmp_path) == run
+    with monkeypatch.context() as other:
+        other.setattr(os, "getppid", lambda: 1)
+        assert job.run_before(tmp_path) is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    assert job.run_before(tmp_path) is None
+    job.note(run)
+    monkeypatch.setenv("MASTER_PORT", "29556")
+    assert job.run_before(tmp_path) == run
+    with monkeypatch.context() as other:
+        other.setenv("RANK", "1")
+        other.setattr(sys, "argv", ["seqfuse-train", "seed=1", "hydra.run.dir='/tmp/rank'"])
+        assert job.run_before(tmp_path) == run
+    monkeypatch.setattr(sys, "argv", ["seqfuse-train", "seed=2"])
+    assert job.run_before(tmp_path) is None
 
 
 @pytest.mark.long

@@ -186,12 +186,12 @@ def _start(main: Callable[[], None]) -> None:
 def _claimed(folder: Path, config: DictConfig, config_name: str) -> AbstractContextManager[None]:
     """The folder for this run alone, where the command leaves something there."""
     from seqfuse.ddp import start
-    from seqfuse.resume import slurm
+    from seqfuse.resume import job
 
     child = start.is_child() or start.foreign_rank()  # the first of several processes has it
     if config_name not in KEEPING or child:
         return nullcontext()
-    return runs.claimed(folder, bool(OmegaConf.select(config, "resume")) or slurm.restarted())
+    return runs.claimed(folder, bool(OmegaConf.select(config, "resume")) or job.restarted())
 
 
 def _begin(command: Command, config: DictConfig, folder: Path) -> Any:

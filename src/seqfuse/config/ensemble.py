@@ -55,13 +55,13 @@ def train(
     Returns:
         the metrics of the ensemble.
     """
-    from seqfuse.resume import slurm
+    from seqfuse.resume import job
 
     recipe = runs.outside_search(recipe)
     config = build.resolve(recipe)
     _check(config)
     runs.write_config(recipe, run)
-    slurm.note(run)
+    job.note(run)
     measured: list[Metrics] = []
     ended: list[Finished] = []
     for i in range(config["ensemble"]):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 SILENT = (
     *("hydra", "paths", "trial", "trust", "logger", "callbacks", "launcher", "resume", "name"),
     *("label", "test", "debug", "find_lr", "find_batch_size", "find_precision"),
-    *("trainer.accelerator", "trainer.devices", "trainer.num_threads", "trainer.strategy"),
-    *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.num_threads"),
+    *("trainer.strategy", "trainer.enable_progress_bar", "trainer.log_every_n_steps"),
 )
 """Keys, and sections, that say nothing of what is trained."""
 LONGEST = 100

@@ -1,5 +1,6 @@
 """Data-parallel training that equals that of one process, and ends as one."""
 
+import atexit
 import logging
 import os
 import pickle
@@ -10,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -19,16 +21,25 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import ParallelStrategy
+from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from seqfuse.compat.lightning import LaunchedDdp, SpawnLauncher, on_sigterm
 from seqfuse.compat.torch import NO_BUFFERS, is_first
+from seqfuse.ddp import rendezvous, start
+from seqfuse.nn import collectives
 from seqfuse.runtime.errors import Diverged, InputError, Interrupted, Pruned
 
 AGREED = (Diverged, Interrupted, Pruned)
 """Errors that all ranks raise in the same step."""
 PATIENCE = 10.0
 """Seconds that a rank has to tell what went wrong."""
+
+
+LOST = (
+    "another process of this run has gone: torchrun says which, and begins all of them again where "
+    "--max-restarts allows it"
+)
 
 
 class Ddp(LaunchedDdp):
@@ -41,35 +52,70 @@ class Ddp(LaunchedDdp):
         start_method: `popen` starts the command again for each device, unless torchrun or Slurm
             has; `spawn` starts processes from within this one.
         num_threads: CPU threads of each process; None shares the cores out.
+        timeout: seconds that a rank waits for the others, at the start and in each step.
     """
 
     def __init__(
-        self, start_method: Literal["popen", "spawn"] = "popen", num_threads: int | None = None
+        self,
+        start_method: Literal["popen", "spawn"] = "popen",
+        num_threads: int | None = None,
+        timeout: float = 1800.0,
     ):
         if start_method not in ("popen", "spawn"):
             raise ValueError(f"start_method={start_method} must be popen or spawn")
+        if timeout <= 0:
+            raise InputError(f"trainer.strategy.timeout={timeout} must be above 0")
         # Spawned ranks are counted here, whatever a cluster has started this process as.
         environment = LightningEnvironment() if start_method == "spawn" else None
-        super().__init__(cluster_environment=environment, start_method=start_method, **NO_BUFFERS)
+        self.patience = timedelta(seconds=timeout)
+        super().__init__(
+            cluster_environment=environment,
+            start_method=start_method,
+            timeout=self.patience,
+            **NO_BUFFERS,
+        )
         self.num_threads = num_threads
 
     def spawner(self) -> "Spawner":
         return Spawner(self)
 
     def setup_environment(self) -> None:
-        super().setup_environment()
+        if rendezvous.needed() and not distributed.is_initialized():
+            self._meet()
+        try:
+            super().setup_environment()
+        except distributed.DistError as error:
+            raise rendezvous.nobody_there(error) from None
         if self.num_threads:
             torch.set_num_threads(self.num_threads)
         # So that dropout differs from rank to rank; weights come from rank 0.
         torch.manual_seed(torch.initial_seed() + self.global_rank)
 
+    def _meet(self) -> None:
+        """Begins the process group, which Lightning then finds, in a store of this start alone."""
+        environment, device = self.cluster_environment, self.root_device
+        assert environment is not None
+        rank, ranks = environment.global_rank(), environment.world_size()
+        distributed.init_process_group(
+            distributed.get_default_backend_for_device(device),
+            store=rendezvous.fresh_store(rank, ranks, self.patience),
+            rank=rank,
+            world_size=ranks,
+            timeout=self.patience,
+            device_id=None if device.type == "cpu" else device,
+        )
+        atexit.register(_leave)
+
     def setup(self, trainer: Trainer) -> None:
+        check_places(trainer.ckpt_path)
         super().setup(trainer)
         on_sigterm(trainer, _exit)
 
     def on_exception(self, exception: BaseException) -> None:
         """Ends the other ranks; of several errors the first is reported, by whom it met."""
         super().on_exception(exception)
+        if start.torchrun() and _is_loss(exception) and not self._is_reported(exception):
+            raise InputError(LOST) from None
         if isinstance(self.launcher, Spawner):
             return  # it sees to the ranks
         elsewhere = isinstance(exception, Exception) and self._is_reported(exception)
@@ -79,7 +125,7 @@ class Ddp(LaunchedDdp):
         if killed := [code for code in codes if code < 0]:
             raise ended_by(signal.Signals(-killed[0]).name)
 
-    def _is_reported(self, exception: Exception) -> bool:
+    def _is_reported(self, exception: BaseException) -> bool:
         """Whether another rank says what went wrong."""
         if isinstance(exception, AGREED):
             return self.global_rank != 0
@@ -97,6 +143,27 @@ class Ddp(LaunchedDdp):
             except subprocess.TimeoutExpired:
                 child.kill()
         return codes
+
+
+def check_places(path: str | os.PathLike[str] | None) -> None:
+    """Raises InputError unless all ranks go on from the same checkpoint, or all begin."""
+    here = None if path is None else (Path(path).name, os.path.getsize(path))
+    if len({*collectives.gather(here)}) > 1:
+        raise InputError(
+            "processes of this run go on from different checkpoints: paths.logs must be a folder "
+            "that all nodes share"
+        )
+
+
+def _is_loss(exception: BaseException) -> bool:
+    """Whether a collective failed: NCCL has errors of its own, gloo no more than its name."""
+    lost = isinstance(exception, distributed.DistError)
+    return lost or (isinstance(exception, RuntimeError) and "gloo" in str(exception))
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from seqfuse.compat.lightning import begin_epoch_anew
 from seqfuse.config.checkpoint import LAST
 from seqfuse.nn import collectives
-from seqfuse.resume import slurm
+from seqfuse.resume import job
 from seqfuse.runtime.errors import InputError, Interrupted
 
 NOTHING, SAVE, STOP = 0, 1, 2
@@ -66,7 +66,7 @@ class LastCheckpoint(Checkpoint):
                 return
 
     def _handlers(self) -> dict[int, Any]:
-        if not slurm.in_submitit():
+        if not job.in_submitit():
             numbers = (signal.SIGINT, signal.SIGTERM, _requeue_signal())
             return {number: self._remember for number in numbers if number is not None}
         name = "SIG" + os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
@@ -145,10 +145,10 @@ class LastCheckpoint(Checkpoint):
         number = collectives.highest(self.received or 0, trainer.strategy.root_device)
         submitits = self._before.get(number)
         self._restore()
-        if slurm.in_submitit() and number != signal.SIGINT and callable(submitits):
+        if job.in_submitit() and number != signal.SIGINT and callable(submitits):
             submitits(number, None)  # which puts the job back, and ends the process
         asked = trainer.is_global_zero and number == _requeue_signal()
-        note = slurm.requeue() if asked else ""
+        note = job.requeue() if asked else ""
         raise Interrupted(number, os.path.relpath(trainer.default_root_dir), note)
 
     def _restore(self) -> None:
@@ -162,4 +162,4 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 
 def _requeue_signal() -> int | None:
-    return getattr(signal, "SIGUSR1", None) if slurm.job() and not slurm.in_submitit() else None
+    return getattr(signal, "SIGUSR1", None) if job.number() and not job.in_submitit() else None

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from seqfuse.config import runs, untrusted
 from seqfuse.config.mistakes import CONF, typed
 from seqfuse.ddp import start
-from seqfuse.resume import slurm
+from seqfuse.resume import job
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Finished, InputError
 from seqfuse.runtime.read import addresses
@@ -42,7 +42,8 @@ ANY_SIZE = ("calibrator.scores", "calibrator.truths")
 def find_run() -> None:
     """Turns `resume=<run folder|latest>` into that run's own config and folder.
 
-    So does a Slurm job that is put back into the queue, for what its command had begun.
+    So does a Slurm job that is put back into the queue, and a rank that torchrun starts again, for
+    what its command had begun.
     """
     if start.is_child():  # its command is that of its parent, who looked
         return
@@ -51,9 +52,13 @@ def find_run() -> None:
     several = start.sweeping(words)
     logs = [word[11:] for word in words if word.startswith("paths.logs=")]
     folder = Path(logs[-1] if logs else "logs")
-    if not several and (run := slurm.run_before(folder)):
+    if not several and (run := job.run_before(folder)):
+        if _any_checkpoint(run) and not start.foreign_rank():
+            say(f"resume      {run} goes on")
+        job.note(run)  # torchrun's name may be another in a job that was put back
         # Its config holds all that was typed, but trust and places are not taken from it.
-        return _go_on(run, [word for word in words if word.startswith(NAMED)])
+        typed_again = [word.lstrip("+") for word in words]  # what was added is there by now
+        return _go_on(run, [word for word in typed_again if word.startswith(NAMED)])
     if not named or named[-1] == "null":
         return
     if several:
@@ -70,7 +75,7 @@ def find_run() -> None:
         words = [*words, *([] if mirrors else [f"paths.mirror='{base}'"])]
     else:
         run = _named(named[-1])
-    slurm.note(run)  # while the words are those that were typed
+    job.note(run)  # while the words are those that were typed
     _go_on(run, [word for word in words if not word.startswith("resume=")])
 
 
@@ -112,7 +117,7 @@ def _go_on(run: Path, words: list[str]) -> None:
     folder = str(run.resolve()).replace("'", "\\'")
     options = ["--config-dir", str(run), "--config-name", "config"]
     sys.argv[1:] = [*options, *words, f"hydra.run.dir='{folder}'", f"resume='{folder}/{LAST}'"]
-    if not _any_checkpoint(run):
+    if not _any_checkpoint(run) and not start.foreign_rank():
         say(f"resume      {run} was stopped before its first checkpoint and begins anew")
 
 
@@ -176,7 +181,7 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
         or else the one given.
     """
     run = Path(str(recipe.paths.run))
-    if recipe.resume or not slurm.restarted() or not _any_checkpoint(run):
+    if recipe.resume or not job.restarted() or not _any_checkpoint(run):
         return recipe
     from omegaconf import OmegaConf
 
@@ -283,5 +288,5 @@ def _check_unfinished(
         how = f"--config-dir {name} --config-name config" if ends else f"resume={name}"
         raise Finished(
             f"{name} is finished: it {end}; to train on, type seqfuse-train {how} {more}",
-            exit_code=0 if slurm.restarted() else 1,
+            exit_code=0 if job.restarted() or start.torchrun() else 1,
         )

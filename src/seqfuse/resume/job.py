@@ -1,7 +1,8 @@
-"""A run inside a Slurm job: it is put back into the queue, and found again. Imports no torch.
+"""A run that Slurm or torchrun starts again, and that finds its folder again. Imports no torch.
 
 A job that Slurm starts anew has the same number and types the same command, and
-`SLURM_RESTART_COUNT` tells it that it was there before.
+`SLURM_RESTART_COUNT` tells it that it was there before. torchrun starts its processes anew under
+the same name; its count of restarts is that of one node, and differs from node to node.
 """
 
 import json
@@ -18,17 +19,19 @@ from seqfuse.config import runs
 from seqfuse.ddp import start
 from seqfuse.runtime import files
 
-FILE = "slurm.json"
+FILE = "job.json"
+NAMES = ("job", "torchrun")
+"""Keys of the file that name who started the run."""
 
 
-def job() -> str | None:
+def number() -> str | None:
     """Number of the job that runs this process."""
     return os.environ.get("SLURM_JOB_ID")
 
 
 def restarted() -> bool:
     """Whether the job ran before, and was put back into the queue."""
-    return job() is not None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return number() is not None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def in_submitit() -> bool:
@@ -43,15 +46,26 @@ def note(run: Path) -> None:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return  # the command is the sweep's, of which this is one job
     run = run.parents[1] if run.parent.name == runs.MEMBERS else run  # an ensemble goes on whole
-    if job() is not None and _owner(run).get("job") != job():
-        files.write(run / FILE, json.dumps(_who()) + "\n")
+    ours, noted = _who(), _owner(run)
+    named = {name: ours[name] for name in NAMES if ours[name] is not None}
+    if any(noted.get(name) != value for name, value in named.items()):
+        files.write(run / FILE, json.dumps(ours) + "\n")
 
 
 def run_before(logs: Path) -> Path | None:
-    """The run folder that this job's same command began before the job was put back."""
-    if not restarted():
+    """The run folder that the same command of this job, or of this run of torchrun, began."""
+    ours = _who()
+    named = [name for name in NAMES if ours[name] is not None]
+    if not restarted() and "job" in named:  # another command of the job, perhaps the same again
+        named.remove("job")
+    if not named:
         return None
-    notes = [path for path in logs.glob(f"**/{FILE}") if _owner(path.parent) == _who()]
+
+    def is_ours(noted: dict[str, Any]) -> bool:
+        same = any(noted.get(name) == ours[name] for name in named)
+        return same and noted["command"] == ours["command"]
+
+    notes = [path for path in logs.glob(f"**/{FILE}") if is_ours(_owner(path.parent))]
     return max(notes, key=lambda path: path.stat().st_mtime).parent if notes else None
 
 
@@ -59,7 +73,11 @@ def _who() -> dict[str, Any]:
     # All processes of a run have the same command, but for where each begins to write, and
     # for the quotes that Hydra needs and people leave out.
     words = [word for word in sys.argv[1:] if not word.startswith("hydra.run.dir=")]
-    return {"job": job(), "command": [word.replace("'", "") for word in words]}
+    return {
+        "job": number(),
+        "torchrun": start.torchrun(),
+        "command": [word.replace("'", "") for word in words],
+    }
 
 
 def _owner(run: Path) -> dict[str, Any]:
@@ -70,11 +88,11 @@ def _owner(run: Path) -> dict[str, Any]:
 def requeue() -> str:
     """Puts the job back into the queue, once; says what came of it."""
     if os.environ.get("SLURM_PROCID", "0") != "0":
-        return f"Slurm job {job()} is put back into the queue by its first process"
-    command = ["scontrol", "requeue", str(job())]
+        return f"Slurm job {number()} is put back into the queue by its first process"
+    command = ["scontrol", "requeue", str(number())]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         stderr = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
         return f"`{' '.join(command)}` failed ({(stderr or str(error)).strip()})"
-    return f"Slurm job {job()} is back in the queue and goes on by itself"
+    return f"Slurm job {number()} is back in the queue and goes on by itself"
