@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision, Precision
 
-from seqfuse.callbacks.guards import SKIPS, NanGuard
+from seqfuse.callbacks.guards import SKIPS, NanGuard, RandomState
 from seqfuse.runtime.errors import Diverged
 
 
@@ -51,3 +51,19 @@ def test_a_scale_that_training_can_have(scale: float | None) -> None:
 def test_a_scale_that_skips_every_step_ends_the_run() -> None:
     with pytest.raises(Diverged, match="type precision=bf16-mixed or precision=32"):
         NanGuard().on_train_epoch_end(trainer(2.0**-11), LightningModule())
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_another_number_of_ranks_is_told(others: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The state of rank 0 is taken over all the same."""
+    saved = RandomState().state_dict()
+    expected = torch.rand(3)
+    state = RandomState()
+    state.load_state_dict({**saved, "ranks": [saved] * others})
+    trainer: Any = SimpleNamespace(is_global_zero=True, global_step=5)
+    for _ in range(2):
+        state.on_train_start(trainer, Any)  # type: ignore[arg-type]
+    assert torch.rand(3).equal(expected)
+    out = capsys.readouterr().out
+    assert out.count("\n") == (1 if others else 0)
+    assert not others or ("behind step 5" in out and "by 1 in place of 3 processes" in out)

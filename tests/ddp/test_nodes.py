@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from seqfuse.train import train
+from seqfuse.runtime.errors import Interrupted
+from seqfuse.train import main, train
 from tests.benchmarks import ddp
 from tests.conftest import TINY, composed
 from tests.ddp.agents import torchrun
@@ -56,3 +58,22 @@ def test_a_killed_rank_brings_the_run_back_by_itself(tmp_path: Path, undisturbed
     assert f"resume      {run.relative_to(tmp_path)} goes on" in done.out
     assert checkpoint(run)["global_step"] == 8
     assert_same(weights(run), weights(undisturbed))
+
+
+@pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2)])
+def test_another_number_of_ranks_goes_on_in_the_right_place(
+    before: int, now: int, command, tmp_path: Path
+) -> None:
+    words = [*WORDS, "model.lstm.dropout=0.0", "optimizer=sgd", "test=false"]
+    train(composed(words), tmp_path / "whole")
+    fault = [*FAULT[:1], "+callbacks.fault.kind=SIGTERM", "+callbacks.fault.rank=0"]
+    ranks = ["trainer=ddp_spawn", f"trainer.devices={before}"]
+    with pytest.raises(Interrupted):
+        train(composed([*words, *fault, *ranks]), tmp_path / "run")
+    assert checkpoint(tmp_path / "run")["global_step"] == 4
+    words = ["resume=run", "callbacks.fault=null", f"trainer.devices={now}"]
+    code, _, err = command(main, *words)
+    assert code == 0, err
+    torch.testing.assert_close(
+        weights(tmp_path / "run"), weights(tmp_path / "whole"), atol=1e-6, rtol=1e-5
+    )

@@ -16,6 +16,7 @@ from seqfuse.config import runs
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Fitted
 from seqfuse.runtime.errors import Diverged
+from seqfuse.runtime.shown import say
 
 SKIPS = 20
 """Steps in a row after which a scale that began at 2**16, halved each time, is below 1."""
@@ -97,11 +98,12 @@ class RandomState(Callback):
     """Keeps the random states of torch, numpy and Python in the checkpoint.
 
     A resumed run takes them over before its first batch is fetched, because a data set may
-    draw, too.
+    draw, too. Of more ranks than saved them, the further ones begin with states of their own.
     """
 
     def __init__(self) -> None:
         self._pending: dict[str, Any] = {}
+        self._ranks = 0
 
     def state_dict(self) -> dict[str, Any]:
         states = [torch.get_rng_state()]
@@ -117,10 +119,18 @@ class RandomState(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         saved = [state_dict, *state_dict.get("ranks", ())]
+        self._ranks = len(saved)
         if collectives.rank() < len(saved):  # else it was saved by fewer ranks
             self._pending = saved[collectives.rank()]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._ranks not in (0, collectives.count()) and trainer.is_global_zero:
+            say(
+                f"resume      goes on behind step {trainer.global_step} with the same batches, by "
+                f"{collectives.count()} in place of {self._ranks} processes: not bit for bit, as "
+                "dropout falls elsewhere and sums over shards are rounded differently"
+            )
+        self._ranks = 0
         if not self._pending:
             return
         states = self._pending["states"]
