@@ -60,6 +60,24 @@ def test_a_killed_rank_brings_the_run_back_by_itself(tmp_path: Path, undisturbed
     assert_same(weights(run), weights(undisturbed))
 
 
+def test_a_machine_that_is_taken_away_saves_and_the_same_command_goes_on(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    words = [*WORDS, *FAULT, "+callbacks.fault.kind=notice", "test=false", "trainer=ddp"]
+    done = torchrun(tmp_path, *words, name="spot")
+    assert 0 not in done.codes
+    run = the_run(tmp_path)
+    place = run.relative_to(tmp_path)
+    assert done.err == [
+        f"seqfuse: stopped by SIGTERM; go on with: seqfuse-train resume={place}; so does torchrun "
+        "--rdzv-id=spot with this command"
+    ]
+    assert checkpoint(run)["global_step"] == 4
+    done = torchrun(tmp_path, *words, name="spot")
+    assert done.codes == (0, 0), done
+    assert_same(weights(run), weights(undisturbed))
+
+
 @pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2)])
 def test_another_number_of_ranks_goes_on_in_the_right_place(
     before: int, now: int, command, tmp_path: Path

@@ -73,6 +73,37 @@ def test_sigusr1_puts_the_job_back_and_the_same_command_goes_on(
     assert len(list(here.glob("logs/*/*"))) == 2
 
 
+@pytest.mark.slow
+def test_sigterm_puts_a_job_back_that_runs(forked: Forks, tmp_path: Path) -> None:
+    """As where a machine is taken away, which Slurm tells minutes before."""
+    path = fake_scontrol(
+        tmp_path / "bin", f'echo "$@" >> {tmp_path}/asked; echo "JobId=77 JobState=RUNNING"'
+    )
+    env = {**SRUN, "PATH": path}
+    ended = forked.run(tmp_path / "here", *TINY, env=env, step=5, signal="SIGTERM")
+    assert ended.code == 128 + signal.SIGTERM
+    assert ended.err.endswith("Slurm job 77 is back in the queue and goes on by itself\n")
+    assert (tmp_path / "asked").read_text() == "show job 77\nrequeue 77\n"
+    again = forked.run(tmp_path / "here", *TINY, env={**env, "SLURM_RESTART_COUNT": "1"})
+    assert again.code == 0, again
+    [run] = (tmp_path / "here").glob("logs/*/*")
+    assert f"resume      {run.relative_to(tmp_path / 'here')} goes on" in again.out
+    assert forked.run(tmp_path / "whole", *TINY).code == 0
+    [whole] = (tmp_path / "whole").glob("logs/*/*")
+    assert_same(weights(run), weights(whole))
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "CANCELLED", "COMPLETING"])
+def test_a_cancelled_job_stays_so(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("PATH", fake_scontrol(tmp_path / "bin", f"echo JobState={state}"))
+    assert bool(job.put_back(signal.SIGTERM)) == (state == "RUNNING")
+    assert not job.put_back(signal.SIGINT)
+    assert job.put_back(signal.SIGUSR1)
+
+
 def test_what_scontrol_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("PATH", fake_scontrol(tmp_path / "bin", "echo 'not you' >&2; exit 1"))
@@ -130,6 +161,7 @@ def test_torchrun_s_name_finds_a_run_and_its_own_process_where_it_has_none(
         assert job.run_before(tmp_path) == run
     monkeypatch.setattr(sys, "argv", ["seqfuse-train", "seed=2"])
     assert job.run_before(tmp_path) is None
+    assert job.put_back(signal.SIGTERM) == "so does torchrun --rdzv-id=mine with this command"
 
 
 @pytest.mark.long

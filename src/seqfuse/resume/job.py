@@ -7,6 +7,7 @@ the same name; its count of restarts is that of one node, and differs from node 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -85,14 +86,40 @@ def _owner(run: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
+def put_back(signal_number: int) -> str:
+    """Sees to it that a run that a signal has stopped goes on; says what came of it.
+
+    SIGTERM is what Slurm sends before it takes a machine away, and also what `scancel` sends: a
+    job that was cancelled stays so.
+    """
+    if signal_number == signal.SIGINT or in_submitit():
+        return ""
+    if number() is not None:
+        asked = signal_number != signal.SIGTERM or _is_running()
+        return requeue() if asked else ""
+    named = start.is_named() and f"so does torchrun --rdzv-id={start.torchrun()} with this command"
+    return named or ""
+
+
+def _is_running() -> bool:
+    """Whether Slurm means the job to run, and does not end it."""
+    return "JobState=RUNNING" in _scontrol("show", "job")[1].split()
+
+
 def requeue() -> str:
     """Puts the job back into the queue, once; says what came of it."""
-    if os.environ.get("SLURM_PROCID", "0") != "0":
+    if start.torchrun() is None and os.environ.get("SLURM_PROCID", "0") != "0":
         return f"Slurm job {number()} is put back into the queue by its first process"
-    command = ["scontrol", "requeue", str(number())]
+    problem, _ = _scontrol("requeue")
+    return problem or f"Slurm job {number()} is back in the queue and goes on by itself"
+
+
+def _scontrol(*words: str) -> tuple[str, str]:
+    """What went wrong with a command for this job, and what it wrote."""
+    command = ["scontrol", *words, str(number())]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         stderr = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
-        return f"`{' '.join(command)}` failed ({(stderr or str(error)).strip()})"
-    return f"Slurm job {number()} is back in the queue and goes on by itself"
+        return f"`{' '.join(command)}` failed ({(stderr or str(error)).strip()})", ""
+    return "", done.stdout

@@ -22,10 +22,10 @@ NOTHING, SAVE, STOP = 0, 1, 2
 class LastCheckpoint(Checkpoint):
     """Writes `last.ckpt`: after each epoch, in between, and when the run is to stop.
 
-    Ctrl-C, SIGTERM and, in a Slurm job, SIGUSR1 save and end the run; after SIGUSR1 the job is
-    put back into the queue. In an epoch it saves only right behind a step of the optimizer,
-    and not behind the last one: validation and the schedule come first there. A second
-    Ctrl-C stops at once.
+    Ctrl-C, SIGTERM and, in a Slurm job, SIGUSR1 save and end the run; after SIGUSR1 and, unless
+    it was cancelled, after SIGTERM the job is put back into the queue. In an epoch it saves only
+    right behind a step of the optimizer, and not behind the last one: validation and the
+    schedule come first there. A second Ctrl-C stops at once.
 
     Lightning calls checkpoint callbacks behind all others, so that an average of the
     weights has seen the step that is saved.
@@ -147,8 +147,7 @@ class LastCheckpoint(Checkpoint):
         self._restore()
         if job.in_submitit() and number != signal.SIGINT and callable(submitits):
             submitits(number, None)  # which puts the job back, and ends the process
-        asked = trainer.is_global_zero and number == _requeue_signal()
-        note = job.requeue() if asked else ""
+        note = job.put_back(number) if trainer.is_global_zero else ""
         raise Interrupted(number, os.path.relpath(trainer.default_root_dir), note)
 
     def _restore(self) -> None:
