@@ -8,6 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,11 @@ from typing import Any
 
 TRAIN = str(Path(sys.executable).with_name("seqfuse-train"))
 PACKAGES = ("torch", "lightning", "hydra-core", "seqfuse")
+PLAIN = (
+    *("trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.enable_progress_bar=false"),
+    *("logger=none", "callbacks.figures=null"),
+)
+"""Words of a run that keeps its checkpoint and shows nothing."""
 RESULTS = Path(__file__).with_name("results")
 Cell = str | int | float
 Row = dict[str, Cell]
@@ -85,6 +91,21 @@ def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> No
                 writer.writeheader()
             writer.writerow(row)
         print(row, flush=True)
+
+
+def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
+    """Trains on one thread of a CPU; the job of the best checkpoint, its splits and the metrics."""
+    from seqfuse.config import build  # slow: torch and lightning
+    from seqfuse.runtime.jobs.make import make
+    from seqfuse.tasks.engine import TorchEngine
+    from seqfuse.train import train
+    from tests.composing import composed
+
+    with tempfile.TemporaryDirectory() as folder:
+        metrics = train(composed([*PLAIN, *words]), Path(folder, "run"))
+        task, data, _ = build.load(Path(folder, "run", "checkpoints", "best.ckpt"))
+    job = make({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))
+    return job, data.splits, metrics
 
 
 def rows(path: Path) -> list[dict[str, str]]:
