@@ -46,6 +46,10 @@ SEARCH = "sweep=optuna hydra.sweeper.num_trials=1"
     Row(f"{SEARCH} task.mode=up", "task.mode=up"),
     Row(f"{SEARCH} hydra.sweeper.storage=nothing://x", ["hydra.sweeper.storage", "nothing"]),
     Row(f"{SEARCH} hydra.sweeper.storage=sqlite:///no/such/file.db", "hydra.sweeper.storage"),
+    Row(
+        f"{SEARCH} hydra.sweeper.storage=postgresql://a:b@c/d",
+        ["hydra.sweeper.storage", "PGPASSWORD"],
+    ),
     Row(f"{SEARCH} hydra.sweeper.storage=a.journal", "a.journal", {"a.journal": b"\x00\xff" * 99}),
     Row(f"{SEARCH} hydra.sweeper.storage=a.journal", "a.journal", {"a.journal": "[1, 2]\n"}),
     Row(f"{SEARCH} hydra.sweeper.storage=e", "e", {"e/a": "b"}),

@@ -87,6 +87,17 @@ def test_a_launcher(word: str, block: Block, command: Callable) -> None:
     assert err.count("\n") == 1
 
 
+def test_a_server(block: Block, command: Callable) -> None:
+    block("psycopg")
+    code, _, err = command(
+        train.main, *TINY, "sweep=optuna", "hydra.sweeper.storage=postgresql://a/b"
+    )
+    assert code == 1
+    assert "hydra.sweeper.storage=postgresql://a/b" in err
+    assert "seqfuse[postgres]" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("library", BOARDS)
 def test_a_board(library: str, block: Block, command: Callable) -> None:

@@ -14,6 +14,7 @@ EXTRAS = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "optuna": "search",
+    "psycopg": "postgres",
     "safetensors": "hub",
     "sqlalchemy": "search",
     "trackio": "trackio",

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError, Interrupted, Pruned
-from seqfuse.runtime.read.addresses import SCHEMES, check_secrets
+from seqfuse.runtime.read.addresses import SCHEMES, check_database, check_secrets
 
 HERE = Path(__file__).parents[1]
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
@@ -457,6 +457,8 @@ def check_addresses(words: Sequence[str]) -> None:
     """Refuses secrets in the addresses of a command line, before anything keeps them."""
     for word in words:
         key, _, value = word.partition("=")
+        if key.rpartition(".")[2] == "storage" and not value.startswith("redis"):
+            check_database(key.lstrip("+"), value.strip("'\""))
         if key.rpartition(".")[2] not in SERVICES:
             for address in re.findall(rf"(?:{'|'.join(SCHEMES)})://[^\s,'\"\])]+", value):
                 check_secrets(address)

@@ -15,16 +15,16 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.search.outcome import Outcome
 from seqfuse.search.space import Goal
-from seqfuse.search.storage import alone, open_storage, trouble
+from seqfuse.search.storage import alone, open_storage, patiently, trouble
 
-ABANDONED, SURPLUS = "abandoned", "surplus"
+UNCOUNTED = ABANDONED, SURPLUS = "abandoned", "surplus"
 """Trials that do not count: their search ended first, or another had taken the last place."""
 ANEW = "begin anew with another hydra.sweeper.study"
 BEAT, SILENCE = 60.0, 600.0
@@ -84,7 +84,7 @@ class Search:
     def counted(self) -> list[FrozenTrial]:
         """Trials that count among `num_trials`, running ones included."""
         claimed = [trial for trial in self.trials() if trial.state != TrialState.WAITING]
-        return [t for t in claimed if t.user_attrs.get("status") not in (ABANDONED, SURPLUS)]
+        return [t for t in claimed if t.user_attrs.get("status") not in UNCOUNTED]
 
     def best(self) -> FrozenTrial | None:
         """The completed trial with the best value."""
@@ -116,32 +116,46 @@ class Search:
 
     def ask(self, size: int, sampler: Callable[[int], BaseSampler]) -> list[Trial]:
         """Claims at most `size` trials, none at the end, and draws values by seeded samplers."""
-        with trouble(self.address):
-            with alone(self.address):
-                self._give_up_lost()
-                claimed = self._claim(size)
-            return [Trial(number, self._draw(number, sampler)) for number in claimed]
+        claimed = patiently(self.address, lambda: self._claim(size))
+        return [
+            Trial(number, patiently(self.address, lambda n=number: self._draw(n, sampler)))
+            for number in claimed
+        ]
 
     def _give_up_lost(self) -> None:
         for trial in self.trials():
             if trial.state == TrialState.RUNNING and trial.number not in self._open:
                 began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
                 if is_gone(self.study, trial.user_attrs.get("worker"), began):
-                    self._open[trial.number] = handle(self.study, self.storage, trial.number)
                     self._fail(trial.number, ABANDONED, "its search ended")
 
     def _claim(self, size: int) -> list[int]:
         """Numbers of new trials; drawing can take seconds, so it comes when others may ask."""
-        self.study.sampler = RandomSampler()
-        for _ in range(min(size, self.num_trials - len(self.counted()))):
-            trial = self.study.ask()
-            self._open[trial.number] = trial
-            trial.set_user_attr("worker", self._worker.name)
-        # Without a lock, another process can have claimed in between.
-        places = [trial.number for trial in self.counted()][: self.num_trials]
-        for number in sorted(set(self._open) - set(places)):
-            self._fail(number, SURPLUS, "enough trials")
-        return sorted(self._open)
+        with alone(self.address):
+            self._give_up_lost()
+            # Some may be there already, where the server went away before it said so.
+            left = self.num_trials - len(self.counted())
+            for _ in range(min(size - len(self._mine()), left)):
+                self._begin()
+            for number in self._mine():
+                self._open[number] = handle(self.study, self.storage, number)
+            # Without a lock, another process can have claimed in between.
+            places = [trial.number for trial in self.counted()][: self.num_trials]
+            for number in sorted(set(self._open) - set(places)):
+                self._fail(number, SURPLUS, "enough trials")
+            return sorted(self._open)
+
+    def _mine(self) -> list[int]:
+        """Numbers of trials of this process that have not ended."""
+        running = [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
+        return [t.number for t in running if t.user_attrs.get("worker") == self._worker.name]
+
+    def _begin(self) -> None:
+        """Makes a trial, at once with the name of its process: it can be killed right after."""
+        study_id = self.storage.get_study_id_from_name(self.name)
+        worker = {"worker": self._worker.name}
+        trial = create_trial(state=TrialState.RUNNING, user_attrs=worker)
+        self.storage.create_new_trial(study_id, trial)
 
     def _draw(self, number: int, sampler: Callable[[int], BaseSampler]) -> list[str]:
         # Seeded by the number, too: or a search that goes on would draw what it drew before.
@@ -159,16 +173,19 @@ class Search:
         if state == TrialState.COMPLETE and not math.isfinite(value):
             status, state = ("diverged" if name in outcome.metrics else "failed"), None
             reason = f"{name} is {value}" if name in outcome.metrics else f"it has no {name}"
-        with trouble(self.address):
-            is_ours = self._end(
+        is_ours = patiently(
+            self.address,
+            lambda: self._end(
                 trial.number,
                 state or TrialState.FAIL,
                 value if state == TrialState.COMPLETE else None,
                 status=status,
                 reason=reason,
                 folder=str(folder),
-            )
-            self._say(trial.number, status if is_ours else "given up by another process", value)
+            ),
+        )
+        shown = status if is_ours else "given up by another process"
+        patiently(self.address, lambda: self._say(trial.number, shown, value))
 
     def _fail(self, number: int, status: str, reason: str) -> None:
         self._end(number, TrialState.FAIL, status=status, reason=reason)
@@ -177,14 +194,16 @@ class Search:
         self, number: int, state: TrialState, value: float | None = None, **attributes: str
     ) -> bool:
         """Closes a trial; False if another process has."""
-        trial = self._open.pop(number)
+        trial = self._open.get(number) or handle(self.study, self.storage, number)
+        is_ours = True
         try:
             for key, text in attributes.items():
                 trial.set_user_attr(key, text)
             self.study.tell(trial, value, state)
-        except UpdateFinishedTrialError:
-            return False
-        return True
+        except UpdateFinishedTrialError:  # or this one, and the server went away before it said so
+            is_ours = self.trials()[number].user_attrs.get("status") == attributes["status"]
+        self._open.pop(number, None)
+        return is_ours
 
     def _say(self, number: int, status: str, value: float) -> None:
         done = sum(trial.state.is_finished() for trial in self.counted())
@@ -206,26 +225,31 @@ class Running:
     """A trial, seen from the job that runs it, which may be another process."""
 
     def __init__(self, address: str, study: str, number: int, pruner: BasePruner):
-        self.address = address
+        self.address, self.study, self.number, self.pruner = address, study, number, pruner
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = open_storage(address)
-        with trouble(address):
-            try:
-                # Nothing is drawn here, so any sampler does.
-                loaded = optuna.load_study(
-                    study_name=study, storage=storage, sampler=RandomSampler(), pruner=pruner
-                )
-                self.trial = handle(loaded, storage, number)
-            except LookupError:
-                raise InputError(
-                    f"there is no trial {number} of study '{study}' in {address}: leave out trial.*"
-                ) from None
+        self.trial = patiently(address, self._trial)
+
+    def _trial(self) -> optuna.Trial:
+        storage = open_storage(self.address)
+        try:
+            # Nothing is drawn here, so any sampler does.
+            loaded = optuna.load_study(
+                study_name=self.study, storage=storage, sampler=RandomSampler(), pruner=self.pruner
+            )
+            return handle(loaded, storage, self.number)
+        except LookupError:
+            raise InputError(
+                f"there is no trial {self.number} of study '{self.study}' in {self.address}: "
+                "leave out trial.*"
+            ) from None
 
     def is_behind(self, value: float, step: int) -> bool:
         """Reports the metric after `step` epochs; whether the pruner would rather give up."""
-        with trouble(self.address):
-            self.trial.report(value, step)
-            return self.trial.should_prune()
+        return patiently(self.address, lambda: self._report(value, step))
+
+    def _report(self, value: float, step: int) -> bool:
+        self.trial.report(value, step)
+        return self.trial.should_prune()
 
 
 class Worker:

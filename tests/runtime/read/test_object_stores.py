@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
 from seqfuse.runtime.read.cells import read_table
 from tests.conftest import TINY
+from tests.network import Network
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., tuple[int, str, str]]
@@ -33,40 +33,6 @@ PROGRAM = os.environ.get("MOTO_SERVER") or shutil.which("moto_server")
 SECRET = "do-not-tell-anybody"
 CPU = ("trainer=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 NET = [word for word in TINY if "=synthetic" not in word and "num_s" not in word]
-
-
-class Network:
-    """Passes bytes on to a port; slowly, or until so many came from there, as it is told."""
-
-    def __init__(self, port: int):
-        self.port, self.delay = port, 0.0
-        self.cuts: list[int] = []
-        """Bytes of an answer after which the next connections break."""
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self.listener.accept()
-                far = socket.create_connection(("127.0.0.1", self.port))
-                cut = self.cuts.pop(0) if self.cuts else -1
-                for ends in ((near, far, -1), (far, near, cut)):
-                    threading.Thread(target=self._pass, args=ends, daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket, left: int) -> None:
-        with suppress(OSError):
-            while block := source.recv(65536):
-                time.sleep(self.delay)
-                if 0 <= left < len(block):
-                    break
-                left -= len(block) if left >= 0 else 0
-                target.sendall(block)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        source.close()
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +65,8 @@ def network(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     variables = {
         **{"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET},
         **{"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"},
-        **{"AWS_ENDPOINT_URL": between.address, "SEQFUSE_CACHE": str(tmp_path / "cache")},
+        **{"AWS_ENDPOINT_URL": f"http://{between.address}"},
+        **{"SEQFUSE_CACHE": str(tmp_path / "cache")},
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -81,6 +81,22 @@ def check_secrets(address: str) -> None:
         )
 
 
+def masked(address: str) -> str:
+    """The address of a database, with no password and without its options."""
+    return re.sub(r"//([^:/@]*):.*@", r"//\1:***@", address).partition("?")[0]
+
+
+def check_database(key: str, address: str) -> None:
+    """Refuses the address of a database that holds a password: runs keep their command lines."""
+    options = parse_qsl(address.partition("?")[2], keep_blank_values=True)
+    if masked(address) not in address or any("passw" in name.lower() for name, _ in options):
+        raise InputError(
+            f"{key}={masked(address)} cannot be used: it holds a password, which runs would keep: "
+            "leave it out, and set PGPASSWORD or ~/.pgpass, which psycopg reads (of MySQL: "
+            "name ?read_default_file=...)"
+        )
+
+
 def _parts(address: str) -> tuple[str, str, list[str], str]:
     """Scheme, host or bucket, names of the path, and query, which only the web has."""
     scheme, _, rest = address.partition("://")
