@@ -20,7 +20,8 @@ GOAL = Goal(SPACE, ["data=synthetic"], "val/loss", "min")
 
 def search(folder: Path, total: int = 5, goal: Goal = GOAL, **changes: Any) -> Search:
     address = changes.get("address", str(folder / "study.journal"))
-    return Search(address, "mine", goal, NopPruner(), total, changes.get("seed", 0))
+    seed, retries = changes.get("seed", 0), changes.get("retries", 0)
+    return Search(address, "mine", goal, NopPruner(), total, seed, retries)
 
 
 def random(seed: int) -> optuna.samplers.BaseSampler:

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqfuse.config.extras import need
 from seqfuse.config.mistakes import explain
 from seqfuse.runtime.errors import InputError
-from seqfuse.search.outcome import Outcome, of_error, read, settings
+from seqfuse.search.outcome import KILLED, Outcome, of_error, read, settings
 
 if TYPE_CHECKING:
     from seqfuse.compat.hydra import Composer
@@ -148,6 +148,7 @@ class OptunaSweeper(_Sweeper):
         params: the space.
         sampler: node of an Optuna sampler that takes a seed.
         pruner: node of an Optuna pruner.
+        retries: times that a trial whose process was killed is run again, with the same values.
     """
 
     def __init__(
@@ -160,14 +161,16 @@ class OptunaSweeper(_Sweeper):
         params: Mapping[str, Any],
         sampler: DictConfig,
         pruner: DictConfig,
+        retries: int = 0,
     ):
         _check("num_trials", num_trials, 1)
+        _check("retries", retries, 0)
         _check("num_jobs", num_jobs, 1)
         _check("seed", seed, 0)
         super().__init__(params)
         self.study, self.storage = study, storage
         self.num_trials, self.num_jobs, self.seed = num_trials, num_jobs, seed
-        self.sampler, self.pruner = sampler, pruner
+        self.sampler, self.pruner, self.retries = sampler, pruner, retries
         self._lost = 0
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
@@ -181,7 +184,8 @@ class OptunaSweeper(_Sweeper):
             raise InputError("hydra/sweeper/pruner=hyperband needs an end: set trainer.max_epochs")
         address = self.storage or str(self.folder / "study.journal")
         pruner, _ = instantiate(self.pruner), self._sampler(self.seed)  # mistakes come now
-        search = Search(address, self.study, goal, pruner, self.num_trials, self.seed)
+        counts = (self.num_trials, self.seed, self.retries)
+        search = Search(address, self.study, goal, pruner, *counts)
         search.check_folder(self.folder)
         returns: list[Sequence[JobReturn]] = []
         try:
@@ -246,7 +250,9 @@ class OptunaSweeper(_Sweeper):
             outcomes = [_outcome(done) for done in returns]
             self._lost = 0
         except Exception as error:  # none of them, or of those behind a killed one, began
-            outcomes = [read(place) or of_error(error, repr(error)) for place in places]
+            gone = of_error(error, repr(error))
+            gone = KILLED._replace(reason=gone.reason) if self.retries else gone
+            outcomes = [read(place) or gone for place in places]
             self._lost += 1
             if self._lost > 1:  # the launcher itself does not work
                 raise
@@ -290,6 +296,7 @@ class OptunaSweeperConf:
     storage: str | None = None
     num_trials: int = 20
     num_jobs: int | None = None
+    retries: int = 0
     seed: int = 0
     params: dict[str, Any] = field(default_factory=dict)
     sampler: Any = MISSING

@@ -32,6 +32,7 @@ SEARCH = "sweep=optuna hydra.sweeper.num_trials=1"
     Row(f"{SEARCH} hydra.sweeper.num_trials=0", "num_trials=0"),
     Row(f"{SEARCH} hydra.sweeper.num_trials=x", "num_trials"),
     Row(f"{SEARCH} hydra.sweeper.num_jobs=0", "num_jobs=0"),
+    Row(f"{SEARCH} hydra.sweeper.retries=-1", "retries=-1"),
     Row(f"{SEARCH} hydra.sweeper.seed=-1", "seed=-1"),
     Row(f"{SEARCH} hydra.sweeper.params=null", "hydra.sweeper.params"),
     Row(f"{SEARCH} 'optimizer.lr=interval(1,0)'", "optimizer.lr"),

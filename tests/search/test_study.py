@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.search import study
-from seqfuse.search.outcome import Outcome
+from seqfuse.search.outcome import KILLED, Outcome
 from seqfuse.search.space import Dimension, Goal
 from seqfuse.search.study import Trial
 from tests.searches import GOAL, SPACE, completed, finish, random, search
@@ -263,3 +263,17 @@ def test_the_journal_is_plain_json(tmp_path: Path) -> None:
     finish(search(tmp_path, 1), tmp_path)
     lines = (tmp_path / "study.journal").read_text().splitlines()
     assert all("op_code" in json.loads(line) for line in lines)
+
+
+def test_a_killed_trial_is_run_again_with_its_values(tmp_path: Path) -> None:
+    killed = ("0", "1")
+    with search(tmp_path, 2, retries=1) as found:
+        while trials := found.ask(1, random):
+            [trial] = trials
+            place = tmp_path / str(trial.number)
+            KILLED.write(place, job=trial.number)
+            found.tell(trial, KILLED if place.name in killed else completed(1.0), place)
+    trials = search(tmp_path, 2).trials()
+    statuses = [one.user_attrs["status"] for one in trials]
+    assert statuses == ["retried", "killed", "completed"], "once, and then it counts"
+    assert trials[0].params == trials[1].params != trials[2].params

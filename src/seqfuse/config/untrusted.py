@@ -369,7 +369,7 @@ def _key_of(keys: Keys, value: Any, config: Mapping[str, Any]) -> str:
 
 
 SETTINGS = {
-    "sweeper": ("num_trials", "num_jobs", "seed", "max_batch_size"),
+    "sweeper": ("num_trials", "num_jobs", "retries", "seed", "max_batch_size"),
     "launcher": (
         *("n_jobs", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes"),
         *("tasks_per_node", "array_parallelism"),

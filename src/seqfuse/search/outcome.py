@@ -12,7 +12,7 @@ from seqfuse.runtime.errors import Diverged, InputError, Pruned
 FILE = "outcome.json"
 NOT_SWEPT = ("trial.", "hydra.")
 """Overrides that a sweeper adds for itself."""
-STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned", "killed")
+STATUSES = ("completed", "failed", "diverged", "out of memory", "pruned", "killed", "retried")
 
 
 class Outcome(NamedTuple):
@@ -75,6 +75,12 @@ def keep_trace(error: Exception, folder: Path) -> None:
     if not isinstance(error, (InputError, Pruned)):
         folder.mkdir(parents=True, exist_ok=True)
         files.write(folder / "error.txt", "".join(traceback.format_exception(error)))
+
+
+def retried(folder: Path) -> None:
+    """Notes that a killed job is run again, as another job; nothing where it had not begun."""
+    if content := load(folder):
+        files.write(folder / FILE, json.dumps({**content, "status": "retried"}, indent=2) + "\n")
 
 
 def settings(overrides: Iterable[str]) -> dict[str, str]:

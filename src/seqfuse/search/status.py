@@ -19,7 +19,7 @@ AT_WORK = ("preparing", "training", "testing", "silent")
 ENDED_WELL = ("completed", "pruned")
 SILENCE = 3 * runs.BEAT
 """Seconds without a sign of life after which a run counts as killed, or as silent."""
-UNCOUNTED = ("abandoned", "surplus")
+UNCOUNTED = ("abandoned", "surplus", "retried")
 """States of trials that a search does not count, and runs others instead."""
 TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("state", "reason", "machine", "monitor"), (str,)),

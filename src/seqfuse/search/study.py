@@ -20,12 +20,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.search.outcome import Outcome
+from seqfuse.search.outcome import KILLED, Outcome, retried
 from seqfuse.search.space import Goal
 from seqfuse.search.storage import alone, open_storage, patiently, trouble
 
-UNCOUNTED = ABANDONED, SURPLUS = "abandoned", "surplus"
-"""Trials that do not count: their search ended first, or another had taken the last place."""
+UNCOUNTED = ABANDONED, SURPLUS, RETRIED = "abandoned", "surplus", "retried"
+"""Trials that do not count: their search ended first, another had taken the last place, or their
+process was killed and they are run again."""
 ANEW = "begin anew with another hydra.sweeper.study"
 BEAT, SILENCE = 60.0, 600.0
 """Seconds between two signs of life, and without any until a process counts as gone."""
@@ -43,15 +44,26 @@ class Search:
     """A study of `num_trials` in all that this process, and maybe others, work at.
 
     The same name at the same address goes on.
+
+    Args:
+        retries: times that a trial whose process was killed is run again, with the same values.
     """
 
     def __init__(
-        self, address: str, name: str, goal: Goal, pruner: BasePruner, num_trials: int, seed: int
+        self,
+        address: str,
+        name: str,
+        goal: Goal,
+        pruner: BasePruner,
+        num_trials: int,
+        seed: int,
+        retries: int = 0,
     ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.address, self.name, self.goal = address, name, goal
-        self.num_trials, self.seed = num_trials, seed
+        self.num_trials, self.seed, self.retries = num_trials, seed, retries
         self._open: dict[int, optuna.Trial] = {}
+        self._again: list[FrozenTrial] = []
         with trouble(address):
             self.storage = open_storage(address)
             with alone(address):
@@ -152,9 +164,15 @@ class Search:
 
     def _begin(self) -> None:
         """Makes a trial, at once with the name of its process: it can be killed right after."""
+        before = self._again.pop(0) if self._again else None
+        tries = before.user_attrs.get("tries", 1) + 1 if before else 1
         study_id = self.storage.get_study_id_from_name(self.name)
-        worker = {"worker": self._worker.name}
-        trial = create_trial(state=TrialState.RUNNING, user_attrs=worker)
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=before.params if before else {},
+            distributions=before.distributions if before else {},
+            user_attrs={"worker": self._worker.name, "tries": tries},
+        )
         self.storage.create_new_trial(study_id, trial)
 
     def _draw(self, number: int, sampler: Callable[[int], BaseSampler]) -> list[str]:
@@ -173,6 +191,12 @@ class Search:
         if state == TrialState.COMPLETE and not math.isfinite(value):
             status, state = ("diverged" if name in outcome.metrics else "failed"), None
             reason = f"{name} is {value}" if name in outcome.metrics else f"it has no {name}"
+        if status == KILLED.status:
+            before = patiently(self.address, lambda: self.trials()[trial.number])
+            if before.user_attrs.get("tries", 1) <= self.retries:
+                self._again.append(before)
+                retried(folder)
+                status = RETRIED
         is_ours = patiently(
             self.address,
             lambda: self._end(

@@ -157,12 +157,13 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     """Writes `summary.csv`, `summary.md` and the figures into the sweep's folder.
 
     Of the jobs that this process launched (None: all), returns in one line how many did not
-    complete; empty if all did. A job that a search gave up on has done its part.
+    complete; empty if all did. A job that a search gave up on, or ran again, has
+    done its part.
     """
     jobs = read(sweep)
     table, status = jobs.table, jobs.table["status"]
     ours: Any = table["job"].isin(table["job"] if launched is None else list(launched))
-    lost = (ours & ~status.isin(["completed", "pruned"])).sum()
+    lost = (ours & ~status.isin(["completed", "pruned", "retried"])).sum()
     # What another process has not finished looks like killed, and may still be at work.
     unknown = ("running or abandoned", "another process began it")
     table.loc[~ours & (status == outcome.KILLED.status), ["status", "reason"]] = unknown
