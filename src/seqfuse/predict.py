@@ -21,7 +21,9 @@ Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .
 are ignored: a `?` may stand there (in .ts also nothing, with `@classLabel false`). One row per
 series: row (or id), prediction, p_<class>. abstain=0.9 leaves predictions, and tags, empty that are
 less probable. level=0.9 adds set, the classes (a|b) one of which is the true one that often; the
-net was trained with a calibration part (data.calibration=true).
+net was trained with a calibration part (data.calibration=true). unfamiliar is the fraction of
+ordinary items that are nearer to those of training (of numbers and labels, too): unfamiliar=0.95
+leaves predictions empty above that, of one ordinary item in twenty.
 
 Numbers and several labels: the same files. Numbers have the columns prediction, lower and upper (of
 several targets <target>_prediction and so on); labels prediction (a|b) and score_<label>, above 0.5
@@ -79,7 +81,7 @@ from seqfuse.runtime.shown import say
 
 OPTIONS = (
     *("every", "start", "horizon", "known", "adaptive"),  # of forecasts
-    "level",  # of classes
+    *("level", "unfamiliar"),  # of classes
     *("threshold", "quantile", "budget", "alarms"),  # of anomalies and labels
     "abstain",  # of classes and tags
 )

@@ -10,7 +10,7 @@ import torch
 
 import seqfuse
 from seqfuse.data.windows import TimeSplits
-from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.read.cells import as_cells
@@ -80,10 +80,10 @@ def test_the_range_of_the_least_look_back(tmp_path: Path, least: int) -> None:
 class Seen(Zeros):
     """Answers the sum of the real steps of the first channel, scaled."""
 
-    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, np.ndarray]:
-        zeros, weights = super().__call__(feeds)
+    def __call__(self, feeds: Feeds) -> Predicted:
+        zeros, weights, *_ = super().__call__(feeds)
         sums = (feeds["x"][..., 0] * feeds["mask"]).sum(axis=1)
-        return zeros + sums.reshape(-1, 1, 1, 1).astype(np.float32), weights
+        return Predicted(zeros + sums.reshape(-1, 1, 1, 1).astype(np.float32), weights)
 
 
 def forecaster(data: TimeSplits) -> Forecaster:

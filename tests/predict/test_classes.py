@@ -47,7 +47,7 @@ def test_a_split_gives_the_numbers_of_the_test_step(predict: Callable, run: Path
     assert out == "370 rows  test.csv\n"
     assert [path.name for path in Path().iterdir()] == ["test.csv"]
     found = pd.read_csv("test.csv")
-    assert list(found) == ["row", "prediction", "label", *NAMES]
+    assert list(found) == ["row", "prediction", "label", *NAMES, "unfamiliar"]
     metrics = json.loads((run / "metrics.json").read_text())
     assert (found.prediction == found.label).mean() == pytest.approx(metrics["test/accuracy"])
     scores = torch.from_numpy(found[NAMES].to_numpy()).log()
@@ -72,7 +72,7 @@ def test_files_of_all_formats_agree(predict: Callable, run: Path, ending: str) -
     assert predict("input=x.npz", f"output=a{ending}")[0] == 0
     readers = {".parquet": pd.read_parquet, ".jsonl": lambda p: pd.read_json(p, lines=True)}
     found = readers.get(ending, pd.read_csv)(f"a{ending}")
-    assert list(found) == ["id", "prediction", *NAMES]
+    assert list(found) == ["id", "prediction", *NAMES, "unfamiliar"]
     assert found.id.tolist() == [f"no {i}" for i in range(50)]
     wanted = seqfuse.load(run / "checkpoints" / "best.ckpt").predict_proba(X)
     np.testing.assert_allclose(found[NAMES], wanted, rtol=1e-4, atol=1e-6)

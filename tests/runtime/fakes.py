@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.pipelines.packed import pack
 
 
@@ -15,10 +15,11 @@ class Zeros:
         self.shape = shape
         self.fed: list[Feeds] = []
 
-    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, feeds: Feeds) -> Predicted:
         self.fed.append(feeds)
         batch, steps = next(mask for name, mask in feeds.items() if name.endswith("mask")).shape
-        return np.zeros((batch, *self.shape), dtype=np.float32), np.zeros((batch, 1, steps))
+        prediction = np.zeros((batch, *self.shape), dtype=np.float32)
+        return Predicted(prediction, np.zeros((batch, 1, steps)))
 
 
 def metadata(pipeline: Any, **more: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_an_ensemble_is_the_mean_of_its_nets() -> None:
     x, mask = torch.randn(4, 30, 2), torch.ones(4, 30, dtype=torch.bool)
     outputs = [member(x, mask) for member in net.members]
     assert len({output.prediction.sum().item() for output in outputs}) == 3, "weights of their own"
-    prediction, weights, _, disagreement = net(x, mask)
+    prediction, weights, _, disagreement, encoding = net(x, mask)
     predictions = torch.stack([output.prediction for output in outputs])
     torch.testing.assert_close(prediction.exp(), predictions.softmax(dim=-1).mean(dim=0))
     torch.testing.assert_close(weights, torch.stack([o.weights for o in outputs]).mean(dim=0))
@@ -90,6 +90,7 @@ def test_an_ensemble_is_the_mean_of_its_nets() -> None:
     queries, weights_too = net.encode(x, mask)
     assert queries[..., -2:].equal(net.members[-1].encode(x, mask)[0][..., -2:])
     torch.testing.assert_close(weights_too, weights)
+    assert encoding.equal(queries)
 
 
 def test_padding_changes_nothing() -> None:

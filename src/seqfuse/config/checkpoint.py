@@ -35,7 +35,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
-CALIBRATION = ("calibrator.", "net.bank.net_temperature")
+CALIBRATION = ("calibrator.", "net.bank.net_temperature", "familiarity.")
 """Weights, or their beginnings, that are set when training has ended."""
 SECTIONS = {
     "config": ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks"),

@@ -17,9 +17,9 @@ def load(ckpt: str | Path, trust: Sequence[str] = (), **options: Any) -> Any:
     `predict(x)` takes what the job reads, in memory or as the path of a file: series as an array,
     a list or a frame, texts as a list of str, sources as a dict, tables as a frame or a dict of
     columns. Of labelled items it is a `Classifier`, `Tagger`, `Labeller` or `Regressor`, most of
-    which have `predict_proba(x)`, `attention(x)` and, of an ensemble, `disagreement(x)`; of a table
-    a `Forecaster`, or an `Imputer` where it was trained to fill gaps, of recordings a `Detector`.
-    `table(path)` gives the rows of `seqfuse-predict`, by column.
+    which have `predict_proba(x)`, `attention(x)`, `unfamiliar(x)` and, of an ensemble,
+    `disagreement(x)`; of a table a `Forecaster`, or an `Imputer` where it was trained to fill gaps,
+    of recordings a `Detector`. `table(path)` gives the rows of `seqfuse-predict`, by column.
 
     Args:
         ckpt: path of a checkpoint; or `hf://owner/name`, perhaps with `@revision`, which is

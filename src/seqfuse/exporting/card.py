@@ -139,6 +139,8 @@ def _input(metadata: Mapping[str, Any]) -> str:
     for name, each in names.items():
         more = f", ... ({len(each)})" if each and len(each) > 20 else ""
         said += [f"{name}: {', '.join(_plain(one) for one in each[:20])}{more}"] if each else []
+    if "distances" in metadata:
+        said.append("`unfamiliar` of each item: the fraction of ordinary items nearer to training")
     return "\n".join(f"- {one}" for one in said)
 
 

@@ -16,7 +16,6 @@ from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.exporting.settings import check_output
 from seqfuse.runtime import files, runner
 from seqfuse.runtime.bundle import EXAMPLE, METADATA, digest, seal
-from seqfuse.runtime.engine import OUTPUTS
 from seqfuse.runtime.read import addresses
 
 RUN = "run.py"
@@ -89,8 +88,7 @@ def whole(name: str | Path, last: str = METADATA) -> Iterator[Path]:
 def write_example(folder: Path, graph: Graph, feeds: Feeds) -> None:
     """Inputs of the graph, and what torch makes of them."""
     arrays = {name: feeds[name].numpy() for name in graph.inputs}
-    outputs = zip(OUTPUTS, graph.run(feeds), strict=False)  # one net has no disagreement
-    arrays |= {name: output.numpy() for name, output in outputs}
+    arrays |= {name: output.numpy() for name, output in graph.run(feeds).items()}
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     files.write(folder / EXAMPLE, content.getvalue())

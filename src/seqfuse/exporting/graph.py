@@ -20,17 +20,24 @@ Feeds = Mapping[str, Tensor]
 
 
 class Graph(nn.Module):
-    """Tensors in, prediction, attention weights and, of an ensemble, disagreement out.
+    """Tensors in, tensors out, in the order of `runtime.engine.OUTPUTS`.
 
     Args:
         net: raw batch to `Output`.
         calibrator: corrects predictions; None leaves them as they are.
         sources: names of several sources, in order; the clock comes first, without values.
+        familiarity: measures distances of encodings; None measures none.
     """
 
-    def __init__(self, net: nn.Module, calibrator: nn.Module | None, sources: Sequence[str] = ()):
+    def __init__(
+        self,
+        net: nn.Module,
+        calibrator: nn.Module | None,
+        sources: Sequence[str] = (),
+        familiarity: nn.Module | None = None,
+    ):
         super().__init__()
-        self.net, self.calibrator = net, calibrator
+        self.net, self.calibrator, self.familiarity = net, calibrator, familiarity
         self.sources = list(sources)
         clock = [input_name(CLOCK, "mask")] if sources else []
         both = [input_name(one, kind) for one in sources or [""] for kind in ("x", "mask")]
@@ -38,6 +45,10 @@ class Graph(nn.Module):
         """Names, in the order of the arguments."""
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.outputs(*tensors).values())
+
+    def outputs(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """The outputs that there are, by name."""
         named = dict(zip(self.inputs, tensors, strict=True))
         x: Any = named.get("x")
         mask: Any = named.get("mask")
@@ -49,14 +60,15 @@ class Graph(nn.Module):
         prediction = output.prediction
         if self.calibrator is not None:
             prediction = self.calibrator(prediction)
-        if output.disagreement is None:
-            return prediction, output.weights
-        return prediction, output.weights, output.disagreement
+        distance = None if self.familiarity is None else self.familiarity(output.encoding)
+        values = (prediction, output.weights, output.disagreement, distance)
+        pairs = zip(OUTPUTS, values, strict=True)
+        return {name: value for name, value in pairs if value is not None}
 
     @torch.inference_mode()
-    def run(self, feeds: Feeds) -> tuple[Tensor, ...]:
-        """The same, by name."""
-        return self(*(feeds[name] for name in self.inputs))
+    def run(self, feeds: Feeds) -> dict[str, Tensor]:
+        """The same, of inputs by name."""
+        return self.outputs(*(feeds[name] for name in self.inputs))
 
 
 def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
@@ -97,8 +109,8 @@ def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
     """
     tensors = tuple(feeds[name] for name in graph.inputs)
     with torch.no_grad():
-        outputs = graph(*tensors)
-    prediction, weights, *disagreement = outputs
+        outputs = graph.outputs(*tensors)
+    prediction, weights = outputs["prediction"], outputs["weights"]
     axes: dict[str, dict[int, str]] = {
         name: {0: "batch", 1: f"{name.rpartition('_')[0] or 'x'}_time"} for name in graph.inputs
     }
@@ -107,8 +119,10 @@ def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
     # As many as there are steps: one for each.
     if prediction.dim() > 2 and prediction.shape[1] == weights.shape[1] == tensors[0].shape[1]:
         axes["prediction"][1] = "time"
-    if disagreement:
+    if "disagreement" in outputs:
         axes["disagreement"] = axes["prediction"]
+    if "distance" in outputs:
+        axes["distance"] = {0: "batch"}
     torch.onnx.export(
         graph,
         tensors,
@@ -116,6 +130,6 @@ def write(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
         dynamo=False,
         opset_version=opset,
         input_names=graph.inputs,
-        output_names=list(OUTPUTS[: len(outputs)]),
+        output_names=list(outputs),
         dynamic_axes=axes,
     )

@@ -48,14 +48,16 @@ class Session(nn.Module):
                 batch = len(next(iter(feeds.values())))
                 feeds[key] = torch.zeros(batch, 1, *self.shapes[key][2:])
                 feeds[input_name(name, "mask")] = torch.zeros(batch, 1, dtype=torch.bool)
-        prediction, weights, *disagreement = self.run(feeds)
-        return Output(prediction, weights, {}, *disagreement)
+        outputs = self.run(feeds)
+        apart = outputs.get("disagreement")
+        return Output(outputs["prediction"], outputs["weights"], {}, apart)
 
-    def run(self, feeds: Feeds) -> tuple[Tensor, ...]:
+    def run(self, feeds: Feeds) -> dict[str, Tensor]:
         """Runs the graph on named tensors."""
         arrays = {name: feeds[name].numpy() for name in self.shapes}
         names = [output.name for output in self.session.get_outputs()]
-        return tuple(map(torch.from_numpy, self.session.run(names, arrays)))
+        outputs = map(torch.from_numpy, self.session.run(names, arrays))
+        return dict(zip(names, outputs, strict=True))
 
 
 def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:

@@ -42,5 +42,6 @@ def _difference(graph: Graph, session: Any, feeds: Feeds) -> float:
         outputs = session.run(written, arrays)
     except Exception:  # shapes that were frozen; onnxruntime's own kinds have no common base
         return float("inf")
-    wanted = [one.numpy() for one in graph.run(feeds)]
-    return max(difference(*pair) for pair in zip(outputs, wanted, strict=True))
+    wanted = graph.run(feeds)
+    pairs = zip(written, outputs, strict=True)
+    return max(difference(output, wanted[name].numpy()) for name, output in pairs)

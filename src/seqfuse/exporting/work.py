@@ -58,7 +58,8 @@ class Export:
         self.task, self.data, self.trained, self.config = task, data, trained, config
         self.trainer = trainer
         pipeline = data.splits.pipeline
-        self.graph = Graph(task.net, task.correction, sources_of(pipeline)).eval()
+        known = task.familiarity if "distances" in task.metadata() else None
+        self.graph = Graph(task.net, task.correction, sources_of(pipeline), known).eval()
         self.samples = Samples(trained, pipeline, self.graph)
         self.metadata = metadata.describe(task, data, trained, config["opset"])
 

@@ -28,6 +28,8 @@ MAX_TICKS = 30
 MAX_NAMES = 160
 """Classes that are named at the edges of a confusion matrix; of more, every second, and so on."""
 BINS = 10
+LEVEL = 0.95
+"""Fraction of the items that a net knows beyond which an item is unfamiliar, in a figure."""
 
 
 class Example(NamedTuple):
@@ -44,7 +46,7 @@ class ClassFigures(Figures):
     """Confusion matrix, precision and recall, reliability diagram, and attention over items.
 
     These are one of each class and, apart, those that the net got most wrong. Of texts the worst
-    pairs of classes, too; of an ensemble its disagreement.
+    pairs of classes, too; of an ensemble its disagreement; distances from the training items.
     """
 
     def answer(self, prediction: Array, mask: Array) -> Array:
@@ -89,6 +91,7 @@ class ClassFigures(Figures):
         if result.disagreement is not None:
             right, unit = guesses == truth, result.raw.unit
             figures["disagreement"] = disagreement(result.disagreement, right, unit)
+        figures |= {"unfamiliar": unfamiliar(result)}
         if result.raw.unit == "texts" and (truth != guesses).any():
             figures["worst_pairs"] = worst_pairs(truth, guesses, classes)
         figures |= self.looks(result)
@@ -272,6 +275,31 @@ def disagreement(values: Array, right: Array, unit: str = "items") -> Figure:
     axes.set(xlabel="mutual information of class and member, nats", ylabel=unit, yscale="symlog")
     axes.set_title(f"disagreement {values.mean():.3f}{tells}", fontsize=10)
     axes.legend()
+    return figure
+
+
+def unfamiliar(result: Result) -> Figure | None:
+    """Distances of a split's items, and those of items that the net knows; None without any."""
+    if result.distance is None:
+        return None
+    known = np.asarray(result.task.metadata()["distances"])
+    limit, unit = float(np.quantile(known, LEVEL, method="higher")), result.raw.unit
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    both = np.maximum(np.concatenate([known, result.distance]), np.finfo(np.float32).tiny)
+    bins = np.geomspace(both.min(), both.max() * 1.001, 2 * BINS + 1).tolist()
+    for name, part, colour in (
+        ("known", known, "#aab7b8"),
+        (result.split, result.distance, drawing.COLOURS[0]),
+    ):
+        weights = np.full(len(part), 1 / len(part))
+        label = f"{name} ({len(part):,})"
+        axes.hist(part, bins, weights=weights, alpha=0.6, label=label, color=colour)
+    axes.axvline(limit, color=drawing.WRONG, linewidth=1.0, label=f"unfamiliar={LEVEL:g}")
+    axes.set(xscale="log", xlabel="distance from the training items", ylabel=f"fraction of {unit}")
+    above = np.mean(result.distance > limit)
+    axes.set_title(f"above {LEVEL:g} of the known {unit}: {above:.3f}", fontsize=10)
+    axes.legend(fontsize=8)
     return figure
 
 

@@ -17,6 +17,8 @@ from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
 
 EMPTY = np.zeros(0, dtype=np.float32)
+MEASURED = {"disagreement", "distance"}
+"""Outputs of a step that say how far an item is to be trusted."""
 LOOKS = {"attention", "most_wrong", "sentences", "steps", "forecasts"}
 """Figures that show where the net looked."""
 
@@ -50,6 +52,8 @@ class Result(NamedTuple):
     task: Any
     disagreement: Array | None = None
     """(n) How far the members of an ensemble are apart about each item."""
+    distance: Array | None = None
+    """(n) How far each item is from those of training."""
 
     @property
     def raw(self) -> Any:
@@ -78,7 +82,7 @@ class Figures(Callback):
         self.max_panels = max_panels
         self._items: list[Item] = []
         self._numbers: list[tuple[Array, ...]] = []
-        self._disagreement: list[Array] = []
+        self._measured: dict[str, list[Array]] = {}
         self._spread: set[int] = set()
 
     def answer(self, prediction: Array, mask: Array) -> Array:
@@ -105,7 +109,7 @@ class Figures(Callback):
         self._start(trainer)
 
     def _start(self, trainer: Trainer) -> None:
-        self._items, self._numbers, self._disagreement = [], [], []
+        self._items, self._numbers, self._measured = [], [], {}
         data, split = _data(trainer)
         tensors = data.tensors(split)
         places = np.linspace(0, len(tensors) - 1, min(self.max_panels, len(tensors)))
@@ -146,9 +150,9 @@ class Figures(Callback):
         index, truth = _numpy(batch.index), _numpy(batch.y)
         answer = self.answer(_numpy(outputs["prediction"]), mask)
         self._numbers.append(self.numbers(index, truth, answer))
-        if "disagreement" in outputs:
-            apart = _numpy(outputs["disagreement"])
-            self._disagreement.append(apart.reshape(len(apart), -1).mean(axis=1))
+        for name in MEASURED & outputs.keys():
+            each = _numpy(outputs[name])
+            self._measured.setdefault(name, []).append(each.reshape(len(each), -1).mean(axis=1))
         places = {row: i for i, row in enumerate(index.tolist())}
         new = [Item(row, truth[i], answer[i]) for row, i in places.items()]
         chosen = self.choose([*self._items, *new])
@@ -166,18 +170,20 @@ class Figures(Callback):
         self._items = [item if item.weights.size else filled(item) for item in chosen]
 
     def _show(self, trainer: Trainer) -> None:
-        parts = collectives.gather((self._items, self._numbers, self._disagreement))
+        parts = collectives.gather((self._items, self._numbers, self._measured))
         items = self.choose([item for items, *_ in parts for item in items])
         batches = [arrays for _, numbers, _ in parts for arrays in numbers]
-        apart = [each for *_, disagreement in parts for each in disagreement]
-        self._items, self._numbers, self._disagreement = [], [], []
+        measured = {
+            name: np.concatenate([each for *_, m in parts for each in m.get(name, ())])
+            for name in {name for *_, m in parts for name in m}
+        }
+        self._items, self._numbers, self._measured = [], [], {}
         if not batches or not trainer.is_global_zero:
             return
         numbers = [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
         data, split = _data(trainer)
-        disagreement = np.concatenate(apart) if apart else None
         task = trainer.lightning_module
-        result = Result(items, numbers, data.splits, split, task, disagreement)
+        result = Result(items, numbers, data.splits, split, task, **measured)
         figures = self.draw(result)
         looked = figures.keys() & LOOKS if trainer.testing else {}
         text = remark_on(trainer, split) if looked else ""

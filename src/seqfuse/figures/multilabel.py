@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqfuse.figures.classification import ClassFigures, precision_recall, reliability
+from seqfuse.figures.classification import ClassFigures, precision_recall, reliability, unfamiliar
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.runtime.jobs.chain import sigmoid
@@ -33,8 +33,8 @@ class LabelFigures(ClassFigures):
                 _both(sigmoid(raw / divisor)) for divisor in (1.0, scale["temperature"])
             )
             figures["reliability"] = reliability(truth.ravel(), after, "labels of items", before)
-        looked = self.attention(result, result.items)
-        return figures | ({"attention": looked} if looked else {})
+        more = {"unfamiliar": unfamiliar(result), "attention": self.attention(result, result.items)}
+        return figures | {name: figure for name, figure in more.items() if figure is not None}
 
     def title(self, item: Item, result: Result) -> str:
         """The labels, the row, and what the net predicted if those are others."""

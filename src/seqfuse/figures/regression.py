@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seqfuse.figures import drawing
-from seqfuse.figures.classification import ClassFigures
+from seqfuse.figures.classification import ClassFigures, unfamiliar
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 
@@ -28,8 +28,8 @@ class NumberFigures(ClassFigures):
         labels = result.splits.pipeline.labels
         true = labels.undo(truth[..., None])[..., 0]
         figures = {"predictions": predictions(true, labels.undo(outputs), labels.targets)}
-        looked = self.attention(result, result.items)
-        return figures | ({"attention": looked} if looked else {})
+        more = {"unfamiliar": unfamiliar(result), "attention": self.attention(result, result.items)}
+        return figures | {name: figure for name, figure in more.items() if figure is not None}
 
     def title(self, item: Item, result: Result) -> str:
         """The true number, the predicted one, and the row; of several targets the first."""

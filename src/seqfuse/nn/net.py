@@ -68,21 +68,26 @@ class Net(nn.Module):
     def forward(self, x: Raw, mask: Steps | None = None) -> Output:
         """Prediction and attention weights; without a mask every step is real."""
         mask = all_real(x) if mask is None else mask
-        prediction, weights = self.scores(x, mask)  # type: ignore[arg-type]
+        prediction, weights, queries = self._scored(x, mask)  # type: ignore[arg-type]
         if self.bank is None or self.training:
-            return Output(prediction, weights)
+            return Output(prediction, weights, encoding=queries)
         alone = {"net": prediction, "bank": self.bank(x, mask)}
-        return Output(self.bank.join(*alone.values()), weights, alone)
+        return Output(self.bank.join(*alone.values()), weights, alone, encoding=queries)
 
     def scores(self, x: Raw, mask: Steps) -> tuple[Tensor, Tensor]:
         """Prediction and attention weights of the net alone, without a bank."""
+        prediction, weights, _ = self._scored(x, mask)
+        return prediction, weights
+
+    def _scored(self, x: Raw, mask: Steps) -> tuple[Tensor, Tensor, Tensor]:
+        """Prediction, attention weights and queries."""
         batch = self.normalization.normalize(x, mask)  # type: ignore[arg-type]
         queries, weights = self._read(batch)
         prediction = self.head(queries)
         if self.autoregression is not None:
             prediction = prediction + self.autoregression(batch.x, batch.mask)
         prediction = self.normalization.denormalize(prediction, batch)
-        return prediction, self.normalization.mean_weights(weights)
+        return prediction, self.normalization.mean_weights(weights), queries
 
     def encode(
         self, x: Raw, mask: Steps | None = None

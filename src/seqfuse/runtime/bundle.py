@@ -77,7 +77,7 @@ def check_example(engine: Engine, folder: Path, tolerance: float) -> float:
         if name not in example:
             raise InputError(f"{path} has no array '{name}' (it has: {', '.join(example)})")
     try:
-        outputs = dict(zip(OUTPUTS, engine(example), strict=False))
+        outputs = engine(example).named()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     if missing := [name for name in outputs if name not in example]:

@@ -1,9 +1,9 @@
-"""Engines, which predict: feeds in, prediction, attention weights and disagreement out."""
+"""Engines, which predict: feeds in, prediction, attention weights and what tells trust out."""
 
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,27 @@ from seqfuse.runtime.errors import InputError
 Feeds = Mapping[str, NDArray[Any]]
 """`x` and `mask` of a batch; of several sources `<source>_x` and `<source>_mask` of each, after
 `clock_mask`. A source that is missing has neither."""
-OUTPUTS = ("prediction", "weights", "disagreement")
-"""In this order; one net has the first two, an ensemble all of them."""
+
+
+class Predicted(NamedTuple):
+    """A batch as an engine predicts it, in float32."""
+
+    prediction: NDArray[Any]
+    """(b ...) calibrated."""
+    weights: NDArray[Any]
+    """(b q t') of attention."""
+    disagreement: NDArray[Any] | None = None
+    """(b ...) how far the members of an ensemble are apart; None of one net."""
+    distance: NDArray[Any] | None = None
+    """(b) of each item from the training items; None where none is measured."""
+
+    def named(self) -> dict[str, NDArray[Any]]:
+        """Those that there are, by name."""
+        return {name: each for name, each in self._asdict().items() if each is not None}
+
+
+OUTPUTS = Predicted._fields
+"""Names of a graph's outputs, in their order; it has the first two, and any of the others."""
 TYPES = {
     "tensor(float)": "float32",
     "tensor(bool)": "bool",
@@ -26,9 +45,8 @@ TYPES = {
 class Engine(Protocol):
     """A trained net with its calibration."""
 
-    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
-        """Predicts a batch, in float32: calibrated prediction, attention weights (b q t') and,
-        of an ensemble, how far its members are apart."""
+    def __call__(self, feeds: Feeds) -> Predicted:
+        """Predicts a batch."""
         ...
 
 
@@ -62,11 +80,12 @@ class OnnxEngine:
         names = {output.name for output in self.session.get_outputs()}
         self.outputs = [name for name in OUTPUTS if name in names]
 
-    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
+    def __call__(self, feeds: Feeds) -> Predicted:
         feeds = self._filled(feeds)
         for name, wanted in self.inputs.items():
             self._check(name, wanted, feeds)
-        return tuple(self.session.run(self.outputs, {name: feeds[name] for name in self.inputs}))
+        arrays = self.session.run(self.outputs, {name: feeds[name] for name in self.inputs})
+        return Predicted(**dict(zip(self.outputs, arrays, strict=True)))
 
     def _filled(self, feeds: Feeds) -> Feeds:
         """Feeds with one step, masked, for each source that is missing."""

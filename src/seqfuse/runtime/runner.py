@@ -8,7 +8,8 @@ Forecasts: every=24 start="2024-01-31 12:00" horizon=12 known=ahead.csv adaptive
     seqfuse-predict
 Anomalies: threshold=0.6 or quantile=0.999 or budget=2, and alarms=alarms.csv; labels: threshold=0.6
 Classes and tags: abstain=0.9 leaves answers empty that are less probable
-Classes: level=0.9 adds a set of classes that holds the true one so often
+Classes: level=0.9 adds a set of classes that holds the true one so often; unfamiliar=0.95 leaves
+    answers empty for items further from those of training than that fraction of ordinary ones
 
 From Python: import run; model = run.load(folder); model.predict(x)
 """
@@ -37,6 +38,7 @@ EXPLAINED = ("target", "step", "segment")
 """Options of explanations, which are by occlusion."""
 OPTION = re.compile(
     r"(every|start|horizon|known|adaptive|level|threshold|quantile|budget|alarms|abstain|"
+    r"unfamiliar|"
     r"target|step|segment)=(.+)"
 )
 

@@ -21,7 +21,7 @@ from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.jobs.sets import Sets
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.calibration import PointConformal, Scaling, Temperature
+from seqfuse.tasks.calibration import Familiarity, PointConformal, Scaling, Temperature
 from seqfuse.tasks.ensemble import Ensemble
 from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
 from seqfuse.tasks.metrics import BatchMean, SetCoverage, Undefinable
@@ -64,6 +64,8 @@ class Task(LightningModule):
         calibrator: corrects predictions outside training; fitted to the first of two validation
             loaders, but for a temperature, which is fitted when training has ended.
         record: saved with the weights; without one a checkpoint rebuilds nothing.
+        familiarity: measures how unlike the training items an item is; fitted when training has
+            ended.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Task(LightningModule):
         scheduler: Callable[[Optimizer, int], dict[str, Any]],
         calibrator: nn.Module | None = None,
         record: Record | None = None,
+        familiarity: Familiarity | None = None,
     ):
         super().__init__()
         self.net = net
@@ -82,6 +85,7 @@ class Task(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.calibrator: Any = calibrator
+        self.familiarity = familiarity
         self.is_compiled = False
         self.record = record or Record({}, {}, {})
         self.losses = {stage: BatchMean() for stage in STAGES}
@@ -173,6 +177,8 @@ class Task(LightningModule):
                 same = is_real.shape == output.disagreement.shape
                 chosen = output.disagreement[is_real] if same else output.disagreement
                 self.disagreement.update(chosen)
+            if (distance := self.distance(output)) is not None:
+                outputs["distance"] = distance
         return {**outputs, "prediction": prediction}
 
     def _loss(self, prediction: Tensor, batch: Batch, stage: str) -> tuple[Tensor, int]:
@@ -208,6 +214,8 @@ class Task(LightningModule):
         more: dict[str, Any] = {"quantiles": list(quantiles)} if quantiles else {}
         if isinstance(self.calibrator, Scaling):
             more |= self.calibrator.metadata()
+        if self.familiarity is not None:
+            more |= self.familiarity.metadata()
         if self.num_members > 1:
             more["members"] = self.num_members
         return {"stride": int(self.net.stride), **more}  # type: ignore[arg-type]
@@ -220,6 +228,13 @@ class Task(LightningModule):
     def calibrate(self, prediction: Tensor) -> Tensor:
         """The prediction as users get it."""
         return prediction if self.calibrator is None else self.calibrator(prediction)
+
+    def distance(self, output: Output) -> Tensor | None:
+        """(b) of items from those of training; None where none is measured."""
+        known = self.familiarity is not None and self.familiarity.is_fitted
+        if not known or output.encoding is None:
+            return None
+        return self.familiarity(output.encoding)  # type: ignore[misc]
 
     @property
     def calibrates_each_epoch(self) -> bool:

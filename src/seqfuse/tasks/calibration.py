@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.crf import Scores
+from seqfuse.nn.shapes import positive
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs import sets
 from seqfuse.runtime.jobs.chain import softmax
@@ -30,6 +32,8 @@ LOWEST, HIGHEST = 0.02, 50.0
 """Bounds of a temperature."""
 MOST = 10_000
 """Scores of calibration items that are kept."""
+LEAST_VARIANCE = 1e-4
+"""The least variance of an encoding in any direction, relative to the mean over all."""
 
 
 class Conformal(nn.Module):
@@ -330,6 +334,115 @@ def between(
     mistaken[rows, y], mistaken[rows, guesses] = net[rows, guesses], net[rows, y]
     both = [calibrator.likeliest([join(scores, left_out)], [y]) for scores in (net, mistaken)]
     return (both[0] * both[1]) ** 0.5
+
+
+class Familiarity(nn.Module):
+    """Distance of an item's encoding, which the head reads, from the training items.
+
+    It is the Mahalanobis distance from the mean of the nearest class (Lee et al. 2018), relative to
+    the root of the dimensions. Classes share a covariance, which is shrunk (Ledoit & Wolf 2004);
+    items without classes have one mean. Distances of new items are held against those of items that
+    are held out, or, where there are fewer than `ENOUGH`, of the training items, each as if it had
+    been left out of mean and covariance.
+
+    Args:
+        max_items: training items that it is fitted to, and held-out ones, at most.
+    """
+
+    centre: Tensor
+    """(p) mean of the training encodings."""
+    whitening: Tensor
+    """(p p) makes distances of differences."""
+    means: Tensor
+    """(k p) of classes, whitened."""
+    distances: Tensor
+    """(n) in ascending order."""
+
+    def __init__(self, max_items: int = 2000):
+        super().__init__()
+        positive(max_items=max_items)
+        self.max_items = max_items
+        for name, rank in (("centre", 1), ("whitening", 2), ("means", 2), ("distances", 1)):
+            self.register_buffer(name, torch.zeros((0,) * rank))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """As many dimensions, classes and items as a checkpoint has."""
+        for name in self._buffers:
+            own = getattr(self, name)
+            given = state_dict.setdefault(f"{prefix}{name}", own)
+            setattr(self, name, own.new_empty(given.shape))
+        width = len(self.centre)
+        if self.whitening.shape != (width, width) or self.means.shape[1:] != (width,):
+            raise ValueError("its distances are of different dimensions")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def is_fitted(self) -> bool:
+        return len(self.distances) > 0
+
+    def forward(self, encoding: Float[Tensor, "b q d"]) -> Float[Tensor, " b"]:
+        with torch.autocast(encoding.device.type, enabled=False):
+            given = encoding.flatten(1).to(self.centre)
+            if not torch.onnx.is_in_onnx_export() and given.shape[1] != len(self.centre):
+                raise InputError(
+                    f"distances are of {len(self.centre)} features, and the net has "
+                    f"{given.shape[1]}: train it again"
+                )
+            # A convolution, as those stay as they are in an export of 8 bits.
+            scaled = F.conv1d((given - self.centre).unsqueeze(2), self.whitening.T.unsqueeze(2))
+            apart = scaled.squeeze(2).unsqueeze(1) - self.means
+            return apart.square().mean(dim=2).amin(dim=1).sqrt()
+
+    def fit(
+        self,
+        encodings: Float[Tensor, "n p"],
+        y: Tensor,
+        held_out: Float[Tensor, "m p"] | None = None,
+    ) -> None:
+        """Takes encodings of training items, if there are two or more.
+
+        Args:
+            encodings: of the items.
+            y: (n) classes of training items; or other targets, which are no classes.
+            held_out: encodings of other items.
+        """
+        if len(encodings) < 2 or not encodings.isfinite().all():
+            return
+        has_classes = y.dim() == 1 and not y.is_floating_point()
+        given = encodings.double().numpy(force=True)
+        classes = y.numpy(force=True) if has_classes else np.zeros(len(given), dtype=np.int64)
+        names, classes, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        means = np.stack([given[classes == k].mean(axis=0) for k in range(len(names))])
+        covariance, shrinkage = ledoit_wolf(given - means[classes], assume_centered=True)
+        values, vectors = np.linalg.eigh(covariance)
+        width = len(values)
+        values = np.maximum(values, max(values.mean() * LEAST_VARIANCE, np.finfo(np.float32).tiny))
+        whitening, centre = vectors / np.sqrt(values), given.mean(axis=0)
+        known = {
+            "centre": centre,
+            "whitening": whitening,
+            "means": (means - centre) @ whitening,
+        }
+        for name, each in known.items():
+            setattr(self, name, torch.from_numpy(each).to(self.distances))
+        if held_out is not None and len(held_out) >= ENOUGH:
+            distances = self(held_out.unsqueeze(1).to(self.distances))
+        else:
+            scaled = (given - centre) @ whitening
+            squares = np.square(scaled[:, None] - known["means"]).sum(axis=2)
+            rows, size = np.arange(len(given)), counts[classes]
+            grown = size / np.maximum(size - 1, 1)
+            own = squares[rows, classes]
+            # Sherman & Morrison: the inverse without the item.
+            left = np.maximum(1 - (1 - shrinkage) / len(given) * grown * own, 1e-6)
+            squares[rows, classes] = np.where(size > 1, grown**2 * own / left, np.inf)
+            nearest = squares.min(axis=1)
+            distances = torch.from_numpy(np.sqrt(nearest[np.isfinite(nearest)] / width))
+        self.distances = distances.to(self.centre).sort().values
+
+    def metadata(self) -> dict[str, Any]:
+        """Distances that those of new items are held against, as plain data."""
+        return {"distances": self.distances.tolist()} if self.is_fitted else {}
 
 
 class EntityBias(nn.Module):

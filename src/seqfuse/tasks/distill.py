@@ -20,6 +20,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL, Labelled
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Record, Task
+from seqfuse.tasks.calibration import Familiarity
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.losses import ObservedLoss, TagLoss, mean_over
 
@@ -109,8 +110,9 @@ class DistillTask(Task):
         calibrator: nn.Module | None = None,
         record: Record | None = None,
         teachers: Iterable[nn.Module] = (),
+        familiarity: Familiarity | None = None,
     ):
-        super().__init__(net, loss, metrics, optimizer, scheduler, calibrator, record)
+        super().__init__(net, loss, metrics, optimizer, scheduler, calibrator, record, familiarity)
         if not 0 <= teaching <= 1:
             raise ValueError(f"teaching={teaching} must be from 0 to 1")
         self.match: Any = match

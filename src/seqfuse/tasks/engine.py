@@ -16,14 +16,14 @@ from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.nn.stems import WordStem
 from seqfuse.runtime.batches import input_name
-from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import Temperature, between
 from seqfuse.tasks.ensemble import Ensemble
 
 BATCH = 64
-"""Items at a time, while a temperature is fitted."""
+"""Items at a time, while something is fitted."""
 
 
 class TorchEngine:
@@ -42,11 +42,17 @@ class TorchEngine:
         self.task = task.eval().to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, feeds: Feeds) -> tuple[NDArray[Any], ...]:
+    def __call__(self, feeds: Feeds) -> Predicted:
         with self.context():
             output = self.task(*_inputs(self._tensors(feeds)))
-            outputs = (self.task.calibrate(output.prediction), output.weights, output.disagreement)
-        return tuple(each.float().cpu().numpy() for each in outputs if each is not None)
+            named = {
+                "prediction": self.task.calibrate(output.prediction),
+                "weights": output.weights,
+                "disagreement": output.disagreement,
+                "distance": self.task.distance(output),
+            }
+        arrays = {n: e.float().cpu().numpy() for n, e in named.items() if e is not None}
+        return Predicted(**arrays)
 
     def along(
         self,
@@ -146,20 +152,50 @@ def _inputs(tensors: Mapping[str, Tensor]) -> tuple[Any, Any]:
 
 
 def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:
-    """Fits the temperature of a task; False where it has none, or nothing to fit it to.
-
-    To the calibration part, where one is held out that chose no checkpoint. Else, of a net with a
-    bank, to the training rows (see `Bank.soften` and `tasks.calibration.between`).
+    """Fits what is fitted when training has ended: temperature and familiarity.
 
     Args:
         task: with its final weights.
         data: set up.
         trainer: chooses device and precision.
+
+    Returns:
+        whether there was anything to fit.
+    """
+    task.eval().to(trainer.strategy.root_device)
+    return any([_scale(task, data, trainer), _acquaint(task, data, trainer)])
+
+
+def _acquaint(task: Task, data: DataModule, trainer: Trainer) -> bool:
+    """Fits distances to training items, and to what is held out; of whole items alone."""
+    familiarity = task.familiarity
+    if familiarity is None or data.splits.metadata()["job"] not in ("classes", "labels", "numbers"):
+        return False
+    parts = []
+    for split in ("train", "calibration" if data.splits.calibrates_apart else "val"):
+        if split == "val" and not data.splits.has_validation:
+            continue
+        items = data.tensors(split)
+        draw = torch.Generator().manual_seed(0)
+        rows = torch.randperm(len(items), generator=draw)[: familiarity.max_items]
+        batches = _batches(items, rows)
+        queries = [_outputs(task, trainer, batch).encoding for batch in batches]
+        encodings = torch.cat([each.flatten(1).float().cpu() for each in queries])  # type: ignore[union-attr]
+        parts.append((encodings, torch.cat([batch.y for batch in batches])))
+    (encodings, y), *held_out = parts
+    familiarity.fit(encodings, y, *(others for others, _ in held_out))
+    return familiarity.is_fitted
+
+
+def _scale(task: Task, data: DataModule, trainer: Trainer) -> bool:
+    """Fits the temperature of a task; False where it has none, or nothing to fit it to.
+
+    To the calibration part, where one is held out that chose no checkpoint. Else, of a net with a
+    bank, to the training rows (see `Bank.soften` and `tasks.calibration.between`).
     """
     if not isinstance(task.calibrator, Temperature):
         return False
     bank = task.net.bank if isinstance(task.net, (Net, Ensemble)) else None
-    task.eval().to(trainer.strategy.root_device)
     if data.splits.calibrates_apart:
         items = data.tensors("calibration")
         batches = _batches(items, torch.arange(len(items)))

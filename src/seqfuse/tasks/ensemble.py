@@ -95,25 +95,26 @@ class Ensemble(nn.Module):
         self.bank = bank
 
     def forward(self, x: Raw, mask: Steps) -> Output:
-        predictions, weights = self._each(x, mask)
+        predictions, weights, queries = self._each(x, mask)
         alone: dict[str, Tensor] = {}
         if self.bank is not None:
             known = self.bank(x, mask)  # type: ignore[arg-type]
             alone = {"net": self.average.join(predictions), "bank": known}
             predictions = torch.stack([self.bank.join(scores, known) for scores in predictions])
         disagreement = self.average.disagreement(predictions)
-        return Output(self.average.join(predictions), weights, alone, disagreement)
+        return Output(self.average.join(predictions), weights, alone, disagreement, queries)
 
     def scores(self, x: Raw, mask: Steps) -> tuple[Tensor, Tensor]:
         """Prediction and attention weights of all members, without a bank."""
-        predictions, weights = self._each(x, mask)
+        predictions, weights, _ = self._each(x, mask)
         return self.average.join(predictions), weights
 
-    def _each(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "m b ..."], Tensor]:
-        """Predictions of the members, and the mean of their attention weights."""
+    def _each(self, x: Raw, mask: Steps) -> tuple[Float[Tensor, "m b ..."], Tensor, Tensor]:
+        """Predictions of the members, the mean of their attention weights, and all queries."""
         outputs = [net(x, mask) for net in self.members]
         weights = torch.stack([output.weights for output in outputs]).mean(dim=0)
-        return torch.stack([output.prediction for output in outputs]), weights
+        queries = torch.cat([output.encoding for output in outputs], dim=-1)
+        return torch.stack([output.prediction for output in outputs]), weights, queries
 
     def encode(self, x: Raw, mask: Steps) -> tuple[Tensor, Tensor]:
         """Queries (b q d) of all members side by side, and the mean of attention weights."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.classes import Classifier, Tagger
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
@@ -81,9 +81,9 @@ def test_texts_come_as_a_list_a_column_a_frame_or_a_path(tmp_path: Path) -> None
 class Known:
     """Scores of classes that differ from item to item."""
 
-    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, ...]:
+    def __call__(self, feeds: Feeds) -> Predicted:
         scores = np.array([[3.0, 0.0], [0.5, 0.0], [0.0, 0.4]], dtype=np.float32)
-        return scores, np.zeros((3, 1, 5))
+        return Predicted(scores, np.zeros((3, 1, 5)))
 
 
 def test_answers_that_are_not_probable_enough_stay_empty(tmp_path: Path) -> None:

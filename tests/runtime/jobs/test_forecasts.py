@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.pipelines.scaling import TablePipeline
@@ -110,9 +110,9 @@ def test_a_path_a_frame_and_columns_are_one_table(tmp_path: Path) -> None:
 class Even(Zeros):
     """Looks at every step alike."""
 
-    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, np.ndarray]:
-        prediction, weights = super().__call__(feeds)
-        return prediction, np.ones_like(weights)
+    def __call__(self, feeds: Feeds) -> Predicted:
+        predicted = super().__call__(feeds)
+        return predicted._replace(weights=np.ones_like(predicted.weights))
 
 
 def counting(rows: int = 20, kind: str = "table", **more: Any) -> tuple[Forecaster, pd.DataFrame]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.runtime.engine import Feeds
+from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.classes import Labeller
 from seqfuse.runtime.jobs.numbers import Regressor
@@ -21,9 +21,10 @@ class Constant:
     def __init__(self, answer: list):
         self.answer = np.array(answer, dtype=np.float32)
 
-    def __call__(self, feeds: Feeds) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, feeds: Feeds) -> Predicted:
         batch, steps = feeds["mask"].shape
-        return np.repeat(self.answer[None], batch, axis=0), np.zeros((batch, 1, steps))
+        answers = np.repeat(self.answer[None], batch, axis=0)
+        return Predicted(answers, np.zeros((batch, 1, steps)))
 
 
 def regressor(y: np.ndarray, answer: list, quantiles: list[float]) -> Regressor:

@@ -301,12 +301,14 @@ class Detector(Unexplained):
             offsets=np.array([0, steps]),
         )
         batches = [  # without attention weights
-            (starts, self.engine(feeds)[::2]) for starts, feeds in windows.feeds(self.batch_size)
+            (starts, predicted.prediction, predicted.disagreement)
+            for starts, feeds in windows.feeds(self.batch_size)
+            for predicted in [self.engine(feeds)]
         ]
         kept = self.scorer.reads_predictions or self.finds_alarms
         residuals = Residuals.joined([
-            Residuals.of(starts, outputs[0], windows.y(starts), kept)
-            for starts, outputs in batches
+            Residuals.of(starts, prediction, windows.y(starts), kept)
+            for starts, prediction, _ in batches
         ])  # fmt: skip
         scores = self.scorer.of_windows(
             recording.values, recording.num_train, residuals, recording.name
@@ -318,8 +320,8 @@ class Detector(Unexplained):
             )
         if "members" not in self.metadata:
             return Scored(recording, scores, None, contributions)
-        apart = np.concatenate([outputs[1].mean(axis=2) for _, outputs in batches])
-        starts = np.concatenate([starts for starts, _ in batches])
+        apart = np.concatenate([each.mean(axis=2) for *_, each in batches])  # type: ignore[union-attr]
+        starts = np.concatenate([starts for starts, *_ in batches])
         disagreement = merge(apart.astype(np.float64), starts, steps)
         return Scored(recording, scores, disagreement, contributions)
 

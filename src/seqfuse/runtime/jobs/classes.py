@@ -27,6 +27,10 @@ from seqfuse.runtime.scores.alarms import Limit
 from seqfuse.runtime.writer import Columns, Rows
 
 ALONE = "one net has nobody to disagree with: train with ensemble=5"
+NO_DISTANCE = (
+    "the net, or its graph of 8 bits, measures no distance from training items: take the whole "
+    "graph, or train it again"
+)
 
 
 class Answer(NamedTuple):
@@ -38,6 +42,8 @@ class Answer(NamedTuple):
     weights: NDArray[Any]
     disagreement: NDArray[Any] | None = None
     """How far the members of an ensemble are apart; None of one net."""
+    distance: NDArray[Any] | None = None
+    """(b) of each item from the training items; None where none is measured."""
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -54,9 +60,10 @@ class Classifier:
         batch_size: items at a time; `auto` as many as suit the memory.
         abstain: answers that are less probable stay empty.
         level: how often sets of classes, which rows then have, hold the true one.
+        unfamiliar: answers for items above that stay empty (see `familiarity`).
     """
 
-    options: tuple[str, ...] = ("abstain", "level")
+    options: tuple[str, ...] = ("abstain", "level", "unfamiliar")
 
     def __init__(
         self,
@@ -65,6 +72,7 @@ class Classifier:
         batch_size: int | str = "auto",
         abstain: float | None = None,
         level: float | None = None,
+        unfamiliar: float | None = None,
     ):
         check_batch_size(batch_size)
         self.abstain = 0.0 if abstain is None else number_within("abstain", abstain, 0, 1)
@@ -79,6 +87,12 @@ class Classifier:
         """Axes of series, as in training: `btc` is (series, time, channels)."""
         self.endings = labelled.endings_of(self.reader)
         self._sets = None if level is None else self._sets_of(level)
+        self._distances = np.asarray(metadata.get("distances", ()), dtype=np.float64)
+        self._most_unfamiliar = 1.0
+        if unfamiliar is not None:
+            self._most_unfamiliar = number_within("unfamiliar", unfamiliar, 0, 1)
+            if not len(self._distances):
+                raise InputError(f"unfamiliar={unfamiliar}: {NO_DISTANCE}")
 
     def _sets_of(self, level: float) -> Sets:
         return Sets(self.metadata, len(self.classes), level)
@@ -98,12 +112,17 @@ class Classifier:
         if level is not None:
             sets = self._sets_of(level)
             return names(sets(self.predict_proba(x)), self.classes)
-        return self._answered(self.predict_proba(x))
+        return np.concatenate([self._answered(answer) for answer in self._ask(x)])
 
-    def _answered(self, probabilities: NDArray[Any]) -> NDArray[np.str_]:
-        """(n) the most probable class of each row (n k), empty where it is not probable enough."""
+    def _answered(self, answer: Answer) -> NDArray[np.str_]:
+        """(b) the most probable class of each item, empty where it is not probable, or the item not
+        familiar, enough."""
+        probabilities = softmax(answer.prediction)
         best = np.array(self.classes)[probabilities.argmax(axis=1)]
-        return np.where(probabilities.max(axis=1) < self.abstain, "", best)
+        unsure = probabilities.max(axis=1) < self.abstain
+        if self._most_unfamiliar < 1:
+            unsure |= self._unfamiliar(answer) > self._most_unfamiliar
+        return np.where(unsure, "", best)
 
     def predict_proba(self, x: Any) -> Any:
         """(n k) probabilities."""
@@ -130,6 +149,20 @@ class Classifier:
         if answer.disagreement is None:
             raise InputError(ALONE)
         return answer.disagreement
+
+    def unfamiliar(self, x: Any) -> NDArray[np.float64]:
+        """(n) how unlike the training items each item is: the fraction of items that a net knows
+        which are less far from them, below 1.
+
+        By the distance of `tasks.calibration.Familiarity`. Of new items like those of training
+        one in twenty is above 0.95.
+        """
+        return np.concatenate([self._unfamiliar(answer) for answer in self._ask(x)])
+
+    def _unfamiliar(self, answer: Answer) -> NDArray[np.float64]:
+        if answer.distance is None or not len(self._distances):
+            raise InputError(NO_DISTANCE)
+        return np.searchsorted(self._distances, answer.distance) / (len(self._distances) + 1)
 
     def explain(
         self,
@@ -230,7 +263,8 @@ class Classifier:
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file: row (or id), prediction, and p_<class> of each class.
 
-        At a level, `set`, too: its classes, as `a|b`. Of an ensemble, `disagreement`.
+        At a level, `set`, too: its classes, as `a|b`. Of an ensemble, `disagreement`; `unfamiliar`
+        where the net measures distances.
         """
         return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
 
@@ -310,17 +344,22 @@ class Classifier:
 
     def _columns(self, answer: Answer) -> Columns:
         probabilities = softmax(answer.prediction)
-        columns = {**answer.block.columns, "prediction": self._answered(probabilities)}
+        columns = {**answer.block.columns, "prediction": self._answered(answer)}
         if self._sets is not None:
             each = names(self._sets(probabilities), self.classes)
             columns["set"] = [SEPARATOR.join(row) for row in each]
         columns |= self._truth(answer.block.items)
         columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
-        return columns | self._disagreement(answer)
+        return columns | self._doubts(answer)
 
-    def _disagreement(self, answer: Answer) -> Columns:
-        """The column of an ensemble."""
-        return {} if answer.disagreement is None else {"disagreement": self._apart(answer)}
+    def _doubts(self, answer: Answer) -> Columns:
+        """The column of a net that measures distances, and that of an ensemble."""
+        columns: Columns = {}
+        if answer.distance is not None:
+            columns["unfamiliar"] = self._unfamiliar(answer)
+        if answer.disagreement is not None:
+            columns["disagreement"] = self._apart(answer)
+        return columns
 
     def _truth(self, items: Recordings) -> Columns:
         """The labels of items, where they are known."""
@@ -399,7 +438,7 @@ class Labeller(Classifier):
         if "label_scale" in self.metadata:
             probabilities = self._probabilities(answer)
             columns |= {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
-        return columns | self._disagreement(answer)
+        return columns | self._doubts(answer)
 
     def _truth(self, items: Recordings) -> Columns:
         return {} if items.labels is None else {"label": list(map(SEPARATOR.join, items.labels))}
@@ -491,7 +530,7 @@ class Tagger(Classifier):
             y = self.labels.encode(items)[mask]
             columns["label"] = np.where(y == NO_LABEL, "", classes[y])
         columns["probability"] = probabilities[mask]
-        apart = self._disagreement(answer)
+        apart = self._doubts(answer)
         return columns | {name: values[mask] for name, values in apart.items()}
 
 
@@ -524,7 +563,7 @@ class ClipScorer(Classifier):
 
     def _columns(self, answer: Answer) -> Columns:
         columns = {**answer.block.columns, "score": self._scores(answer)}
-        return columns | self._truth(answer.block.items) | self._disagreement(answer)
+        return columns | self._truth(answer.block.items) | self._doubts(answer)
 
     def _apart(self, answer: Answer) -> NDArray[Any]:
         """(b) the mean over frames and cells."""

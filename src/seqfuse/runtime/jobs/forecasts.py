@@ -234,7 +234,7 @@ class Forecaster:
     ) -> Iterator[Case]:
         size = self.batch_size if isinstance(self.batch_size, int) else explained.WINDOWS
         for rows, feeds in windows.feeds(size):
-            prediction, weights = self.engine(feeds)[:2]
+            prediction, weights, *_ = self.engine(feeds)
             yield Case(
                 feeds,
                 [self._input(feeds)],
@@ -509,11 +509,13 @@ class Forecaster:
             def undo(outputs: NDArray[Any], rows: NDArray[np.int64] = rows) -> NDArray[np.float64]:
                 return table.undo(self.pipeline.undo(outputs, outputs=True), rows)
 
-            prediction, weights, *apart = self.engine(feeds)
+            predicted = self.engine(feeds)
             past = feeds["x"][:, : self.look_back, : len(self.targets)]
             steps = feeds["mask"][:, : self.look_back].sum(axis=1)
-            spread = deviation(apart[0], undo) if apart else None
-            yield Outputs(rows, past, steps, undo(prediction), weights, spread)
+            apart = predicted.disagreement
+            spread = None if apart is None else deviation(apart, undo)
+            values = undo(predicted.prediction)
+            yield Outputs(rows, past, steps, values, predicted.weights, spread)
 
     def _scale(self, table: Table, starts: NDArray[np.int64]) -> NDArray[np.float64]:
         """(b k) standard deviations of the targets, of each series where it has its own."""

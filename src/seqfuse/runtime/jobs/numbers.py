@@ -72,6 +72,8 @@ class Regressor(Classifier):
             if len(self.quantiles) > 1:
                 columns |= {f"{prefix}lower": outputs[:, i, 0], f"{prefix}upper": outputs[:, i, -1]}
         columns |= self._truth(answer.block.items)
+        if answer.distance is not None:
+            columns["unfamiliar"] = self._unfamiliar(answer)
         if answer.disagreement is None:
             return columns
         each = zip(self._prefixes(), self._apart(answer).T, strict=True)
