@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from seqfuse.runtime.errors import Diverged, Interrupted
 from seqfuse.train import train
@@ -71,7 +72,8 @@ def test_the_command_starts_itself_again_and_leaves_one_folder(tmp_path: Path) -
     assert not done.stderr
     assert done.stdout.count("run  ") == done.stdout.count("parameters") == 1
     (run,) = folders(tmp_path)
-    alone = composed([*DRAWN, *TWO[1:], *plain])
+    label = yaml.safe_load((run / "config.yaml").read_text())["label"]
+    alone = composed([*DRAWN, *TWO[1:], *plain, f"label='{label}'"])
     expected = train(alone, tmp_path / "alone")
     told = dict(line.split() for line in done.stdout.splitlines() if line.startswith("test/"))
     for name, value in told.items():
