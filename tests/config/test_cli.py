@@ -277,6 +277,27 @@ print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("module", ["evaluate", "predict", "export"])
+def test_a_checkpoint_that_is_not_there_is_missed_without_torch(
+    tmp_path: Path, module: str
+) -> None:
+    code = f"""
+import sys
+sys.argv = ["seqfuse-{module}", "ckpt=nowhere.ckpt"]
+from seqfuse.{module} import main
+try:
+    main()
+except SystemExit:
+    pass
+print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
+"""
+    done = run_python(code, tmp_path)
+    assert "imported []" in done.stdout, done.stderr
+    assert "nowhere.ckpt" in done.stderr
+    assert "ckpt=latest" in done.stderr
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [

@@ -287,6 +287,10 @@ def _located(word: str) -> str:
     """A word, with the path of the checkpoint that `ckpt=latest` or `ckpt=hf://...` names."""
     if not word.startswith("ckpt=") or not (name := word[5:].strip("'\"")):
         return word
+    if name != "latest" and "://" not in name:
+        if not Path(name).exists():
+            raise InputError(f"ckpt={name}: there is no such file; ckpt=latest is the last run's")
+        return word
     from seqfuse.config import checkpoint  # slow: torch
 
     path = _newest() if name == "latest" else checkpoint.local(name)
