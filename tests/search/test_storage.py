@@ -102,3 +102,18 @@ def test_a_database_that_is_locked_or_none(tmp_path: Path) -> None:
             storage.open_storage(f"sqlite:///{path}?timeout=0.1")
         other.rollback()
     other.close()
+
+
+def test_a_lost_connection_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.exc import PendingRollbackError
+
+    monkeypatch.setattr(storage, "PAUSE", 0.0)
+    answers: list[Any] = [PendingRollbackError("of what was lost"), 3]
+
+    def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert storage.patiently("postgresql://a/b", ask) == 3

@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
     OperationalError,
+    PendingRollbackError,
     ProgrammingError,
     SQLAlchemyError,
 )
@@ -141,6 +142,8 @@ def _is_away(error: BaseException | None) -> bool:
     if isinstance(error, DBAPIError):
         lost = error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
         return lost and not type(error.orig).__module__.startswith("sqlite3")
+    if isinstance(error, PendingRollbackError):  # Optuna asks again on a connection that is lost
+        return True
     return error is not None and _is_away(error.__cause__)
 
 
