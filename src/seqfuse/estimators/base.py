@@ -7,8 +7,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -31,8 +32,9 @@ REPORTS = (
 """Callbacks that write beside the checkpoint, where a run has no folder to keep."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Estimator(BaseEstimator):
-    """The base; a subclass says what data it takes, and sets these parameters in its `__init__`.
+    """The base; a subclass, a dataclass too, says what data it takes.
 
     Args:
         model: `model=` of the command line, such as `wide`; None is the recipe's.
@@ -47,24 +49,24 @@ class Estimator(BaseEstimator):
         verbose: prints what the command prints, with a progress bar.
     """
 
-    model: str | None
-    max_steps: int | None
-    max_epochs: int | None
-    batch_size: int | None
-    learning_rate: float | None
-    overrides: Sequence[str]
-    callbacks: Sequence[Any]
-    random_state: Any
-    folder: str | Path | None
-    verbose: bool
-    _job: type
+    model: str | None = None
+    max_steps: int | None = None
+    max_epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    overrides: Sequence[str] = ()
+    callbacks: Sequence[Any] = ()
+    random_state: Any = 0
+    folder: str | Path | None = None
+    verbose: bool = False
+    _job: ClassVar[type]
     """Class of the job that predicts, of `seqfuse.runtime.jobs`."""
-    _trust: list[str]
-    model_: Any
+    _trust: list[str] = field(init=False)
+    model_: Any = field(init=False)
     """The job that predicts, as `seqfuse.load` returns it."""
-    checkpoint_: bytes
+    checkpoint_: bytes = field(init=False)
     """The checkpoint that `save` writes."""
-    metrics_: dict[str, float]
+    metrics_: dict[str, float] = field(init=False)
     """Metrics logged last in training."""
 
     def save(self, path: str | Path) -> None:

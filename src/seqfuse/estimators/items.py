@@ -1,8 +1,7 @@
 """Estimators of labelled items: series, texts, several sources."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +32,7 @@ RULES: dict[str, Any] = {"ensure_all_finite": "allow-nan"}
 """Options of scikit-learn's checks: a NaN is a missing value."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ItemEstimator(Estimator):
     """The base of estimators of labelled items.
 
@@ -47,36 +47,11 @@ class ItemEstimator(Estimator):
         layout: of arrays: `btc` is (n, time, channels), `bct` (n, channels, time).
     """
 
+    model: str | None = field(default=None, kw_only=False)
+    layout: str = "btc"
     _job = classes.Classifier
     _is_table = False
     """Whether a table was fitted, whose columns are then as many in prediction."""
-
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        layout: str = "btc",
-        max_steps: int | None = None,
-        max_epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        overrides: Sequence[str] = (),
-        callbacks: Sequence[Any] = (),
-        random_state: Any = 0,
-        folder: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        self.model = model
-        self.layout = layout
-        self.max_steps = max_steps
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.overrides = overrides
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.folder = folder
-        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,8 +1,7 @@
 """Estimators of tables: forecasts, gaps that are filled, and anomalies."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +26,7 @@ RULES: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": np.float64}
 """Options of scikit-learn's checks: a NaN is a missing value."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Forecaster(Estimator):
     """Forecasts of a table with time stamps, with bands that are calibrated on its last rows.
 
@@ -50,52 +50,17 @@ class Forecaster(Estimator):
         model: as in `Estimator`, with all parameters that follow.
     """
 
+    horizon: int = field(default=24, kw_only=False)
+    look_back: int | None = None
+    time: str | None = None
+    group: str | None = None
+    targets: str | Sequence[str] = "all"
+    covariates: Sequence[str] = ()
+    known: Sequence[str] = ()
+    static: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    split: Sequence[float] | None = None
     _job = forecasts.Forecaster
-
-    def __init__(
-        self,
-        horizon: int = 24,
-        *,
-        look_back: int | None = None,
-        time: str | None = None,
-        group: str | None = None,
-        targets: str | Sequence[str] = "all",
-        covariates: Sequence[str] = (),
-        known: Sequence[str] = (),
-        static: Sequence[str] = (),
-        categories: Sequence[str] = (),
-        split: Sequence[float] | None = None,
-        model: str | None = None,
-        max_steps: int | None = None,
-        max_epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        overrides: Sequence[str] = (),
-        callbacks: Sequence[Any] = (),
-        random_state: Any = 0,
-        folder: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        self.horizon = horizon
-        self.look_back = look_back
-        self.time = time
-        self.group = group
-        self.targets = targets
-        self.covariates = covariates
-        self.known = known
-        self.static = static
-        self.categories = categories
-        self.split = split
-        self.model = model
-        self.max_steps = max_steps
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.overrides = overrides
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.folder = folder
-        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Trains a net on a frame; y is not looked at."""
@@ -139,6 +104,7 @@ class Forecaster(Estimator):
         return found.drop(columns=["from", "step"]).set_index(index)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Imputer(TransformerMixin, Estimator):
     """Fills the gaps of a table with time stamps, by what is before, behind and beside them.
 
@@ -158,44 +124,13 @@ class Imputer(TransformerMixin, Estimator):
         model: as in `Estimator`, with all parameters that follow.
     """
 
+    look_back: int | None = None
+    time: str | None = None
+    group: str | None = None
+    targets: str | Sequence[str] = "all"
+    covariates: Sequence[str] = ()
+    rate: float = 0.25
     _job = imputations.Imputer
-
-    def __init__(
-        self,
-        *,
-        look_back: int | None = None,
-        time: str | None = None,
-        group: str | None = None,
-        targets: str | Sequence[str] = "all",
-        covariates: Sequence[str] = (),
-        rate: float = 0.25,
-        model: str | None = None,
-        max_steps: int | None = None,
-        max_epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        overrides: Sequence[str] = (),
-        callbacks: Sequence[Any] = (),
-        random_state: Any = 0,
-        folder: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        self.look_back = look_back
-        self.time = time
-        self.group = group
-        self.targets = targets
-        self.covariates = covariates
-        self.rate = rate
-        self.model = model
-        self.max_steps = max_steps
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.overrides = overrides
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.folder = folder
-        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Trains a net on a frame, with gaps or without; y is not looked at."""
@@ -227,6 +162,7 @@ class Imputer(TransformerMixin, Estimator):
         return whole.iloc[:, 0] if isinstance(X, pd.Series) else whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Detector(OutlierMixin, Estimator):
     """Anomalies in a recording, by what a net that knows normal ones forecasts.
 
@@ -243,38 +179,10 @@ class Detector(OutlierMixin, Estimator):
         model: as in `Estimator`, with all parameters that follow.
     """
 
+    look_back: int | None = None
+    horizon: int | None = None
+    time: str = "date"
     _job = anomalies.Detector
-
-    def __init__(
-        self,
-        *,
-        look_back: int | None = None,
-        horizon: int | None = None,
-        time: str = "date",
-        model: str | None = None,
-        max_steps: int | None = None,
-        max_epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        overrides: Sequence[str] = (),
-        callbacks: Sequence[Any] = (),
-        random_state: Any = 0,
-        folder: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        self.look_back = look_back
-        self.horizon = horizon
-        self.time = time
-        self.model = model
-        self.max_steps = max_steps
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.overrides = overrides
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.folder = folder
-        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
