@@ -42,7 +42,33 @@ class Example(NamedTuple):
     title: str
 
 
-class ClassFigures(Figures):
+class ItemFigures(Figures):
+    """Figures of labelled items that keep row, truth and answer of each, and show attention."""
+
+    def numbers(self, index: Array, truth: Array, answer: Array) -> tuple[Array, ...]:
+        return index, truth, answer
+
+    def attention(self, result: Result, items: Sequence[Item]) -> Figure | None:
+        """Items and where the net looked; None if no item has a signal or words."""
+        if items and result.raw.unit == "texts":
+            rows = [
+                Sentence(words_of(item, result), item.weights, self.title(item, result))
+                for item in items
+            ]
+            return sentences(rows)
+        examples = [
+            Example(max(signals.values(), key=len), item.weights, self.title(item, result))
+            for item in items
+            if (signals := item.signals())
+        ]
+        return attention(examples) if examples else None
+
+    def title(self, item: Item, result: Result) -> str:
+        """The truth, the answer and the row of an item."""
+        raise NotImplementedError
+
+
+class ClassFigures(ItemFigures):
     """Confusion matrix, precision and recall, reliability diagram, and attention over items.
 
     These are one of each class and, apart, those that the net got most wrong. Of texts the worst
@@ -51,9 +77,6 @@ class ClassFigures(Figures):
 
     def answer(self, prediction: Array, mask: Array) -> Array:
         return softmax(prediction)
-
-    def numbers(self, index: Array, truth: Array, answer: Array) -> tuple[Array, ...]:
-        return index, truth, answer
 
     def choose(self, items: Sequence[Item]) -> list[Item]:
         chosen = {item.index: item for item in [*self.firsts(items), *self.worst(items)]}
@@ -104,21 +127,6 @@ class ClassFigures(Figures):
             "attention": self.attention(result, firsts),
             "most_wrong": self.attention(result, worst) if worst else None,
         }
-
-    def attention(self, result: Result, items: Sequence[Item]) -> Figure | None:
-        """Items and where the net looked; None if no item has a signal or words."""
-        if items and result.raw.unit == "texts":
-            rows = [
-                Sentence(words_of(item, result), item.weights, self.title(item, result))
-                for item in items
-            ]
-            return sentences(rows)
-        examples = [
-            Example(max(signals.values(), key=len), item.weights, self.title(item, result))
-            for item in items
-            if (signals := item.signals())
-        ]
-        return attention(examples) if examples else None
 
     def title(self, item: Item, result: Result) -> str:
         """The class, the row, and what the net called it if that is another."""

@@ -1,25 +1,17 @@
 """Several labels of items: precision against recall of each label, its F1, and reliability."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqfuse.figures.classification import ClassFigures, precision_recall, reliability, unfamiliar
+from seqfuse.figures.classification import ItemFigures, precision_recall, reliability, unfamiliar
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.runtime.jobs.chain import sigmoid
 
 
-class LabelFigures(ClassFigures):
+class LabelFigures(ItemFigures):
     """Precision and recall of each label at all thresholds, reliability of all labels together,
     and attention over some items."""
-
-    def answer(self, prediction: Array, mask: Array) -> Array:
-        return prediction
-
-    def choose(self, items: Sequence[Item]) -> list[Item]:
-        return super(ClassFigures, self).choose(items)
 
     def draw(self, result: Result) -> dict[str, Figure]:
         _, truth, scores = result.numbers

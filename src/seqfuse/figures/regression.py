@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seqfuse.figures import drawing
-from seqfuse.figures.classification import ClassFigures, unfamiliar
+from seqfuse.figures.classification import ItemFigures, unfamiliar
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 
@@ -14,14 +14,8 @@ MAX_POINTS = 2000
 """Items drawn, evenly spread over the split."""
 
 
-class NumberFigures(ClassFigures):
+class NumberFigures(ItemFigures):
     """Predicted against true numbers of all items, and attention over some."""
-
-    def answer(self, prediction: Array, mask: Array) -> Array:
-        return prediction
-
-    def choose(self, items: Sequence[Item]) -> list[Item]:
-        return super(ClassFigures, self).choose(items)
 
     def draw(self, result: Result) -> dict[str, Figure]:
         _, truth, outputs = result.numbers
