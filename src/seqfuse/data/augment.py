@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from seqfuse.nn.masking import gather_steps
 from seqfuse.runtime.errors import InputError
 
 Values = Float[Tensor, "b t c"]
@@ -46,7 +47,7 @@ class Crop:
         step = torch.arange(x.shape[1], device=x.device)
         real = step < kept.unsqueeze(1)
         source = (first.unsqueeze(1) + step).clamp(max=x.shape[1] - 1)
-        return _rows(x, source) * real.unsqueeze(2), real
+        return gather_steps(x, source) * real.unsqueeze(2), real
 
 
 class WindowWarp:
@@ -77,7 +78,7 @@ class WindowWarp:
         source = ((1 - kept) * place * last + kept * step).minimum(last)
         before = source.floor().long()
         weight = (source - before).unsqueeze(2).to(x.dtype)
-        left, right = _rows(x, before), _rows(x, (before + 1).minimum(last))
+        left, right = gather_steps(x, before), gather_steps(x, (before + 1).minimum(last))
         return (left + weight * (right - left)) * mask.unsqueeze(2), mask
 
 
@@ -145,7 +146,7 @@ class Permute:
         order = torch.rand(len(x), self.parts, device=x.device).argsort(dim=1)
         rank = order.gather(1, part.clamp(max=self.parts - 1))
         key = torch.where(mask, rank, self.parts) * steps + step
-        return _rows(x, key.argsort(dim=1)), mask
+        return gather_steps(x, key.argsort(dim=1)), mask
 
 
 class Rotate:
@@ -173,10 +174,6 @@ def apply(changes: Sequence[Change], x: Values, mask: Mask) -> Augmented:
     for change in changes:
         x, mask = change(x, mask)
     return x, mask
-
-
-def _rows(x: Values, source: Tensor) -> Values:
-    return x.gather(1, source.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
 def _least(least: float, **given: float) -> float:

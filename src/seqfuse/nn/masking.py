@@ -30,7 +30,12 @@ def reverse(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Float[Tenso
     """Reverses the real steps of each series and leaves the padding where it is."""
     step = torch.arange(x.shape[1], device=x.device)
     index = torch.where(mask, lengths(mask).unsqueeze(1) - 1 - step, step)
-    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+    return gather_steps(x, index)
+
+
+def gather_steps(x: Tensor, steps: Tensor) -> Tensor:
+    """Features (b u d) of each series (b t d) at some of its steps (b u)."""
+    return x.gather(1, steps.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
 def to_segments(
@@ -44,8 +49,7 @@ def to_segments(
     number = lengths(mask).unsqueeze(1)
     shift = (x.shape[1] - number) % size
     step = torch.arange(x.shape[1], device=x.device) - shift
-    moved = x.gather(1, step.clamp(min=0).unsqueeze(2).expand(-1, -1, x.shape[2]))
-    return zero(moved, (step >= 0) & (step < number)), step < number
+    return zero(gather_steps(x, step.clamp(min=0)), (step >= 0) & (step < number)), step < number
 
 
 class NoNorm(nn.Module):
@@ -109,12 +113,8 @@ def align(
     place = (((2 * step + 1) * m - n).clamp(min=0)).minimum(2 * n * (m - 1))
     before = place // (2 * n)
     weight = ((place % (2 * n)).to(x.dtype) / (2 * n)).unsqueeze(2)
-    left, right = (_at(x, steps) for steps in (before, (before + 1).minimum(m - 1)))
+    left, right = (gather_steps(x, steps) for steps in (before, (before + 1).minimum(m - 1)))
     return zero(left + weight * (right - left), clock & mask.any(dim=1, keepdim=True))
-
-
-def _at(x: Tensor, steps: Tensor) -> Tensor:
-    return x.gather(1, steps.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
 Pooled = tuple[Tensor, Bool[Tensor, "b u"]]
@@ -138,10 +138,8 @@ def pool_max(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], max_steps: in
     longest = (x.shape[1] + max_steps - 1) // max_steps + 1
     place = first.unsqueeze(2) + torch.arange(longest, device=x.device)
     inside = (place < end.unsqueeze(2)) & real.unsqueeze(2)
-    place = rearrange(place.clamp(max=x.shape[1] - 1), "b u s -> b (u s) 1")
-    seen = rearrange(
-        x.gather(1, place.expand(-1, -1, x.shape[2])), "b (u s) d -> b u s d", s=longest
-    )
+    place = rearrange(place.clamp(max=x.shape[1] - 1), "b u s -> b (u s)")
+    seen = rearrange(gather_steps(x, place), "b (u s) d -> b u s d", s=longest)
     return seen.masked_fill(~inside.unsqueeze(3), 0.0).amax(dim=2), real
 
 
