@@ -61,6 +61,15 @@ def data_root() -> Path:
     return root
 
 
+def assert_refused(answer: tuple[int, str, str], *names: str) -> None:
+    """A command ended with code 1 and with one line, that holds all of these."""
+    code, _, err = answer
+    assert code == 1, err
+    assert err.count("\n") == 1, err
+    for name in names:
+        assert name in err
+
+
 @contextmanager
 def full_disk(room: int) -> Iterator[None]:
     """The system refuses to let a file grow above so many bytes, as where there is no room."""

@@ -14,7 +14,7 @@ from seqfuse import __main__, doctor, sample
 from seqfuse import list as listing
 from seqfuse.config import build
 from seqfuse.config.mistakes import CONF
-from tests.conftest import TINY, composed
+from tests.conftest import TINY, assert_refused, composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
 Command = Callable[..., tuple[int, str, str]]
@@ -92,11 +92,7 @@ def test_parts_are_those_of_a_net(command: Command) -> None:
 
 
 def test_what_cannot_be_listed_is_named(command: Command) -> None:
-    code, _, err = command(__main__.main, "list", "modles")
-    assert code == 1
-    assert "modles" in err
-    assert "models" in err
-    assert err.count("\n") == 1
+    assert_refused(command(__main__.main, "list", "modles"), "modles", "models")
 
 
 def test_the_doctor_looks_at_versions_devices_and_places(

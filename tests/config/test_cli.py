@@ -16,7 +16,7 @@ import torch
 from seqfuse.config import names
 from seqfuse.data.read.archive import bundled
 from seqfuse.train import main
-from tests.conftest import TINY
+from tests.conftest import TINY, assert_refused
 from tests.trained import run_python
 
 Command = Callable[..., tuple[int, str, str]]
@@ -191,10 +191,7 @@ def test_arrays_train_in_both_layouts(command: Command, tmp_path: Path) -> None:
 
 def test_unwritable_log_folder(command: Command, tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where a folder should be")
-    code, _, err = command(main, *SMALL)
-    assert code == 1
-    assert "set paths.logs" in err
-    assert err.count("\n") == 1
+    assert_refused(command(main, *SMALL), "set paths.logs")
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from seqfuse import __main__
 from seqfuse.config.mistakes import CONF
 from seqfuse.fetching import convert, sets
 from seqfuse.fetching.sets import DataSet, File
+from tests.conftest import assert_refused
 
 Command = Callable[..., tuple[int, str, str]]
 CONTENTS = {
@@ -141,10 +142,7 @@ def test_all_are_fetched_but_those_by_hand(
     assert "clips" in err
     assert "videos without a list" in out
     assert (tmp_path / "sets/ucr/Birds/train.csv").is_file()
-    code, _, err = command(__main__.main, "get", "clips")
-    assert code == 1
-    assert "videos without a list" in err
-    assert err.count("\n") == 1
+    assert_refused(command(__main__.main, "get", "clips"), "videos without a list")
 
 
 def test_an_unknown_name_is_answered_by_the_nearest(command: Command) -> None:
@@ -163,10 +161,10 @@ def test_alone_it_lists_them(command: Command) -> None:
 @pytest.mark.long
 def test_a_run_without_its_data_names_the_command(command: Command) -> None:
     for word, name in (("banking77", "banking77"), ("skab", "skab"), ("stocks", "stock_ohlcv")):
-        code, _, err = command(__main__.main, "train", f"data={word}", "paths.data=nowhere")
-        assert code == 1
-        assert f"seqfuse get {name}" in err
-        assert err.count("\n") == 1
+        assert_refused(
+            command(__main__.main, "train", f"data={word}", "paths.data=nowhere"),
+            f"seqfuse get {name}",
+        )
 
 
 def test_what_is_recorded_is_whole() -> None:

@@ -18,7 +18,7 @@ from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import shipped, tables
-from tests.conftest import composed
+from tests.conftest import assert_refused, composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SIZES = ("data.look_back=24", "data.horizon=6", "data.split=[0.6,0.1,0.1,0.2]")
@@ -190,10 +190,7 @@ def test_a_mistake_in_a_scenario_is_named(
     frame[frame["sales"].notna()].to_csv("seen.csv", index=False)
     ahead = frame[frame["sales"].isna()][["when", "shop", "offer"]]
     change(ahead).to_csv("ahead.csv", index=False)
-    code, _, err = predict("input=seen.csv", "output=out.csv", "known=ahead.csv")
-    assert code == 1
-    assert message in err
-    assert err.count("\n") == 1
+    assert_refused(predict("input=seen.csv", "output=out.csv", "known=ahead.csv"), message)
     assert not Path("out.csv").exists()
 
 
@@ -290,10 +287,7 @@ def test_a_mistake_gets_one_line_and_no_file(
     message: str,
 ) -> None:
     change(frame).to_csv("new.csv", index=False)
-    code, _, err = predict("input=new.csv", "output=out.csv", *words)
-    assert code == 1
-    assert message in err
-    assert err.count("\n") == 1
+    assert_refused(predict("input=new.csv", "output=out.csv", *words), message)
     assert not list(Path().glob("*out*"))
 
 

@@ -12,7 +12,7 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import tables
-from tests.conftest import composed
+from tests.conftest import assert_refused, composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SHOPS = ("data=incomplete", "data.time=when", "data.group=shop", "data.targets=[sales,stock]")
@@ -212,10 +212,7 @@ def test_a_mistake_gets_one_line_and_no_file(
     predict: Callable, frame: pd.DataFrame, change: Callable, words: list[str], message: str
 ) -> None:
     change(frame).to_csv("new.csv", index=False)
-    code, _, err = predict("input=new.csv", "output=out.csv", *words)
-    assert code == 1
-    assert message in err
-    assert err.count("\n") == 1
+    assert_refused(predict("input=new.csv", "output=out.csv", *words), message)
     assert not list(Path().glob("*out*"))
 
 

@@ -20,7 +20,7 @@ from seqfuse.tasks import distill
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.distill import DistillTask, SameOutputs, SoftTargets
 from seqfuse.train import main, train
-from tests.conftest import TINY, composed
+from tests.conftest import TINY, assert_refused, composed
 from tests.made import Made, make
 
 T = 3.0
@@ -281,10 +281,7 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     ],
 )
 def test_mistakes_are_one_line(command: Callable, words: list[str], message: str) -> None:
-    code, _, err = command(main, *TINY, *words)
-    assert code == 1
-    assert message in err
-    assert err.count("\n") == 1
+    assert_refused(command(main, *TINY, *words), message)
 
 
 TAGS = (

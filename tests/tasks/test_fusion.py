@@ -19,7 +19,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.pipelines.sources import clocked
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.conftest import assert_refused, composed
 from tests.devices import OPTIONS, both, phone, watch, write
 from tests.trained import assert_same, weights
 
@@ -171,10 +171,9 @@ def test_a_mistake_gets_one_line(
 ) -> None:
     np.savez("own.npz", **wrong(kind))
     ckpt = run / "checkpoints" / "best.ckpt"
-    code, _, err = command(predict, f"ckpt={ckpt}", "input=own.npz", "output=p.csv", *QUIET, *words)
-    assert code == 1
-    assert message in err
-    assert err.count("\n") == 1
+    assert_refused(
+        command(predict, f"ckpt={ckpt}", "input=own.npz", "output=p.csv", *QUIET, *words), message
+    )
     assert not Path("p.csv").exists()
 
 

@@ -14,7 +14,7 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main as train_main
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.conftest import assert_refused, composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 FIGURES = ("attention", "confusion_matrix", "reliability", "precision_recall")
@@ -218,10 +218,7 @@ def test_poisoned_test_split_changes_no_weight(kind: str, ending: str, files: Pa
     ],
 )
 def test_mistakes(words: Sequence[str], message: str, files: Path, command: Callable) -> None:
-    code, _, err = command(train_main, *FAST, *(word.format(files) for word in words))
-    assert code == 1
-    assert message in err
-    assert err.count("\n") == 1
+    assert_refused(command(train_main, *FAST, *(word.format(files) for word in words)), message)
 
 
 @pytest.mark.long
