@@ -14,11 +14,13 @@ from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.shown import visible
 from seqfuse.search.outcome import of_error, settings_of
 
-SECTIONS = ("seed", "data", "model", "task", "optimizer", "scheduler", "trainer")
-SECTIONS = (*SECTIONS, "init_from", "freeze", "teacher")
+SECTIONS = (
+    *("seed", "data", "model", "task", "optimizer", "scheduler", "trainer"),
+    *("init_from", "freeze", "teacher"),
+)
+"""Sections whose values are hyper-parameters on a board."""
 WIRING = ("data/module", "data/root", "data/class_counts", "task/metrics", "task/loss/class_counts")
-
-
+"""Keys in them that follow from the data or from other keys."""
 MAX_ITEMS = 500
 """Test items in the projector, evenly spread over the split."""
 

@@ -28,8 +28,6 @@ PARTS = ("train", "val", "calibration", "test")
 BLOCKS = 64
 CELLS = 2**22
 """Cells of all blocks that a scale is fitted to, where rows are on disk."""
-
-
 BAND_WINDOWS = 19
 """Fewest targets that tell a band of 95 %: the largest of n errors bounds n / (n + 1) of new ones
 (Vovk et al. 2005)."""

@@ -643,9 +643,8 @@ def windows_of(
         begun = ~np.isnan(filled[starts - 1]).all(axis=1)
         kept = begun & ~np.isnan(means).all(axis=1)
         starts, numbers = starts[kept], means[kept]
-    owners = np.searchsorted(table.offsets, starts - 1, side="right") - 1
     whose = table.names if table.names is not None else [""] * len(table)
-    stamps = zip(owners, table.times(starts - 1), strict=True)
+    stamps = zip(table.owners(starts), table.times(starts - 1), strict=True)
     return series(
         filled[starts[:, None] - back],
         numbers,
