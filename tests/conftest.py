@@ -18,6 +18,7 @@ from omegaconf import DictConfig  # noqa: E402
 from tests import composing  # noqa: E402
 from tests.composing import composed  # noqa: E402
 
+QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 DRAWN = (
     "data=synthetic",
     "model=base",
@@ -25,9 +26,7 @@ DRAWN = (
     "data.num_steps=12",
     "data.batch_size=16",
     "trainer.max_epochs=2",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "trainer.num_threads=1",
+    *QUIET,
 )
 """A small run on synthetic data."""
 TINY = (*DRAWN, "callbacks.figures=null")

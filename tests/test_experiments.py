@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqfuse.train import train
-from tests.conftest import composed
-
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+from tests.conftest import QUIET, composed
 
 
 @pytest.mark.slow

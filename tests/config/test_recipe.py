@@ -8,10 +8,9 @@ import pytest
 from seqfuse.config import build
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 from tests.trained import checkpoint
 
-QUIET = ("trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.enable_progress_bar=false")
 MARKS = {"GunPoint": 0.95, "Coffee": 0.95, "ArrowHead": 0.75}
 
 

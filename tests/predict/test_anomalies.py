@@ -12,10 +12,8 @@ import seqfuse
 from seqfuse.predict import main
 from seqfuse.train import train
 from tests import tables
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 from tests.tables import AIMS, PUMPS
-
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 
 
 @pytest.fixture(scope="module", params=AIMS)

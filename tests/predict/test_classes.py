@@ -14,10 +14,9 @@ import seqfuse
 from seqfuse.data.read.archive import bundled
 from seqfuse.predict import main
 from seqfuse.train import train
-from tests.conftest import assert_refused, composed
+from tests.conftest import QUIET, assert_refused, composed
 
 VOWELS = bundled() / "JapaneseVowels"
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 X = np.random.default_rng(0).normal(size=(50, 9, 12)).astype(np.float32)
 NAMES = [f"p_{i}" for i in range(1, 10)]
 

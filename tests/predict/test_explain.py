@@ -12,9 +12,8 @@ import seqfuse
 from seqfuse.explain import main
 from seqfuse.train import train
 from tests.bad_inputs import makers
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 X = np.random.default_rng(0).normal(size=(6, 9, 2)).astype(np.float32)
 
 

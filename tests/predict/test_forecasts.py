@@ -18,9 +18,8 @@ from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import shipped, tables
-from tests.conftest import assert_refused, composed
+from tests.conftest import QUIET, assert_refused, composed
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SIZES = ("data.look_back=24", "data.horizon=6", "data.split=[0.6,0.1,0.1,0.2]")
 LEVELS = [0.025, 0.1, 0.25, 0.75, 0.9, 0.975]
 

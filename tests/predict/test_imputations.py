@@ -12,9 +12,8 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import tables
-from tests.conftest import assert_refused, composed
+from tests.conftest import QUIET, assert_refused, composed
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SHOPS = ("data=incomplete", "data.time=when", "data.group=shop", "data.targets=[sales,stock]")
 SIZES = (
     *("data.look_back=16", "data.masking.lengths=[1,4]", "model.cnn.channels=[8]"),

@@ -49,10 +49,9 @@ from seqfuse.tasks.base import Task
 from seqfuse.tasks.engine import TorchEngine
 from seqfuse.train import train
 from tests import devices, shipped
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 from tests.surfaces import files
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 ONE_STEP = (
     *("trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=2"),
     *("test=false", "logger=none", "callbacks.figures=null"),

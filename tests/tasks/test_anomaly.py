@@ -18,10 +18,9 @@ from seqfuse.tasks.anomaly import Errors, Threshold
 from seqfuse.tasks.measures import Scorer
 from seqfuse.train import train
 from tests import tables
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 from tests.tables import AIMS, PUMPS
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 N, TRAIN, H = 300, 100, 20
 
 

@@ -17,10 +17,9 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import clips
-from tests.conftest import Compose, composed
+from tests.conftest import QUIET, Compose, composed
 from tests.trained import assert_same, weights
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SMALL = (
     *QUIET,
     "data=video",

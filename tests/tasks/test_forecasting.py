@@ -11,10 +11,9 @@ import torch
 from seqfuse.evaluate import main as evaluate_main
 from seqfuse.predict import main as predict_main
 from seqfuse.train import train
-from tests.conftest import assert_refused, composed
+from tests.conftest import QUIET, assert_refused, composed
 
 N = 400
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SIZES = (
     *("data.look_back=24", "data.horizon=6", "data.split=[0.6,0.1,0.1,0.2]", "data.season=12"),
     *("model.segment_size=6", "data.batch_size=32", "callbacks.figures=null"),

@@ -19,11 +19,10 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.pipelines.sources import clocked
 from seqfuse.train import train
-from tests.conftest import assert_refused, composed
+from tests.conftest import QUIET, assert_refused, composed
 from tests.devices import OPTIONS, both, phone, watch, write
 from tests.trained import assert_same, weights
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SOURCES = {
     "early": ("data=har_fusion", "data.rate=[10.0,20.0]", "model.stem.source_dropout=0.5"),
     "late": (

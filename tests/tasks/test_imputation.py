@@ -13,10 +13,9 @@ from seqfuse.evaluate import main as evaluate_main
 from seqfuse.predict import main as predict_main
 from seqfuse.tasks.metrics import InterpolationError
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 
 N = 400
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SIZES = (
     *("data.look_back=16", "data.masking.lengths=[1,6]", "data.batch_size=64"),
     *("model.cnn.channels=[8]", "model.lstm.hidden_size=8", "callbacks.figures=null"),

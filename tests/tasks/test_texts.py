@@ -14,9 +14,8 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main as train_main
 from seqfuse.train import train
-from tests.conftest import assert_refused, composed
+from tests.conftest import QUIET, assert_refused, composed
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 FIGURES = ("attention", "confusion_matrix", "reliability", "precision_recall")
 FAST = (*QUIET, "data.batch_size=16", "data.buckets=500", "trainer.max_epochs=3")
 CITIES = ["paris", "rome", "new york", "oslo"]

@@ -12,9 +12,9 @@ from seqfuse.config import runs
 from seqfuse.evaluate import main as evaluate
 from seqfuse.runtime.errors import Diverged
 from seqfuse.train import main
+from tests.conftest import QUIET
 from tests.made import make
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 SMALL = ("trainer.max_epochs=1", "callbacks.figures=null", "data.batch_size=8", *QUIET)
 PUMPS = ("data=labelled", "data.look_back=16", "data.horizon=8", "model.segment_size=8")
 ROWS = ("data=csv", "data.look_back=16", "data.horizon=8", "model.segment_size=8")

@@ -18,9 +18,7 @@ from seqfuse.runtime.pipelines.sources import SourcesPipeline, clocked
 from seqfuse.runtime.read.labelled import read_sources
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.train import train
-from tests.conftest import composed
-
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
+from tests.conftest import QUIET, composed
 
 
 def arrays(items: int = 60) -> dict[str, np.ndarray]:

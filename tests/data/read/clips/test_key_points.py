@@ -13,9 +13,8 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.labelled import read_points
 from seqfuse.train import train
-from tests.conftest import composed
+from tests.conftest import QUIET, composed
 
-QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.num_threads=1")
 STEPS = 16
 
 
