@@ -274,18 +274,18 @@ def best_checkpoint(trainer: "Trainer") -> str | None:
     """The checkpoint that did best in validation; None without checkpoints."""
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    kept = trainer.checkpoint_callback
-    return kept.best_model_path or None if isinstance(kept, ModelCheckpoint) else None
+    saves = trainer.checkpoint_callback
+    return saves.best_model_path or None if isinstance(saves, ModelCheckpoint) else None
 
 
 def best(trainer: "Trainer") -> dict[str, float]:
     """`best/<monitor>` of that checkpoint; empty before there is one."""
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    kept = trainer.checkpoint_callback
-    if not isinstance(kept, ModelCheckpoint) or kept.best_model_score is None:
+    saves = trainer.checkpoint_callback
+    if not isinstance(saves, ModelCheckpoint) or saves.best_model_score is None:
         return {}
-    return {f"best/{kept.monitor}": float(kept.best_model_score)}
+    return {f"best/{saves.monitor}": float(saves.best_model_score)}
 
 
 def metrics(trainer: "Trainer") -> dict[str, float]:
@@ -371,8 +371,8 @@ def report(
         if isinstance(callback, Throughput) and callback.seconds:
             say(f"speed       {callback.summary()}")
     say(f"run         {short(run)}")
-    if best := best_checkpoint(trainer):
-        say(f"checkpoint  {short(Path(best))}")
+    if path := best_checkpoint(trainer):
+        say(f"checkpoint  {short(Path(path))}")
     board = Path(sys.executable).with_name("tensorboard")
     on_path = shutil.which("tensorboard") is not None or not board.exists()
     program = board.name if on_path else short(board)  # where no environment is activated

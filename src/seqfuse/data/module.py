@@ -106,7 +106,8 @@ class DataModule(LightningDataModule):
         return self.splits.tensors(split)
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`, counted on the training split."""
+        """Sizes that a config may leave at `auto`, counted on the training split; `num_batches` are
+        all of an epoch, whatever the trainer limits them to."""
         batches = -(-len(self.tensors("train")) // int(self.batch_size))
         return {**self.splits.sizes(), "batch_size": self.batch_size, "num_batches": batches}
 

@@ -157,6 +157,7 @@ class TimeSplits:
         self.look_back: Any = look_back
         self.horizon: Any = horizon
         self.season: Any = season
+        """All three are numbers once the table is read, where they were `auto` (`_training`)."""
         sizes = {"look_back": look_back, "horizon": horizon}
         self._chosen = [f"data.{name}" for name, value in sizes.items() if value == "auto"]
         self._min_look_back = min_look_back
