@@ -9,7 +9,7 @@ import pandas as pd
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 
 PUMPS = ("data=labelled", "data.look_back=16", "data.group=pump", "data.batch_size=16")
 AIMS = {

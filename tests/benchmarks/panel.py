@@ -15,7 +15,7 @@ from seqfuse.data.loader import EpochShuffle
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 from tests.benchmarks import common
 
 BATCHES = 300

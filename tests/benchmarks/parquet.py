@@ -54,7 +54,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.rows import RowReader
+from seqfuse.runtime.read.table.rows import RowReader
 splits = TimeSplits(RowReader(), TablePipeline("channel"), TableFile(sys.argv[1]), 96, 24)
 data = DataModule(splits, 256)
 data.setup("fit")

@@ -17,8 +17,8 @@ from seqfuse.config.mistakes import CONF
 from seqfuse.data.read.archive import Archive, bundled
 from seqfuse.exporting.settings import check_settings
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.cells import pyarrow
 from seqfuse.runtime.read.decode import decode
+from seqfuse.runtime.read.table.cells import pyarrow
 from seqfuse.runtime.writer import Writer
 from tests.conftest import TINY, assert_refused
 

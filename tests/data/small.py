@@ -12,7 +12,7 @@ from seqfuse.data.splits import Folds
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
-from seqfuse.runtime.read.rows import RowReader
+from seqfuse.runtime.read.table.rows import RowReader
 from seqfuse.runtime.recordings import Recordings
 
 SIZES = {"look_back": 10, "horizon": 5, "split": [0.6, 0.1, 0.1, 0.2], "season": 3}

@@ -10,8 +10,8 @@ import torch
 
 from seqfuse.data.windows import TimeSplits, WindowTensors
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.cells import as_cells
-from seqfuse.runtime.read.tables import Table
+from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.reader import Table
 from seqfuse.runtime.windows import Windows
 from tests.tables import counting, windows
 

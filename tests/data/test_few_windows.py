@@ -11,7 +11,7 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import BAND_WINDOWS, TimeSplits, season_of
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 
 
 def splits(folder: Path, rows: int, freq: str = "h", groups: int = 1, **options: Any) -> TimeSplits:

@@ -13,7 +13,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.data.read.files import TableFile
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 
 ROWS, STEPS = 200, 12
 

@@ -11,7 +11,7 @@ import torch
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 
 LENGTHS = {"a": 60, "b": 60, "c": 20}
 OPTIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {

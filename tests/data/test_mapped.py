@@ -17,8 +17,8 @@ from seqfuse.data.loader import Batches, ChunkShuffle, Loader
 from seqfuse.data.module import DataModule
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read import rows
-from seqfuse.runtime.read.rows import GroupRows, RowReader, open_rows
+from seqfuse.runtime.read.table import rows
+from seqfuse.runtime.read.table.rows import GroupRows, RowReader, open_rows
 from tests.data.small import SIZES, mapped, write
 
 N = 1000

@@ -18,8 +18,8 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.pipelines.packed import pack, unpack
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.rows import RowReader
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.rows import RowReader
 from seqfuse.train import train
 from tests.conftest import composed
 from tests.runtime.fakes import Zeros

@@ -13,7 +13,7 @@ from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Forecaster
-from seqfuse.runtime.read.cells import as_cells
+from seqfuse.runtime.read.table.cells import as_cells
 from seqfuse.tasks.metrics import NaiveError
 from seqfuse.train import train
 from tests.conftest import composed

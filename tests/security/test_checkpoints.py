@@ -234,7 +234,7 @@ SEARCH = {
 TABLE = {"_target_": "seqfuse.callbacks.journal.CsvLogger", "save_dir": "evil"}
 TRACE = {"_target_": "seqfuse.callbacks.trace.Trace", "folder": "evil"}
 WRITER = {"_target_": "seqfuse.runtime.writer.Writer", "output": "evil.csv"}
-ROWS = {"_target_": "seqfuse.runtime.read.rows.ArrayRows", "path": "evil.npy", "wanted": None}
+ROWS = {"_target_": "seqfuse.runtime.read.table.rows.ArrayRows", "path": "evil.npy", "wanted": None}
 
 
 @pytest.mark.parametrize(

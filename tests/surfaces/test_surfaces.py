@@ -41,7 +41,7 @@ from seqfuse.runtime.jobs.make import make, of_input
 from seqfuse.runtime.read import labelled, monitored
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.devices import Track
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import visible
 from seqfuse.runtime.writer import Writer

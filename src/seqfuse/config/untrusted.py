@@ -37,8 +37,8 @@ class Slot(NamedTuple):
 DATA = (
     "seqfuse.data",
     "seqfuse.runtime.pipelines",
-    "seqfuse.runtime.read.tables",
-    "seqfuse.runtime.read.rows",
+    "seqfuse.runtime.read.table.reader",
+    "seqfuse.runtime.read.table.rows",
 )
 CALLBACKS = (
     *("device_stats_monitor", "early_stopping", "gradient_accumulation_scheduler", "lr_monitor"),

@@ -15,8 +15,8 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.gaps import held_out
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import LISTED
-from seqfuse.runtime.read.tables import Table, TableReader
+from seqfuse.runtime.read.table.cells import LISTED
+from seqfuse.runtime.read.table.reader import Table, TableReader
 from seqfuse.runtime.windows import Windows, sliding
 
 LOOK_BACK, LEAST_LOOK_BACK = 96, 4

@@ -17,11 +17,11 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import LISTED
 from seqfuse.runtime.read.numbers import check_finite
-from seqfuse.runtime.read.rows import check_columns
-from seqfuse.runtime.read.stamps import step_of
-from seqfuse.runtime.read.tables import Table
+from seqfuse.runtime.read.table.cells import LISTED
+from seqfuse.runtime.read.table.reader import Table
+from seqfuse.runtime.read.table.rows import check_columns
+from seqfuse.runtime.read.table.stamps import step_of
 from seqfuse.runtime.windows import Span, Windows, sliding
 
 PARTS = ("train", "val", "calibration", "test")

@@ -15,9 +15,9 @@ from seqfuse.data.read.memory import NAME, RecordingsInMemory, TableInMemory
 from seqfuse.estimators.base import Estimator
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs import anomalies, forecasts, imputations
-from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.monitored import recording
-from seqfuse.runtime.read.stamps import carried_on
+from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.stamps import carried_on
 
 SPLIT = [0.8, 0.1, 0.099, 0.001]
 """Training, validation, calibration of the bands, and all but nothing for a test."""

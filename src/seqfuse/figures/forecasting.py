@@ -14,7 +14,7 @@ from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Panel
-from seqfuse.runtime.read.stamps import shown_in
+from seqfuse.runtime.read.table.stamps import shown_in
 
 BANDS = (80, 95)
 MOST_PANELS = 48

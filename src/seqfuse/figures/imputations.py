@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
-from seqfuse.runtime.read.stamps import shown_in
+from seqfuse.runtime.read.table.stamps import shown_in
 
 Values = NDArray[np.float64]
 

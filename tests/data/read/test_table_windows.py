@@ -9,7 +9,7 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.table_windows import TableWindows
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import labelled
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 
 
 def source(folder: Path, empty: range = range(0), **changes: int) -> TableWindows:

@@ -12,7 +12,7 @@ from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import as_cells
+from seqfuse.runtime.read.table.cells import as_cells
 from tests.runtime.fakes import Zeros, metadata
 
 X = np.random.default_rng(0).normal(size=(12, 3)) + 5

@@ -23,7 +23,7 @@ from seqfuse import __main__, explain, export, predict, train
 from seqfuse.data.read.files import TableFile
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
-from seqfuse.runtime.read.cells import read_table
+from seqfuse.runtime.read.table.cells import read_table
 from tests.conftest import TINY
 from tests.network import Network
 

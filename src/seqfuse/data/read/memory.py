@@ -5,8 +5,8 @@ from typing import Any
 
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.cells import Cells
 from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.read.table.cells import Cells
 from seqfuse.runtime.recordings import Recordings
 
 NAME = "(in memory)"

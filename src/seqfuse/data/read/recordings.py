@@ -14,7 +14,6 @@ import numpy as np
 from seqfuse.data.read.files import TableFile
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import find_in, lines_of
-from seqfuse.runtime.read.cells import read_cells
 from seqfuse.runtime.read.monitored import (
     PROBATION,
     SKAB_FLAGS,
@@ -26,7 +25,8 @@ from seqfuse.runtime.read.monitored import (
     read_smap_msl,
     runs,
 )
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.cells import read_cells
+from seqfuse.runtime.read.table.reader import TableReader
 
 NAB_SOURCE = "NAB is at GitHub, numenta/NAB (folders data and labels)"
 SKAB_SOURCE = "SKAB is at GitHub, waico/SKAB (folder data)"

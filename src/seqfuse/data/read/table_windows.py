@@ -11,7 +11,7 @@ from seqfuse.data.items import Source
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import PARTS, borders, check_split
 from seqfuse.runtime.errors import InputError, check_minimum
-from seqfuse.runtime.read.tables import TableReader, windows_of
+from seqfuse.runtime.read.table.reader import TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import sliding
 

@@ -16,7 +16,6 @@ from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.labels import SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.arrays import is_frame
-from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.monitored import (
     Recording,
     endings_of,
@@ -25,7 +24,8 @@ from seqfuse.runtime.read.monitored import (
     recording,
 )
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
-from seqfuse.runtime.read.stamps import carried_on
+from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.stamps import carried_on
 from seqfuse.runtime.scores.alarms import (
     Limit,
     at_quantile,

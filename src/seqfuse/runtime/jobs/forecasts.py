@@ -20,12 +20,12 @@ from seqfuse.runtime.jobs.classes import ALONE
 from seqfuse.runtime.jobs.numbers import deviation
 from seqfuse.runtime.naive import Comparison
 from seqfuse.runtime.pipelines.packed import unpack
-from seqfuse.runtime.read.cells import Cells, as_cells
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
-from seqfuse.runtime.read.rows import RowReader
-from seqfuse.runtime.read.scenarios import with_scenario
-from seqfuse.runtime.read.stamps import shown_in
-from seqfuse.runtime.read.tables import Table, TableReader, log_returns
+from seqfuse.runtime.read.table.cells import Cells, as_cells
+from seqfuse.runtime.read.table.reader import Table, TableReader, log_returns
+from seqfuse.runtime.read.table.rows import RowReader
+from seqfuse.runtime.read.table.scenarios import with_scenario
+from seqfuse.runtime.read.table.stamps import shown_in
 from seqfuse.runtime.windows import Windows, gather
 from seqfuse.runtime.writer import Columns, Rows
 

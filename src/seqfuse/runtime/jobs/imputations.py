@@ -15,11 +15,11 @@ from seqfuse.runtime.files import path_in
 from seqfuse.runtime.gaps import held_out, seen
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.packed import unpack
-from seqfuse.runtime.read.cells import Cells, as_cells, read_cells, read_table
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
-from seqfuse.runtime.read.parquet import is_parquet
-from seqfuse.runtime.read.stamps import written
-from seqfuse.runtime.read.tables import Table, TableReader
+from seqfuse.runtime.read.table.cells import Cells, as_cells, read_cells, read_table
+from seqfuse.runtime.read.table.parquet import is_parquet
+from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.stamps import written
 from seqfuse.runtime.windows import Windows, sliding
 from seqfuse.runtime.writer import Columns, Rows
 

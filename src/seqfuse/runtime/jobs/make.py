@@ -13,7 +13,7 @@ from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Labeller, Tagge
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.jobs.imputations import Imputer
 from seqfuse.runtime.jobs.numbers import Regressor
-from seqfuse.runtime.read.parquet import ENDING
+from seqfuse.runtime.read.table.parquet import ENDING
 from seqfuse.runtime.writer import Columns, Rows
 
 JOBS: dict[str, Any] = {

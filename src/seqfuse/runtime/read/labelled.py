@@ -39,13 +39,13 @@ from seqfuse.runtime.read.arrays import (
     load_arrays,
     missing,
 )
-from seqfuse.runtime.read.cells import as_cells
 from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, are_numbers, cell, rows_of
 from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences, unlike_words
-from seqfuse.runtime.read.tables import TABLE_ENDINGS, TableReader, windows_of
+from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.reader import TABLE_ENDINGS, TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.read.arrays import load_arrays
-from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, read_cells
 from seqfuse.runtime.read.numbers import as_float32
-from seqfuse.runtime.read.stamps import Stamps, carried_on, shown, stamps_of
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.cells import TABLE_ENDINGS, Cells, numbers_of, read_cells
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.stamps import Stamps, carried_on, shown, stamps_of
 from seqfuse.runtime.scores.nab import MAX_PROBATION
 
 SKAB_SENSORS = (

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.pipelines.series import series
-from seqfuse.runtime.read.cells import (
+from seqfuse.runtime.read.numbers import with_points
+from seqfuse.runtime.read.records import are_numbers, check_names
+from seqfuse.runtime.read.table.cells import (
     LISTED,
     TABLE_ENDINGS,
     Cells,
@@ -24,9 +26,7 @@ from seqfuse.runtime.read.cells import (
     numbers_of,
     read_table,
 )
-from seqfuse.runtime.read.numbers import with_points
-from seqfuse.runtime.read.records import are_numbers, check_names
-from seqfuse.runtime.read.stamps import (
+from seqfuse.runtime.read.table.stamps import (
     CALENDAR,
     Stamps,
     calendar_of,

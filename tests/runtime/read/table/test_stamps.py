@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.cells import rows_in_memory
-from seqfuse.runtime.read.stamps import shown_in, stamps_of
+from seqfuse.runtime.read.table.cells import rows_in_memory
+from seqfuse.runtime.read.table.stamps import shown_in, stamps_of
 
 
 def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:

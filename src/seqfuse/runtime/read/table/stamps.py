@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.cells import Cells, is_empty, numbers_of
+from seqfuse.runtime.read.table.cells import Cells, is_empty, numbers_of
 
 CALENDAR = {
     "hour": range(24),

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import TABLE_ENDINGS, Cells, numbers_of, read_table
 from seqfuse.runtime.read.numbers import LARGEST, check_finite
-from seqfuse.runtime.read.parquet import ENDING, ParquetTable, is_parquet, pyarrow
-from seqfuse.runtime.read.tables import Table, as_list
+from seqfuse.runtime.read.table.cells import TABLE_ENDINGS, Cells, numbers_of, read_table
+from seqfuse.runtime.read.table.parquet import ENDING, ParquetTable, is_parquet, pyarrow
+from seqfuse.runtime.read.table.reader import Table, as_list
 from seqfuse.runtime.windows import gather
 
 Floats = NDArray[Any]

@@ -12,8 +12,8 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import as_cells
-from seqfuse.runtime.read.tables import MOST_WORDS, Table, TableReader
+from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.reader import MOST_WORDS, Table, TableReader
 
 SHOP = {"targets": ["price"], "group": "shop"}
 

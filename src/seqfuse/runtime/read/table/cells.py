@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import open_binary
 from seqfuse.runtime.read.numbers import numbers_in, with_points
-from seqfuse.runtime.read.parquet import (
-    ENDING,
-    ParquetTable,
-    RowNames,
-    is_parquet,
-    is_several,
-    pyarrow,
-)
 from seqfuse.runtime.read.records import (
     RECORD_ENDINGS,
     check_names,
     delimiter_of,
     most_frequent,
     rows_of,
+)
+from seqfuse.runtime.read.table.parquet import (
+    ENDING,
+    ParquetTable,
+    RowNames,
+    is_parquet,
+    is_several,
+    pyarrow,
 )
 
 TABLE_ENDINGS = (*RECORD_ENDINGS, ENDING)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.cells import LISTED, Cells, groups_of, is_empty, numbers_of
-from seqfuse.runtime.read.stamps import Stamps, shown, stamps_of
-from seqfuse.runtime.read.tables import TableReader
+from seqfuse.runtime.read.table.cells import LISTED, Cells, groups_of, is_empty, numbers_of
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.stamps import Stamps, shown, stamps_of
 
 
 def with_scenario(

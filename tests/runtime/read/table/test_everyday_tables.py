@@ -11,10 +11,10 @@ import pytest
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.read.cells import read_cells, read_table
 from seqfuse.runtime.read.labelled import read_texts
 from seqfuse.runtime.read.numbers import with_points
-from seqfuse.runtime.read.tables import Table, TableReader
+from seqfuse.runtime.read.table.cells import read_cells, read_table
+from seqfuse.runtime.read.table.reader import Table, TableReader
 
 DAYS = [f"2024-01-{day:02}" for day in range(1, 31)]
 

@@ -1,0 +1,1 @@
+"""Tables: cells, time stamps, columns, and rows larger than the memory."""
