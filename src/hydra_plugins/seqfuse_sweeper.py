@@ -7,6 +7,7 @@ published Optuna sweeper holds Optuna at 2 and gives its jobs no trial to prune.
 import contextlib
 import io
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,6 +178,7 @@ class OptunaSweeper(_Sweeper):
         """Searches until the study has its number of trials, then says what did best."""
         need("sweep=optuna", "optuna", "sqlalchemy")
         from seqfuse.search.report import report
+        from seqfuse.search.storage import Away
         from seqfuse.search.study import Search
 
         goal = self._goal(arguments)
@@ -193,7 +195,8 @@ class OptunaSweeper(_Sweeper):
                 while trials := search.ask(self._batch_size(), self._sampler):
                     returns += self._run(search, trials)
         finally:
-            report(search, self.folder, self.compose, self._bare)
+            if not isinstance(sys.exception(), Away):  # for which it would wait once more
+                report(search, self.folder, self.compose, self._bare)
         return returns
 
     def _goal(self, arguments: list[str]) -> "Goal":

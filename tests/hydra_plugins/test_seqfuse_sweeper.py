@@ -22,7 +22,8 @@ from hydra_plugins.seqfuse_sweeper import OptunaSweeper
 from seqfuse.config.mistakes import CONF, explain
 from seqfuse.runtime.errors import Diverged, InputError, Pruned
 from seqfuse.search.outcome import KILLED, Outcome
-from seqfuse.search.storage import open_storage
+from seqfuse.search.storage import Away, open_storage
+from seqfuse.search.study import Search
 from tests.conftest import composed
 
 CONFIG = """
@@ -245,6 +246,18 @@ def test_a_stopped_search_keeps_what_it_has(run: Run, capsys: Any) -> None:
     assert "experiment=best" in out
     run(bowl, total(4))
     assert [one.state.name for one in trials()] == ["COMPLETE"] * 2 + ["FAIL"] + ["COMPLETE"] * 2
+
+
+def test_a_server_that_stays_away_ends_the_search(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def away(self: object, size: int, sampler: object) -> None:
+        raise Away("waited for in vain")
+
+    monkeypatch.setattr(Search, "ask", away)
+    with pytest.raises(Away, match="in vain"):
+        run(bowl, total(2))
+    assert "study " not in capsys.readouterr().out, "which would wait for it once more"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from seqfuse.config.mistakes import own_folders
 from seqfuse.runtime import files
 from seqfuse.runtime.shown import say
 from seqfuse.search.space import Compose
-from seqfuse.search.storage import trouble
+from seqfuse.search.storage import patiently, trouble
 from seqfuse.search.study import Search
 
 SETTING = ("experiment", "sweep", "launcher", "debug")
@@ -121,7 +121,10 @@ def _figures(search: Search, folder: Path) -> Iterator[Path]:
     def sized(plot: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            figure = plot(search.study, target_name=search.goal.monitor).figure
+            axes = patiently(
+                search.address, lambda: plot(search.study, target_name=search.goal.monitor)
+            )
+        figure = axes.figure
         figure.set_size_inches(9, 5)
         figure.tight_layout()
         return figure

@@ -90,8 +90,8 @@ class Search:
             )
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, those of other processes included."""
-        return self.study.get_trials(deepcopy=False)
+        """All trials, those of other processes included; a server that is away is waited for."""
+        return patiently(self.address, lambda: self.study.get_trials(deepcopy=False))
 
     def counted(self) -> list[FrozenTrial]:
         """Trials that count among `num_trials`, running ones included."""
@@ -192,7 +192,7 @@ class Search:
             status, state = ("diverged" if name in outcome.metrics else "failed"), None
             reason = f"{name} is {value}" if name in outcome.metrics else f"it has no {name}"
         if status == KILLED.status:
-            before = patiently(self.address, lambda: self.trials()[trial.number])
+            before = self.trials()[trial.number]
             if before.user_attrs.get("tries", 1) <= self.retries:
                 self._again.append(before)
                 retried(folder)
@@ -209,7 +209,7 @@ class Search:
             ),
         )
         shown = status if is_ours else "given up by another process"
-        patiently(self.address, lambda: self._say(trial.number, shown, value))
+        self._say(trial.number, shown, value)
 
     def _fail(self, number: int, status: str, reason: str) -> None:
         self._end(number, TrialState.FAIL, status=status, reason=reason)
