@@ -2,19 +2,26 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
+import psutil
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from seqfuse import __main__, train
 from seqfuse.runtime.errors import InputError
 from seqfuse.search import storage
 from seqfuse.search.space import Dimension
 from tests.conftest import TINY
+from tests.network import Network
 from tests.postgres import PASSWORD, Server, running
 from tests.searches import GOAL, SPACE, completed, finish, random, search
 
@@ -160,3 +167,99 @@ def test_a_wrong_password_is_one_line(
     assert "password authentication failed" in err
     assert "secret" not in err
     assert err.count("\n") == 1
+
+
+def launcher(folder: Path, address: str, name: str, total: int = 24) -> subprocess.Popen[bytes]:
+    """A command with two workers, which report to the study, and are never pruned."""
+    words = [
+        *("sweep=optuna", "launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.study=mine"),
+        *(f"hydra.sweeper.storage='{address}'", f"hydra.sweeper.num_trials={total}"),
+        *("hydra.sweeper.retries=2", "hydra/sweeper/sampler=random", "hydra/sweeper/pruner=median"),
+        *("hydra.sweeper.pruner.n_startup_trials=1000", "model.lstm.hidden_size=8"),
+        *("logger=none", "model.lstm.num_layers=1", "model.attention.num_heads=1"),
+    ]
+    with (folder / name).open("ab") as log:
+        program = [sys.executable, "-m", "seqfuse.train", *TINY, *words]
+        return subprocess.Popen(program, cwd=folder, stdout=log, stderr=log)
+
+
+def wait_for(number: int, trials: Callable[[], list[FrozenTrial]], *texts: Path) -> None:
+    """Waits until so many trials have completed."""
+    end = time.monotonic() + 300
+    while sum(trial.state == TrialState.COMPLETE for trial in trials()) < number:
+        assert time.monotonic() < end, "\n".join(path.read_text() for path in texts)
+        time.sleep(0.2)
+
+
+@contextmanager
+def missed(seconds: float, *texts: Path) -> Iterator[None]:
+    """Waits so long at the end of the block, and until a command says that it misses the server."""
+
+    def times() -> int:
+        return sum(path.read_text().count(": waiting for it") for path in texts)
+
+    before, begin = times(), time.monotonic()
+    yield
+    time.sleep(seconds)
+    while times() == before:
+        assert time.monotonic() < begin + 120, "\n".join(path.read_text() for path in texts)
+        time.sleep(0.2)
+
+
+def kill_at_work(pid: int, folder: Path) -> None:
+    """Kills a worker of a command while it is at work on a trial, which its outcome names."""
+    end = time.monotonic() + 120
+    while True:
+        workers = {one.pid: one for one in psutil.Process(pid).children(recursive=True)}
+        for path in folder.rglob("outcome.json"):
+            content = json.loads(path.read_text())
+            if content["status"] == "killed" and content["pid"] in workers:
+                return workers[content["pid"]].kill()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_goes_wrong_costs_no_trial(tmp_path: Path, address: str, server: Server) -> None:
+    """A worker is killed, the server restarted, the network cut: 24 trials all the same."""
+    network = Network(server.port)
+    through = address.replace(f"127.0.0.1:{server.port}", network.address)
+    logs = [tmp_path / "a", tmp_path / "b"]
+    both = [launcher(tmp_path, through, path.name) for path in logs]
+
+    def trials() -> list[FrozenTrial]:
+        found = storage.open_storage(address)
+        names = optuna.get_all_study_names(found)
+        return optuna.load_study(study_name="mine", storage=found).trials if names else []
+
+    try:
+        wait_for(3, trials, *logs)
+        kill_at_work(both[0].pid, tmp_path)
+        wait_for(8, trials, *logs)
+        with missed(3, *logs):
+            server.stop()
+        server.start()
+        wait_for(14, trials, *logs)
+        with network.down(), missed(10, *logs):
+            pass
+        codes = [one.wait(300) for one in both]
+    finally:
+        for one in both:
+            one.kill()
+    said = "\n".join(path.read_text() for path in logs)
+    assert "Traceback" not in said
+    # Of a search's own jobs some were killed, and run again: no command fails for that.
+    done = [trial for trial in trials() if trial.state == TrialState.COMPLETE]
+    assert len(done) == 24, said
+    assert len({trial.params["optimizer.lr"] for trial in done}) == 24, "none twice"
+    statuses = {trial.user_attrs["status"] for trial in trials()}
+    assert {"completed", "retried"} <= statuses <= {"completed", "retried", "surplus"}
+    folders = [tmp_path / trial.user_attrs["folder"] for trial in done]
+    outcomes = [json.loads((folder / "outcome.json").read_text()) for folder in folders]
+    assert {outcome["status"] for outcome in outcomes} == {"completed"}
+    assert len({*folders}) == 24
+    assert codes == [0, 0], said
+
+    assert launcher(tmp_path, through, "c", 25).wait(300) == 0, (tmp_path / "c").read_text()
+    assert sum(trial.state == TrialState.COMPLETE for trial in trials()) == 25
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(PASSWORD.encode() in content for content in kept)
