@@ -15,7 +15,7 @@ METADATA = "pipeline.json"
 GRAPH, GRAPH_INT8 = "model.onnx", "model.int8.onnx"
 EXAMPLE = "example.npz"
 REQUIRED = {"job": str, "files": dict, "pipeline": dict, "tolerance": float}
-FILE = re.compile(r"(seqfuse_runtime/(\w+/)?)?\w[\w.]*")
+FILE = re.compile(r"(seqfuse_runtime/(\w+/)*)?\w[\w.]*")
 """A file of the folder, or of the package in it."""
 
 
