@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
@@ -390,8 +389,12 @@ class Familiarity(nn.Module):
                 )
             # A convolution, as those stay as they are in an export of 8 bits.
             scaled = F.conv1d((given - self.centre).unsqueeze(2), self.whitening.T.unsqueeze(2))
-            apart = scaled.squeeze(2).unsqueeze(1) - self.means
-            return apart.square().mean(dim=2).amin(dim=1).sqrt()
+            scaled, means = scaled.squeeze(2), self.means
+            # Differences from each of a thousand classes would not fit the memory.
+            products = scaled @ means.T
+            squares = means.square().sum(dim=1) - 2 * products
+            nearest = squares.amin(dim=1) + scaled.square().sum(dim=1)
+            return (nearest.clamp(min=0) / means.shape[1]).sqrt()
 
     def fit(
         self,
@@ -406,6 +409,8 @@ class Familiarity(nn.Module):
             y: (n) classes of training items; or other targets, which are no classes.
             held_out: encodings of other items.
         """
+        from sklearn.covariance import ledoit_wolf  # slow
+
         if len(encodings) < 2 or not encodings.isfinite().all():
             return
         has_classes = y.dim() == 1 and not y.is_floating_point()
@@ -429,7 +434,8 @@ class Familiarity(nn.Module):
             distances = self(held_out.unsqueeze(1).to(self.distances))
         else:
             scaled = (given - centre) @ whitening
-            squares = np.square(scaled[:, None] - known["means"]).sum(axis=2)
+            each = (np.square(scaled - mean).sum(axis=1) for mean in known["means"])
+            squares = np.stack([*each], axis=1)
             rows, size = np.arange(len(given)), counts[classes]
             grown = size / np.maximum(size - 1, 1)
             own = squares[rows, classes]
