@@ -20,6 +20,7 @@ from seqfuse.config import checkpoint, runs, untrusted
 from seqfuse.config.mistakes import (
     check_task,
     check_trainer,
+    check_windows,
     ends,
     precision,
     refusal,
@@ -120,6 +121,7 @@ def rehearse(recipe: DictConfig) -> Config:
     """
     check_task(recipe)
     trial = resolve(fill(recipe, any_sizes(recipe)))
+    check_windows(trial["data"])
     check_trainer(trial, {**trial["trainer"], "precision": precision(trial["trainer"])})
     trial["optimizer"].pop("fused", None)  # not for tensors without memory
     with torch.device("meta"):

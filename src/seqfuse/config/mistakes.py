@@ -132,6 +132,14 @@ def _of_composing(error: Exception, text: str, config_name: str) -> str:
     return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
 
 
+def check_windows(data: Mapping[str, Any]) -> None:
+    """Raises InputError for steps of windows that parts of a model could only name as theirs."""
+    for name in ("look_back", "horizon"):
+        value = data.get(name)
+        if value is not None and (type(value) is not int or value < 1):
+            raise InputError(f"data.{name}={value} must be a whole number of at least 1")
+
+
 def refusal(key: str, text: str) -> InputError:
     """The mistake behind what a class said of its arguments."""
     if match := re.search(
