@@ -31,7 +31,8 @@ def test_tags(events: EventAccumulator) -> None:
     wanted |= {"train/lr", "train/gradient_norm"}
     assert wanted <= set(tags["scalars"])
     figures = ("confusion_matrix", "reliability", "precision_recall", "attention", "most_wrong")
-    assert set(tags["images"]) == {f"{s}/{name}" for s in ("val", "test") for name in figures}
+    images = {f"{s}/{name}" for s in ("val", "test") for name in figures} | {"test/unfamiliar"}
+    assert set(tags["images"]) == images
     assert len(events.Images("val/attention")) == 2, "one for each epoch, none per step"
     assert "config/text_summary" in tags["tensors"]
     text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()

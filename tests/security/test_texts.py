@@ -43,7 +43,7 @@ def check(path: Path) -> list[list[str]]:
     rows = list(csv.reader(text.splitlines()))
     assert [row[0] for row in rows[1:7]] == ["'=1+1", "-2", "'@a", "'+b", "-", "7"]
     assert {row[1] for row in rows[1:]} <= {visible(NAMES[0]), f"'{NAMES[1]}", visible(NAMES[2])}
-    assert rows[0][2:] == [visible(f"p_{name}") for name in NAMES]
+    assert rows[0][2:] == [*(visible(f"p_{name}") for name in NAMES), "unfamiliar"]
     return rows
 
 

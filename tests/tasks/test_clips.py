@@ -117,7 +117,7 @@ def test_predictions_are_those_of_the_test_step(
     code, _, err = command(main, f"ckpt={ckpt}", *words, *QUIET)
     assert code == 0, err
     split = pd.read_csv("test.csv")
-    assert list(split) == ["id", "prediction", "label", "p_moves", "p_stays"]
+    assert list(split) == ["id", "prediction", "label", "p_moves", "p_stays", "unfamiliar"]
     known = json.loads((run / "metrics.json").read_text())
     right = split.prediction == split.label
     assert right.mean() == pytest.approx(known["test/accuracy"])

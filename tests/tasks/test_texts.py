@@ -16,7 +16,7 @@ from seqfuse.train import main as train_main
 from seqfuse.train import train
 from tests.conftest import QUIET, assert_refused, composed
 
-FIGURES = ("attention", "confusion_matrix", "reliability", "precision_recall")
+FIGURES = ("attention", "confusion_matrix", "reliability", "precision_recall", "unfamiliar")
 FAST = (*QUIET, "data.batch_size=16", "data.buckets=500", "trainer.max_epochs=3")
 CITIES = ["paris", "rome", "new york", "oslo"]
 
@@ -88,7 +88,7 @@ def test_texts_predict_what_the_test_step_measured(
     code, out, err = command(main, ckpt, *QUIET, f"input={files}/test.csv", "output=file.csv")
     assert (code, out) == (0, "12 rows  file.csv\n"), err
     split, file = pd.read_csv("split.csv"), pd.read_csv("file.csv")
-    assert list(file) == ["row", "prediction", "p_flight", "p_weather"]
+    assert list(file) == ["row", "prediction", "p_flight", "p_weather", "unfamiliar"]
     pd.testing.assert_frame_equal(split.drop(columns="label"), file, rtol=1e-5)
     assert (split.prediction == split.label).mean() == pytest.approx(
         metrics(texts)["test/accuracy"]
