@@ -74,6 +74,17 @@ def test_one_forecast_for_each_series(predict: Callable, frame: pd.DataFrame) ->
 
 
 @pytest.mark.long
+def test_a_pattern_names_one_table(predict: Callable, frame: pd.DataFrame) -> None:
+    for i, part in frame.groupby(np.arange(len(frame)) // 90):
+        Path(f"parts/part={i}").mkdir(parents=True)
+        part.to_parquet(f"parts/part={i}/x.parquet")
+    assert predict("input=new.csv", "output=one.csv")[0] == 0
+    code, _, err = predict("input='parts/*/*.parquet'", "output=two.csv")
+    assert code == 0, err
+    assert Path("one.csv").read_text() == Path("two.csv").read_text()
+
+
+@pytest.mark.long
 def test_what_is_known_ahead_matters(predict: Callable, frame: pd.DataFrame) -> None:
     predict("input=new.csv", "output=one.csv")
     frame.loc[frame["sales"].isna(), "offer"] = 1 - frame["offer"]
