@@ -294,19 +294,24 @@ def unfamiliar(result: Result) -> Figure | None:
     limit, unit = float(np.quantile(known, LEVEL, method="higher")), result.raw.unit
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     axes = figure.subplots()
-    both = np.maximum(np.concatenate([known, result.distance]), np.finfo(np.float32).tiny)
-    bins = np.geomspace(both.min(), both.max() * 1.001, 2 * BINS + 1).tolist()
+    both = np.concatenate([known, result.distance])
+    low, high = max(both.min(), both.max() / 1000), both.max() * 1.001
+    is_wide = high > 10 * low
+    bins = (np.geomspace if is_wide else np.linspace)(low, high, 2 * BINS + 1).tolist()
     for name, part, colour in (
         ("known", known, "#aab7b8"),
         (result.split, result.distance, drawing.COLOURS[0]),
     ):
         weights = np.full(len(part), 1 / len(part))
         label = f"{name} ({len(part):,})"
-        axes.hist(part, bins, weights=weights, alpha=0.6, label=label, color=colour)
+        seen = np.maximum(part, low)
+        axes.hist(seen, bins, weights=weights, alpha=0.6, label=label, color=colour)
     axes.axvline(limit, color=drawing.WRONG, linewidth=1.0, label=f"unfamiliar={LEVEL:g}")
-    axes.set(xscale="log", xlabel="distance from the training items", ylabel=f"fraction of {unit}")
-    above = np.mean(result.distance > limit)
-    axes.set_title(f"above {LEVEL:g} of the known {unit}: {above:.3f}", fontsize=10)
+    axes.set(xlabel="distance from the training items", ylabel=f"fraction of {unit}")
+    if is_wide:
+        axes.set_xscale("log")
+    above, count = int(np.sum(result.distance > limit)), len(result.distance)
+    axes.set_title(f"{above:,} of {count:,} {unit} are unfamiliar", fontsize=10)
     axes.legend(fontsize=8)
     return figure
 
