@@ -51,6 +51,7 @@ def test_charts_are_grouped_and_named(events: EventAccumulator) -> None:
     assert shown - scalars == {"train/(gpu_)?memory_mib"}
 
 
+@pytest.mark.long
 def test_the_projector_has_test_items_with_class_and_row(events: EventAccumulator) -> None:
     folder = Path(events.path)
     config = (folder / "projector_config.pbtxt").read_text()

@@ -38,6 +38,7 @@ def test_every_epoch_has_its_row_and_the_run_its_line(
     assert line is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_slow_loader_is_seen(
     workers: int, tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

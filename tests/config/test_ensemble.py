@@ -221,6 +221,7 @@ def test_what_it_cannot_do_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_other_data_are_noticed(run: Path) -> None:
     data = build.build_data(build.resolve(composed([*TINY, *SMALL, "data.num_samples=90"])))
     data.setup("fit")

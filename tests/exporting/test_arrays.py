@@ -112,6 +112,7 @@ def test_training_honours_lengths(tmp_path: Path) -> None:
     assert Arrays(file, file)("train").lengths.tolist() == lengths.tolist()
 
 
+@pytest.mark.long
 def test_a_folder_is_explained_by_occlusion(run: Path, folder: Path, command: Callable) -> None:
     x, _ = series(4)
     np.savez("in.npz", x=x, lengths=np.array([12, 9, 4, 7]))

@@ -85,6 +85,7 @@ def test_predictions_are_those_of_the_checkpoint(folder: Path, run: Path, x: lis
         np.testing.assert_allclose(found, weights, atol=1e-6)
 
 
+@pytest.mark.long
 def test_missing_values_are_filled_as_in_training(folder: Path, run: Path) -> None:
     x = X.copy()
     x[::2, 3:6, 1] = np.nan
