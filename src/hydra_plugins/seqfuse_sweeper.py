@@ -219,11 +219,13 @@ class OptunaSweeper(_Sweeper):
         return instantiate(self.sampler, seed=seed)
 
     def _batch_size(self) -> int:
+        from seqfuse.compat import ray
         from seqfuse.search import devices
 
         launcher = self.config.hydra.launcher
         array = launcher.get("array_parallelism")  # of Slurm
         workers = launcher.get("n_jobs") or array or devices.at_a_time(launcher) or 1
+        workers = ray.side_by_side(launcher) if ray.is_ray(launcher) else workers
         return self.num_jobs or (workers if workers > 0 else devices.cores() + 1 + workers)
 
     def _run(self, search: "Search", trials: list["Trial"]) -> list[Sequence[JobReturn]]:

@@ -26,6 +26,8 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
 Block = Callable[[str], None]
 BOARDS = ("mlflow", "trackio", "wandb")
 """Boards of which a user has one, and so each is an extra of its own, and none in `all`."""
+LARGE = ("ray",)
+"""Extras that `all` leaves out for their size."""
 
 
 class Missing:
@@ -63,7 +65,7 @@ def test_each_library_is_of_the_extra_that_is_named() -> None:
         assert any(name in requirement for requirement in extras[extra]), module
         assert not any(re.match(rf"{name}\b", word) for word in PROJECT["dependencies"])
     [everything] = extras["all"]
-    assert {*EXTRAS.values()} - {*BOARDS} <= {*re.split(r"[\[\],]", everything)}
+    assert {*EXTRAS.values()} - {*BOARDS, *LARGE} <= {*re.split(r"[\[\],]", everything)}
 
 
 @pytest.mark.parametrize("library", ["optuna", "sqlalchemy"])
@@ -77,6 +79,12 @@ def test_a_launcher(word: str, block: Block, command: Callable) -> None:
     name = word.partition("=")[2].partition("_")[0]
     block(f"hydra_plugins.hydra_{name}_launcher")
     assert_refused(command(train.main, *TINY, "-m", "seed=0,1", word), "seqfuse[cluster]", word)
+
+
+def test_a_cluster(block: Block, command: Callable) -> None:
+    block("ray")
+    said = command(train.main, *TINY, "-m", "seed=0,1", "launcher=ray")
+    assert_refused(said, "seqfuse[ray]", "launcher=ray")
 
 
 def test_a_server(block: Block, command: Callable) -> None:

@@ -15,6 +15,7 @@ EXTRAS = {
     "onnxscript": "export",
     "optuna": "search",
     "psycopg": "postgres",
+    "ray": "ray",
     "safetensors": "hub",
     "sqlalchemy": "search",
     "trackio": "trackio",

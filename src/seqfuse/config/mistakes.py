@@ -71,6 +71,7 @@ FINDS = {
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 LAUNCHERS = {
     "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "ray": "ray",
     "submitit": "hydra_plugins.hydra_submitit_launcher",
 }
 """Libraries by the first part of a launcher's name."""

@@ -372,12 +372,12 @@ SETTINGS = {
     "sweeper": ("num_trials", "num_jobs", "retries", "seed", "max_batch_size"),
     "launcher": (
         *("n_jobs", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes"),
-        *("tasks_per_node", "array_parallelism"),
+        *("tasks_per_node", "array_parallelism", "num_cpus", "num_gpus"),
     ),
 }
 """Numbers that a folder may set of Hydra, by section."""
 CHOICES = {
-    "launcher": ("basic", "joblib", "submitit_local", "submitit_slurm"),
+    "launcher": ("basic", "joblib", "ray", "submitit_local", "submitit_slurm"),
     "sweeper": ("basic", "grid", "optuna"),
     "sweeper/sampler": ("tpe", "gp", "random"),
     "sweeper/pruner": ("none", "median", "hyperband"),
