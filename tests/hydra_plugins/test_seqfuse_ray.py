@@ -11,12 +11,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from omegaconf import OmegaConf
 
@@ -177,6 +179,36 @@ def test_a_killed_worker_takes_no_other_along(train: Train, tmp_path: Path) -> N
     assert done.returncode == 1
     assert "launcher=ray: a worker was killed" in done.stderr
     assert statuses(tmp_path) == ["completed", "killed", "completed"]
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """What SIGINT does in a command; pytest's workers ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("sigint")
+def test_a_command_that_is_stopped_stops_its_jobs(train: Train, tmp_path: Path) -> None:
+    def states() -> list[str]:
+        paths = tmp_path.glob("logs/sweeps/*/[01]/status.json")
+        return [json.loads(path.read_text())["state"] for path in paths]
+
+    def stop() -> None:
+        while states() != ["training"] * 2:
+            time.sleep(0.2)
+        children = psutil.Process().children()
+        [command] = [one for one in children if "seqfuse.train" in one.cmdline()]
+        command.send_signal(signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    done = train("-m", "seed=0,1", "data.num_samples=100000", "trainer.max_epochs=1000")
+    assert done.returncode == 130, done.stderr
+    for job in tmp_path.glob("logs/sweeps/*/[01]"):
+        assert f"resume={job.relative_to(tmp_path)}" in (job / "outcome.json").read_text()
+    assert states() == ["stopped"] * 2
 
 
 @pytest.mark.slow
