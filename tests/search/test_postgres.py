@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
@@ -193,7 +193,7 @@ def wait_for(number: int, trials: Callable[[], list[FrozenTrial]], *texts: Path)
 
 @contextmanager
 def missed(seconds: float, *texts: Path) -> Iterator[None]:
-    """Waits so long at the end of the block, and until a command says that it misses the server."""
+    """Waits so long at the end of the block, and until a command has missed the server since."""
 
     def times() -> int:
         return sum(path.read_text().count(": waiting for it") for path in texts)
@@ -239,8 +239,8 @@ def test_what_goes_wrong_costs_no_trial(tmp_path: Path, address: str, server: Se
             server.stop()
         server.start()
         wait_for(14, trials, *logs)
-        with network.down(), missed(10, *logs):
-            pass
+        with ExitStack() as cut, missed(10, *logs):
+            cut.enter_context(network.down())
         codes = [one.wait(300) for one in both]
     finally:
         for one in both:
