@@ -16,6 +16,7 @@ from seqfuse.config import build
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.make import make
+from seqfuse.tasks import calibration
 from seqfuse.tasks.calibration import Familiarity
 from seqfuse.train import train
 from tests import shipped
@@ -103,10 +104,18 @@ def test_few_items_equal_ones_and_numbers_that_are_none() -> None:
     assert not fitted(encodings[:1], y[:1]).is_fitted
     assert not fitted(encodings * float("nan"), y).is_fitted
     alone = fitted(encodings[:3], torch.arange(3))  # each is a class of its own
-    assert alone.distances.isfinite().all()
+    assert not alone.is_fitted
     same = fitted(torch.ones(6, 4), torch.zeros(6, dtype=torch.long))
-    assert same.distances.isfinite().all()
-    assert above(same, torch.zeros(1, 4), 0.8) == 1
+    assert not same.is_fitted
+    rounded = fitted(1 + 1e-6 * encodings, y)
+    assert not rounded.is_fitted, "distances would be those of rounding"
+
+
+def test_many_classes_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    familiarity, given = fitted(*drawn(40)), drawn(9)[0].unsqueeze(1)
+    whole = familiarity(given)
+    monkeypatch.setattr(calibration, "MOST_DIFFERENCES", 1)
+    assert torch.equal(familiarity(given), whole)
 
 
 def test_it_comes_back_from_a_checkpoint_and_fits_its_net() -> None:

@@ -335,6 +335,13 @@ def between(
     return (both[0] * both[1]) ** 0.5
 
 
+ALIKE = 1e-6
+"""Variance of encodings, relative to the mean of their squares, below which their distances would be
+those of rounding: of a net that has collapsed."""
+MOST_DIFFERENCES = 2**24
+"""Numbers that are held at once to find the nearest class."""
+
+
 class Familiarity(nn.Module):
     """Distance of an item's encoding, which the head reads, from the training items.
 
@@ -389,12 +396,12 @@ class Familiarity(nn.Module):
                 )
             # A convolution, as those stay as they are in an export of 8 bits.
             scaled = F.conv1d((given - self.centre).unsqueeze(2), self.whitening.T.unsqueeze(2))
-            scaled, means = scaled.squeeze(2), self.means
-            # Differences from each of a thousand classes would not fit the memory.
-            products = scaled @ means.T
-            squares = means.square().sum(dim=1) - 2 * products
-            nearest = squares.amin(dim=1) + scaled.square().sum(dim=1)
-            return (nearest.clamp(min=0) / means.shape[1]).sqrt()
+            scaled = scaled.squeeze(2)
+            # In parts, as differences from a thousand classes are many; a graph has but one.
+            size = max(1, MOST_DIFFERENCES // max(self.means.numel(), 1))
+            parts = [scaled] if torch.onnx.is_in_onnx_export() else scaled.split(size)
+            squares = [(part.unsqueeze(1) - self.means).square().mean(dim=2) for part in parts]
+            return torch.cat(squares).amin(dim=1).sqrt()
 
     def fit(
         self,
@@ -402,7 +409,7 @@ class Familiarity(nn.Module):
         y: Tensor,
         held_out: Float[Tensor, "m p"] | None = None,
     ) -> None:
-        """Takes encodings of training items, if there are two or more.
+        """Takes encodings of training items, if there are two or more, and not all alike.
 
         Args:
             encodings: of the items.
@@ -420,8 +427,10 @@ class Familiarity(nn.Module):
         means = np.stack([given[classes == k].mean(axis=0) for k in range(len(names))])
         covariance, shrinkage = ledoit_wolf(given - means[classes], assume_centered=True)
         values, vectors = np.linalg.eigh(covariance)
+        if values.mean() <= ALIKE * np.square(given).mean():
+            return
         width = len(values)
-        values = np.maximum(values, max(values.mean() * LEAST_VARIANCE, np.finfo(np.float32).tiny))
+        values = np.maximum(values, values.mean() * LEAST_VARIANCE)
         whitening, centre = vectors / np.sqrt(values), given.mean(axis=0)
         known = {
             "centre": centre,
