@@ -114,7 +114,7 @@ def test_finetuning_mends_what_int8_breaks_and_is_judged_by_the_checkpoint(
     broken(tmp_path / "run", 100.0)
     words = ("int8=finetune", "finetune.epochs=6")
     with pytest.raises(SystemExit):
-        shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_fraction=1000")
+        shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_fraction=100")
     assert f"which was {accuracy:.4f}" in capsys.readouterr().err
     shipped.export(tmp_path / "run", tmp_path / "out", *words, "finetune.lr_fraction=0.3")
     assert "finetune  6 epochs, as int8 makes accuracy" in capsys.readouterr().out

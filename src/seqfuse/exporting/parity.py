@@ -44,4 +44,4 @@ def _difference(graph: Graph, session: Any, feeds: Feeds) -> float:
         return float("inf")
     wanted = graph.run(feeds)
     pairs = zip(written, outputs, strict=True)
-    return max(difference(output, wanted[name].numpy()) for name, output in pairs)
+    return max(difference(name, output, wanted[name].numpy()) for name, output in pairs)

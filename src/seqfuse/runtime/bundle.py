@@ -82,7 +82,7 @@ def check_example(engine: Engine, folder: Path, tolerance: float) -> float:
         raise InputError(f"{path}: {error}") from None
     if missing := [name for name in outputs if name not in example]:
         raise InputError(f"{path} has no array '{missing[0]}': export it again")
-    worst = max(difference(outputs[name], example[name]) for name in outputs)
+    worst = max(difference(name, outputs[name], example[name]) for name in outputs)
     if not worst <= tolerance:
         raise InputError(f"{path}: outputs differ by {worst:.2g}, above {tolerance:g}")
     return worst
