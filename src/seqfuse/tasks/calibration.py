@@ -336,8 +336,8 @@ def between(
 
 
 ALIKE = 1e-6
-"""Variance of encodings, relative to the mean of their squares, below which their distances would be
-those of rounding: of a net that has collapsed."""
+"""Least variance of encodings, relative to the mean of their squares; below it distances would be
+those of rounding, of a net that has collapsed."""
 MOST_DIFFERENCES = 2**24
 """Numbers that are held at once to find the nearest class."""
 
