@@ -38,7 +38,7 @@ SMALL = ("data=synthetic", "data.num_samples=40", "data.num_steps=8", "model=bas
     Row("data.module.splits.pipeline=null", "data"),
     Row("task.loss=null", "task.loss"),
     Row("task.metrics=null", "task.metrics"),
-    Row("task.monitor=null", ["task.monitor", "monitor: val/loss"]),
+    Row("task.monitor=null", ["task.monitor", "val/loss"]),
     Row("task.mode=null", "task.mode"),
     Row("optimizer.lr=null", "optimizer.lr"),
     Row("optimizer.betas=null", "optimizer"),

@@ -88,7 +88,10 @@ class Devices(Source):
             return None
         if not self.labels.is_file():
             raise InputError(f"{self.labels} is not there: check data.labels")
-        return [word for _, line in lines_of(self.labels) for word in line.split()]
+        names = [word for _, line in lines_of(self.labels) for word in line.split()]
+        if not names:
+            raise InputError(f"{self.labels} names no label: write one on each line")
+        return names
 
 
 def _track(path: Path) -> Track:
