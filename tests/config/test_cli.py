@@ -242,6 +242,23 @@ def test_a_run_repeats_from_its_folder(command: Command) -> None:
     assert len(list(Path("logs/synthetic").iterdir())) == 2
 
 
+def answer_without_torch(module: str, words: list[str], folder: Path) -> str:
+    """The output of a command, which must import nothing slow."""
+    code = f"""
+import sys
+sys.argv = ["seqfuse-{module}", *{words!r}]
+from seqfuse.{module} import main
+try:
+    main()
+except SystemExit:
+    pass
+print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
+"""
+    done = run_python(code, folder)
+    assert "imported []" in done.stdout, done.stderr
+    return done.stdout + done.stderr
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "words",
@@ -258,19 +275,7 @@ def test_a_run_repeats_from_its_folder(command: Command) -> None:
 def test_answers_come_without_torch(tmp_path: Path, words: list[str], module: str) -> None:
     if module != "train" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
         return
-    code = f"""
-import sys
-sys.argv = ["seqfuse-{module}", *{words!r}]
-from seqfuse.{module} import main
-try:
-    main()
-except SystemExit:
-    pass
-print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
-"""
-    done = run_python(code, tmp_path)
-    assert "imported []" in done.stdout, done.stderr
-    assert len(done.stdout + done.stderr) > 30
+    assert len(answer_without_torch(module, words, tmp_path)) > 30
 
 
 @pytest.mark.long
@@ -278,20 +283,9 @@ print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
 def test_a_checkpoint_that_is_not_there_is_missed_without_torch(
     tmp_path: Path, module: str
 ) -> None:
-    code = f"""
-import sys
-sys.argv = ["seqfuse-{module}", "ckpt=nowhere.ckpt"]
-from seqfuse.{module} import main
-try:
-    main()
-except SystemExit:
-    pass
-print("imported", sorted({{"torch", "lightning", "numpy"}} & set(sys.modules)))
-"""
-    done = run_python(code, tmp_path)
-    assert "imported []" in done.stdout, done.stderr
-    assert "nowhere.ckpt" in done.stderr
-    assert "ckpt=latest" in done.stderr
+    answer = answer_without_torch(module, ["ckpt=nowhere.ckpt"], tmp_path)
+    assert "nowhere.ckpt" in answer
+    assert "ckpt=latest" in answer
 
 
 @pytest.mark.long
