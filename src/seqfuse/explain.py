@@ -144,7 +144,7 @@ def _figures(config: DictConfig) -> Any:
 
 
 def _notes(method: str, engine: Any, gap: float, said: Any) -> Iterator[str]:
-    """What limits the explanations, for people."""
+    """Limits of the explanations, for people."""
     if method == "gradients" and engine.has_bank:
         yield (
             "gradients are those of the net without its bank of convolutions, which has none: "

@@ -113,7 +113,7 @@ def side_by_side(launcher: Mapping[str, Any]) -> int:
 def run_all(
     work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], num_cpus: float, num_gpus: float
 ) -> list[Any]:
-    """What each job returns, when all have ended.
+    """Return values of all jobs, in order, when all have ended.
 
     Raises:
         InputError: if the process or the node of one was lost.

@@ -62,7 +62,7 @@ def local(ckpt: str | Path) -> str | Path:
 
 
 def fetched(ckpt: str | Path) -> str | Path:
-    """The same, but for the Hub, which only `ckpt=` and `seqfuse.load` follow."""
+    """The path of a checkpoint, fetched from an address; the Hub is followed by `local` alone."""
     return addresses.local(ckpt) if addresses.is_address(ckpt) else ckpt
 
 

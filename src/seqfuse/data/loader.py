@@ -154,7 +154,7 @@ class EpochShuffle(Sampler[int]):
 
 
 class LengthShuffle(EpochShuffle):
-    """The same, but items of a batch are about as long as each other, so that little is padded.
+    """Shuffles so that items of a batch are about equally long, and little is padded.
 
     Pools of `mix` batches are sorted by length and cut into batches, which come in random order.
 
@@ -182,7 +182,7 @@ class LengthShuffle(EpochShuffle):
 
 
 class ChunkShuffle(EpochShuffle):
-    """The same where an order of all items would not fit, or items lie far apart on disk.
+    """Shuffles where an order of all items would not fit, or items lie far apart on disk.
 
     Chunks come in a random order, and items of `mix` chunks are shuffled among each other.
 

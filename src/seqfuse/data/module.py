@@ -84,7 +84,7 @@ class DataModule(LightningDataModule):
             )
 
     def in_batches(self, batch_size: int) -> "DataModule":
-        """The same data, read once, in batches of another size."""
+        """A copy with batches of another size; data are read once for both."""
         data = copy.copy(self)
         data.batch_size = batch_size
         return data

@@ -50,7 +50,7 @@ def sweeping(words: Sequence[str]) -> list[str]:
 
 
 def refuse_job(trainer: Mapping[str, Any]) -> None:
-    """The same for a job of a sweep, where an experiment chose it."""
+    """Refuses `trainer=ddp` in a job of a sweep, where an experiment chose it."""
     if (trainer.get("strategy") or {}).get("start_method") == "popen":
         raise InputError(IN_SWEEP)
 

@@ -149,7 +149,7 @@ class Imputer(TransformerMixin, Estimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """The same rows and columns, NaN in the targets filled in their units."""
+        """A copy of the rows and columns, NaN in the targets filled in their units."""
         check_is_fitted(self)
         frame, time = _stamped(X, self.time)
         keys = [self.group, time] if self.group else [time]

@@ -67,7 +67,7 @@ class Graph(nn.Module):
 
     @torch.inference_mode()
     def run(self, feeds: Feeds) -> dict[str, Tensor]:
-        """The same, of inputs by name."""
+        """Outputs of inputs, both by name."""
         return self.outputs(*(feeds[name] for name in self.inputs))
 
 

@@ -115,7 +115,7 @@ def requeue() -> str:
 
 
 def _scontrol(*words: str) -> tuple[str, str]:
-    """What went wrong with a command for this job, and what it wrote."""
+    """The problem of a `scontrol` command for this job, empty without one, and its output."""
     command = ["scontrol", *words, str(number())]
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)

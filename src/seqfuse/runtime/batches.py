@@ -40,7 +40,7 @@ def check_batch_size(size: int | str) -> None:
 
 
 def regroup(blocks: Iterable[Block], size: int | str = "auto") -> Iterator[Block]:
-    """The same items in the same order, in batches.
+    """Divides items into batches, in their order.
 
     Args:
         blocks: as they were read, perhaps from several files.

@@ -28,7 +28,7 @@ class Predicted(NamedTuple):
     """(b) of each item from the training items; None where none is measured."""
 
     def named(self) -> dict[str, NDArray[Any]]:
-        """Those that there are, by name."""
+        """Outputs that the graph has, by name."""
         return {name: each for name, each in self._asdict().items() if each is not None}
 
 

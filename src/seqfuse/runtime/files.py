@@ -162,7 +162,7 @@ def append(path: Path, content: str) -> None:
 
 
 def write_shared(path: Path, content: bytes | str) -> None:
-    """The same, for a file that several processes may write at once."""
+    """Writes a file whole that several processes may write at once."""
     os.replace(write_beside(path.with_name(f"{path.name}.{os.getpid()}"), content), path)
 
 

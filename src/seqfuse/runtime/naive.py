@@ -83,7 +83,7 @@ class Comparison:
         self.sums = np.zeros((2, len(self.kinds), len(self.targets)))
         """Absolute and squared errors, by kind and target."""
         self.scaled = np.zeros((2, len(self.kinds)))
-        """The same of all targets, in their standard deviations."""
+        """Sums of the errors over all targets, in their standard deviations."""
         self.count = np.zeros(len(self.targets), dtype=np.int64)
         self.origins = 0
 

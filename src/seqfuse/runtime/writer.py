@@ -210,7 +210,7 @@ class Csv:
 
 
 class GzippedCsv(Csv):
-    """The same, gzipped."""
+    """CSV, gzipped."""
 
     def __init__(self, file: BinaryIO):
         super().__init__(gzip.GzipFile(filename="", fileobj=file, mode="wb"))  # type: ignore[arg-type]

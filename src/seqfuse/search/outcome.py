@@ -90,5 +90,5 @@ def settings(overrides: Iterable[str]) -> dict[str, str]:
 
 
 def settings_of(folder: Path) -> dict[str, str]:
-    """The same of the job that has this folder; nothing where it is no job of a sweep."""
+    """Overrides of the job that has this folder; none where it is no job of a sweep."""
     return settings(load(folder).get("overrides", []))

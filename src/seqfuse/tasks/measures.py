@@ -164,7 +164,7 @@ class ChangePoints:
     def _gained(
         self, scored: Scored, threshold: float, weights: nab.Weights
     ) -> tuple[float, float]:
-        """What is gained over no detection, by these flags and at most."""
+        """The gain over no detection, by these flags and at most."""
         flags = np.concatenate([[False], scored.scores >= threshold]).astype(int)
         time, changes = scored.recording.time, np.asarray(scored.recording.changes, dtype=int)
         seconds = (time - time[0]) / np.timedelta64(1, "s") if time.dtype.kind == "M" else time
