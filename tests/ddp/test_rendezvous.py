@@ -1,5 +1,6 @@
 """Ranks of one start find each other, and none of a start before."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -42,6 +43,20 @@ def test_a_start_shares_nothing_with_the_one_before(server: TCPStore) -> None:
     assert first[1].get("address") == b"old"
     third = met(1, 0)  # a node has gone
     assert not any(store.check(["address"]) for store in third)
+
+
+@pytest.mark.long
+def test_a_rank_that_is_early_waits_for_its_own_start(server: TCPStore) -> None:
+    """Rank 1 answers to the name of the start before, whose ranks had met, until rank 0 is there."""
+    first = met(0, 1)
+    with ThreadPoolExecutor() as pool:
+        early = pool.submit(rendezvous.fresh_store, 1, 2, SOON)
+        time.sleep(1.0)
+        assert not early.done()
+        late = rendezvous.fresh_store(0, 2, SOON)
+        late.set("address", "new")
+        assert early.result().get("address") == b"new"
+    assert not first[1].check(["address"])
 
 
 @pytest.mark.long
