@@ -47,7 +47,7 @@ def test_a_start_shares_nothing_with_the_one_before(server: TCPStore) -> None:
 
 @pytest.mark.long
 def test_a_rank_that_is_early_waits_for_its_own_start(server: TCPStore) -> None:
-    """Rank 1 answers to the name of the start before, whose ranks had met, until rank 0 is there."""
+    """Rank 1 answers to the name of the start before, whose ranks met, until rank 0 is there."""
     first = met(0, 1)
     with ThreadPoolExecutor() as pool:
         early = pool.submit(rendezvous.fresh_store, 1, 2, SOON)
