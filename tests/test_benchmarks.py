@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,6 +29,51 @@ def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
     with path.open(newline="") as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert rows == [("a", "0", "0.5"), ("b", "0", "0.5"), ("a", "1", "0.5"), ("b", "1", "0.75")]
+
+
+SMALL = (
+    *("trainer.auto_steps=3", "trainer.auto_epochs=1", "model.bank.num_features=200"),
+    "model.bank.num_groups=4",
+)
+
+
+@pytest.mark.long
+def test_nets_of_an_ensemble_are_measured_as_those_of_their_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More nets later are added to those that are there."""
+    (tmp_path / "ucr" / "Drawn").mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for split in ("TRAIN", "TEST"):
+        rows = draw.normal(size=(24, 30)).cumsum(axis=1) * np.array([1, -2]).repeat(12)[:, None]
+        table = np.column_stack([np.array([1, 2]).repeat(12), rows])
+        np.savetxt(tmp_path / "ucr" / "Drawn" / f"Drawn_{split}.tsv", table, delimiter="\t")
+    monkeypatch.setattr(archive, "folders", lambda root: {"Drawn": tmp_path / "ucr"})
+
+    def rows_of(file: str, *words: str) -> pd.DataFrame:
+        options = ("--out", str(tmp_path), "--kept", str(tmp_path / "kept"), "--words", *SMALL)
+        monkeypatch.setattr(sys, "argv", ["archive", *words, *options])
+        archive.main()
+        return pd.read_csv(tmp_path / file)
+
+    trained, fit = [], archive.command.fit
+
+    def counted(recipe: Any, *args: Any, **kwargs: Any) -> Any:
+        trained.append(recipe.seed)
+        return fit(recipe, *args, **kwargs)
+
+    monkeypatch.setattr(archive.command, "fit", counted)
+    rows_of("ucr.csv", "--nets", "2")
+    table = rows_of("ucr_nets.csv", "--nets", "3")
+    assert trained == [0, 1, 2]
+    assert [*table["nets"]] == [2, 3]
+    assert (table["seconds"] > table["bank_seconds"]).all()
+    members = pd.read_csv(tmp_path / "ucr.csv")
+    assert [*members["seed"]] == [0, 1, 2]
+    (tmp_path / "ucr.csv").unlink()
+    alone = rows_of("ucr.csv", "--seeds", "3")
+    metrics = [*archive.METRICS]
+    pd.testing.assert_frame_equal(members[metrics], alone[metrics])
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:

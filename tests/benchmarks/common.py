@@ -79,8 +79,7 @@ def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> No
         measure: makes the other columns from those, which are its keywords.
     """
     for run in runs:
-        names = {column: str(cell) for column, cell in run.items()}
-        if any(names.items() <= row.items() for row in rows(path)):
+        if find(path, run):
             continue
         row = run | measure(**run)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +113,12 @@ def rows(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def find(path: Path, run: Row) -> dict[str, str]:
+    """The row of a run in a CSV file; empty where there is none."""
+    names = {column: str(cell) for column, cell in run.items()}
+    return next((row for row in rows(path) if names.items() <= row.items()), {})
 
 
 def _machine() -> dict[str, Any]:
