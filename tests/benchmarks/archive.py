@@ -7,7 +7,8 @@ writes a row for each set and seed as soon as it has it; rows that are there are
 and sets that were quick before come first. With `--nets 5` in place of `--seeds` the seeds are
 members of an ensemble (`ensemble=5`), each of which is, bit for bit, the net of its seed alone, so
 that it gives the same rows, and a row for the ensemble in `ucr_nets.csv`; its bank is fitted, and
-asked for each series, once. What was trained is kept in `--kept`: more nets are added to it.
+asked for each series, once. They are trained seed by seed, and what was trained is kept in
+`--kept`: more nets are added to it.
 Net and bank learn without each other, so one run says what each has alone, too. The loss is the
 cross-entropy against smoothed labels, as in training.
 Seconds are those of the processor, from composing to testing, without the start of Python: of
@@ -17,12 +18,14 @@ own.
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import io
+import itertools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -79,8 +82,18 @@ def measure(root: Path, words: Sequence[str], **run: common.Cell) -> common.Row:
     return row(metrics, time.process_time() - start, watch.seconds)
 
 
+class Enough(Exception):
+    """The members that were asked for are trained."""
+
+
 def join(
-    root: Path, words: Sequence[str], alone: Path, kept: Path, **run: common.Cell
+    root: Path,
+    words: Sequence[str],
+    alone: Path,
+    kept: Path,
+    known: dict[bytes, Tensor],
+    last: float = math.inf,
+    **run: common.Cell,
 ) -> common.Row:
     """Test metrics of an ensemble on a set, and what it costs with its members.
 
@@ -89,6 +102,8 @@ def join(
         words: of `seqfuse-train`.
         alone: file of the members' rows; who has one, and is kept, is not trained again.
         kept: folder of the ensembles of all sets.
+        known: answers of the bank, by its input.
+        last: seed behind which `Enough` are trained.
         run: the set and the number of nets.
     """
     watch, start, fit = Stopwatch(), time.process_time(), command.fit
@@ -96,6 +111,8 @@ def join(
     """Seconds of members, whose rows have them."""
 
     def once(recipe: DictConfig, *args: Any, **kwargs: Any) -> dict[str, float]:
+        if recipe.seed > last:
+            raise Enough
         member = {"set": run["set"], "seed": recipe.seed}
         if common.find(alone, member) and Path(recipe.paths.run, ensemble.BEST).is_file():
             return {}
@@ -108,7 +125,7 @@ def join(
 
     place = (f"data.root={root}", f"data.name={run['set']}", f"ensemble={run['nets']}")
     folder = kept / str(run["set"])
-    with watched(watch, remembered), mock.patch.object(command, "fit", once):
+    with watched(watch, known), mock.patch.object(command, "fit", once):
         metrics = train(composed([*KEEPING, *place, *words]), folder)
     members = [{"set": run["set"], "seed": seed} for seed in range(int(run["nets"]))]
     each = [common.find(alone, member) for member in members]
@@ -117,29 +134,57 @@ def join(
     return row(metrics, seconds, of_bank + watch.seconds - others[1])
 
 
+def together(
+    nets: int,
+    words: Sequence[str],
+    places: Mapping[str, Path],
+    files: Mapping[str, Path],
+    kept: Path,
+) -> None:
+    """Trains the members of an ensemble on each set, all sets by one seed after the other, and
+    joins them.
+
+    Args:
+        nets: members.
+        words: of `seqfuse-train`.
+        places: folders of the archives, by set.
+        files: of the members' rows, by set, in the order of the sets.
+        kept: folder of the ensembles.
+    """
+    parts = {
+        name: functools.partial(join, places[name], words, path, kept, {})
+        for name, path in files.items()
+    }
+    for seed, (name, path) in itertools.product(range(nets - 1), files.items()):
+        if not common.find(path, {"set": name, "seed": seed}):
+            with contextlib.suppress(Enough):
+                parts[name](seed, set=name, nets=nets)
+    for name, path in files.items():
+        common.complete(nets_file(path), [{"set": name, "nets": nets}], parts[name])
+
+
+def nets_file(path: Path) -> Path:
+    """The file of the ensembles' rows beside that of their members."""
+    return path.with_stem(f"{path.stem}_nets")
+
+
 @contextlib.contextmanager
-def watched(watch: Stopwatch, change: Callable[..., Any] | None = None) -> Iterator[None]:
-    """Says nothing, and times the bank, whose forward may be changed."""
-    forward = change(Bank.forward) if change else Bank.forward
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        mock.patch.object(Bank, "fit", watch.around(Bank.fit)),
-        mock.patch.object(Bank, "forward", watch.around(forward)),
-    ):
-        yield
+def watched(watch: Stopwatch, known: dict[bytes, Tensor] | None = None) -> Iterator[None]:
+    """Says nothing, and times the bank, which keeps its answers in `known`, if there is one."""
+    forward = Bank.forward
 
-
-def remembered(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The answers of one bank, each computed once."""
-    known: dict[bytes, Tensor] = {}
-
-    def answer(bank: Bank, x: Tensor, mask: Tensor) -> Tensor:
+    def once(bank: Bank, x: Tensor, mask: Tensor) -> Tensor:
         key = hashlib.sha256(x.numpy().tobytes() + mask.numpy().tobytes()).digest()
         if key not in known:
             known[key] = forward(bank, x, mask)
         return known[key]
 
-    return answer
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        mock.patch.object(Bank, "fit", watch.around(Bank.fit)),
+        mock.patch.object(Bank, "forward", watch.around(forward if known is None else once)),
+    ):
+        yield
 
 
 def row(metrics: dict[str, float], seconds: float, of_bank: float) -> common.Row:
@@ -210,29 +255,18 @@ def main() -> None:
     places = folders(Path(composed([]).paths.data))
     if unknown := sorted({*given.sets} - {*places}):
         parser.error(f"{', '.join(unknown)}: no such set in {composed([]).paths.data}")
-    for archive in ("ucr", "uea"):
-        names = [
-            name
-            for name, place in places.items()
-            if place.name == archive and (not given.sets or name in given.sets)
-        ]
-        names, path = quickest(names), given.out / f"{archive}.csv"
-        if given.nets is None:
-            runs = [{"set": name, "seed": seed} for seed in range(given.seeds) for name in names]
-            common.complete(
-                path, runs, lambda **run: measure(places[run["set"]], given.words, **run)
-            )
-        else:
-            joined = given.out / f"{archive}_nets.csv"
-            common.complete(
-                joined,
-                [{"set": name, "nets": given.nets} for name in names],
-                lambda alone=path, **run: join(
-                    places[run["set"]], given.words, alone, given.kept, **run
-                ),
-            )
-            print(summary(joined, "nets"))
-        print(summary(path), flush=True)
+    names = quickest([*(given.sets or places)])
+    files = {name: given.out / f"{places[name].name}.csv" for name in names}
+    if given.nets is None:
+        for seed, name in itertools.product(range(given.seeds), names):
+            part = functools.partial(measure, places[name], given.words)
+            common.complete(files[name], [{"set": name, "seed": seed}], part)
+    else:
+        together(given.nets, given.words, places, files, given.kept)
+    for path in sorted({*files.values()}):
+        print(summary(path))
+        if given.nets is not None:
+            print(summary(nets_file(path), "nets"))
 
 
 if __name__ == "__main__":
