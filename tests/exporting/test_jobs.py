@@ -58,7 +58,12 @@ def towns(folder: Path) -> list[str]:
     frame["code"] = (frame["code"] + 1.0).where(np.arange(len(frame)) % 5 > 0)
     frame.to_csv(folder / "in.csv", index=False)
     columns = ("data.static=[town]", "data.covariates=[code]", "data.categories=[code,weekday]")
-    more = ("data.known=[weekday]", "data.gaps=fill", f"data.file={folder}/shops.csv")
+    more = (
+        "data.known=[weekday]",
+        "data.holidays=[2020-01-03]",
+        "data.gaps=fill",
+        f"data.file={folder}/shops.csv",
+    )
     return [*SHOPS, *columns, *more]
 
 

@@ -37,6 +37,7 @@ class Slot(NamedTuple):
 DATA = (
     "seqfuse.data",
     "seqfuse.runtime.pipelines",
+    "seqfuse.runtime.read.table.holidays",
     "seqfuse.runtime.read.table.reader",
     "seqfuse.runtime.read.table.rows",
 )
@@ -99,7 +100,7 @@ SLOTS: dict[Keys, Slot] = {
 FUNCTIONS = ("seqfuse.nn.net.reference",)
 READ = (
     *("root", "file", "path", "train", "val", "test", "folder", "table", "list", "names"),
-    "labels",
+    *("labels", "holidays", "given"),
 )
 """Keys of the data section that hold paths which are read."""
 WORDS = ("name", "sources", "groups")

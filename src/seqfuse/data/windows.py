@@ -60,6 +60,7 @@ class Reader(Protocol):
         step: int | None,
         columns: Sequence[str],
         training: Callable[[Table], Sequence[Span]],
+        holidays: Sequence[str],
         /,
     ) -> Table:
         """A file, whose words are those of a fitted pipeline's columns, or of the training rows."""
@@ -204,8 +205,9 @@ class TimeSplits:
     def table(self) -> Table:
         """All rows, as they were read."""
         if self._table is None:
-            fitted = (self.pipeline.step, self.pipeline.columns)
-            self._table = self.reader.read(self.source.path(), *fitted, self._training)
+            fitted = self.pipeline
+            known = (fitted.step, fitted.columns, self._training, fitted.holidays)
+            self._table = self.reader.read(self.source.path(), *known)
             check_columns(self._table, self.pipeline)
             if "auto" in (self.look_back, self.horizon, self.season):
                 self._training(self._table)
@@ -251,7 +253,7 @@ class TimeSplits:
                 digest.update(block.tobytes())
             self.fingerprints["blocks"] = digest.hexdigest()[:16]
         try:
-            sizes = (table.num_targets, table.num_known, table.step)
+            sizes = (table.num_targets, table.num_known, table.step, table.holidays)
             self.pipeline.fit(np.concatenate(blocks), table.columns, *sizes)
         except InputError as error:
             raise InputError(f"{table.origin}: {error}") from None

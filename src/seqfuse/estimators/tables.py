@@ -17,6 +17,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs import anomalies, forecasts, imputations
 from seqfuse.runtime.read.monitored import recording
 from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.holidays import Holidays
 from seqfuse.runtime.read.table.stamps import carried_on
 
 SPLIT = [0.8, 0.1, 0.099, 0.001]
@@ -44,6 +45,8 @@ class Forecaster(Estimator):
         covariates: columns known up to now.
         known: columns known ahead, or hour, weekday, day, month, dayofyear.
         static: columns with one value for each series.
+        holidays: adds a column `holiday`, known ahead: of a country such as DE, of a table with a
+            column `date`, or of a list of dates.
         categories: columns among these three that are words even if they look like numbers.
         split: fractions for training, validation, calibration and test; None keeps a tenth each
             for the second and the third, and nothing for a test.
@@ -59,6 +62,7 @@ class Forecaster(Estimator):
     known: Sequence[str] = ()
     static: Sequence[str] = ()
     categories: Sequence[str] = ()
+    holidays: str | Sequence[str] | None = None
     split: Sequence[float] | None = None
     _job = forecasts.Forecaster
 
@@ -73,6 +77,9 @@ class Forecaster(Estimator):
             **{"file": NAME, "time": time, "group": self.group, "targets": targets},
             **{"covariates": list(self.covariates), "known": list(self.known)},
             **{"static": list(self.static), "categories": list(self.categories)},
+            "holidays": self.holidays
+            if isinstance(self.holidays, str)
+            else [*Holidays(self.holidays)],
             "split": SPLIT if self.split is None else list(self.split),
         }
         for name, value in columns.items():

@@ -95,6 +95,8 @@ class TablePipeline:
         self.num_targets = self.num_known = 0
         self.step: int | None = None
         """Seconds from row to row, where rows are not the clock."""
+        self.holidays: list[str] = []
+        """Dates of the column `holiday`, YYYY-MM-DD."""
         self.standardisation = Standardisation.none(0)
         self.series: dict[str, Standardisation] = {}
         """Scales of the targets of each series trained on, where each has its own."""
@@ -124,6 +126,7 @@ class TablePipeline:
         num_targets: int,
         num_known: int = 0,
         step: int | None = None,
+        holidays: Sequence[str] = (),
     ) -> None:
         """Learns from the training rows (n c), targets first; NaN is a missing value."""
         empty = np.flatnonzero(np.isnan(values).all(axis=0))
@@ -131,7 +134,7 @@ class TablePipeline:
             raise InputError(
                 f"column '{columns[empty[0]]}' has no value in the training rows: leave it out"
             )
-        self.columns, self.step = list(columns), step
+        self.columns, self.step, self.holidays = list(columns), step, list(holidays)
         self.num_targets, self.num_known = num_targets, num_known
         if self.scaling == "none":
             self.standardisation = Standardisation.none(len(columns))
@@ -154,6 +157,7 @@ class TablePipeline:
             "num_targets": self.num_targets,
             "num_known": self.num_known,
             "step": self.step,
+            "holidays": self.holidays,
             "standardisation": self.standardisation.state_dict(),
             "series": {name: scale.state_dict() for name, scale in self.series.items()},
         }
@@ -162,7 +166,7 @@ class TablePipeline:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.num_known = state["num_targets"], state["num_known"]
-        self.step = state["step"]
+        self.step, self.holidays = state["step"], list(state.get("holidays", ()))
         self.standardisation = Standardisation.from_state(state["standardisation"])
         series = state.get("series", {})
         self.series = {n: Standardisation.from_state(s) for n, s in series.items()}

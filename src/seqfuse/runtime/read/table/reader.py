@@ -4,8 +4,9 @@ import difflib
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from seqfuse.runtime.read.table.stamps import (
     carried_on,
     check_time_format,
     clock_places,
+    is_holiday,
     on_clock,
     place_of,
     shown,
@@ -44,6 +46,8 @@ from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import Span
 
 GAPS = ("refuse", "fill", "ignore")
+HOLIDAY = "holiday"
+"""Column that follows from the time stamp and the dates of holidays."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Table(Recordings):
     """Last steps of each series, which lie behind its last target."""
     left_out: tuple[str, ...] = ()
     """Columns of the file that are none of its own."""
+    holidays: tuple[str, ...] = ()
+    """Dates of the column `holiday`."""
     levels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     """Mean and standard deviation (r k) of the targets of each series, which the values are
     measured in, where each series has its own."""
@@ -206,6 +212,7 @@ class TableReader:
             is enough.
         known: what is known ahead, too: columns, and hour, weekday, day, month or dayofyear
             from the time stamp.
+        holidays: dates, YYYY-MM-DD; there is a column `holiday` of 0 and 1 then, known ahead.
         categories: columns among these three whose cells are words, even if they look like
             numbers; hour to dayofyear get a column for each of their values.
         words: of columns of words, those that get a column of 0 and 1 each; of a column that is
@@ -236,6 +243,7 @@ class TableReader:
         time_format: str | None = None,
         static: Sequence[str] = (),
         categories: Sequence[str] = (),
+        holidays: Iterable[str] = (),
     ):
         if gaps not in GAPS:
             raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
@@ -244,6 +252,9 @@ class TableReader:
         self.targets = None if targets == "all" else as_list(targets)
         self.covariates, self.known = list(covariates), list(known)
         self.static, self.categories = list(static), list(categories)
+        self._holidays, self._has_holidays = holidays, bool(holidays)
+        if holidays and HOLIDAY not in self.known:
+            self.known.append(HOLIDAY)
         if static and not group:
             raise InputError(
                 f"data.static={self.static} has one value for each series: name the column that "
@@ -294,6 +305,11 @@ class TableReader:
             "categories": self.categories,
         }
 
+    @cached_property
+    def holidays(self) -> list[str]:
+        """Dates, YYYY-MM-DD."""
+        return [str(stamp_of(day, None, "data.holidays"))[:10] for day in self._holidays]
+
     def moment(self, start: Any) -> np.datetime64:
         """The stamp at or after which the first horizon begins."""
         return stamp_of(start, self.time_format, "start")
@@ -312,6 +328,7 @@ class TableReader:
         step: int | None = None,
         columns: Sequence[str] = (),
         training: Callable[[Table], Sequence[Span]] | None = None,
+        holidays: Sequence[str] = (),
     ) -> Table:
         """A table.
 
@@ -320,8 +337,11 @@ class TableReader:
             step: of its clock, in seconds, if it is given.
             columns: of a pipeline that was fitted, whose words are taken.
             training: gives the rows whose words are learnt, where there is no such pipeline.
+            holidays: of a pipeline that was fitted.
         """
         cells = self.cells(given)
+        if columns:
+            self.holidays = list(holidays)
         texts = self._texts(cells) if columns or training else []
         for name in texts if training and not columns else ():
             if name not in self.categories:
@@ -411,6 +431,7 @@ class TableReader:
             columns=columns,
             num_known=num_known,
             ahead=horizon,
+            holidays=tuple(self.holidays),
             left_out=tuple(name for name in cells.columns if name not in self._named(sheet)),
             rows=rows,
         )
@@ -452,7 +473,8 @@ class TableReader:
         cells = self.cells(given)
         targets = pipeline.columns[: pipeline.num_targets]
         words = {**words_in(pipeline.columns, self._texts(cells)), **self.words}
-        reader = TableReader(**{**self.options, "targets": targets, "words": words})
+        learnt = {"targets": targets, "words": words, "holidays": pipeline.holidays}
+        reader = TableReader(**{**self.options, **learnt})
         table = reader.parse(cells, pipeline.step, horizon, to_test)
         names = {*targets, *self.stamps, self.group, *self.inputs}
         for name in cells.columns if self.targets is None else ():
@@ -480,6 +502,11 @@ class TableReader:
         return values, np.concatenate([np.nan_to_num(carried_on(part)) for part in parts])
 
     def _check_columns(self, cells: Cells) -> None:
+        if self._has_holidays and HOLIDAY in cells.columns:
+            raise InputError(
+                f"{cells.origin} has a column '{HOLIDAY}', which data.holidays would add: rename "
+                "it, or leave out data.holidays and name it in data.known"
+            )
         wanted = {
             "time": self.stamps,
             "group": [self.group] if self.group else [],
@@ -490,10 +517,14 @@ class TableReader:
         }
         for key, names in wanted.items():
             for name in names:
-                if name not in cells.columns and not (key == "known" and name in CALENDAR):
+                if name not in cells.columns and not (
+                    key == "known" and self._computed(name, cells)
+                ):
                     columns = [str(column) for column in cells.columns]
                     near = difflib.get_close_matches(name, columns, n=1)
                     fix = f"did you mean {near[0]}?" if near else "rename one, or name another"
+                    if key == "known" and name == HOLIDAY:
+                        fix = "say whose holidays, such as data.holidays=DE"
                     raise InputError(
                         f"{cells.origin} has no column '{name}' for data.{key} "
                         f"(it has: {', '.join(columns[:LISTED])}): {fix}"
@@ -507,7 +538,8 @@ class TableReader:
 
     def _computed(self, name: str, cells: Cells) -> bool:
         """Whether a covariate follows from the time stamp."""
-        return name in CALENDAR and (name not in cells.columns or name in self.stamps)
+        follows = name in CALENDAR or (name == HOLIDAY and self._has_holidays)
+        return follows and (name not in cells.columns or name in self.stamps)
 
     def _columns(self, sheet: Sheet) -> tuple[list[str], int]:
         """Names of the columns of numbers, and how many are known ahead."""
@@ -515,6 +547,8 @@ class TableReader:
 
         def encoded(name: str) -> list[str]:
             if self._computed(name, cells):
+                if name == HOLIDAY:
+                    return [name]
                 if name in self.categories:
                     return [f"{name}={place}" for place in CALENDAR[name]]
                 return [f"{name}_sin", f"{name}_cos"]
@@ -594,6 +628,8 @@ class TableReader:
 
         def encoded(name: str) -> NDArray[np.float64]:
             if self._computed(name, sheet.cells):
+                if name == HOLIDAY:
+                    return is_holiday(series.time, self.holidays)[:, None]
                 if name in self.categories:
                     return _one_hot(place_of(series.time, name), CALENDAR[name])
                 return calendar_of(series.time, name)

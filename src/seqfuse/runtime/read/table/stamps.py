@@ -344,6 +344,12 @@ def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
     return np.column_stack([np.sin(angle), np.cos(angle)])
 
 
+def is_holiday(stamps: Stamps, days: Sequence[str]) -> NDArray[np.float64]:
+    """(n) 1 on a day of these dates, else 0; NaN where there is no stamp."""
+    found = np.isin(stamps.astype("datetime64[D]"), np.array(days, dtype="datetime64[D]"))
+    return np.where(np.isnat(stamps), np.nan, found)
+
+
 def place_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
     """(n) values of `CALENDAR`, NaN where there is no stamp."""
     day = stamps.astype("datetime64[D]")
