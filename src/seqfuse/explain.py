@@ -65,14 +65,14 @@ def explain(config: DictConfig, run: Path) -> int:
     from seqfuse.runtime.explanations.deletion import ITEMS as JUDGED
     from seqfuse.runtime.explanations.deletion import judged
     from seqfuse.runtime.explanations.explained import attributions, of_batch
-    from seqfuse.runtime.jobs.make import make
+    from seqfuse.runtime.jobs.make import make_job
     from seqfuse.runtime.writer import Writer
     from seqfuse.tasks.engine import TorchEngine
 
     task, data, _, _, trainer = build.load_for(config, run)
     metadata = {**data.splits.metadata(), **task.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
-    job = make(metadata, TorchEngine(task, trainer), _batch_size(config), **options)
+    job = make_job(metadata, TorchEngine(task, trainer), _batch_size(config), **options)
     cases = _cases(config, job, data)
     found = attributions(job.engine, cases, config.method, config.segment)
     kept: list[Any] = []  # for the deletion test

@@ -45,13 +45,13 @@ def main() -> None:
             raise InputError(f"new: too many words: {' '.join(words[2:])}")
         if words[0] == "--update":
             return update(Path(words[1] if len(words) > 1 else ".").resolve())
-        make(words[0], Path(words[1] if len(words) > 1 else words[0]).resolve())
+        create(words[0], Path(words[1] if len(words) > 1 else words[0]).resolve())
     except (InputError, OSError) as error:
         say(f"seqfuse: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
-def make(name: str, folder: Path) -> None:
+def create(name: str, folder: Path) -> None:
     """Writes a project into a folder that is new or empty, as the first commit of a repository."""
     check_name(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -111,7 +111,7 @@ def predict(config: DictConfig, run: Path) -> int:
     alarms = Alarms(config.alarms, writer) if config.alarms else None
     from seqfuse.config import build, runs  # slow: torch and lightning
     from seqfuse.data.progress import bar
-    from seqfuse.runtime.jobs.make import make, of_input
+    from seqfuse.runtime.jobs.make import make_job, of_input
     from seqfuse.tasks.engine import TorchEngine
 
     task, data, _, _, trainer = build.load_for(config, run)
@@ -120,7 +120,7 @@ def predict(config: DictConfig, run: Path) -> int:
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
     if "known" in options:
         options["known"] = str(local(options["known"]))
-    job = make(metadata, TorchEngine(task, trainer), config.batch_size, **options)
+    job = make_job(metadata, TorchEngine(task, trainer), config.batch_size, **options)
     figures = _figures(config, job, given)
     known = split and data.splits.rows(split)
     outputs = [each.path for each in (writer, alarms) if each is not None]

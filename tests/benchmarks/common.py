@@ -95,7 +95,7 @@ def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> No
 def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
     """Trains on one thread of a CPU; the job of the best checkpoint, its splits and the metrics."""
     from seqfuse.config import build  # slow: torch and lightning
-    from seqfuse.runtime.jobs.make import make
+    from seqfuse.runtime.jobs.make import make_job
     from seqfuse.tasks.engine import TorchEngine
     from seqfuse.train import train
     from tests.composing import composed
@@ -103,7 +103,7 @@ def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         metrics = train(composed([*PLAIN, *words]), Path(folder, "run"))
         task, data, _ = build.load(Path(folder, "run", "checkpoints", "best.ckpt"))
-    job = make({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))
+    job = make_job({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))
     return job, data.splits, metrics
 
 

@@ -37,7 +37,7 @@ from seqfuse.figures.regression import NumberFigures
 from seqfuse.figures.tagging import StepFigures, TagFigures
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.chain import sigmoid
-from seqfuse.runtime.jobs.make import make, of_input
+from seqfuse.runtime.jobs.make import make_job, of_input
 from seqfuse.runtime.read import labelled, monitored
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.devices import Track
@@ -399,7 +399,7 @@ def surfaces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    predicted, state = make(metadata, TorchEngine(task)), data.state_dict()
+    predicted, state = make_job(metadata, TorchEngine(task)), data.state_dict()
     return Surfaces(name, predicted, seqfuse.load(ckpt), script, folder, task, config, state)
 
 

@@ -12,7 +12,7 @@ import torch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.explained import Explanation, explanations
-from seqfuse.runtime.jobs.make import make as make_job
+from seqfuse.runtime.jobs.make import make_job
 from seqfuse.tasks.engine import TorchEngine
 from tests import clips
 from tests.bad_inputs import catalogue, makers

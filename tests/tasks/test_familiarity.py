@@ -15,7 +15,7 @@ from seqfuse import predict
 from seqfuse.config import build
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.make import make
+from seqfuse.runtime.jobs.make import make_job
 from seqfuse.tasks import calibration
 from seqfuse.tasks.calibration import Familiarity
 from seqfuse.train import train
@@ -196,4 +196,4 @@ def test_a_net_without_distances_says_so(run: Path, tmp_path: Path) -> None:
     assert "unfamiliar" not in model.table(tmp_path / "new.npy")
     known: Any = seqfuse.load(run / "checkpoints" / "best.ckpt")
     with pytest.raises(InputError, match="unfamiliar"):
-        make({**known.metadata, "job": "labels"}, known.engine, unfamiliar=0.9)
+        make_job({**known.metadata, "job": "labels"}, known.engine, unfamiliar=0.9)

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqfuse.config import build, checkpoint
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.make import make, without_cache
+from seqfuse.runtime.jobs.make import make_job, without_cache
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.engine import TorchEngine
 
@@ -32,4 +32,4 @@ def load(ckpt: str | Path, trust: Sequence[str] = (), **options: Any) -> Any:
     if isinstance(task, ContrastiveTask):
         raise InputError(f"{ckpt}: {NO_HEAD}")
     metadata = {**data.splits.metadata(), **task.metadata()}
-    return make(without_cache(metadata), TorchEngine(task), **options)
+    return make_job(without_cache(metadata), TorchEngine(task), **options)

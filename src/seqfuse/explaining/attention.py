@@ -10,7 +10,7 @@ from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.deletion import ITEMS, verdict
 from seqfuse.runtime.jobs.classes import Classifier
 from seqfuse.runtime.jobs.forecasts import Forecaster
-from seqfuse.runtime.jobs.make import make
+from seqfuse.runtime.jobs.make import make_job
 from seqfuse.tasks.engine import TorchEngine
 
 
@@ -21,7 +21,7 @@ def remark_on(trainer: Trainer, split: str) -> str:
     """
     task: Any = trainer.lightning_module
     splits: Any = trainer.datamodule.splits  # type: ignore[attr-defined]
-    job = make({**splits.metadata(), **task.metadata()}, TorchEngine(task, trainer))
+    job = make_job({**splits.metadata(), **task.metadata()}, TorchEngine(task, trainer))
     if not isinstance(job, (Classifier, Forecaster)):
         return ""
     items, rows = splits.rows(split)

@@ -25,7 +25,7 @@ from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.explained import explanations
-from seqfuse.runtime.jobs.make import make, without_cache
+from seqfuse.runtime.jobs.make import make_job, without_cache
 from seqfuse.runtime.read.addresses import local
 from seqfuse.runtime.shown import say
 from seqfuse.runtime.writer import Alarms, Rows, Writer
@@ -58,7 +58,7 @@ def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: An
         raise InputError(f"{folder} has no {name}: export it with int8=true")
     engine = OnnxEngine(folder / name, threads)
     try:
-        return make(without_cache(metadata), engine, **options)
+        return make_job(without_cache(metadata), engine, **options)
     except InputError as error:
         raise InputError(f"{folder / METADATA}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError):

@@ -20,9 +20,9 @@ class Schedule:
             raise InputError(
                 "this scheduler needs an end: set trainer.max_epochs or trainer.max_steps"
             )
-        return self.make(optimizer, total_steps)
+        return self._scheduler(optimizer, total_steps)
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+    def _scheduler(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         """The scheduler for a number of steps that has been checked."""
         raise NotImplementedError
 
@@ -39,7 +39,7 @@ class Constant(Schedule):
             raise ValueError(f"factor={factor} must be at least 0")
         self.factor = factor
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+    def _scheduler(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         return {"scheduler": lr_scheduler.LambdaLR(optimizer, self._factor), "interval": "epoch"}
 
     def _factor(self, epoch: int) -> float:  # by name: a lambda cannot be pickled
@@ -72,7 +72,7 @@ class Plateau(Schedule):
         self.monitor = monitor
         self.options = {"factor": factor, "patience": patience, "min_lr": min_lr}
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+    def _scheduler(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         plateau = lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", **self.options)
         return {"scheduler": plateau, "interval": "epoch", "monitor": self.monitor}
 
@@ -92,7 +92,7 @@ class Cosine(Schedule):
         self.warmup = warmup
         self.final = final
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+    def _scheduler(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         first = max(int(self.warmup * total_steps), 1)
         lr = optimizer.param_groups[0]["lr"]
         up = lr_scheduler.LinearLR(optimizer, 1 / first, 1.0, total_iters=first - 1)
@@ -120,7 +120,7 @@ class OneCycle(Schedule):
         self.warmup = max(warmup, 1e-6)  # torch divides by it
         self.start = start
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
+    def _scheduler(self, optimizer: Optimizer, total_steps: int) -> dict[str, Any]:
         cycle = lr_scheduler.OneCycleLR(
             optimizer,
             [group["lr"] for group in optimizer.param_groups],

@@ -57,7 +57,7 @@ class Job(Protocol):
         ...
 
 
-def make(
+def make_job(
     metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto", **options: Any
 ) -> Any:
     """The job that metadata describe, over an engine."""
