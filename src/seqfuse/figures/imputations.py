@@ -17,7 +17,7 @@ from seqfuse.runtime.read.table.stamps import shown_in
 Values = NDArray[np.float64]
 
 
-class Panel(NamedTuple):
+class GapPanel(NamedTuple):
     """One column of a window, in the user's units; NaN where there is nothing to show."""
 
     time: NDArray[np.datetime64] | NDArray[np.int64]
@@ -43,7 +43,7 @@ class ImputationFigures(Figures):
         return {"imputations": imputations(panels)} if panels else {}
 
 
-def _panel(result: Result, number: int, item: Item) -> Panel:
+def _panel(result: Result, number: int, item: Item) -> GapPanel:
     splits, pipeline, first = result.splits, result.splits.pipeline, item.index
     (x,), columns, targets = item.x.values(), len(pipeline.columns), pipeline.num_targets
     target = number % targets
@@ -51,7 +51,7 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
     line = pipeline.undo(x[:, :targets])[:, target]
     told = pipeline.undo(item.answer[..., item.answer.shape[2] // 2])[:, target]
     time = splits.times(first, first + len(x))
-    return Panel(
+    return GapPanel(
         time,
         np.where(is_seen, line, np.nan),
         pipeline.undo(item.truth)[:, target],
@@ -62,7 +62,7 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
     )
 
 
-def imputations(panels: Sequence[Panel]) -> Figure:
+def imputations(panels: Sequence[GapPanel]) -> Figure:
     """One panel per window."""
     figure, grid = drawing.grid(len(panels), 2, size=(5.4, 2.3), margin=(0, 0.5))
     for axes, panel in zip(grid, panels, strict=True):
@@ -72,7 +72,7 @@ def imputations(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
-def _imputation(axes: Axes, panel: Panel) -> None:
+def _imputation(axes: Axes, panel: GapPanel) -> None:
     dated = panel.time.dtype.kind == "M"
     time = mdates.date2num(panel.time) if dated else panel.time
     axes.plot(time, panel.seen, ".-", color=drawing.COLOURS[0], linewidth=1, ms=2, label="seen")

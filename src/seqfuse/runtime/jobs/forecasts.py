@@ -58,7 +58,7 @@ class Request(NamedTuple):
         return self.every is not None or self.start is not None
 
 
-class Outputs(NamedTuple):
+class Forecasts(NamedTuple):
     """Forecasts of a batch of windows; in the user's units, if nothing else is said."""
 
     starts: NDArray[np.int64]
@@ -303,8 +303,8 @@ class Forecaster:
         stamps = {"time": table.times(row - 1 + steps)} if table.steps else {}
         return {"step": steps, **stamps}
 
-    def _of_array(self, x: Any) -> Iterator[Outputs]:
-        """Outputs for an array, batch by batch."""
+    def _of_array(self, x: Any) -> Iterator[Forecasts]:
+        """Forecasts for an array, batch by batch."""
         return self._outputs(*self._array_windows(x))
 
     def _array_windows(self, x: Any) -> tuple[Table, Windows]:
@@ -379,7 +379,7 @@ class Forecaster:
         for owner, pairs in itertools.groupby(drawn(), key=lambda pair: pair[0]):
             yield table.names[owner] if table.names else "", [panel for _, panel in pairs]
 
-    def _panel(self, table: Table, part: Outputs, truth: Any, i: int, target: int) -> Panel:
+    def _panel(self, table: Table, part: Forecasts, truth: Any, i: int, target: int) -> Panel:
         """A forecast of a target in a batch."""
         horizon, row = self.request.horizon or self.horizon, part.starts[i]
         steps = int(part.steps[i])
@@ -399,7 +399,7 @@ class Forecaster:
             f"{self.targets[target]}, from {shown_in(time, shown)}",
         )
 
-    def _past(self, table: Table, part: Outputs, rows: Any, steps: int) -> NDArray[np.float64]:
+    def _past(self, table: Table, part: Forecasts, rows: Any, steps: int) -> NDArray[np.float64]:
         """(b t k) look-backs of so many steps, in the user's units."""
         return table.undo(self.pipeline.undo(part.past[rows, :steps]), part.starts[rows])
 
@@ -503,7 +503,7 @@ class Forecaster:
         """Steps behind the look-back that an array has, too."""
         return self.horizon if self.pipeline.num_known else 0
 
-    def _outputs(self, table: Table, windows: Windows) -> Iterator[Outputs]:
+    def _outputs(self, table: Table, windows: Windows) -> Iterator[Forecasts]:
         for rows, feeds in windows.feeds(self.batch_size):
 
             def undo(outputs: NDArray[Any], rows: NDArray[np.int64] = rows) -> NDArray[np.float64]:
@@ -515,7 +515,7 @@ class Forecaster:
             apart = predicted.disagreement
             spread = None if apart is None else deviation(apart, undo)
             values = undo(predicted.prediction)
-            yield Outputs(rows, past, steps, values, predicted.weights, spread)
+            yield Forecasts(rows, past, steps, values, predicted.weights, spread)
 
     def _scale(self, table: Table, starts: NDArray[np.int64]) -> NDArray[np.float64]:
         """(b k) standard deviations of the targets, of each series where it has its own."""
