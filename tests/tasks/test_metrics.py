@@ -24,6 +24,7 @@ from seqfuse.tasks.metrics import (
     Crps,
     DriftError,
     EntityF1,
+    MeanError,
     MotionAuroc,
     NaiveError,
     PointError,
@@ -277,10 +278,9 @@ def test_drift_goes_on_with_the_line_through_both_ends() -> None:
 
 def test_naive_error_of_the_training_mean() -> None:
     target = torch.tensor([[[1.0], [-3.0], [torch.nan]]])
-    x, mask = torch.full((1, 4, 1), 9.0), torch.ones(1, 4, dtype=torch.bool)
     unused = torch.zeros(1, 3, 1, 1)
-    assert value(NaiveError(0), unused, target, x=x, mask=mask) == 2
-    assert value(NaiveError(0, power=2), unused, target, x=x, mask=mask) == 5
+    assert value(MeanError(), unused, target) == 2
+    assert value(MeanError(power=2), unused, target) == 5
 
 
 @pytest.mark.parametrize("quantiles", [[0.5, 0.1], [0.1, 0.9], [0.0, 0.5, 1.0], [0.1, 0.4, 0.9]])

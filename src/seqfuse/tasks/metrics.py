@@ -20,6 +20,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from seqfuse.nn.crf import decode
 from seqfuse.nn.masking import lengths
+from seqfuse.nn.shapes import positive
 from seqfuse.nn.stems import motion
 from seqfuse.runtime import naive
 from seqfuse.runtime.errors import InputError
@@ -446,22 +447,18 @@ class NaiveError(ObservedMean):
     """Mean of |error|^power of a baseline: the value one season before, repeated.
 
     Args:
-        season: steps; 1 repeats the last value, 0 the mean of the training rows, which are
-            scaled to mean 0. (For returns that is a random walk with drift.)
+        season: steps; 1 repeats the last value.
         power: 1 is MAE, 2 is MSE.
     """
 
     def __init__(self, season: int = 1, power: int = 1):
         super().__init__()
-        if season < 0:
-            raise ValueError(f"season={season} must be at least 0")
+        positive(season=season)
         self.season = season
         self.power = power
 
     def update(self, preds: Tensor, target: Tensor, x: Tensor, mask: Tensor) -> None:
         h, k = target.shape[1:]
-        if not self.season:
-            return self.add(target.abs() ** self.power, ~target.isnan())
         each = lengths(mask)
         for steps in each.unique().tolist():  # few: of most batches one
             rows, kind = each == steps, self._kind(steps, h)
@@ -472,6 +469,23 @@ class NaiveError(ObservedMean):
 
     def _kind(self, past: int, horizon: int) -> naive.Naive:
         return naive.repeated(past, horizon, self.season)
+
+
+class MeanError(ObservedMean):
+    """Mean of |error|^power of a baseline: the mean of the training rows, to which 0 is scaled.
+
+    Of returns that is a random walk with drift.
+
+    Args:
+        power: 1 is MAE, 2 is MSE.
+    """
+
+    def __init__(self, power: int = 1):
+        super().__init__()
+        self.power = power
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        self.add(target.abs() ** self.power, ~target.isnan())
 
 
 class DriftError(NaiveError):
