@@ -113,18 +113,22 @@ def test_the_largest_class_is_known_without_the_training_file(
 def test_forecasts_beside_the_best_of_the_naive_ones() -> None:
     errors = {"last_value": 4.0, "seasonal": 2.0, "drift": 3.0}
     metrics = {f"test/{name}_{error}": v for name, v in errors.items() for error in ("mae", "mse")}
-    line, warning = summary.of_forecasts({**metrics, "test/mae": 1.5, "test/mse": 1.99}, 24)
+    line, warning = summary.of_forecasts({**metrics, "test/mae": 1.5, "test/mse": 1.99}, 24, 48)
     assert "test/mae 1.5 is 25 % below the best of the naive forecasts" in line
     assert line.count("(seasonal, 24 steps: 2)") == 2
     assert "test/mse 1.99 is less than 1 % below" in line
     assert not warning
-    line, warning = summary.of_forecasts({**metrics, "test/mae": 1.5, "test/mse": 2.0}, 24)
+    line, warning = summary.of_forecasts({**metrics, "test/mae": 1.5, "test/mse": 2.0}, 24, 48)
     assert not line
     assert "test/mse 2 is no better than" in warning
     assert "data.look_back" in warning
-    line, _ = summary.of_forecasts({**metrics, "test/mae": 2.4, "test/mse": 2.4}, 1)
+    better = {**metrics, "test/mae": 2.4, "test/mse": 2.4}
+    line, _ = summary.of_forecasts(better, 1, 48)
     assert line.count("(drift: 3)") == 2, "a season of one step is the last value"
-    assert summary.of_forecasts({"test/mae": 1.0, "test/mse": 1.0}, 24) == ("", "")
+    assert "no seasonal one: 96 steps" in summary.of_forecasts(better, 1, 48, 96)[0]
+    line, _ = summary.of_forecasts({**metrics, "test/mae": 1.5, "test/mse": 1.5}, 24, 12)
+    assert "(seasonal, 12 steps: 2)" in line
+    assert summary.of_forecasts({"test/mae": 1.0, "test/mse": 1.0}, 24, 48) == ("", "")
 
 
 def test_imputations_beside_the_best_of_the_simple_ones() -> None:

@@ -86,8 +86,14 @@ def test_the_season_is_that_of_the_clock(tmp_path: Path, freq: str, gaps: str, s
 
 def test_a_season_longer_than_the_training_rows_is_none(tmp_path: Path) -> None:
     data = splits(tmp_path, 90, "15min", split=[0.7, 0.1, 0.2], horizon=4)
-    assert data.table() is not None
-    assert data.season == 1
+    data.fit()
+    assert (data.season, data.skipped_season) == (1, 96)
+    [note] = [note for note in data.notes() if "a season of" in note]
+    assert "a season of 96 steps is longer than the 63 rows to train on" in note
+    long = splits(tmp_path, 400, "15min", split=[0.7, 0.1, 0.2], horizon=4)
+    long.fit()
+    assert (long.season, long.skipped_season) == (96, 0)
+    assert not any("a season of" in note for note in long.notes())
 
 
 def test_a_word_is_no_split_and_no_season(tmp_path: Path) -> None:

@@ -398,8 +398,9 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
         elif metric == "interpolation_mae":
             line, warning = summary.of_imputations(metrics)
         else:
+            skipped = data.splits.skipped_season
             line, warning = summary.of_forecasts(
-                metrics, min(config["season"], config["look_back"])
+                metrics, config["season"], config["look_back"], skipped
             )
         if line:
             say(f"{'certainty' if metric == 'accuracy' else 'worth':<12}{line}")

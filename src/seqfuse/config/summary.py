@@ -111,17 +111,22 @@ def of_calibration(metrics: Mapping[str, float], temperature: float, items: int)
     return ""
 
 
-def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
+def of_forecasts(
+    metrics: Mapping[str, float], season: int, look_back: int, skipped: int = 0
+) -> tuple[str, str]:
     """Compares forecasts with naive ones: a line, or a warning where they are no better.
 
     Both are empty where the metrics, `<split>/<name>`, are not those of forecasts.
 
     Args:
         metrics: of one split.
-        season: steps after which the seasonal naive forecast repeats.
+        season: steps of a season.
+        look_back: steps that a forecast sees.
+        skipped: steps of a season that the training rows do not hold; 0: there is none.
     """
-    from seqfuse.runtime.naive import seasonal_name, worth  # slow: numpy
+    from seqfuse.runtime.naive import season_within, seasonal_name, worth  # slow: numpy
 
+    season = season_within(season, look_back)
     names = {"last value": "last_value", seasonal_name(season): "seasonal", "drift": "drift"}
     if season == 1:
         names.pop(seasonal_name(season))  # it is the last value
@@ -129,6 +134,8 @@ def of_forecasts(metrics: Mapping[str, float], season: int) -> tuple[str, str]:
     if not errors:
         return "", ""
     line, is_better = worth(errors)
+    if skipped:
+        line += f" (no seasonal one: {skipped} steps are more than the rows to train on)"
     if is_better:
         return line, ""
     return "", (

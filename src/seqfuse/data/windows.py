@@ -159,6 +159,8 @@ class TimeSplits:
         self.horizon: Any = horizon
         self.season: Any = season
         """All three are numbers once the table is read, where they were `auto` (`_training`)."""
+        self.skipped_season = 0
+        """Steps of the season that `auto` would have taken, where the training rows hold none."""
         sizes = {"look_back": look_back, "horizon": horizon}
         self._chosen = [f"data.{name}" for name, value in sizes.items() if value == "auto"]
         self._min_look_back = min_look_back
@@ -266,8 +268,9 @@ class TimeSplits:
             self._choose(table)
         spans = [parts[0] for parts in self._borders(table)]
         if self.season == "auto":
-            season = season_of(table)
-            self.season = season if season < max(end - first for first, end in spans) else 1
+            self.season, longest = season_of(table), max(end - first for first, end in spans)
+            if self.season >= longest:
+                self.skipped_season, self.season = self.season if self.season > 1 else 0, 1
         return spans
 
     def _choose(self, table: Table) -> None:
@@ -455,6 +458,12 @@ class TimeSplits:
                 f"data.look_back={self.look_back} data.horizon={self.horizon}"
             )
         spans, offsets = np.array(self.spans("train")), self.table().offsets[:-1]
+        if self.skipped_season:
+            yield (
+                f"a season of {self.skipped_season} steps is longer than the "
+                f"{np.diff(spans).max()} rows to train on: data.season=1, and no naive forecast "
+                "is seasonal"
+            )
         first = np.maximum(spans[:, 0], offsets + self.min_look_back)
         if self.pipeline.scaling == "series":
             yield (

@@ -19,9 +19,14 @@ class Naive(NamedTuple):
     """(h) how often the change from the first step of the look-back to the last is added."""
 
 
+def season_within(season: int, look_back: int) -> int:
+    """Steps after which a naive forecast repeats: of a look-back without a whole season, all."""
+    return min(season, look_back)
+
+
 def repeated(past: int, horizon: int, season: int = 1) -> Naive:
     """The last season of so many steps, again and again; of one step, the last value."""
-    season = min(season, past)
+    season = season_within(season, past)
     steps = past - season + np.arange(horizon) % season
     return Naive(steps, np.zeros(horizon, dtype=np.float32))
 

@@ -18,7 +18,7 @@ from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.adaptive import Adaptive
 from seqfuse.runtime.jobs.classes import ALONE
 from seqfuse.runtime.jobs.numbers import deviation
-from seqfuse.runtime.naive import Comparison
+from seqfuse.runtime.naive import Comparison, season_within
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import Cells, as_cells
@@ -437,7 +437,7 @@ class Forecaster:
 
     def _rows(self, table: Table, starts: Any, truth: bool, request: Request) -> Rows:
         steps = request.horizon or self.horizon
-        season = min(self.metadata["season"], self.look_back)
+        season = season_within(self.metadata["season"], self.look_back)
         comparison = Comparison(self.targets, season)
         bands = self._bands(table, starts, truth, steps) if request.adaptive else None
         columns = self._columns(table, starts, comparison if truth else None, steps, bands)
