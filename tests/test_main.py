@@ -158,10 +158,7 @@ def test_samples_are_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_a_kind_without_a_sample_is_named(command: Command) -> None:
-    code, _, err = command(__main__.main, "sample", "tabel")
-    assert code == 1
-    assert "tabel" in err
-    assert "table" in err
+    assert_refused(command(__main__.main, "sample", "tabel"), "tabel", "table")
 
 
 def test_a_sample_in_a_folder_is_named_so(command: Command) -> None:

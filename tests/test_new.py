@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from seqfuse import __main__, new, sample, train
+from tests.conftest import assert_refused
 
 FAST = ("debug=fast", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
 Command = Callable[..., tuple[int, str, str]]
@@ -89,11 +90,8 @@ def test_a_name_that_cannot_be(command: Command, name: str, said: str) -> None:
 
 
 def test_nothing_is_written_over(command: Command, project: Path) -> None:
-    code, _, err = command(__main__.main, "new", "birdlab")
-    assert code == 1
-    assert str(project) in err
-    code, _, err = command(__main__.main, "new", "fishlab", "birdlab")
-    assert code == 1
+    assert_refused(command(__main__.main, "new", "birdlab"), str(project))
+    assert command(__main__.main, "new", "fishlab", "birdlab")[0] == 1
     assert git(project, "status", "--porcelain") == ""
 
 
@@ -166,9 +164,9 @@ def test_what_both_changed_is_named(command: Command, project: Path, later: Path
     change(project / "conf/experiment/first.yaml", "3e-3", "1e-2")
     commit(project)
     change(later / "conf/experiment/first.yaml", "3e-3", "1e-3")
-    code, _, err = command(__main__.main, "new", "--update", "birdlab")
-    assert code == 1
-    assert "conf/experiment/first.yaml" in err
+    assert_refused(
+        command(__main__.main, "new", "--update", "birdlab"), "conf/experiment/first.yaml"
+    )
     text = (project / "conf/experiment/first.yaml").read_text()
     assert "<<<<<<<" in text
     git(project, "merge", "--abort")

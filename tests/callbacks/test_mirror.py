@@ -14,7 +14,7 @@ from seqfuse import train
 from seqfuse.callbacks import mirror
 from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
-from tests.conftest import TINY
+from tests.conftest import TINY, assert_refused
 from tests.trained import assert_same, weights
 
 Command = Callable[..., tuple[int, str, str]]
@@ -88,19 +88,15 @@ def test_only_the_user_names_where_a_run_is_sent(command: Command) -> None:
     assert code == 0, err
     before = there()
     for words in (("resume=run",), ("--config-dir", "run", "--config-name", "config")):
-        code, _, err = command(train.main, *words, "trainer.max_epochs=3")
-        assert code == 1
-        assert "paths.mirror=memory://lab/logs" in err
-        assert err.count("\n") == 1
+        assert_refused(
+            command(train.main, *words, "trainer.max_epochs=3"), "paths.mirror=memory://lab/logs"
+        )
     assert there() == before
 
 
 def test_an_address_without_a_run_is_named(command: Command) -> None:
     for words in (("resume=latest", HERE), ("resume=memory://lab/logs/a/b",)):
-        code, _, err = command(train.main, *words)
-        assert code == 1
-        assert "memory://lab/logs" in err
-        assert err.count("\n") == 1
+        assert_refused(command(train.main, *words), "memory://lab/logs")
         assert not Path("logs").exists()
 
 

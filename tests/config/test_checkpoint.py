@@ -143,9 +143,10 @@ def test_figures_of_a_checkpoint_are_checked_too(
         content["config"]["callbacks"]["figures"] = evil
 
     path = altered(best, tmp_path / "evil.ckpt", change)
-    code, _, err = command(evaluate_main, f"ckpt={path}", "trainer=cpu")
-    assert code == 1
-    assert "the checkpoint names shutil.copyfile" in err
+    assert_refused(
+        command(evaluate_main, f"ckpt={path}", "trainer=cpu"),
+        "the checkpoint names shutil.copyfile",
+    )
     assert not (tmp_path / "ran").exists()
 
 

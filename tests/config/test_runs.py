@@ -16,7 +16,7 @@ from seqfuse.config import runs
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
 from seqfuse.train import main
-from tests.conftest import TINY
+from tests.conftest import TINY, assert_refused
 from tests.forks import Forks, forks
 
 Command = Callable[..., tuple[int, str, str]]
@@ -106,9 +106,9 @@ def test_the_commands_overwrite_no_run(forked: Forks, tmp_path: Path, command: C
     assert "holds a run already" in ended.err
     assert "seqfuse-train resume=" in ended.err
     ckpt = "ckpt=run/checkpoints/best.ckpt"
-    code, _, err = command(evaluate.main, ckpt, "trainer=cpu", "hydra.run.dir=run")
-    assert code == 1
-    assert "holds a run already" in err
+    assert_refused(
+        command(evaluate.main, ckpt, "trainer=cpu", "hydra.run.dir=run"), "holds a run already"
+    )
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert before == after
     assert forked.run(tmp_path, "resume=run", "trainer.max_epochs=3").code == 0

@@ -96,9 +96,9 @@ def test_a_folder_is_predicted_in_the_order_of_names(predict: Callable) -> None:
     pd.testing.assert_frame_equal(pd.read_csv("in/out.csv"), found)
     Path("in/out.csv").unlink()
     np.savez("in/c.npz", x=X, id=np.arange(50))
-    code, _, err = predict("input=in", "output=mixed.csv")
-    assert code == 1
-    assert "c.npz gives the columns id, prediction" in err
+    assert_refused(
+        predict("input=in", "output=mixed.csv"), "c.npz gives the columns id, prediction"
+    )
     assert not list(Path().glob("*mixed*"))
 
 
@@ -181,7 +181,5 @@ def test_a_mistake_gets_one_line_and_no_file(
 
 
 def test_an_empty_command_says_what_is_missing(command: Callable, tmp_path: Path) -> None:
-    code, _, err = command(main)
-    assert code == 1
-    assert "ckpt is empty: type ckpt=" in err
+    assert_refused(command(main), "ckpt is empty: type ckpt=")
     assert tmp_path.is_dir(), "where the user stands is not taken for an empty run folder"

@@ -18,7 +18,7 @@ from seqfuse.config import runs
 from seqfuse.runtime.read import addresses
 from seqfuse.search import status
 from seqfuse.search.outcome import KILLED, Outcome
-from tests.conftest import TINY
+from tests.conftest import TINY, assert_refused
 from tests.searches import completed, finish, random, search
 
 Command = Callable[..., tuple[int, str, str]]
@@ -259,9 +259,9 @@ def test_runs_at_an_address(command: Command, tmp_path: Path, monkeypatch: Any) 
     memory.store.clear()
     monkeypatch.setenv("SEQFUSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(addresses, "WAITS", (0.01, 0.01))
-    code, _, err = command(__main__.main, "status", "memory://lab/logs")
-    assert code == 1
-    assert "memory://lab/logs is not there" in err
+    assert_refused(
+        command(__main__.main, "status", "memory://lab/logs"), "memory://lab/logs is not there"
+    )
     now = time.time()
     for name, changes in {
         "a/ended": {"state": "completed"},
@@ -272,7 +272,7 @@ def test_runs_at_an_address(command: Command, tmp_path: Path, monkeypatch: Any) 
         path = left(tmp_path / "logs" / name, **changes) / runs.STATUS
         memory.pipe(f"/lab/logs/{name}/{runs.STATUS}", path.read_bytes())
         memory.pipe(f"/lab/logs/{name}/checkpoints/last.ckpt", b"large")
-    code, out, err = command(__main__.main, "status", "memory://lab/logs", "json=true")
+    code, out, _ = command(__main__.main, "status", "memory://lab/logs", "json=true")
     rows = json.loads(out)["runs"]
     assert [(row["name"], row["state"]) for row in rows] == [
         *[("a/ended", "completed"), ("a/here", "killed")],

@@ -12,6 +12,7 @@ import torch
 import seqfuse
 from seqfuse import evaluate, export, predict, train
 from seqfuse.runtime.errors import InputError
+from tests.conftest import assert_refused
 from tests.security.conftest import Server, altered, both, node_at
 
 Command = Callable[..., tuple[int, str, str]]
@@ -197,9 +198,7 @@ def test_it_reads_where_the_user_is_or_says(
 @pytest.mark.long
 def test_it_reads_what_was_typed(forecaster: Path, command: Command) -> None:
     file = forecaster.parents[2] / "mine.csv"
-    code, _, err = command(evaluate.main, f"ckpt={forecaster}", *CPU)
-    assert code == 1
-    assert f"type data.file={file}" in err
+    assert_refused(command(evaluate.main, f"ckpt={forecaster}", *CPU), f"type data.file={file}")
     code, out, err = command(evaluate.main, f"ckpt={forecaster}", f"data.file={file}", *CPU)
     assert code == 0, err
     assert "test/mse" in out

@@ -17,7 +17,7 @@ from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests import clips
-from tests.conftest import QUIET, Compose, composed
+from tests.conftest import QUIET, Compose, assert_refused, composed
 from tests.trained import assert_same, weights
 
 SMALL = (
@@ -132,9 +132,10 @@ def test_predictions_are_those_of_the_test_step(
     found = seqfuse.load(ckpt).table(Path("in") / own.id[0])
     assert found["p_moves"][0] == pytest.approx(own.p_moves[0], rel=1e-4)
     Path("in/broken.mp4").write_bytes(b"no video")
-    code, _, err = command(main, f"ckpt={ckpt}", "input=in", cache, "output=b.csv", *QUIET)
-    assert code == 1
-    assert "broken.mp4 cannot be read" in err
+    assert_refused(
+        command(main, f"ckpt={ckpt}", "input=in", cache, "output=b.csv", *QUIET),
+        "broken.mp4 cannot be read",
+    )
     words = ("input=in", cache, "output=b.csv", "data.skip_bad=true")
     code, out, err = command(main, f"ckpt={ckpt}", *words, *QUIET)
     assert code == 0, err
@@ -166,9 +167,10 @@ def test_anomalies_are_scored_and_never_trained_on(
     assert list(own) == ["id", "score"]
     assert own.score[0] == pytest.approx(found.score[0], rel=1e-4)
     clips.write(tmp_path / "one.mp4", clips.frames(True, 1))
-    code, _, err = command(main, ckpt, f"input={tmp_path}/one.mp4", "output=one.csv", *QUIET)
-    assert code == 1
-    assert "one.mp4 has one frame: its motion cannot be scored" in err
+    assert_refused(
+        command(main, ckpt, f"input={tmp_path}/one.mp4", "output=one.csv", *QUIET),
+        "one.mp4 has one frame: its motion cannot be scored",
+    )
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from seqfuse.tasks import calibration
 from seqfuse.tasks.calibration import Familiarity
 from seqfuse.train import train
 from tests import shipped
-from tests.conftest import DRAWN, TINY, composed
+from tests.conftest import DRAWN, TINY, assert_refused, composed
 from tests.trained import weights
 
 X = np.random.default_rng(1).normal(size=(9, 26, 3)).astype(np.float32)
@@ -177,9 +177,9 @@ def test_every_surface_says_it(
     count = len(model.metadata["distances"])
     np.testing.assert_allclose(exported["unfamiliar"], table["unfamiliar"], atol=2 / count)
     np.testing.assert_array_equal(model.unfamiliar("new.npy"), table["unfamiliar"])
-    code, _, err = command(predict.main, *words, "unfamiliar=much", "output=c.csv")
-    assert code == 1
-    assert "unfamiliar=much" in err
+    assert_refused(
+        command(predict.main, *words, "unfamiliar=much", "output=c.csv"), "unfamiliar=much"
+    )
     assert runner.main(["new.npy", "b.csv", "unfamiliar=2"], folder) == 1
 
 

@@ -199,9 +199,9 @@ def test_a_pretrained_encoder_predicts_nothing(pretrained: Path, command: Callab
     np.savez("own.npz", x=np.zeros((3, 12, 3)))
     quiet = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")
     words = (f"ckpt={pretrained}", "input=own.npz", "output=p.csv", *quiet)
-    code, _, err = command(predict.main, *words)
-    assert code == 1
-    assert "was pre-trained and predicts nothing: train a head first" in err
+    assert_refused(
+        command(predict.main, *words), "was pre-trained and predicts nothing: train a head first"
+    )
     with pytest.raises(InputError, match="was pre-trained and predicts nothing"):
         seqfuse.load(pretrained)
     task, _, _ = build.load(pretrained)

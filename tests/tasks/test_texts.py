@@ -112,9 +112,7 @@ def test_texts_keep_ids_and_need_no_labels(texts: Path, command: Callable) -> No
     pd.testing.assert_frame_equal(found, pd.read_csv("p.csv"), rtol=1e-5, check_dtype=False)
     Path("none.csv").write_text("text,label\n")
     words = (f"ckpt={texts}/checkpoints/best.ckpt", "input=none.csv", "output=none.parquet")
-    code, _, err = command(main, *words, *QUIET)
-    assert code == 1
-    assert "none.csv holds nothing to predict" in err
+    assert_refused(command(main, *words, *QUIET), "none.csv holds nothing to predict")
     assert not Path("none.parquet").exists()
 
 

@@ -18,7 +18,7 @@ from seqfuse.runtime.pipelines.sources import SourcesPipeline, clocked
 from seqfuse.runtime.read.labelled import read_sources
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.train import train
-from tests.conftest import QUIET, composed
+from tests.conftest import QUIET, assert_refused, composed
 
 
 def arrays(items: int = 60) -> dict[str, np.ndarray]:
@@ -57,9 +57,10 @@ def test_from_a_file_to_predictions(path: Path, command: Callable, tmp_path: Pat
     assert pd.read_csv("p.csv").id.tolist() == [*range(100, 109)]
     own["fast_x"] = own["fast_x"][..., :1]
     np.savez("own.npz", **own)
-    code, _, err = command(main, ckpt, "input=own.npz", "output=q.csv", *QUIET)
-    assert code == 1
-    assert "own.npz: 'fast': the series have 1 channels, the training data 2" in err
+    assert_refused(
+        command(main, ckpt, "input=own.npz", "output=q.csv", *QUIET),
+        "own.npz: 'fast': the series have 1 channels, the training data 2",
+    )
 
 
 def test_splits_share_no_item_and_facts_have_one_step(path: Path) -> None:
