@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import one_line, say
 
 if TYPE_CHECKING:
     from seqfuse.fetching.sets import DataSet
@@ -31,12 +30,9 @@ def main() -> None:
     from seqfuse.fetching.sets import chosen
 
     root = Path(os.environ.get("SEQFUSE_DATA", "data"))
-    try:
+    with one_line():
         sets = {data.name: data for word in words for data in chosen(word)}
         failed = [name for name, data in sets.items() if not _get(data, root, len(sets) > 1)]
-    except (InputError, OSError) as error:
-        say(f"seqfuse: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
     if failed:
         say(f"seqfuse: not fetched, for the reasons above: {', '.join(failed)}", file=sys.stderr)
         raise SystemExit(0 if "all" in words else 1)  # that is all that can be had

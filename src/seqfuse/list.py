@@ -10,9 +10,9 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqfuse.config.mistakes import CONF, explain, no_such_option
+from seqfuse.config.mistakes import CONF, no_such_option
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import one_line, say
 
 KINDS = {"data": "data", "models": "model", "tasks": "task", "experiments": "experiment"}
 """Groups by the name that people have for them; `parts` are the groups below `model`."""
@@ -24,12 +24,9 @@ def main() -> None:
     words = sys.argv[1:]
     if {"--help", "-h"} & {*words}:
         return say((__doc__ or "").rstrip())
-    try:
+    with one_line():
         for word in words or ["data", "models", "tasks", "experiments"]:
             say("\n".join(table(word)))
-    except InputError as error:
-        say(f"seqfuse: {explain(error)}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def table(word: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ from urllib.request import url2pathname
 
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import one_line, say
 
 TEMPLATE = Path(__file__).parent / "template"
 """A project of the name `mylab`."""
@@ -40,15 +40,12 @@ def main() -> None:
     words = sys.argv[1:]
     if not words or {"--help", "-h"} & {*words}:
         return say((__doc__ or "").rstrip())
-    try:
+    with one_line():
         if len(words) > 2:
             raise InputError(f"new: too many words: {' '.join(words[2:])}")
         if words[0] == "--update":
             return update(Path(words[1] if len(words) > 1 else ".").resolve())
         create(words[0], Path(words[1] if len(words) > 1 else words[0]).resolve())
-    except (InputError, OSError) as error:
-        say(f"seqfuse: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def create(name: str, folder: Path) -> None:

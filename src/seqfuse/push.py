@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import one_line, say
 
 
 def main() -> None:
@@ -26,16 +26,13 @@ def main() -> None:
     trusting = [word for word in words if word.startswith("trust=")]
     names = [word for word in words if word not in ("public", *trusting)]
     trust = [name for word in trusting for name in word[6:].strip("[]").split(",")]
-    try:
+    with one_line():
         if len(names) != 2:
             raise InputError("push takes a checkpoint and owner/name: seqfuse push --help")
         from seqfuse.fetching.hub import push_to_hub
 
         ckpt, repo = names
         say(f"uploaded    {push_to_hub(Path(ckpt), repo, 'public' in words, trust)}")
-    except (InputError, OSError) as error:
-        say(f"seqfuse: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import one_line, say
 
 HOURS = 24 * 90
 VERBS = {"play": ("play", "start", "put on"), "book": ("book", "reserve", "find")}
@@ -51,7 +51,7 @@ def main() -> None:
     if not words or {"--help", "-h"} & {*words}:
         return say((__doc__ or "").rstrip())
     kind, folder = words[0], Path(words[1] if len(words) > 1 else ".")
-    try:
+    with one_line():
         if kind not in MAKERS or len(words) > 2:
             raise InputError(f"sample {' '.join(words)}: kinds are {', '.join(MAKERS)}")
         maker, command = MAKERS[kind]
@@ -61,9 +61,6 @@ def main() -> None:
         words = (word.partition("=") for word in command.split())
         command = " ".join(f"{k}={folder / v}" if v in made else k + e + v for k, e, v in words)
         say(f"next        {command}")
-    except (InputError, OSError) as error:
-        say(f"seqfuse: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def write(contents: Mapping[str, bytes], folder: Path) -> None:

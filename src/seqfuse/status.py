@@ -18,9 +18,8 @@ diverged, out of memory, stopped, killed), 1 a mistake.
 
 import sys
 
-from seqfuse.config.mistakes import explain
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.shown import say
+from seqfuse.runtime.shown import one_line, say
 
 
 def main() -> None:
@@ -30,12 +29,9 @@ def main() -> None:
         return say((__doc__ or "").rstrip())
     from seqfuse.search import status
 
-    try:
+    with one_line():
         place, as_json = _named(words)
         rows = [*status.rows(place)]
-    except InputError as error:
-        say(f"seqfuse: {explain(error)}", file=sys.stderr)
-        raise SystemExit(1) from None
     say(status.as_json(rows) if as_json else "\n".join(status.table(rows)))
     raise SystemExit(status.exit_code(rows))
 

@@ -321,12 +321,6 @@ def check_sections(config: DictConfig) -> None:
     for name in SECTIONS:
         if not OmegaConf.is_dict(config.get(name)):
             raise InputError(f"{_read_from()} has no section '{name}': it is broken")
-    for key, example in (("monitor", "val/loss"), ("mode", "min")):
-        if OmegaConf.select(config, f"task.{key}") is None:
-            raise InputError(
-                f"task.{key} is missing, by which the best checkpoint is chosen: write {key}: "
-                f"{example} into the task's YAML, or type +task.{key}={example}"
-            )
 
 
 def check_fit(config: DictConfig) -> None:

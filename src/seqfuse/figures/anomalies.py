@@ -57,9 +57,7 @@ def anomalies(scored: Sequence[Scored], threshold: float) -> Figure:
         lower.set(xlim=(time[0], time[-1]), ylim=(0, 1.02))
         lower.set_ylabel("score", fontsize=8)
         if each.recording.time.dtype.kind == "M":
-            lower.xaxis_date()
-            locator = lower.xaxis.get_major_locator()
-            lower.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+            drawing.dates(lower)
         else:
             lower.set_xlabel("step", fontsize=8)
         for axes in (upper, lower):

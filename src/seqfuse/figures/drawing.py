@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.text import Text
@@ -102,6 +103,12 @@ def signal(axes: Axes, values: Array, weights: Array, top: float) -> None:
     axes.set_xlim(0, steps)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(labelsize=7)
+
+
+def dates(axes: Axes) -> None:
+    """Ticks of a horizontal axis of time stamps."""
+    axes.xaxis_date()
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
 
 
 def legend(figure: Figure, handles: Sequence[Any], columns: int = 6) -> None:

@@ -78,8 +78,7 @@ def _forecast(axes: Axes, panel: Panel) -> None:
     extent = (edges[0], edges[past - 1], *axes.get_ylim())
     drawing.shade(axes, panel.weights, extent, drawing.brightest([panel.weights], 4.0))
     if dated:
-        axes.xaxis_date()
-        axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        drawing.dates(axes)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_title(panel.title, fontsize=9)
     axes.tick_params(labelsize=7)

@@ -86,8 +86,7 @@ def _imputation(axes: Axes, panel: GapPanel) -> None:
     extent = (time[0], time[-1], *axes.get_ylim())
     drawing.shade(axes, panel.weights, extent, drawing.brightest([panel.weights], 4.0))
     if dated:
-        axes.xaxis_date()
-        axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        drawing.dates(axes)
     axes.set_xlim(time[0], time[-1])
     axes.set_title(panel.title, fontsize=9)
     axes.tick_params(labelsize=7)

@@ -3,9 +3,12 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TextIO
+
+from seqfuse.runtime.errors import InputError
 
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
@@ -49,6 +52,18 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def say(text: object, file: TextIO | None = None) -> None:
     """Prints visible text at once; to standard output, if no file is given."""
     print(visible(str(text)), file=sys.stdout if file is None else file, flush=True)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Ends the process with one line, and code 1, where a user or the system made a mistake."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever was reading has gone
+        raise
+    except (InputError, OSError) as error:
+        say(f"seqfuse: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def stop_saying() -> None:

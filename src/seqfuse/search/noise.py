@@ -70,9 +70,14 @@ def differences(names: Sequence[str], values: Sequence[pd.Series]) -> list[Diffe
         names: of settings.
         values: the metric of each setting, by seed.
     """
-    rows = [against(values[0], other) for other in values[1:]]
+    return _differences(names[1:], [(values[0], other) for other in values[1:]])
+
+
+def _differences(names: Sequence[str], pairs: Sequence[tuple[Any, Any]]) -> list[Difference]:
+    """Each second of two against the first, corrected for the number of pairs."""
+    rows = [against(*pair) for pair in pairs]
     corrected = _holm([p for *_, p in rows])
-    parts = zip(names[1:], rows, corrected, strict=True)
+    parts = zip(names, rows, corrected, strict=True)
     return [Difference(name, *row[:3], p) for name, row, p in parts]
 
 
@@ -135,11 +140,7 @@ def by_set(first: pd.Series, other: pd.Series) -> list[Difference]:
         other: the same of the other setting.
     """
     names = sorted({*first.index.get_level_values(0)} & {*other.index.get_level_values(0)})
-    pairs: Any = [(first[name], other[name]) for name in names]
-    rows = [against(*pair) for pair in pairs]
-    corrected = _holm([p for *_, p in rows])
-    parts = zip(names, rows, corrected, strict=True)
-    return [Difference(name, *row[:3], p) for name, row, p in parts]
+    return _differences(names, [(first[name], other[name]) for name in names])
 
 
 def _signed_rank(differences: pd.Series) -> float:

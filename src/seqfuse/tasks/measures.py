@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.pipelines.components import Components
 from seqfuse.runtime.pipelines.scaling import CONSTANT, Standardisation
-from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.read.monitored import Recording, runs
 from seqfuse.runtime.scores import nab
 from seqfuse.runtime.scores.alarms import highest_before
 from seqfuse.runtime.scores.likelihood import Likelihood, merge
@@ -218,7 +218,7 @@ def _range_area(
     soft = _soften(labels, buffer)
     positives = (labels.sum() + soft.sum()) / 2
     hits = np.cumsum(soft[order])[flagged - 1]
-    peaks = [scores[start : end + 1].max() for start, end in _runs(soft > 0)]
+    peaks = [scores[start : end + 1].max() for start, end in runs(soft > 0)]
     reached = np.mean(np.array(peaks)[:, None] >= thresholds, axis=0)
     recall = np.append(0.0, np.minimum(hits / positives, 1) * reached)
     precision = np.append(1.0, hits / flagged)
@@ -231,14 +231,9 @@ def _soften(labels: NDArray[np.bool_], buffer: int) -> Floats:
     if buffer <= 1:
         return soft
     slope = np.sqrt(1 - np.arange(1, buffer // 2 + 1) / buffer)
-    for start, end in _runs(labels):
+    for start, end in runs(labels):
         after = soft[end + 1 : end + len(slope)]
         after += slope[: len(after)]
         before = soft[max(start - len(slope), 0) : start]
         before += slope[: len(before)][::-1]
     return np.minimum(soft, 1.0)
-
-
-def _runs(labels: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]])))
-    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
