@@ -16,7 +16,7 @@ from seqfuse.config import build, cli
 from seqfuse.exporting import measure
 from seqfuse.exporting.graph import Graph, export
 from seqfuse.exporting.quantise import write_int8
-from seqfuse.runtime.engine import open_session
+from seqfuse.runtime.engine import OnnxEngine
 from tests.benchmarks import common
 
 STEPS, CHANNELS = 50, 3
@@ -31,7 +31,7 @@ def main() -> None:
         export(graph, feeds_of(3), paths["fp32"], opset=17)
         write_int8(paths["fp32"], paths["int8"])
         bytes_ = {who: path.stat().st_size for who, path in paths.items()}
-        sessions = {w: measure.Session(open_session(p, 1), graph) for w, p in paths.items()}
+        sessions = {w: measure.Session(OnnxEngine(p, 1), graph) for w, p in paths.items()}
         calls = {"torch": graph.run} | {who: one.run for who, one in sessions.items()}
         found = {
             batch: measure.latencies(calls, feeds_of(batch), given.repeats)

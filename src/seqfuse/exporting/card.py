@@ -12,7 +12,7 @@ from seqfuse.config.mistakes import CONF
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.runtime import files
 from seqfuse.runtime.read.arrays import LAYOUTS
-from seqfuse.runtime.shown import visible
+from seqfuse.runtime.shown import markdown_table, visible
 
 UNKNOWN = "not known: write it here"
 MARKS = re.compile(r"[\\`*<|]|\](?=\()")
@@ -201,7 +201,7 @@ def _metrics(found: Measured, split: str) -> str:
     said = f"Measured on the {split} split."
     if found.tuned:
         said += f" For int8, all weights were fine-tuned ({found.tuned} epochs), fp32's too."
-    return f"{said}\n\n{_markdown(head, rows)}"
+    return f"{said}\n\n{markdown_table(head, rows)}"
 
 
 def _training(ckpt: Path) -> str:
@@ -232,7 +232,7 @@ def table(found: Measured) -> str:
         f"{version('onnxruntime')}; batches of {' and '.join(map(str, BATCHES))} items"
         f"{made} of {found.steps} steps."
     )
-    return f"{_markdown(head, rows)}\n\n{note}"
+    return f"{markdown_table(head, rows)}\n\n{note}"
 
 
 def _processor() -> str:
@@ -242,11 +242,6 @@ def _processor() -> str:
 
 def _text(path: Path) -> str:
     return path.read_text(errors="replace") if path.is_file() else ""
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _gains(found: Measured) -> str:

@@ -13,6 +13,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.exporting.graph import Feeds, Graph
 from seqfuse.nn.shapes import Output
 from seqfuse.runtime.batches import input_name
+from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import Temperature
@@ -31,33 +32,23 @@ class Session(nn.Module):
     """A written graph in a net's place.
 
     Args:
-        session: of ONNX Runtime.
+        engine: of the graph.
         graph: that it was written from.
     """
 
-    def __init__(self, session: Any, graph: Graph):
+    def __init__(self, engine: OnnxEngine, graph: Graph):
         super().__init__()
-        self.session, self.graph = session, graph
-        self.shapes = {one.name: one.shape for one in session.get_inputs()}
+        self.engine, self.graph = engine, graph
 
     def forward(self, x: Any, mask: Any) -> Output:
-        feeds = flat(self.graph, x, mask)
-        for name in self.graph.sources:  # what is missing has one step that is not there
-            key = input_name(name, "x")
-            if key not in feeds:
-                batch = len(next(iter(feeds.values())))
-                feeds[key] = torch.zeros(batch, 1, *self.shapes[key][2:])
-                feeds[input_name(name, "mask")] = torch.zeros(batch, 1, dtype=torch.bool)
-        outputs = self.run(feeds)
+        outputs = self.run(flat(self.graph, x, mask))
         apart = outputs.get("disagreement")
         return Output(outputs["prediction"], outputs["weights"], {}, apart)
 
     def run(self, feeds: Feeds) -> dict[str, Tensor]:
-        """Runs the graph on named tensors."""
-        arrays = {name: feeds[name].numpy() for name in self.shapes}
-        names = [output.name for output in self.session.get_outputs()]
-        outputs = map(torch.from_numpy, self.session.run(names, arrays))
-        return dict(zip(names, outputs, strict=True))
+        """Runs the graph on named tensors, without those of missing sources."""
+        predicted = self.engine({name: tensor.numpy() for name, tensor in feeds.items()})
+        return {name: torch.from_numpy(each) for name, each in predicted.named().items()}
 
 
 def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:

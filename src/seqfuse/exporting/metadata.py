@@ -6,16 +6,15 @@ import seqfuse
 from seqfuse.data.module import DataModule
 from seqfuse.exporting.parity import TOLERANCE
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.make import without_cache
 from seqfuse.tasks.base import Task
 
 
 def describe(task: Task, data: DataModule, config: dict[str, Any], opset: int) -> dict[str, Any]:
     """All that `run.py` reads, but for the hashes of the files."""
-    metadata = {**data.splits.metadata(), **task.metadata()}
+    metadata = without_cache({**data.splits.metadata(), **task.metadata()})
     if "absent" in metadata["reader"]:  # a folder takes whatever sources a file has
         metadata["reader"] = {**metadata["reader"], "absent": None}
-    if "cache" in metadata["reader"]:  # nor does it write anywhere
-        metadata["reader"] = {**metadata["reader"], "cache": None}
     if not isinstance(scorer := metadata.get("scorer", {}), dict):
         raise InputError(f"{type(scorer).__qualname__} is no scorer that can be exported")
     return {

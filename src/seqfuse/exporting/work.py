@@ -12,7 +12,7 @@ from seqfuse.exporting.graph import Feeds, Graph, export
 from seqfuse.exporting.quantise import write_int8
 from seqfuse.exporting.samples import Samples, sources_of
 from seqfuse.runtime.bundle import GRAPH, GRAPH_INT8
-from seqfuse.runtime.engine import open_session
+from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.anomaly import AnomalyTask
 from seqfuse.tasks.base import Task
@@ -89,7 +89,7 @@ class Export:
 
     def _sessions(self, part: Path) -> dict[str, measure.Session]:
         return {
-            who: measure.Session(open_session(part / name, threads=1), self.graph)
+            who: measure.Session(OnnxEngine(part / name, threads=1), self.graph)
             for who, name in FILES.items()
             if (part / name).exists()
         }

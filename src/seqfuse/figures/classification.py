@@ -67,6 +67,15 @@ class ItemFigures(Figures):
         """The truth, the answer and the row of an item."""
         raise NotImplementedError
 
+    def looks(self, result: Result) -> dict[str, Figure | None]:
+        """Where the net looked."""
+        return {"attention": self.attention(result, result.items)}
+
+    def drawn(self, result: Result, **figures: Figure | None) -> dict[str, Figure]:
+        """Figures of a job, distances from the training items, and where the net looked."""
+        every = {**figures, "unfamiliar": unfamiliar(result), **self.looks(result)}
+        return {name: figure for name, figure in every.items() if figure is not None}
+
 
 class ClassFigures(ItemFigures):
     """Confusion matrix, precision and recall, reliability diagram, and attention over items.
@@ -114,11 +123,9 @@ class ClassFigures(ItemFigures):
         if result.disagreement is not None:
             right, unit = guesses == truth, result.raw.unit
             figures["disagreement"] = disagreement(result.disagreement, right, unit)
-        figures |= {"unfamiliar": unfamiliar(result)}
         if result.raw.unit == "texts" and (truth != guesses).any():
             figures["worst_pairs"] = worst_pairs(truth, guesses, classes)
-        figures |= self.looks(result)
-        return {name: figure for name, figure in figures.items() if figure is not None}
+        return self.drawn(result, **figures)
 
     def looks(self, result: Result) -> dict[str, Figure | None]:
         """Where the net looked: at one item of each class, and where it was most wrong."""

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from seqfuse.figures import drawing
-from seqfuse.figures.classification import ClassFigures, Example
+from seqfuse.figures.classification import ClassFigures, Example, ItemFigures
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.tasks.metrics import auroc
@@ -42,8 +42,7 @@ class ClipFigures(ClassFigures):
             figures["errors_by_source"] = errors_by_source(np.array(groups)[index], right)
         return figures
 
-    def looks(self, result: Result) -> dict[str, Figure | None]:
-        return {"attention": self.attention(result, result.items)}
+    looks = ItemFigures.looks
 
     def attention(self, result: Result, items: Sequence[Item]) -> Figure | None:
         classes, titles = result.splits.pipeline.labels.classes, []

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqfuse.figures.classification import ItemFigures, precision_recall, reliability, unfamiliar
+from seqfuse.figures.classification import ItemFigures, precision_recall, reliability
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.runtime.jobs.chain import sigmoid
@@ -25,8 +25,7 @@ class LabelFigures(ItemFigures):
                 _both(sigmoid(raw / divisor)) for divisor in (1.0, scale["temperature"])
             )
             figures["reliability"] = reliability(truth.ravel(), after, "labels of items", before)
-        more = {"unfamiliar": unfamiliar(result), "attention": self.attention(result, result.items)}
-        return figures | {name: figure for name, figure in more.items() if figure is not None}
+        return self.drawn(result, **figures)
 
     def title(self, item: Item, result: Result) -> str:
         """The labels, the row, and what the net predicted if those are others."""

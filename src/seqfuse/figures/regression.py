@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seqfuse.figures import drawing
-from seqfuse.figures.classification import ItemFigures, unfamiliar
+from seqfuse.figures.classification import ItemFigures
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
 
@@ -21,9 +21,8 @@ class NumberFigures(ItemFigures):
         _, truth, outputs = result.numbers
         labels = result.splits.pipeline.labels
         true = labels.undo(truth[..., None])[..., 0]
-        figures = {"predictions": predictions(true, labels.undo(outputs), labels.targets)}
-        more = {"unfamiliar": unfamiliar(result), "attention": self.attention(result, result.items)}
-        return figures | {name: figure for name, figure in more.items() if figure is not None}
+        drawn = predictions(true, labels.undo(outputs), labels.targets)
+        return self.drawn(result, predictions=drawn)
 
     def title(self, item: Item, result: Result) -> str:
         """The true number, the predicted one, and the row; of several targets the first."""
