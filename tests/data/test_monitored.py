@@ -8,14 +8,14 @@ from seqfuse.data.monitored import Monitored
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.pipelines.scaling import RecordingPipeline
-from seqfuse.runtime.read.monitored import Recording, runs
+from seqfuse.runtime.read.monitored import Recording
 from tests.runtime.fakes import Zeros
 
 
 def recording(name: str, n: int, first: int = 0) -> Recording:
     values = np.arange(first, first + n, dtype=np.float32).reshape(-1, 1)
     labels = np.zeros(n, dtype=bool)
-    return Recording(name, np.arange(n), values, ["value"], labels, runs(labels), 40)
+    return Recording(name, np.arange(n), values, ["value"], labels, 40)
 
 
 class Given:

@@ -127,7 +127,7 @@ def test_anomalies_have_dates_all_channels_and_their_units(dated: bool) -> None:
     values = np.stack([np.sin(steps / 9), 100 + 5 * np.cos(steps / 7)], axis=1).astype(np.float32)
     labels = (steps >= 150) & (steps < 160)
     columns = ["flow (l/min)", "temperature (K)"]
-    recording = Recording("pump", time, values, columns, labels, [(150, 159)], 100)
+    recording = Recording("pump", time, values, columns, labels, 100)
     figure = anomalies([Scored(recording, steps / 200)], 0.9)
     upper, lower = figure.subfigs[0].axes
     assert upper.get_title() == "pump"

@@ -14,7 +14,7 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.recordings import LabelledTable
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import RecordingPipeline
-from seqfuse.runtime.read.monitored import Recording, runs
+from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores.likelihood import Likelihood, merge
 from seqfuse.tasks import measures
 from seqfuse.tasks.measures import Scored
@@ -26,7 +26,7 @@ def recording(n: int = 100, name: str = "a", where: tuple[int, int] = (70, 75)) 
     values = np.arange(n, dtype=np.float32).reshape(-1, 1)
     labels = np.zeros(n, dtype=bool)
     labels[where[0] : where[1]] = True
-    return Recording(name, np.arange(n), values, ["value"], labels, runs(labels), 40)
+    return Recording(name, np.arange(n), values, ["value"], labels, 40)
 
 
 def test_overlapping_errors_are_averaged_per_step() -> None:

@@ -26,7 +26,7 @@ N, TRAIN, H = 300, 100, 20
 
 def recording(values: np.ndarray, name: str = "a") -> Recording:
     nowhere = np.zeros(len(values), dtype=bool)
-    return Recording(name, np.arange(len(values)), values, ["value"], nowhere, [], TRAIN)
+    return Recording(name, np.arange(len(values)), values, ["value"], nowhere, TRAIN)
 
 
 def scores(values: np.ndarray, scorer: Likelihood) -> np.ndarray:

@@ -23,7 +23,6 @@ from seqfuse.runtime.read.monitored import (
     read_nab,
     read_skab,
     read_smap_msl,
-    runs,
 )
 from seqfuse.runtime.read.table.cells import read_cells
 from seqfuse.runtime.read.table.reader import TableReader
@@ -97,7 +96,7 @@ class Nab:
             recording.labels[
                 _row(path, recording.time, first) : _row(path, recording.time, last) + 1
             ] = True
-        return recording._replace(name=name.removesuffix(".csv"), windows=runs(recording.labels))
+        return recording._replace(name=name.removesuffix(".csv"))
 
 
 class Skab:

@@ -39,12 +39,15 @@ class Recording(NamedTuple):
     columns: list[str]
     labels: NDArray[np.bool_]
     """(t), true where anomalous."""
-    windows: list[tuple[int, int]]
-    """First and last step of each anomaly."""
     num_train: int
     """Leading steps that may be trained on."""
     changes: Sequence[int] = ()
     """Steps at which it begins to be another, where the source marks them."""
+
+    @property
+    def windows(self) -> list[tuple[int, int]]:
+        """First and last step of each anomaly."""
+        return runs(self.labels)
 
     def chosen(self, columns: str | Sequence[str]) -> "Recording":
         """The recording with some of its channels, or `all`."""
@@ -72,7 +75,7 @@ def recording(
     """A recording, without anomalies where no labels are known."""
     labels = np.zeros(len(values), dtype=bool) if labels is None else labels
     values = values.astype(np.float32)
-    return Recording(name, time, values, list(columns), labels, runs(labels), num_train)
+    return Recording(name, time, values, list(columns), labels, num_train)
 
 
 def runs(labels: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -102,7 +105,7 @@ def read_recordings(given: Path | Cells, reader: Mapping[str, Any]) -> list[Reco
         raise InputError(f"x is a table, which is not for data of {kind}: give a path, or an array")
     del options["kind"]
     return [
-        recording._replace(labels=np.zeros_like(recording.labels), windows=[], changes=())
+        recording._replace(labels=np.zeros_like(recording.labels), changes=())
         for recording in READERS[kind][0](given, **options)
     ]
 
