@@ -77,6 +77,7 @@ def recordings(name: str = "phone", labels: Content = "REST\nMOVE\n", **changes:
     Row("data.rate=[0]", "data.rate", recordings()),
     Row("data.rate=[10,20,30]", "data.rate", recordings()),
     Row("data.rate=10", "data.rate=10", recordings()),
+    Row("data.sources=[phone,phone]", "data.sources", recordings()),
     Row("data.labels=names.txt", "names.txt is not there", recordings()),
     Row("", ["phone.npz", "data.labels"], recordings(labels="REST\n")),
     Row("", "labels.txt", recordings(labels=b"\xff\xfe")),
@@ -179,6 +180,7 @@ LIST = "data.list=l.csv"
     Row(LIST, ["l.csv", "'down'"], listed("clip,label\n0,up\n")),
     Row(LIST, ["l.csv", "'left'"], listed("clip,label\n0,up\n0,down\n0,left\n")),
     Row(LIST, ["l.csv, line 3", "label"], listed("clip,label\n0,up\n0,\n")),
+    Row(LIST, ["l.csv, line 3", "no clip"], listed("clip,label\n0,up\n,down\n")),
     Row(LIST, ["l.csv, line 3", "0 once more"], listed("clip,label\n0,up\n0,up\n0,down\n")),
     Row(LIST, ["l.csv, line 3", "'tset'"], listed("clip,label,split\n0,up,train\n0,down,tset\n")),
     Row(

@@ -187,39 +187,10 @@ class Evil:
         return print, ("code ran",)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("missing", "there is no such file"),
-        ("truncated", "is truncated or no checkpoint"),
-        ("empty", "is truncated or no checkpoint"),
-        ("text", "is truncated or no checkpoint|more than plain data"),
-        ("junk", "is truncated or no checkpoint"),
-        ("foreign", "is no checkpoint of seqfuse: it has no 'config'"),
-        ("pickle", "holds more than plain data and is not read"),
-        ("shapes", "its weights do not fit its config"),
-    ],
-)
-def test_broken_files_are_refused(
-    best: Path, tmp_path: Path, name: str, message: str, capsys
-) -> None:
-    path = tmp_path / f"{name}.ckpt"
-    if name == "truncated":
-        path.write_bytes(best.read_bytes()[:5000])
-    elif name == "empty":
-        path.touch()
-    elif name == "junk":
-        path.write_text("junk")
-    elif name == "text":
-        path.write_text("hello, world")
-    elif name == "foreign":
-        torch.save({"state_dict": {}}, path)
-    elif name == "pickle":
-        torch.save({"config": Evil()}, path)
-    elif name == "shapes":
-        altered(best, path, lambda c: c["config"]["model"]["lstm"].update(hidden_size=8))
-    with pytest.raises(InputError, match=message):
-        seqfuse.load(path)
+def test_a_pickle_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"config": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match="holds more than plain data and is not read"):
+        seqfuse.load(tmp_path / "evil.ckpt")
     assert "code ran" not in capsys.readouterr().out
 
 
@@ -230,21 +201,9 @@ def test_nothing_else_is_read_with_code() -> None:
             assert "torch.load(" not in line or "weights_only=True" in line, (path, line)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "ckpt is empty: type ckpt="),
-        (["ckpt=nowhere.ckpt"], "ckpt=nowhere.ckpt: there is no such file"),
-        (["ckpt={best}", "split=all"], "split=all must be one of: train, val, test"),
-        (["ckpt={best}", "data.nmae=GunPoint"], "did you mean data.name?"),
-        (["ckpt={best}", "data.name=GunPoint"], "1 channels, the training data 12"),
-        (["ckpt={best}", "data.batch_size=0"], "data.batch_size=0"),
-    ],
-)
-def test_evaluate_answers_with_one_line(
-    best: Path, command: Callable, words: list[str], message: str
-) -> None:
-    assert_refused(command(evaluate_main, *[word.format(best=best) for word in words]), message)
+def test_other_data_than_it_was_trained_on(best: Path, command: Callable) -> None:
+    words = (f"ckpt={best}", "data.name=GunPoint")
+    assert_refused(command(evaluate_main, *words), "1 channels, the training data 12")
 
 
 @pytest.mark.long

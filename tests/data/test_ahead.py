@@ -145,10 +145,7 @@ BROKEN = {
     ),
     "no target": ({}, lambda f: f.assign(value=np.nan), "new.csv: no row has a value in value"),
     "too short": ({}, lambda f: f[:9], "new.csv: 9 rows up to the last target are too few"),
-    "missing column": ({}, lambda f: f[["date"]], "new.csv has no column 'value' for data.targets"),
     "unknown column": ({}, lambda f: f.assign(b=1), "new.csv has a column 'b' that the training"),
-    "renamed column": ({}, lambda f: f.rename(columns={"value": "b"}), "has no column 'value'"),
-    "word": ({}, lambda f: f.assign(value="x"), "new.csv: row 2, column 'value': 'x' is no number"),
     "off the step": ({}, lambda f: f[::-1], "new.csv: row 3: .* is before the row above it"),
     "other form": (
         {"targets": ["value"], "known": ["hour"]},

@@ -180,23 +180,6 @@ def test_training_windows_are_shuffled_by_chunks(path: Path) -> None:
     assert len({(row - 10) // 64 for row in batches[0]}) == 2
 
 
-@pytest.mark.parametrize(
-    ("knobs", "message"),
-    [
-        ({"targets": ["speed"]}, "has no number column 'speed' (it has: 0, 1)"),
-        ({"split": ["2024-01-01", "2024-02-01"]}, "rows have no dates here, give fractions"),
-        ({"split": [900, 50, 100]}, "is more than its 1000 rows"),
-        ({"look_back": 700}, "the train split has 600 rows, too few for data.look_back=700"),
-        ({"season": 0}, "data.season=0 must be at least 1"),
-        ({"season": 600}, "600 rows to train on are too few for data.season=600"),
-    ],
-)
-def test_mistakes_are_named(path: Path, knobs: dict, message: str) -> None:
-    with pytest.raises(InputError) as error:
-        mapped(path, **knobs)
-    assert message in str(error.value)
-
-
 def test_infinite_cells_and_other_columns_are_named(path: Path) -> None:
     values = count()
     splits = mapped(path)

@@ -140,77 +140,17 @@ def test_parquet_and_gzip_read_alike(tmp_path: Path) -> None:
     assert len({table.fingerprint() for table in tables}) == 1
 
 
-def rows_of(text: str) -> list[str]:
-    return text.splitlines()
-
-
-BROKEN = {
-    "unsorted": (lambda r: [*r[:5], r[6], r[5], *r[7:]], "line 7: 2020-01-01 04:00:00 is before"),
-    "twice": (lambda r: [*r[:5], r[4], *r[5:]], "line 6: 2020-01-01 03:00:00 is there twice"),
-    "missing stamp": (
-        lambda r: [*r[:5], *r[6:]],
-        "1 time stamps are missing, the first after line 5",
-    ),
-    "off the step": (
-        lambda r: [*r[:5], r[5].replace(":00:00", ":20:00"), *r[6:]],
-        "line 6: 2020-01-01 04:20:00 is off the step of 3600 s",
-    ),
-    "word": (lambda r: [*r[:5], r[5] + "x", *r[6:]], "line 6, column 'value': '4x' is no number"),
-    "empty cell": (lambda r: [*r[:5], r[5][:-1], *r[6:]], "line 6, column 'value' is empty"),
-    "empty stamp": (lambda r: [*r[:5], ",4", *r[6:]], "line 6, column 'date' is empty"),
-    "no date": (
-        lambda r: [r[0], *(f"{i},{i}" for i in range(99))],
-        "line 2, column 'date' holds numbers, not dates such as 2024-01-31 12:00",
-    ),
-    "no stamp": (
-        lambda r: [*r[:5], "soon,4", *r[6:]],
-        "line 6, column 'date': 'soon' is no time stamp .*data.time_format=",
-    ),
-    "no rows": (lambda r: r[:1], "a.csv has no rows"),
-    "empty file": (lambda r: [], "a.csv is empty"),
-    "too short": (lambda r: r[:20], r"data.split=\[60, 20, 20\] is more than its 19 rows"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
-    change, message = BROKEN[name]
-    path = counting(tmp_path / "a.csv")
-    path.write_text("\n".join(change(rows_of(path.read_text()))))
-    with pytest.raises(InputError, match=message):
-        windows(path)
-
-
 @pytest.mark.parametrize(
     ("reader", "knobs", "message"),
     [
-        ({"targets": ["valu"]}, {}, "has no column 'valu' for data.targets"),
         ({"targets": ["valu"]}, {}, "did you mean value?"),
         ({"time": "when"}, {}, "has no column 'when' for data.time"),
-        ({"gaps": "maybe"}, {}, "data.gaps=maybe must be one of"),
-        ({}, {"look_back": 58}, "train split has 60 rows, too few for data.look_back=58"),
-        ({}, {"horizon": 21}, "val split has 20 rows, too few"),
-        ({}, {"horizon": 0}, "data.horizon=0 must be at least 1"),
-        ({}, {"split": [0.5, 0.5, 0.5]}, "give fractions that add up to 1"),
-        ({"returns": True}, {}, "line 2: data.returns needs prices above 0"),
     ],
 )
 def test_ranges(tmp_path: Path, reader: dict, knobs: dict, message: str) -> None:
     path = counting(tmp_path / "a.csv")
     with pytest.raises(InputError, match=message):
         windows(path, reader, **knobs).tensors("val")
-
-
-def test_encodings_and_truncated_files(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes("date,größe\n2020-01-01,1\n".encode("latin-1"))
-    with pytest.raises(InputError, match="line 1, column 8 is not UTF-8"):
-        windows(tmp_path / "a.csv")
-    counting(tmp_path / "b.csv.gz")
-    (tmp_path / "b.csv.gz").write_bytes((tmp_path / "b.csv.gz").read_bytes()[:100])
-    with pytest.raises(InputError, match=r"b.csv.gz is truncated or not gzip"):
-        windows(tmp_path / "b.csv.gz")
-    with pytest.raises(InputError, match="c.csv is not there"):
-        windows(tmp_path / "c.csv")
 
 
 def test_ett_borders(data_root: Path) -> None:
@@ -224,17 +164,6 @@ def test_ett_borders(data_root: Path) -> None:
     assert [len(splits.tensors(s)) for s in ("train", "val", "test")] == [7825, 2785, 2785]
 
 
-def test_dates_in_order_and_within_the_table(tmp_path: Path) -> None:
-    path = counting(tmp_path / "a.csv")
-    for split, message in (
-        (["2020-01-04", "2020-01-03"], "give the dates in order"),
-        (["2020-13-07", "2020-14-01"], "data.split="),
-        (["2019-01-01", "2019-02-01"], "leaves no row to train on, of 2020-01-01 00:00:00 to"),
-    ):
-        with pytest.raises(InputError, match=message):
-            windows(path, split=split)
-
-
 def test_columns_must_be_those_of_training(tmp_path: Path) -> None:
     path = counting(tmp_path / "a.csv", other=np.arange(100.0))
     trained = windows(path, {"targets": ["value", "other"]})
@@ -244,25 +173,6 @@ def test_columns_must_be_those_of_training(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="training had value, other"):
         again.table()
-
-
-@pytest.mark.parametrize(
-    ("reader", "message"),
-    [
-        ({"targets": ["value", "value"]}, "column 'value' is named twice"),
-        ({"targets": ["value"], "known": ["value"]}, "column 'value' is named twice"),
-        ({"targets": []}, "data.targets names no column"),
-        ({"group": "name", "targets": ["value"]}, "line 5, column 'name' is empty"),
-        ({"targets": ["high"]}, "line 4, column 'high' is infinite"),
-    ],
-)
-def test_columns_are_checked(tmp_path: Path, reader: dict, message: str) -> None:
-    high = np.arange(100.0)
-    high[2] = np.inf
-    name = ["a"] * 3 + [None] + ["a"] * 96
-    path = counting(tmp_path / "a.csv", high=high, name=name)
-    with pytest.raises(InputError, match=message):
-        windows(path, reader)
 
 
 def test_a_series_shorter_than_a_season_is_no_error(tmp_path: Path) -> None:

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 import seqfuse
-from seqfuse.config.mistakes import CONF
 from seqfuse.export import main
-from seqfuse.exporting.settings import check_settings
 from seqfuse.predict import main as predict
 from seqfuse.runtime import runner
 from seqfuse.runtime.bundle import read_metadata
@@ -155,94 +152,18 @@ def test_a_damaged_folder_is_refused(folder: Path, tmp_path: Path, name: str, da
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (X[..., :2], "the series have 2 channels, the training data 3"),
-        ([X[0], X[1, :, :1]], "series 1 has 1 channels, series 0 has 3"),
-        (X.astype(str), "x holds <U32, expected numbers"),
-        ([["a", "b"]], "series 0, step 0: 'a'"),
-        ([], "there is nothing to predict"),
-        (np.full_like(X, np.nan), "row 0 has no value at all"),
-        (np.where(X > 2, np.inf, X), "has an infinite value at step"),
-    ],
-)
-def test_wrong_arrays_are_named(folder: Path, x: list, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        runner.load(folder).predict(x)
-
-
-@pytest.mark.parametrize(
-    ("content", "words", "message"),
-    [
-        ("id,a,b\n1,2,3\n", [], "in.csv: the series have 2 channels, the training data 3"),
-        ("id,a,b,c\n1,2,x,3\n", [], "in.csv, line 2, column 'b': 'x' is no number"),
-        ("id,a,b,c\n1,2,3\n", [], "in.csv, line 2 has 3 columns, the header 4"),
-        ("id,a,b,c\n1,2,3,4\n2,2,3,4\n1,2,3,4\n", [], "line 4: series '1' goes on behind"),
-        (
-            "id,a,b,c\n1,2,3,4\n",
-            ["in.csv", "out.txt"],
-            "out.txt must end in one of: .csv, .csv.gz, .parquet, .jsonl",
-        ),
-        ("", ["nowhere.csv", "out.csv"], "nowhere.csv: there is no such file"),
-        ("", ["in.csv"], "usage: python run.py"),
-        ("", ["--check", "--int8"], "usage: python run.py"),
-    ],
-)
-def test_wrong_files_get_one_line(
-    folder: Path, site: Path, tmp_path: Path, content: str, words: list[str], message: str
+@pytest.mark.parametrize("words", [["in.csv"], ["--check", "--int8"]])
+def test_wrong_words_get_the_usage(
+    folder: Path, site: Path, tmp_path: Path, words: list[str]
 ) -> None:
-    (tmp_path / "in.csv").write_text(content)
-    words = words or ["in.csv", "out.csv"]
     done = shipped.python(site, tmp_path, f"{folder}/run.py", *words)
     assert done.returncode
-    assert message in done.stderr
+    assert "usage: python run.py" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["ckpt={ckpt}", "output=full"], "output=full is not empty: name a new folder"),
-        (["ckpt={ckpt}", "output=o", "boud=1"], "boud: no such key, did you mean bound?"),
-        (["ckpt=nowhere.ckpt", "output=o"], "ckpt=nowhere.ckpt: there is no such file"),
-        (["ckpt=file", "output=o"], "file is truncated or no checkpoint"),
-        (["output=o"], "ckpt is empty: type ckpt="),
-        (["ckpt={ckpt}", "output=."], "output=. is the folder you are in"),
-        (["ckpt={ckpt}", "output=o", "bound=nan"], "bound=nan must be at least 0"),
-    ],
-)
-def test_a_mistake_gets_one_line(
-    run: Path, command: Callable, tmp_path: Path, words: list[str], message: str
-) -> None:
-    Path("full").mkdir()
-    Path("full/file").touch()
-    Path("file").touch()
-    given = [word.format(ckpt=run / "checkpoints" / "best.ckpt") for word in words]
-    assert_refused(command(main, *given), message)
-    assert {path.name for path in tmp_path.iterdir()} == {"full", "file"}
-
-
-@pytest.mark.parametrize(
-    ("knobs", "message"),
-    [
-        ({"output": None}, "output is empty: type output=<a new folder>"),
-        ({"output": "file"}, "output=file is a file"),
-        ({"opset": 99}, "opset=99 must be from 14 to 20"),
-        ({"opset": 7}, "opset=7 must be from 14 to 20"),
-        ({"int8": "maybe"}, "int8=maybe must be one of: null, true, finetune"),
-        ({"split": "train"}, "split=train must be one of: test, val, none"),
-        ({"int8": True, "split": "none"}, "int8=True is judged by a metric"),
-        ({"bound": -0.1}, "bound=-0.1 must be at least 0"),
-        ({"finetune": {"epochs": 0}}, "finetune.epochs=0 must be at least 1"),
-    ],
-)
-def test_knobs_are_checked_first(
-    knobs: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("file").touch()
-    config = OmegaConf.merge(OmegaConf.load(CONF / "export.yaml"), {"output": "new"}, knobs)
-    with pytest.raises(InputError, match=message):
-        check_settings(config)
+def test_a_mistake_gets_one_line(run: Path, command: Callable, tmp_path: Path) -> None:
+    words = (f"ckpt={run / 'checkpoints' / 'best.ckpt'}", "output=o")
+    assert_refused(command(main, *words, "boud=1"), "boud: no such key, did you mean bound?")
+    assert_refused(command(main, *words, "bound=nan"), "bound=nan must be at least 0")
+    assert not [*tmp_path.iterdir()]

@@ -218,7 +218,7 @@ def test_an_imputation_is_marked_where_a_value_was_held_out(clock: str) -> None:
     time, steps = TIMES[clock], len(TIMES[clock])
     hidden = np.arange(steps) % 3 == 1
     truth = np.where(hidden, 1.0, np.nan)
-    panel = imputed.Panel(
+    panel = imputed.GapPanel(
         time, np.where(hidden, np.nan, 2.0), truth, truth + 1, truth + 2, np.ones(steps), "load"
     )
     figure = imputed.imputations([panel])

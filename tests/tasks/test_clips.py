@@ -196,8 +196,6 @@ def test_what_is_normal_must_be_a_class(small: Compose, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data.folder=null"], "data.folder is empty"),
-        (["data.num_frames=0"], "data.num_frames=0 must be at least 1"),
         (["data.batch_size=99"], "more than the 16 training clips"),
         (["model.stem.augment.zoom=1.5"], "zoom=1.5 must be at least 0 and below 1"),
     ],

@@ -20,7 +20,7 @@ from seqfuse.tasks import distill
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.distill import DistillTask, SameOutputs, SoftTargets
 from seqfuse.train import main, train
-from tests.conftest import TINY, assert_refused, composed
+from tests.conftest import TINY, composed
 from tests.made import Made, make
 
 T = 3.0
@@ -271,17 +271,6 @@ def test_mistakes_name_the_teacher(teacher: Path, student: Made) -> None:
     rounded = {**kept, "mean": [mean * (1 + 1e-9) for mean in kept["mean"]]}
     pipeline.load_state_dict({**state, "standardisation": rounded})
     teachers(student, teacher=str(teacher))  # another machine may round
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["task=distill"], "task=distill has no teacher: type teacher=logs/"),
-        (["task=distill", "task.teaching=2.0"], "teaching=2.0 must be from 0 to 1"),
-    ],
-)
-def test_mistakes_are_one_line(command: Callable, words: list[str], message: str) -> None:
-    assert_refused(command(main, *TINY, *words), message)
 
 
 TAGS = (

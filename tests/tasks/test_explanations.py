@@ -24,7 +24,6 @@ SPANS = (
     "model=segments",
     "model.normalization.segment_size=6",
 )
-CHARACTERS = ("model/stem=characters", "data.subwords=characters")
 NETS = {
     "series": ("data=arrays", "data.train=ragged.npz", "model=base"),
     "shapes": ("data=arrays", "data.train=ragged.npz", "model=series", "model/bank=none"),
@@ -206,32 +205,6 @@ def test_arrays_are_as_long_as_the_items(explained: Callable) -> None:
     columns = len(job.columns)
     [window] = job.explain(np.ones((1, 30, columns)))
     assert window.shape == (30, columns)
-
-
-@pytest.mark.parametrize(
-    ("kind", "words", "named"),
-    [
-        ("series", {"target": "left"}, ["target=left", "down"]),
-        ("series", {"step": 1}, ["step=1"]),
-        ("series", {"method": "shap"}, ["method=shap", "occlusion"]),
-        ("numbers", {"target": "z"}, ["target=z"]),
-        ("tags", {"step": 99}, ["step=99", "3 steps"]),
-        ("forecasts", {"target": "c"}, ["target=c", "a, b"]),
-        ("forecasts", {"step": 7}, ["step=7", "6"]),
-    ],
-)
-def test_what_is_not_there_is_named(
-    explained: Callable, kind: str, words: dict[str, Any], named: list[str]
-) -> None:
-    job, _ = explained(kind)
-    x: Any = {
-        "tags": [["the", "cat", "sleeps"]],
-        "forecasts": np.ones((40, len(job.columns) if kind == "forecasts" else 1)),
-    }.get(kind, np.ones((2, 6, 2)))
-    with pytest.raises(InputError) as error:
-        job.explain(x, **words)
-    assert all(name in str(error.value) for name in named)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.long

@@ -144,13 +144,11 @@ def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
 
 def wrong(kind: str) -> dict[str, np.ndarray]:
     one, two = phone(), watch()
-    if kind == "channels":
-        two["x"] = two["x"][:, :1]
-    elif kind == "lacks":
+    if kind == "lacks":
         two = {name: rows[two["subject"] != 3] for name, rows in two.items()}
     elif kind == "lengths":
         two["t_ms"] = two["t_ms"][:-2]
-    return both(phone=one) if kind == "no watch" else both(phone=one, watch=two)
+    return both(phone=one, watch=two)
 
 
 @pytest.mark.long
@@ -158,10 +156,8 @@ def wrong(kind: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("kind", "words", "message"),
     [
-        ("channels", [], "own.npz: 'watch': the series have 1 channels, the training data 2"),
         ("lacks", [], "own.npz: 'watch' has no recording 3-1, which 'phone' has from row 252"),
         ("lengths", [], "own.npz: watch_t_ms has shape (2190,), but watch_x has 2192 rows"),
-        ("no watch", [], "own.npz has no array 'watch_x'"),
         ("", ["data.missing=[foot]"], "data.missing names 'foot', which is not in data.sources"),
     ],
 )

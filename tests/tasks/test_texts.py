@@ -1,7 +1,7 @@
 """Texts and tags on the command line: train, test, predict; small files written here."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import torch
 import seqfuse
 from seqfuse.predict import main
 from seqfuse.runtime.errors import InputError
-from seqfuse.train import main as train_main
 from seqfuse.train import train
 from tests.conftest import QUIET, assert_refused, composed
 
@@ -188,34 +187,6 @@ def test_poisoned_test_split_changes_no_weight(kind: str, ending: str, files: Pa
     assert clean["DataModule"] == poisoned["DataModule"]
     for name, value in clean["state_dict"].items():
         assert torch.equal(value, poisoned["state_dict"][name]), name
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["data=text"], "data.train is empty: name your .csv, .tsv or .jsonl file"),
-        (["data=conll", "data.train=a.tsv", "data.test=a.tsv"], "a.tsv is not there, nor in"),
-        (
-            [
-                "data=conll",
-                "data.train={}/train.tsv",
-                "data.test={}/test.tsv",
-                "data.split=stratified",
-            ],
-            "data.split=stratified is for one label per item: type data.split=random",
-        ),
-        (
-            ["data=text", "data.train={}/train.csv", "data.test={}/test.csv", "data.text=words"],
-            "train.csv, line 2: no column 'words' (it has: text, label): set data.text",
-        ),
-        (
-            ["data=text", "data.train={}/train.csv", "data.test=a.csv", "data.vectors=v.vec"],
-            "v.vec is not there, nor in",
-        ),
-    ],
-)
-def test_mistakes(words: Sequence[str], message: str, files: Path, command: Callable) -> None:
-    assert_refused(command(train_main, *FAST, *(word.format(files) for word in words)), message)
 
 
 @pytest.mark.long

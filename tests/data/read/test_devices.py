@@ -81,18 +81,13 @@ def broken(kind: str) -> dict[str, dict[str, np.ndarray]]:
     rows = two["subject"] != 5
     changes = {
         "lacks": {"watch": {name: array[rows] for name, array in two.items()}},
-        "rows": {"watch": {**two, "t_ms": two["t_ms"][:-1]}},
         "apart": {"watch": {**two, "t_ms": two["t_ms"] + 1_000_000}},
         "backwards": {"phone": {**one, "t_ms": one["t_ms"] - 90 * (np.arange(len(one["x"])) == 7)}},
         "scattered": {"phone": {**one, "subject": np.where(np.arange(len(one["x"])) < 3, 2, 1)}},
-        "infinite": {"watch": {**two, "x": np.where(two["x"] == two["x"][9], np.inf, two["x"])}},
-        "label": {"phone": {**one, "label": one["label"] + 1}},
-        "axes": {"phone": {**one, "x": one["x"][:, 0]}},
         "unit": {"phone": {**one, "t_ms": one["t_ms"] * 1000}},
         "no time": {
             "phone": {**one, "t_ms": one["t_ms"] + np.array([0.0, np.nan] * 9999)[: len(one["x"])]}
         },
-        "no x": {"phone": {name: array for name, array in one.items() if name != "x"}},
     }
     return changes[kind]
 
@@ -101,19 +96,14 @@ def broken(kind: str) -> dict[str, dict[str, np.ndarray]]:
     ("kind", "message"),
     [
         ("lacks", "watch.npz: 'watch' has no recording 5-1, which 'phone' has from row 520"),
-        ("rows", r"watch.npz: t_ms has shape \(2191,\), but x has 2192 rows"),
         ("apart", "recording 1-1 has no step in common: t_ms 'phone' from 101000 to 104050"),
         ("backwards", "phone.npz: t_ms runs backwards at row 7 .recording 1-1"),
         ("scattered", "phone.npz: at row .* of x recording 1-"),
-        ("infinite", "watch.npz: x has an infinite value at row 9, channel 0"),
-        ("label", "phone.npz: row .* has label 2, but data.labels names 0 to 1"),
-        ("axes", r"phone.npz: x has shape \(.*,\) of float64, expected numbers .rows, channels"),
         (
             "unit",
             r"phone.npz: t_ms of recording 1-1 goes from .* the longest gap before row .*milli",
         ),
         ("no time", "phone.npz: t_ms is nan at row 1"),
-        ("no x", r"phone.npz has no array 'x' \(it has: t_ms, label"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, kind: str, message: str) -> None:
@@ -122,24 +112,9 @@ def test_files_that_do_not_fit(tmp_path: Path, kind: str, message: str) -> None:
         devices(folder)("train")
 
 
-@pytest.mark.parametrize(
-    ("knobs", "message"),
-    [
-        (
-            {"sources": ["foot"], "rate": [10.0]},
-            "foot.npz is not there: check data.root and data.file",
-        ),
-        ({"sources": ["phone", "phone"]}, "must name sources, each once"),
-        ({"rate": [10.0, 0.0]}, r"data.rate=\[10.0, 0.0\] must be numbers above 0: one for all"),
-        ({"rate": [1.0, 2.0, 3.0]}, "one for all sources, or one for each of 2"),
-        ({"file": "a.npz"}, "data.file=a.npz must have {source} in it"),
-        ({"missing": ["foot"]}, "data.missing names 'foot', which is not in data.sources"),
-        ({"missing": ["phone", "watch"]}, "leaves no source to look at"),
-    ],
-)
-def test_knobs_out_of_range(tmp_path: Path, knobs: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        devices(tmp_path, **knobs)("train")
+def test_one_source_at_least_is_not_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leaves no source to look at"):
+        devices(tmp_path, missing=["phone", "watch"])("train")
 
 
 def test_a_file_without_a_source_says_how_to_do_without(tmp_path: Path) -> None:

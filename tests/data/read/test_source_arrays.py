@@ -94,30 +94,6 @@ def test_the_clock_is_the_first_source_of_training_in_any_file(path: Path) -> No
         next(read_sources(path.with_name("rest.npz"), names, names[:1]))
 
 
-def test_missing_sources_must_be_known(path: Path) -> None:
-    with pytest.raises(InputError, match=r"data.missing=\[film\]: there is no such source"):
-        SourceArrays(str(path), missing=["film"])("test")
-    with pytest.raises(InputError, match="data.missing leaves no source of"):
-        SourceArrays(str(path), missing=["fast", "slow", "facts"])("test")
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (without("y"), "mine.npz has no array 'y'"),
-        ({"y": np.zeros(3)}, "mine.npz has no array '<source>_x'"),
-        ({**arrays(), "fast_x": arrays()["fast_x"][:50]}, "60 items but 50 of 'fast'"),
-        ({**arrays(), "y": arrays()["y"][:7]}, "60 items but 7 labels"),
-        ({**arrays(), "facts_x": np.zeros(60)}, r"facts_x has shape \(60,\) of float64, expected"),
-        ({**arrays(), "slow_x": np.full((60, 2, 3), np.nan)}, "slow_x: row 0 has no value at all"),
-    ],
-)
-def test_files_that_do_not_fit(tmp_path: Path, given: dict, message: str) -> None:
-    np.savez(tmp_path / "mine.npz", **given)
-    with pytest.raises(InputError, match=message):
-        SourceArrays("mine.npz", root=str(tmp_path))("train")
-
-
 def test_a_source_that_is_not_in_the_file(path: Path) -> None:
     source = SourceArrays(str(path), sources=["slow", "film"])
     with pytest.raises(InputError, match=r"no array 'film_x' .*type data.missing=\[film\]"):

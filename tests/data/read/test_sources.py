@@ -142,36 +142,9 @@ def test_arrays_with_their_own_test_file(tmp_path: Path) -> None:
     assert (len(arrays("train")), len(arrays("test"))) == (40, 12)
 
 
-@pytest.mark.parametrize("count", [99, 101])
-def test_there_is_a_label_for_each_series(tmp_path: Path, count: int) -> None:
-    np.savez(tmp_path / "a.npz", x=np.zeros((100, 5, 2)), y=np.arange(count) % 2)
-    with pytest.raises(InputError, match=f"a.npz: 100 series but {count} labels"):
-        Arrays("a.npz", root=str(tmp_path))("train")
-
-
 def test_npy_has_its_labels_beside_it(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((10, 5, 2)))
     with pytest.raises(InputError, match="a.npy needs its labels beside it, in a_y.npy"):
         Arrays("a.npy", root=str(tmp_path))("train")
     np.save(tmp_path / "a_y.npy", np.arange(10) % 2)
     assert len(Arrays("a.npy", root=str(tmp_path))("train")) == 8
-
-
-def test_arrays_name_what_is_wrong(tmp_path: Path) -> None:
-    np.savez(tmp_path / "flat.npz", x=np.zeros((10, 5)), y=np.arange(10))
-    np.savez(tmp_path / "noy.npz", x=np.zeros((10, 5, 1)))
-    np.savez(tmp_path / "object.npz", x=np.array([[1], "a"], dtype=object), y=np.arange(2))
-    (tmp_path / "cut.npz").write_bytes(save(tmp_path / "a.npz").read_bytes()[:200])
-    for name, message in {
-        "flat": r"shape \(10, 5\).*\(series, time, channels\) for data.layout=btc, .* for bct",
-        "noy": "noy.npz has no array 'y'",
-        "object": "object.npz: x.npy holds Python objects, not numbers",
-        "cut": "cut.npz is truncated or no array file",
-        "gone": "gone.npz is not there",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            Arrays(f"{name}.npz", root=str(tmp_path))("train")
-    with pytest.raises(InputError, match="data.layout=tbc must be one of: btc, bct"):
-        Arrays("a.npz", layout="tbc")
-    with pytest.raises(InputError, match="data.test_folds=1"):
-        Arrays("a.npz", test_folds=1)

@@ -7,7 +7,6 @@ import torch
 
 from seqfuse.data.read.vectors import read
 from seqfuse.nn.stems import LinearStem, NgramStem, set_vectors
-from seqfuse.runtime.errors import InputError
 
 WORDS = {"play": 2, "jazz": 3, "0000": 4}
 
@@ -24,21 +23,6 @@ def test_known_words_get_their_vectors(tmp_path: Path) -> None:
     ratio = stem.words.weight[2] / torch.tensor([1.0, 2.0, 3.0])
     torch.testing.assert_close(ratio, ratio[:1].expand(3))
     assert stem.words.weight[3].equal(before[3])
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("play 1 2\njazz 1\n", "v.vec, line 2: 1 numbers, before 2"),
-        ("play 1 x\n", "v.vec, line 1: could not convert string to float: 'x'"),
-        ("rock 1 2\n", "v.vec has none of the 3 training words"),
-    ],
-)
-def test_mistakes(content: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "v.vec"
-    path.write_text(content)
-    with pytest.raises(InputError, match=message):
-        read(path, WORDS)
 
 
 def test_vectors_that_do_not_fit() -> None:

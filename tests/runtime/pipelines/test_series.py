@@ -110,21 +110,6 @@ def test_state_restores_everything() -> None:
     assert other.labels.classes == ["a", "b"]
 
 
-def test_bad_input_is_named() -> None:
-    x = example()
-    with pytest.raises(InputError, match="data.scaling=robust must be one of: channel"):
-        SeriesPipeline("robust")
-    with pytest.raises(InputError, match="only one class, 'a'"):
-        fitted(labels=("a",))
-    with pytest.raises(InputError, match="row 1 has label 'c', which training never saw"):
-        fitted().labels.encode(read(x[:2], ["a", "c"]))
-    with pytest.raises(InputError, match="3 channels, the training data 2"):
-        fitted().transform(read(np.zeros((1, 4, 3))))
-    x[..., 1] = NAN
-    with pytest.raises(InputError, match="channel 1 holds only missing values"):
-        fitted(x=x)
-
-
 def test_plain_needs_numpy_and_the_standard_library_alone() -> None:
     """Tables are read by pandas and pyarrow, clips by av, addresses by fsspec (over HTTP by
     aiohttp), where these are there, and asked for."""

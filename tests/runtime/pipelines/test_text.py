@@ -92,20 +92,6 @@ def test_state_is_enough() -> None:
         assert other.sizes() == pipeline.sizes()
 
 
-@pytest.mark.parametrize(
-    ("knobs", "message"),
-    [
-        ({"subwords": "words"}, "data.subwords=words must be one of: ngrams, characters"),
-        ({"min_count": 0}, "data.min_count=0 must be at least 1"),
-        ({"max_length": -1}, "data.max_length=-1 must be at least 0"),
-        ({"ngrams": [5, 3]}, r"data.ngrams=\[5, 3\] must be two lengths, such as \[3,5\]"),
-    ],
-)
-def test_knobs_out_of_range(knobs: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        TextPipeline(**knobs)
-
-
 def test_words_without_the_signs_at_their_end() -> None:
     words = [["Peru?", "Peru", "Peru\u2019s", "d.c.", "...", "'s"], ["x"]]
     items = texts(words, labels=["a", "b"])

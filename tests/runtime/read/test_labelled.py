@@ -62,59 +62,6 @@ def test_text(tmp_path: Path) -> None:
     assert ids is None
 
 
-def with_value(value: float) -> np.ndarray:
-    x = X.copy()
-    x[13] = value
-    return x
-
-
-BROKEN = {
-    "other axes": (
-        {"x": X.transpose(0, 2, 1)},
-        r"7 channels, the training data 3.*x.transpose\(0, 2, 1\)",
-    ),
-    "other channels": (
-        {"x": X[..., :2]},
-        r"x has .*: the series have 2 channels, the training data 3",
-    ),
-    "two axes": ({"x": X[0]}, "expected numbers with three axes"),
-    "words": ({"x": X.astype(str)}, "expected numbers with three axes"),
-    "objects": ({"x": X.astype(object)}, "x.npz: x.npy holds Python objects"),
-    "no x": ({"z": X}, r"has no array 'x' \(it has: z\)"),
-    "no series": ({"x": X[:0]}, "holds no series"),
-    "infinite": ({"x": with_value(np.inf)}, "row 13 has an infinite value at step 0, channel 0"),
-    "empty": ({"x": with_value(np.nan)}, "row 13 has no value at all"),
-    "few ids": ({"x": X, "id": np.arange(24)}, "id is .* expected 25 numbers or words"),
-    "pickled ids": ({"x": X, "id": np.arange(25).astype(object)}, "x.npz: id.npy holds Python obj"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
-    arrays, message = BROKEN[name]
-    with pytest.raises(InputError, match=message):
-        read(save(tmp_path / "x.npz", **arrays))
-
-
-@pytest.mark.parametrize("kind", ["npz", "npy"])
-@pytest.mark.parametrize("kept", [0, 5, 300, 1500])
-def test_broken_files(tmp_path: Path, kind: str, kept: int) -> None:
-    path = tmp_path / f"x.{kind}"
-    np.savez(path, x=X) if kind == "npz" else np.save(path, X)
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=rf"x.{kind} is truncated"):
-        read(path)
-
-
-def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
-    path = save(tmp_path / "x.npz", x=X)
-    content = bytearray(path.read_bytes())
-    content[1000] ^= 255
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"x.npz is truncated or .*Bad CRC"):
-        read(path)
-
-
 def test_text_with_other_channels_and_unknown_endings(tmp_path: Path) -> None:
     (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2:3,4:5,6\n1,2:3,4\n")
     with pytest.raises(InputError, match=r"x.ts, line 4 has 2 channels, line 3 3"):

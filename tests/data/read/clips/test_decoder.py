@@ -104,10 +104,3 @@ def test_a_bad_clip_stops_or_is_skipped(clips: list[Path], tmp_path: Path, capsy
     assert rows.tolist() == [0, 2]
     assert "skipped     1 of 3 clips: " in (out := capsys.readouterr().out)
     assert "bad.mp4" in out
-
-
-def test_knobs_have_ranges() -> None:
-    with pytest.raises(InputError, match="data.num_frames=0"):
-        Decoder(0)
-    with pytest.raises(InputError, match="data.size=0"):
-        Decoder(4, 0)

@@ -86,31 +86,6 @@ def test_splits_of_the_fights_share_no_source(data_root: Path) -> None:
     assert len(set.union(*sources.values())) == 46
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda r: {**r, "source": "one"}, "source one stands in more than one split"),
-        (lambda r: {**r, "split": "dev"}, "split 'dev' must be one of: train, val, test"),
-        (lambda r: {**r, "clip": ""}, "line 2 has no clip"),
-        (lambda r: {**r, "clip": "x"}, "names x once more"),
-        (lambda r: {k: r[k] for k in ("clip", "split")}, "has no column 'label'"),
-        (lambda r: r if r["label"] == "moves" else {}, "there is a folder 'stays'"),
-        (
-            lambda r: {**r, "label": "jumps"} if r["clip"] == "stays03" else r,
-            "names the class 'jumps', but there is no such folder",
-        ),
-        (
-            lambda r: {**r, "clip": "y"} if r["clip"] == "stays03" else r,
-            "names stays/y, 1 of 24 clips, but there is no such file",
-        ),
-    ],
-)
-def test_a_bad_list(own: Path, change, message: str) -> None:
-    rewrite(own, change)
-    with pytest.raises(InputError, match=message):
-        source(own)("train")
-
-
 def test_a_list_is_a_table_like_others(own: Path) -> None:
     path = own / "clips.csv"
     head, *rows = path.read_text().splitlines()
@@ -120,21 +95,6 @@ def test_a_list_is_a_table_like_others(own: Path) -> None:
     path.write_text("\n".join([f"{head}, label", f"{rows[0]},moves"]))
     with pytest.raises(InputError, match="line 1: columns 2 and 5 have one name, 'label'"):
         source(own)("train")
-
-
-def test_bad_folders(own: Path) -> None:
-    with pytest.raises(InputError, match="data.folder is empty"):
-        ClipFolder(None, Decoder())
-    with pytest.raises(InputError, match="nowhere is not there"):
-        ClipFolder("nowhere", Decoder(), root=str(own))("train")
-    (own / "clips" / "empty").mkdir()
-    with pytest.raises(InputError, match="empty has no clip"):
-        source(own, table=None)("train")
-    shutil.rmtree(own / "clips" / "empty")
-    with pytest.raises(InputError, match="class 'moves' has 12 clips, too few for data.test_fold"):
-        source(own, table=None, test_folds=13)("train")
-    with pytest.raises(InputError, match="has no folder in it"):
-        ClipFolder("clips/moves", Decoder(), root=str(own))("train")
 
 
 def test_a_label_that_training_never_saw(own: Path) -> None:
