@@ -1,6 +1,7 @@
 """Shape checks for every test, and the few things most tests need."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,14 @@ def data_root() -> Path:
     if not os.environ.get("SEQFUSE_DATA") and not root.is_dir():
         pytest.skip(f"real data is looked for in {root}: put it there, or set SEQFUSE_DATA")
     return root
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """What SIGINT does in a command; pytest's workers, and the background, may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def assert_refused(answer: tuple[int, str, str], *names: str) -> None:

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ def checkpoint(run: Path, name: str = "last") -> dict[str, Any]:
 
 def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return checkpoint(run, name)["state_dict"]
+
+
+def altered(best: Path, path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy of a checkpoint, changed."""
+    content = torch.load(best, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
 
 
 def assert_same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:

@@ -16,7 +16,6 @@ all, and those of the bank in them. Nothing is chosen on a test split, and no se
 own.
 """
 
-import argparse
 import contextlib
 import functools
 import hashlib
@@ -231,11 +230,7 @@ def summary(path: Path, by: str = "seed") -> str:
 
 def main() -> None:
     """Measures what is not there yet, archive by archive, seed by seed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.archive",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = common.parser("archive", __doc__)
     parser.add_argument("sets", nargs="*", help="names; without any, all")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--seeds", type=int, default=3)

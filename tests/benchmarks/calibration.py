@@ -10,7 +10,6 @@ not made again. Nothing is chosen on a test split, but that the rule for nothing
 DodgerLoopGame: the others judge it.
 """
 
-import argparse
 import contextlib
 import io
 import math
@@ -72,7 +71,7 @@ def summary(path: Path) -> str:
 
 def main() -> None:
     """Measures what is not there yet."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.calibration")
+    parser = common.parser("calibration", __doc__)
     parser.add_argument("sets", nargs="*", help="of ucr/")
     parser.add_argument("--variant", choices=VARIANTS, default="default")
     parser.add_argument("--seeds", type=int, default=1)

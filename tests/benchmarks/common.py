@@ -27,17 +27,22 @@ Row = dict[str, Cell]
 """A row of a CSV file, by column."""
 
 
-def arguments(name: str, about: str | None, **numbers: int | None) -> argparse.Namespace:
-    """Reads the command line: `--out`, and one whole number for each of `numbers`."""
-    parser = argparse.ArgumentParser(
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """Of a benchmark's own arguments."""
+    return argparse.ArgumentParser(
         prog=f"python -m tests.benchmarks.{name}",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("logs", "benchmarks", f"{name}.json"))
+
+
+def arguments(name: str, about: str | None, **numbers: int | None) -> argparse.Namespace:
+    """Reads the command line: `--out`, and one whole number for each of `numbers`."""
+    given = parser(name, about)
+    given.add_argument("--out", type=Path, default=Path("logs", "benchmarks", f"{name}.json"))
     for number, default in numbers.items():
-        parser.add_argument(f"--{number}", type=int, default=default)
-    return parser.parse_args()
+        given.add_argument(f"--{number}", type=int, default=default)
+    return given.parse_args()
 
 
 def call(command: Sequence[str], folder: str | Path) -> str:

@@ -13,7 +13,6 @@ which of them the difference is more than seeds make. Nothing is chosen on a tes
 Summaries of sweeps (`seqfuse-train -m data.name=... seed=... model/lstm=...`) make the same tests.
 """
 
-import argparse
 import math
 import shlex
 from collections.abc import Mapping
@@ -67,11 +66,7 @@ def report(table: pd.DataFrame, settings: Mapping[str, str], metric: str) -> str
 
 def main() -> None:
     """Measures what is not there yet, seed by seed and set by set, and prints the answer."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.compare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = common.parser("compare", __doc__)
     parser.add_argument("settings", nargs="+", help="lists of words in quotes, the reference first")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--sets", nargs="+", help="names; without any, all")

@@ -6,7 +6,6 @@ all three see the same rows. Nothing is chosen on a test split. Results are prin
 `--first 2` goes on with the third seed.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqfuse.train import train
+from tests.benchmarks import common
 from tests.composing import composed
 
 QUIET = (
@@ -99,7 +99,7 @@ def measure(job: Job, more: list[str], folder: Path) -> tuple[dict[str, float], 
 
 def main() -> None:
     """Prints a row per set and seed, and the means."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.distill", description=__doc__)
+    parser = common.parser("distill", __doc__)
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed")

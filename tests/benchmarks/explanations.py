@@ -8,7 +8,6 @@ baseline, the most important first (deletion: the lower, the better), or put bac
 higher, the better). Rows that are there are not made again. Nothing is chosen on a test split.
 """
 
-import argparse
 import contextlib
 import io
 from itertools import product
@@ -73,7 +72,7 @@ def summary(path: Path) -> str:
 
 def main() -> None:
     """Measures what is not there yet."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.explanations")
+    parser = common.parser("explanations", __doc__)
     parser.add_argument("sets", nargs="*", default=list(SETS), help=", ".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=common.RESULTS / "explanations.csv")

@@ -11,7 +11,6 @@ composing to testing, without the start of Python. Nothing is chosen on a test s
 and no horizon has words of its own.
 """
 
-import argparse
 import contextlib
 import io
 import math
@@ -69,11 +68,7 @@ def summary(path: Path) -> str:
 
 def main() -> None:
     """Measures what is not there yet, seed by seed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.forecasts",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = common.parser("forecasts", __doc__)
     parser.add_argument("sets", nargs="*", help="names; without any, all")
     parser.add_argument("--horizons", type=int, nargs="*", default=HORIZONS)
     parser.add_argument("--seeds", type=int, default=3)

@@ -35,6 +35,7 @@ from seqfuse.config import build
 from seqfuse.runtime.shown import markdown_table
 from seqfuse.search.noise import LEVEL, against
 from seqfuse.train import train
+from tests.benchmarks import common
 from tests.composing import composed
 
 QUIET = (
@@ -197,7 +198,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Measures, and writes what is known so far after each seed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.labels", description=__doc__)
+    parser = common.parser("labels", __doc__)
     parser.add_argument("sets", nargs="*", default=SETS, help="har_windows, or sets of UCR")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed; --out keeps what it holds")

@@ -7,13 +7,14 @@ measured here. Ours are means over seeds. Writes a critical-difference diagram (
 by Wilcoxon's signed-rank test with Holm's correction) and a scatter against the best of the others.
 """
 
-import argparse
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 from aeon.visualisation import plot_critical_difference
 from matplotlib import pyplot as plt
+
+from tests.benchmarks import common
 
 RESULTS = Path(__file__).with_name("results")
 FIGURES = Path(__file__).parents[2] / ".github" / "docs"
@@ -53,11 +54,7 @@ def scatter(ours: pd.Series, best: pd.Series) -> None:
 
 def main() -> None:
     """Prints means and mean ranks, and writes the figures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.published",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = common.parser("published", __doc__)
     parser.add_argument("--anchors", type=Path, required=True, help="folder of ucr_accuracy.csv")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of ucr.csv")
     parser.add_argument("--out", type=Path, default=FIGURES, help="folder of the figures")

@@ -13,7 +13,6 @@ on from its last checkpoint. On a large cluster 6.5 nodes fail in 1,000 days of 
 is not recorded is an assumption of `Place`: an object store, a database, a network.
 """
 
-import argparse
 import json
 import math
 import os
@@ -328,11 +327,7 @@ def report(rows: Sequence[dict[str, float]]) -> str:
 
 def main() -> None:
     """Records, tests the simulation, and simulates what is not to be had here."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.scale",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = common.parser("scale", __doc__)
     parser.add_argument("--hours", type=float, default=1.0, help="of training in a trial")
     parser.add_argument("--days", type=float, default=154.0, help="between failures of a worker")
     parser.add_argument("--epochs", type=int, default=40, help="of a job that is recorded")

@@ -9,7 +9,6 @@ fractions of both above 0.95. Rows that are there are not made again. Nothing is
 items: the rule of distances was chosen on classes left out of training parts.
 """
 
-import argparse
 import contextlib
 import functools
 import io
@@ -164,7 +163,7 @@ def summary(path: Path) -> str:
 
 def main() -> None:
     """Measures what is not there yet."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.shifts")
+    parser = common.parser("shifts", __doc__)
     parser.add_argument("shifts", nargs="*", default=list(SHIFTS), help=", ".join(SHIFTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=common.RESULTS / "shifts.csv")

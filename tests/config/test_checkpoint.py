@@ -17,6 +17,7 @@ from seqfuse.evaluate import main as evaluate_main
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests.conftest import assert_refused, composed, full_disk
+from tests.trained import altered
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +27,6 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["trainer.max_epochs=3", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
     train(composed([*words, "experiment=japanese_vowels", "test=false"]), run)
     return run / "checkpoints" / "best.ckpt"
-
-
-def altered(best: Path, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    content = torch.load(best, weights_only=True)
-    change(content)
-    torch.save(content, path)
-    return path
 
 
 @pytest.mark.long

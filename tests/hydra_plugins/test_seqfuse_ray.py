@@ -181,14 +181,6 @@ def test_a_killed_worker_takes_no_other_along(train: Train, tmp_path: Path) -> N
     assert statuses(tmp_path) == ["completed", "killed", "completed"]
 
 
-@pytest.fixture
-def sigint() -> Iterator[None]:
-    """What SIGINT does in a command; pytest's workers ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("sigint")
 def test_a_command_that_is_stopped_stops_its_jobs(train: Train, tmp_path: Path) -> None:

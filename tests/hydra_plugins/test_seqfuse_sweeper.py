@@ -441,14 +441,6 @@ def test_with_a_pruner_jobs_know_their_trial(run: Run) -> None:
     }
 
 
-@pytest.fixture
-def sigint() -> Iterator[None]:
-    """What SIGINT does in a command; pytest's workers ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("sigint")
 def test_a_signal_in_a_job_stops_the_search(run: Run) -> None:
     def job(config: DictConfig) -> dict[str, Any]:

@@ -129,17 +129,3 @@ def test_what_is_there_is_kept_unless_told(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
     write(path, overwrite=True)
     assert path.read_text().startswith("row,name,")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("out.xlsx", r"must end in one of: .csv, .csv.gz, .parquet, .jsonl"),
-        ("nowhere/out.csv", "there is no folder .*nowhere: make it"),
-        ("folder.csv", "is a folder: name a file in it"),
-    ],
-)
-def test_outputs_that_cannot_be(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match=message):
-        Writer(tmp_path / name)

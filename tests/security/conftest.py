@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from seqfuse.train import train
 from tests.conftest import TINY, composed
@@ -72,14 +71,6 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     more = ["data=arrays", f"data.train={folder}/mine.npz", "trainer.max_epochs=1", "test=false"]
     train(composed([*words, *more]), run)
     return run / "checkpoints" / "best.ckpt"
-
-
-def altered(best: Path, path: Path, change: Change) -> Path:
-    """A copy of a checkpoint, changed."""
-    content = torch.load(best, weights_only=True)
-    change(content)
-    torch.save(content, path)
-    return path
 
 
 def both(change: Callable[[dict[str, Any]], None]) -> Change:

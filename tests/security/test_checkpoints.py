@@ -13,7 +13,8 @@ import seqfuse
 from seqfuse import evaluate, export, predict, train
 from seqfuse.runtime.errors import InputError
 from tests.conftest import assert_refused
-from tests.security.conftest import Server, altered, both, node_at
+from tests.security.conftest import Server, both, node_at
+from tests.trained import altered
 
 Command = Callable[..., tuple[int, str, str]]
 COMMANDS = {

@@ -11,7 +11,8 @@ import yaml
 
 from seqfuse.train import main, train
 from tests.conftest import TINY, composed
-from tests.security.conftest import Server, altered
+from tests.security.conftest import Server
+from tests.trained import altered
 
 Command = Callable[..., tuple[int, str, str]]
 HERE = {"_target_": "pathlib.Path", "_args_": ["ran"]}

@@ -13,8 +13,8 @@ import pytest
 import seqfuse
 from seqfuse import evaluate, export, predict
 from seqfuse.runtime.shown import CONTROL, cell_text, visible
-from tests.security.conftest import altered
 from tests.shipped import bare, python
+from tests.trained import altered
 
 Command = Callable[..., tuple[int, str, str]]
 NAMES = ["\x1b]0;evil\x07\x1b[2J", '=HYPERLINK("http://a")', "![x](http://a)|<b>\u202eup\r"]
