@@ -83,7 +83,7 @@ class WindowWarp:
 
 
 class Jitter:
-    """Adds noise of so many deviations."""
+    """Adds noise of so many standard deviations."""
 
     keeps_steps = True
 

@@ -35,8 +35,9 @@ class LinearStem(nn.Module):
 class ViewStem(nn.Module):
     """Each channel as it is, standardised per series, and its change from step to step.
 
-    Where a series hardly varies, by less than `floor` of the training deviation, its values are
-    divided by that instead. The change is that of the standardised series, 0 at the first step.
+    Where a series hardly varies, by less than `floor` of the standard deviation in training, its
+    values are divided by that instead. The change is that of the standardised series, 0 at the
+    first step.
     """
 
     floor = 1e-3

@@ -50,14 +50,14 @@ class Components:
         return centred - centred @ axes.T @ axes
 
     def distances(self, vectors: Vectors, least: float) -> NDArray[np.float64]:
-        """(n) squared distances of vectors (n d) from the mean, in deviations; over d.
+        """(n) squared distances of vectors (n d) from the mean, in standard deviations; over d.
 
         Known as Hotelling's T² and, squared, Mahalanobis' distance. What lies outside of all
         components is divided by `least`, as in a direction along which nothing ever changed.
 
         Args:
             vectors: (n d).
-            least: deviation that there is in every direction.
+            least: standard deviation that there is in every direction.
         """
         centred = vectors - self.mean
         along = np.square(centred @ self.axes.T)

@@ -91,7 +91,7 @@ def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
 
 
 def distances(values: NDArray[np.floating], num_train: int) -> Scores:
-    """(t) from the mean of the training part, in its deviations; the mean over channels."""
+    """(t) standard deviations from the mean of the training part; the mean over channels."""
     scale = Standardisation.of(values[:num_train], CONSTANT)
     return np.abs(scale.apply(values)).mean(axis=1)
 
@@ -104,10 +104,10 @@ def spread(numbers: Scores, errors: NDArray[np.floating]) -> Scores:
 class Likelihood:
     """How unlikely recent errors are, given those before (after Ahmad et al. 2017).
 
-    The mean of the `recent` errors is held against mean and deviation of the errors in the
+    The mean of the `recent` errors is held against mean and standard deviation of the errors in the
     `history` steps before, or in the training part alone, so that a long anomaly stays one.
     Of errors of forecasts nothing of the future is used; a reconstruction sees its window. z
-    deviations above the mean give the score z / (z + 4).
+    standard deviations above the mean give the score z / (z + 4).
 
     Args:
         recent: steps that are averaged.
@@ -154,7 +154,7 @@ class Likelihood:
         num_train: int,
         residuals: Residuals,
     ) -> Scores:
-        """(t c) what each channel adds to the recent errors, over the deviation of normal errors.
+        """(t c) what each channel adds to recent errors, in standard deviations of normal errors.
 
         Args:
             values: (t c) of a recording.
@@ -200,9 +200,9 @@ class Likelihood:
     def _before(
         self, values: Scores, real: NDArray[np.bool_], num_train: int
     ) -> tuple[Scores, Scores]:
-        """Mean and deviation of the known steps before each; in training, of the whole part.
+        """Mean and standard deviation of known steps before each; in training, of the whole part.
 
-        Where there is none, the deviation is infinite: nothing is known to be strange.
+        Where there are none, the latter is infinite: nothing is known to be strange.
         """
         step, n = np.arange(len(values)), min(num_train, len(values))
         first = np.maximum(step - self.history, 0) if self.history else np.zeros_like(step)

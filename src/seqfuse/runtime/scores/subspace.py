@@ -23,11 +23,11 @@ class Subspace:
 
     Two squares are added, each divided by its mean over normal windows: what the leading principal
     components leave of a window, and the distance of the net's reconstruction of it from other
-    reconstructions, in their deviations. The first sees what is outside of all that was normal,
-    the second what is far out within (Jackson and Mudholkar 1979, of components; Denouden et al.
-    2018, of autoencoders). How well the net puts a window together again does not count. The root
-    of the mean over the windows of a step is 0.5 of a score at 4 deviations above the mean of
-    normal windows, each of which is held against components that have not seen it.
+    reconstructions, in their standard deviations. The first sees what is outside of all that was
+    normal, the second what is far out within (Jackson and Mudholkar 1979, of components; Denouden
+    et al. 2018, of autoencoders). How well the net puts a window together again does not count. The
+    root of the mean over the windows of a step is 0.5 of a score at 4 standard deviations above the
+    mean of normal windows, each of which is held against components that have not seen it.
 
     Args:
         share: of the variance of normal windows that the leading components hold.
