@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seqfuse.data.interfaces import LARGEST_BATCH
 from seqfuse.data.items import Function, Items, Source
 from seqfuse.data.shares import check_share, draw
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.labels import UNLABELLED, names_in, strata
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.recordings import Recordings
@@ -222,8 +222,7 @@ def _check(num_folds: int, fold: int, split: str) -> None:
     if not 0 <= fold < max(num_folds, 1):
         hint = "" if num_folds else " (type data.num_folds=5)"
         raise InputError(f"data.fold={fold} must be from 0 to {max(num_folds, 1) - 1}{hint}")
-    if split not in SPLITS:
-        raise InputError(f"data.split={split} must be one of: {', '.join(SPLITS)}")
+    check_option(SPLITS, split=split)
 
 
 def hold_out(

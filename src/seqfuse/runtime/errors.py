@@ -1,6 +1,7 @@
 """The ways a run ends early: a mistake, numbers that blew up, a search, the user's wish."""
 
 import signal
+from collections.abc import Collection
 
 
 class InputError(ValueError):
@@ -17,6 +18,13 @@ def check_minimum(minimum: float, **options: float) -> None:
     for name, value in options.items():
         if value < minimum:
             raise InputError(f"data.{name}={value} must be at least {minimum}")
+
+
+def check_option(options: Collection[str], **values: str) -> None:
+    """Raises InputError unless every value of the data section is one of the options."""
+    for name, value in values.items():
+        if value not in options:
+            raise InputError(f"data.{name}={value} must be one of: {', '.join(options)}")
 
 
 class Diverged(InputError):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.data.read.own_files import OwnFiles
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import check_option
 from seqfuse.runtime.pipelines.labels import UNLABELLED
 from seqfuse.runtime.read.arrays import LAYOUTS
 from seqfuse.runtime.read.labelled import read_arrays
@@ -42,8 +42,7 @@ class Arrays(OwnFiles):
         labelled: bool = True,
         label_type: str = "classes",
     ):
-        if layout not in LAYOUTS:
-            raise InputError(f"data.layout={layout} must be one of: {', '.join(LAYOUTS)}")
+        check_option(LAYOUTS, layout=layout)
         super().__init__(train, test, None, root, test_folds)
         self.layout, self.labelled, self.label_type = layout, labelled, label_type
 

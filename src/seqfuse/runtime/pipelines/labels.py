@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.scaling import Standardisation
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.recordings import Recordings
@@ -47,8 +47,7 @@ def labels_of(
         lines: of the file, one for each item, in error messages; without them rows are counted.
         names: of the k columns of an array of several labels; without them, their numbers.
     """
-    if label_type not in LABEL_TYPES:
-        raise InputError(f"data.label_type={label_type} must be one of: {', '.join(LABEL_TYPES)}")
+    check_option(LABEL_TYPES, label_type=label_type)
     if isinstance(y, np.ndarray) and not y.ndim:
         raise InputError(f"{origin}: y is a single label, expected one for each series")
 

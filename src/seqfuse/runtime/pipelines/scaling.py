@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_option
 
 TABLE_SCALINGS = ("channel", "series", "none")
 CHUNK = 2**16
@@ -88,8 +88,7 @@ class TablePipeline:
     """
 
     def __init__(self, scaling: str = "channel"):
-        if scaling not in TABLE_SCALINGS:
-            raise InputError(f"data.scaling={scaling} must be one of: {', '.join(TABLE_SCALINGS)}")
+        check_option(TABLE_SCALINGS, scaling=scaling)
         self.scaling = scaling
         self.columns: list[str] = []
         self.num_targets = self.num_known = 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.labels import Labelled, labels_of
 from seqfuse.runtime.pipelines.scaling import Standardisation
 from seqfuse.runtime.read.numbers import as_float32
@@ -143,9 +143,8 @@ class SeriesPipeline(Labelled):
     """
 
     def __init__(self, scaling: str = "channel", missing: str = "mean"):
-        for name, value, options in (("scaling", scaling, SCALINGS), ("missing", missing, FILLS)):
-            if value not in options:
-                raise InputError(f"data.{name}={value} must be one of: {', '.join(options)}")
+        check_option(SCALINGS, scaling=scaling)
+        check_option(FILLS, missing=missing)
         super().__init__()
         self.scaling = scaling
         self.missing = missing

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.errors import InputError, check_minimum
+from seqfuse.runtime.errors import InputError, check_minimum, check_option
 from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.pipelines.series import check_several
 from seqfuse.runtime.recordings import Recordings
@@ -69,8 +69,7 @@ class TextPipeline(Labelled):
         strip: bool = False,
     ):
         super().__init__()
-        if subwords not in SUBWORDS:
-            raise InputError(f"data.subwords={subwords} must be one of: {', '.join(SUBWORDS)}")
+        check_option(SUBWORDS, subwords=subwords)
         check_minimum(1, min_count=min_count, buckets=buckets)
         check_minimum(0, max_length=max_length)
         check_minimum(2, max_subwords=max_subwords)

@@ -10,7 +10,7 @@ import numpy as np
 from seqfuse.data.items import Source
 from seqfuse.data.read.clips.decoder import Decoder
 from seqfuse.data.read.clips.listed import Entry, listed
-from seqfuse.runtime.errors import InputError, check_minimum
+from seqfuse.runtime.errors import InputError, check_minimum, check_option
 from seqfuse.runtime.files import find
 from seqfuse.runtime.read.decode import CLIP_ENDINGS
 from seqfuse.runtime.recordings import Recordings
@@ -99,8 +99,7 @@ class ClipFolder(Source):
             entries = [self.entries[i] for i in self._cut(split)]
         if split != "train" or not self.normal:
             return entries
-        if self.normal not in (labels := sorted({entry.label for entry in entries})):
-            raise InputError(f"data.normal={self.normal} must be one of: {', '.join(labels)}")
+        check_option(sorted({entry.label for entry in entries}), normal=self.normal)
         return [entry for entry in entries if entry.label == self.normal]
 
     def _cut(self, split: str) -> np.ndarray:

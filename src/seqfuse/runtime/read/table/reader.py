@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.read.numbers import with_points
@@ -245,8 +245,7 @@ class TableReader:
         categories: Sequence[str] = (),
         holidays: Iterable[str] = (),
     ):
-        if gaps not in GAPS:
-            raise InputError(f"data.gaps={gaps} must be one of: {', '.join(GAPS)}")
+        check_option(GAPS, gaps=gaps)
         self.stamps = as_list(time)
         self.group = group
         self.targets = None if targets == "all" else as_list(targets)
