@@ -168,7 +168,7 @@ def test_a_checkpoint_of_a_gpu_predicts_the_same_on_a_cpu(tmp_path: Path) -> Non
     x = Synthetic(80, 12, 3)("test").padded()[0]
     on_cpu = predictor.predict_proba(x)
     net, inputs = (
-        predictor.engine.task.net.to("cuda"),
+        predictor.engine.model.net.to("cuda"),
         torch.as_tensor(np.asarray(x), device="cuda"),
     )
     with torch.no_grad():

@@ -66,7 +66,7 @@ def test_importing_it_imports_nothing_slow() -> None:
 @pytest.mark.long
 def test_a_net_is_trained_and_asked_without_what_only_some_runs_need() -> None:
     rooms = (
-        "config.build, config.ensemble, tasks.engine, tasks.metrics, data.splits, train, predict"
+        "config.build, config.ensemble, tasks.calibrate, tasks.metrics, data.splits, train, predict"
     )
     names = ", ".join(f"seqfuse.{name}" for name in rooms.split(", "))
     code = f"import {names}, sys; print(sorted({{'pandas', 'sklearn'}} & set(sys.modules)))"

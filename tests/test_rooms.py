@@ -11,7 +11,7 @@ import pytest
 import seqfuse
 
 SRC = Path(seqfuse.__file__).parent
-CORE = ("", "config", "nn", "tasks", "data", "runtime", "compat")
+CORE = ("", "config", "nn", "predicting", "tasks", "data", "runtime", "compat")
 ALLOWED = {
     "nn": {"torch", "einops", "jaxtyping"},
     "runtime": {"numpy"},

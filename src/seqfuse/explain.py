@@ -59,7 +59,7 @@ def explain(config: DictConfig, run: Path) -> int:
         the number of items.
     """
     _check(config)
-    from seqfuse.config import build, runs  # slow: torch and lightning
+    from seqfuse.config import build, runs  # slow: torch
     from seqfuse.data.progress import bar
     from seqfuse.exporting.folder import whole  # an annex
     from seqfuse.runtime.explanations.deletion import ITEMS as JUDGED
@@ -67,13 +67,12 @@ def explain(config: DictConfig, run: Path) -> int:
     from seqfuse.runtime.explanations.explained import attributions, of_batch
     from seqfuse.runtime.jobs.make import make_job
     from seqfuse.runtime.writer import Writer
-    from seqfuse.tasks.engine import TorchEngine
 
-    task, data, _, _, trainer = build.load_for(config, run)
-    metadata = {**data.splits.metadata(), **task.metadata()}
+    engine, splits = build.load_engine(config, run)
+    metadata = {**splits.metadata(), **engine.model.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
-    job = make_job(metadata, TorchEngine(task, trainer), _batch_size(config), **options)
-    cases = _cases(config, job, data)
+    job = make_job(metadata, engine, _batch_size(config), **options)
+    cases = _cases(config, job, splits)
     found = attributions(job.engine, cases, config.method, config.segment)
     kept: list[Any] = []  # for the deletion test
 
@@ -114,7 +113,7 @@ def _batch_size(config: DictConfig) -> Any:
     return size if config.max_items is None else min(explained_at_once(size), config.max_items)
 
 
-def _cases(config: DictConfig, job: Any, data: Any) -> Iterator[Any]:
+def _cases(config: DictConfig, job: Any, splits: Any) -> Iterator[Any]:
     """Batches to explain, of a split or of all files of the input."""
     from seqfuse.runtime.explanations.cases import Wanted
     from seqfuse.runtime.jobs.make import input_files
@@ -122,7 +121,7 @@ def _cases(config: DictConfig, job: Any, data: Any) -> Iterator[Any]:
 
     wanted = Wanted(None if config.target is None else str(config.target), config.step)
     if config.split:
-        yield from job.cases_known(wanted, *data.splits.rows(config.split))
+        yield from job.cases_known(wanted, *splits.rows(config.split))
         return
     given = str(local(config.input))
     paths = input_files(job, given, Path(config.output))

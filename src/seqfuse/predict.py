@@ -109,20 +109,19 @@ def predict(config: DictConfig, run: Path) -> int:
 
     writer = Writer(config.output, config.overwrite)
     alarms = Alarms(config.alarms, writer) if config.alarms else None
-    from seqfuse.config import build, runs  # slow: torch and lightning
+    from seqfuse.config import build, runs  # slow: torch
     from seqfuse.data.progress import bar
     from seqfuse.runtime.jobs.make import make_job, of_input
-    from seqfuse.tasks.engine import TorchEngine
 
-    task, data, _, _, trainer = build.load_for(config, run)
+    engine, splits = build.load_engine(config, run)
     split, given = config.split, config.input and str(local(config.input))
-    metadata = {**data.splits.metadata(), **task.metadata()}
+    metadata = {**splits.metadata(), **engine.model.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
     if "known" in options:
         options["known"] = str(local(options["known"]))
-    job = make_job(metadata, TorchEngine(task, trainer), config.batch_size, **options)
+    job = make_job(metadata, engine, config.batch_size, **options)
     figures = _figures(config, job, given)
-    known = split and data.splits.rows(split)
+    known = split and splits.rows(split)
     outputs = [each.path for each in (writer, alarms) if each is not None]
     rows = job.known(*known) if split else of_input(job, given, *outputs)
     shown = config.trainer.enable_progress_bar

@@ -127,7 +127,7 @@ def _fit(
     from seqfuse.compat.lightning import skip_idle_hooks
     from seqfuse.config import checkpoint
     from seqfuse.resume import job, state
-    from seqfuse.tasks.engine import calibrate
+    from seqfuse.tasks.calibrate import calibrate
 
     config, run = task.record.config, Path(str(recipe.paths.run))
     stopped_at = state.checkpoint_of(config, task.state_dict())

@@ -99,9 +99,10 @@ def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> No
 
 def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
     """Trains on one thread of a CPU; the job of the best checkpoint, its splits and the metrics."""
+    from seqfuse.tasks.engine import TorchEngine
+
     from seqfuse.config import build  # slow: torch and lightning
     from seqfuse.runtime.jobs.make import make_job
-    from seqfuse.tasks.engine import TorchEngine
     from seqfuse.train import train
     from tests.composing import composed
 

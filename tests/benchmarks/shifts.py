@@ -24,8 +24,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from seqfuse.config import build
+from seqfuse.predicting.ensemble import ClassAverage
 from seqfuse.runtime.jobs.chain import log_sum, softmax
-from seqfuse.tasks.ensemble import ClassAverage
 from tests.benchmarks import common
 from tests.composing import composed
 
@@ -121,7 +121,7 @@ def scored(shift: str, seed: int) -> dict[str, np.ndarray]:
     for answer in job._ask([*known.ordinary, *known.strange]):
         tensors = (torch.from_numpy(answer.feeds[name]) for name in ("x", "mask"))
         with torch.inference_mode():
-            scores, _ = job.engine.task.net.scores(*tensors)
+            scores, _ = job.engine.model.net.scores(*tensors)
         found["prediction"].append(answer.prediction)
         found["unfamiliar"].append(job._unfamiliar(answer))
         found["energy"].append(-log_sum(scores.numpy(), axis=1))

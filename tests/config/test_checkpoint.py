@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 import seqfuse
 from seqfuse.config import checkpoint, cli
 from seqfuse.evaluate import main as evaluate_main
+from seqfuse.resume.whole import WholeFiles
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests.conftest import assert_refused, composed, full_disk
@@ -172,7 +173,7 @@ def test_a_forbidden_package_is_not_even_imported(best: Path, tmp_path: Path, mo
     with pytest.raises(InputError, match=r"add trust=\[yourlab\]"):
         seqfuse.load(path)
     assert not (tmp_path / "imported").exists()
-    assert type(seqfuse.load(path, trust=["yourlab"]).engine.task.net.head).__name__ == "Head"
+    assert type(seqfuse.load(path, trust=["yourlab"]).engine.model.net.head).__name__ == "Head"
     assert (tmp_path / "imported").exists()
 
 
@@ -228,7 +229,7 @@ def last(tmp_path: Path) -> Path:
 
 
 def test_the_one_before_is_kept(last: Path) -> None:
-    disk = checkpoint.WholeFiles()
+    disk = WholeFiles()
     for step in (1, 2, 3):
         disk.save_checkpoint({"step": step}, last)
         disk.save_checkpoint({"step": step}, last.with_name("best.ckpt"))
@@ -238,28 +239,28 @@ def test_the_one_before_is_kept(last: Path) -> None:
 
 
 def test_a_broken_last_checkpoint_never_takes_the_place_of_a_whole_one(last: Path) -> None:
-    disk = checkpoint.WholeFiles()
+    disk = WholeFiles()
     for step in (1, 2):
         disk.save_checkpoint({"step": step}, last)
     last.write_bytes(b"broken")
-    disk = checkpoint.WholeFiles()  # of the resumed run
+    disk = WholeFiles()  # of the resumed run
     disk.load_checkpoint(last.with_name("previous.ckpt"), weights_only=True)
     disk.save_checkpoint({"step": 3}, last)
     assert (saved(last), saved(last.with_name("previous.ckpt"))) == (3, 1)
 
 
 def test_a_run_that_begins_anew_keeps_nothing_of_the_one_before(last: Path) -> None:
-    disk = checkpoint.WholeFiles()
+    disk = WholeFiles()
     for step in (1, 2):
         disk.save_checkpoint({"step": step}, last)
-    checkpoint.WholeFiles().save_checkpoint({"step": 1}, last)
+    WholeFiles().save_checkpoint({"step": 1}, last)
     assert saved(last) == 1
     assert not last.with_name("previous.ckpt").exists()
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_full_disk_is_one_line(last: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    disk = checkpoint.WholeFiles()
+    disk = WholeFiles()
     disk.save_checkpoint({"step": 1}, last)
 
     def full(*_: object) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from seqfuse.config.checkpoint import WholeFiles
 from seqfuse.data.items import Items
 from seqfuse.nn import collectives
 from seqfuse.resume import job
 from seqfuse.resume.last import LastCheckpoint
+from seqfuse.resume.whole import WholeFiles
 from seqfuse.runtime.errors import Interrupted
 from seqfuse.tasks.base import Task
 from seqfuse.train import train

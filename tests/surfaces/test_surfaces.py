@@ -35,6 +35,7 @@ from seqfuse.figures.collect import Figures, Result
 from seqfuse.figures.multilabel import LabelFigures
 from seqfuse.figures.regression import NumberFigures
 from seqfuse.figures.tagging import StepFigures, TagFigures
+from seqfuse.predicting.engine import TorchEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.chain import sigmoid
 from seqfuse.runtime.jobs.make import make_job, of_input
@@ -46,7 +47,6 @@ from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import visible
 from seqfuse.runtime.writer import Writer
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.engine import TorchEngine
 from seqfuse.train import train
 from tests import devices, shipped
 from tests.conftest import QUIET, composed

@@ -14,7 +14,7 @@ from seqfuse.runtime.pipelines.scaling import RecordingPipeline
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores.likelihood import Likelihood
 from seqfuse.runtime.scores.subspace import Subspace
-from seqfuse.tasks.anomaly import Errors, Threshold
+from seqfuse.tasks.calibration import Errors, Threshold
 from seqfuse.tasks.measures import Scorer
 from seqfuse.train import train
 from tests import tables

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from seqfuse.predicting.engine import TorchEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.explained import Explanation, explanations
 from seqfuse.runtime.jobs.make import make_job
-from seqfuse.tasks.engine import TorchEngine
 from tests import clips
 from tests.bad_inputs import catalogue, makers
 from tests.made import make

@@ -16,11 +16,11 @@ from seqfuse import predict
 from seqfuse.config import build
 from seqfuse.data.splits import Folds
 from seqfuse.nn import crf
+from seqfuse.predicting.model import Model
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.pipelines.series import SeriesPipeline
-from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import Temperature, between
 from seqfuse.tasks.metrics import Brier
 from seqfuse.train import train
@@ -202,7 +202,7 @@ def test_every_surface_applies_it(
     calibrated = model.predict_proba(X)
     folder = shipped.export(run[0], tmp_path / "shipped", "split=none")
     np.testing.assert_allclose(runner.load(folder).predict_proba(X), calibrated, atol=1e-5)
-    monkeypatch.setattr(Task, "calibrate", lambda task, prediction: prediction)
+    monkeypatch.setattr(Model, "calibrate", lambda model, prediction: prediction)
     raw = model.predict_proba(X)
     temperature = float(task.calibrator.temperature)
     np.testing.assert_allclose(softmax(np.log(raw) / temperature), calibrated, atol=1e-5)

@@ -5,14 +5,14 @@ A *recipe* is a composed config with its interpolations; a *config* is plain con
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
@@ -26,7 +26,7 @@ from seqfuse.config.mistakes import (
     refusal,
     validates,
 )
-from seqfuse.data.module import DataModule
+from seqfuse.data.interfaces import Splits
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile
 from seqfuse.nn.attention import Mean
@@ -35,15 +35,34 @@ from seqfuse.nn.net import Net
 from seqfuse.nn.revin import Interpolation
 from seqfuse.nn.shapes import Adaptive, Block, ReadOut
 from seqfuse.nn.stems import set_vectors
+from seqfuse.predicting.engine import TorchEngine, place
+from seqfuse.predicting.ensemble import Ensemble
+from seqfuse.predicting.model import MODELS, Model, Record
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.base import Record, Task
-from seqfuse.tasks.ensemble import Ensemble
+from seqfuse.tasks.calibration import Threshold
 from seqfuse.tasks.losses import Averaging
 
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, Trainer
+
+    from seqfuse.data.module import DataModule
+    from seqfuse.tasks.base import Task
+
 Config = dict[str, Any]
+DATA = "DataModule"
+"""Key of the data in a checkpoint."""
 OURS = ("monitor", "mode", "quantiles")
 """Options of a task that others read."""
+MODULE = "seqfuse.data.module.DataModule"
+TRAINING = (
+    *(("task", name) for name in ("_target_", "metrics", "measures", "match")),
+    *(("data", "module", name) for name in ("_target_", "augment")),
+    *(("optimizer",), ("scheduler",)),
+)
+"""What a model is rebuilt without, by the keys that lead there."""
+WEIGHTS = ("net.", "calibrator.", "familiarity.")
+"""Beginnings of the names of a model's weights."""
 BUILT = ("data", "model", "task", "optimizer", "scheduler")
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 """Environment variable of the user's own, which Lightning would write over."""
@@ -141,7 +160,7 @@ def rehearse(recipe: DictConfig) -> Config:
 def with_validation(recipe: DictConfig) -> DictConfig:
     """A copy of the recipe that holds a fifth out, where `auto` may not and the task needs it.
 
-    A temperature alone needs none (see `tasks.engine.calibrate`); without a calibrator nothing is
+    A temperature alone needs none (see `tasks.calibrate`); without a calibrator nothing is
     kept for it.
     """
     recipe = recipe.copy()
@@ -253,7 +272,7 @@ def _budget(trainer: DictConfig, num_batches: int) -> int:
 
 def build_data(
     config: Config, evaluated: str = "test", given: Mapping[str, Any] | None = None
-) -> DataModule:
+) -> "DataModule":
     """The data module, with nothing read yet.
 
     Args:
@@ -325,7 +344,7 @@ def _part(model: Config, name: str, **wired: int) -> Any:
     return make(model[name], f"model.{name}", **wired) if model.get(name) else None
 
 
-def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> Task:
+def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> "Task":
     """Net, loss, metrics, optimizer and schedule.
 
     Args:
@@ -358,7 +377,7 @@ def _model(config: Config) -> Config:
     return {**model, "bank": None}
 
 
-def start_task(config: Config, data: DataModule, record: Record | None = None) -> Task:
+def start_task(config: Config, data: "DataModule", record: Record | None = None) -> "Task":
     """A task with its first weights, and with its teachers."""
     from seqfuse.tasks import distill  # which loads checkpoints, and so imports this module
 
@@ -381,7 +400,7 @@ def _build_ensemble(config: Config, size: Any) -> Ensemble:
     if not isinstance(loss, Averaging):
         raise InputError(
             f"ensemble={size}: predictions for {type(loss).__name__} have no average: leave out "
-            "ensemble, or give the loss one (see tasks.ensemble)"
+            "ensemble, or give the loss one (see predicting.ensemble)"
         )
     if (model.get("bank") or {}).get("share") == 1:
         raise InputError(
@@ -397,7 +416,7 @@ def _build_ensemble(config: Config, size: Any) -> Ensemble:
     return Ensemble(members, loss.average, _part(model, "bank", in_channels=model["in_channels"]))
 
 
-def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -> Task:
+def first_task(recipe: DictConfig, data: "DataModule", tuned: Mapping[str, Any]) -> "Task":
     """The task of a run that begins: sized by the data, with its first weights.
 
     Args:
@@ -412,14 +431,14 @@ def first_task(recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]) -
     return task
 
 
-def sized_task(recipe: DictConfig, data: DataModule) -> Task:
+def sized_task(recipe: DictConfig, data: "DataModule") -> "Task":
     """A task sized by the data, whose weights come from elsewhere."""
     config, record = _recorded(recipe, data, {})
     return build_task(config, record=record)
 
 
 def _recorded(
-    recipe: DictConfig, data: DataModule, tuned: Mapping[str, Any]
+    recipe: DictConfig, data: "DataModule", tuned: Mapping[str, Any]
 ) -> tuple[Config, Record]:
     """The config with the sizes of the data, and what a checkpoint keeps of it."""
     filled = fill(recipe, data.sizes(), data.splits.num_steps)
@@ -427,15 +446,16 @@ def _recorded(
     return config, Record(config, unresolved(filled), dict(tuned))
 
 
-def sized_trainer(recipe: DictConfig, data: DataModule, *watching: Callback) -> Trainer:
+def sized_trainer(recipe: DictConfig, data: "DataModule", *watching: "Callback") -> "Trainer":
     """The trainer of a run on data that are set up."""
     filled = fill(recipe, data.sizes(), data.splits.num_steps)
     return build_trainer(resolve(filled), *watching)
 
 
-def build_trainer(config: Config, *watching: Callback) -> Trainer:
+def build_trainer(config: Config, *watching: "Callback") -> "Trainer":
     """The trainer, with its callbacks, further ones and loggers; writes into `paths.run`."""
     from seqfuse.ddp.checks import sizes
+    from seqfuse.resume.whole import WholeFiles
 
     node = {k: v for k, v in config["trainer"].items() if k not in TRAINER_OURS}
     node["precision"] = precision(node)
@@ -464,7 +484,7 @@ def build_trainer(config: Config, *watching: Callback) -> Trainer:
     trainer = make(
         node,
         "trainer",
-        plugins=checkpoint.WholeFiles(),
+        plugins=WholeFiles(),
         callbacks=[*(make(v, f"callbacks.{k}") for k, v in callbacks.items()), *watching],
         logger=[make(v, f"logger.{k}") for k, v in loggers.items()],
         default_root_dir=config["paths"]["run"],
@@ -474,7 +494,7 @@ def build_trainer(config: Config, *watching: Callback) -> Trainer:
     return trainer
 
 
-def start_weights(net: Net, data: DataModule, config: Config) -> None:
+def start_weights(net: Net, data: "DataModule", config: Config) -> None:
     """First weights that come from files: `data.vectors`, then `init_from`.
 
     `freeze` keeps what came from `init_from` as it is.
@@ -492,7 +512,7 @@ def start_weights(net: Net, data: DataModule, config: Config) -> None:
         net.freeze()
 
 
-def _take_vectors(net: Net, data: DataModule, config: Config) -> None:
+def _take_vectors(net: Net, data: "DataModule", config: Config) -> None:
     path = TableFile(config["data"]["vectors"], config["data"]["root"]).path()
     words = data.splits.pipeline.words
     ids, rows = map(torch.from_numpy, vectors.read(path, words))
@@ -514,7 +534,7 @@ def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool
     """
     content = checkpoint.read(checkpoint.fetched(path), "init_from")
     checkpoint.check_numbers(content, f"init_from={path}")
-    theirs, before = content["state_dict"], content[DataModule.__qualname__]["pipeline"]
+    theirs, before = content["state_dict"], content[DATA]["pipeline"]
     for key in ("scaling", "missing"):
         if key in before and key in inputs and before[key] != inputs[key]:
             other = f"was trained with data.{key}={before[key]}, not {inputs[key]}"
@@ -556,7 +576,7 @@ def load(
     recipe: DictConfig | None = None,
     key: str = "ckpt",
     evaluated: str = "test",
-) -> tuple[Task, DataModule, Config]:
+) -> "tuple[Task, DataModule, Config]":
     """Rebuilds task and data module from a checkpoint; no data is read.
 
     Args:
@@ -569,20 +589,76 @@ def load(
     Returns:
         both, and the config of the checkpoint.
     """
-    content = checkpoint.read(path, key)
-    checkpoint.check_numbers(content, path)
-    config, built = content["config"], BUILT
-    if recipe is not None:
-        config, built = _with_recipe(config, resolve(recipe)), (*BUILT, "callbacks")
-    try:
+    with _read(path, key) as content:
+        config, built = content["config"], BUILT
+        if recipe is not None:
+            config, built = _with_recipe(config, resolve(recipe)), (*BUILT, "callbacks")
         config = {**config, "data": untrusted.without_downloads(config["data"])}
         untrusted.check_targets({key: config[key] for key in built}, trust)
         record = Record(config, content["recipe"], {})
         task, data = build_task(config, record=record), build_data(config, evaluated)
         task.load_state_dict(content["state_dict"])
-        data.load_state_dict(content[DataModule.__qualname__])
+        data.load_state_dict(content[DATA])
+    return task.eval(), data, config
+
+
+def load_model(
+    path: str | Path, trust: Sequence[str] = (), recipe: DictConfig | None = None
+) -> tuple[Model, Splits]:
+    """Rebuilds from a checkpoint what predicts, and the splits; no data is read.
+
+    Without loss, metrics, optimizer and data module, so that Lightning is not imported; but a task
+    or a data module of the user's own is built whole.
+
+    Args:
+        path: of the checkpoint.
+        trust: top-level packages of the user's own that its config may name.
+        recipe: stands in for the checkpoint's data section.
+    """
+    with _read(path, "ckpt") as content:
+        config = content["config"]
+        task, module = config["task"].get("_target_"), config["data"].get("module")
+        if task not in MODELS or not isinstance(module, dict) or module.get("_target_") != MODULE:
+            model, data, _ = load(path, trust, recipe)
+            from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
+
+            if isinstance(model, ContrastiveTask):
+                raise InputError(NO_HEAD)
+            return model, data.splits
+        if recipe is not None:
+            config = _with_recipe(config, resolve(recipe))
+        config = {**config, "data": untrusted.without_downloads(config["data"])}
+        untrusted.check_targets({key: config[key] for key in BUILT}, trust, unused=TRAINING)
+        model = _build_model(config, Record(config, content["recipe"], {}))
+        weights = content["state_dict"]
+        model.load_state_dict({n: w for n, w in weights.items() if n.startswith(WEIGHTS)})
+        splits = make(config["data"]["module"]["splits"], "data.module.splits")
+        splits.pipeline.load_state_dict(content[DATA]["pipeline"])
+    return model.eval(), splits
+
+
+def _build_model(config: Config, record: Record) -> Model:
+    """The net, and what corrects and judges its predictions."""
+    node, parts = config["task"], {}
+    for name in ("calibrator", "familiarity"):
+        if node.get(name):
+            parts[name] = make(node[name], f"task.{name}")
+    if "scorer" in node:
+        given = {"quantile": node["quantile"]} if "quantile" in node else {}
+        parts["calibrator"] = Threshold(make(node["scorer"], "task.scorer"), **given)
+    return MODELS[node["_target_"]](new_net(config), **parts, record=record)
+
+
+@contextmanager
+def _read(path: str | Path, key: str) -> Iterator[dict[str, Any]]:
+    """The content of a checkpoint, while it is rebuilt; mistakes in it name its path."""
+    content = checkpoint.read(path, key)
+    checkpoint.check_numbers(content, path)
+    try:
+        yield content
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        text = str(error)
+        raise InputError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
     except LookupError as error:
         raise InputError(f"{path} is no whole checkpoint: it lacks {error}") from None
     except (RuntimeError, ValueError) as error:
@@ -590,7 +666,6 @@ def load(
         raise InputError(f"{path}: its weights do not fit its config ({reason})") from None
     except (TypeError, AttributeError):
         raise InputError(f"{path}: its config or its pipeline is not one of seqfuse's") from None
-    return task.eval(), data, config
 
 
 def _with_recipe(config: Config, recipe: Config) -> Config:
@@ -604,13 +679,13 @@ def _with_recipe(config: Config, recipe: Config) -> Config:
 class Loaded(NamedTuple):
     """A checkpoint at a command's work."""
 
-    task: Task
-    data: DataModule
+    task: "Task"
+    data: "DataModule"
     trained: Config
     """Config of the checkpoint."""
     config: Config
     """Config of the command."""
-    trainer: Trainer
+    trainer: "Trainer"
 
 
 def load_for(recipe: DictConfig, run: Path, evaluated: str = "test") -> Loaded:
@@ -620,3 +695,17 @@ def load_for(recipe: DictConfig, run: Path, evaluated: str = "test") -> Loaded:
     config = resolve(recipe)
     runs.seed(config)
     return Loaded(task, data, trained, config, build_trainer({**trained, **config}))
+
+
+def load_engine(recipe: DictConfig, run: Path) -> tuple[TorchEngine, Splits]:
+    """Loads a checkpoint for a command that predicts, onto the device that it names.
+
+    Reads no data, and needs no trainer.
+    """
+    recipe = runs.prepare(recipe, run)
+    model, splits = load_model(recipe.ckpt, recipe.trust, recipe)
+    config = resolve(recipe)
+    node = {**config["trainer"], "precision": precision(config["trainer"])}
+    check_trainer({**model.record.config, **config}, node)
+    runs.set_threads(config)
+    return TorchEngine(model, *place(node, node["precision"])), splits

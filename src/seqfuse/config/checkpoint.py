@@ -21,12 +21,11 @@ import math
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 
 from seqfuse.config import untrusted
 from seqfuse.config.extras import need
@@ -43,8 +42,6 @@ SECTIONS = {
     "DataModule": ("pipeline",),
 }
 """Keys that must stand in some of them."""
-PATHS = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "bad_batches_path"}
-"""In the states of Lightning's callbacks."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 HUB = "hf://"
 """Begins the address of a checkpoint on the Hugging Face Hub."""
@@ -173,75 +170,29 @@ def replace_calibration(
     """
     new = {n: w.cpu() for n, w in weights.items() if n.startswith(CALIBRATION)}
     kept = {n: w for n, w in content["state_dict"].items() if not n.startswith(CALIBRATION)}
-    WholeFiles().save_checkpoint({**content, "state_dict": {**kept, **new}}, path)
+    write({**content, "state_dict": {**kept, **new}}, path)
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, and keeps the `last.ckpt` before as `previous.ckpt`.
+def write(
+    content: Mapping[str, Any], path: str | Path, first: Callable[[Path], None] | None = None
+) -> None:
+    """Writes a checkpoint whole or not at all: beside the file, and then into its place.
 
-    Lightning writes into the system's temporary folder and moves the file from there, which
-    is a copy, and no single step, where that is another disk.
+    Args:
+        content: of plain containers and tensors.
+        path: of the file.
+        first: called with the path in between.
     """
-
-    def __init__(self) -> None:
-        self._whole: set[Path] = set()
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Writes beside the file and then puts it in its place."""
-        path = Path(path)
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = files.write_beside(path, content.getvalue())
-            if path.name == LAST:
-                self._keep(path)
-            os.replace(beside, path)
-        except OSError as error:
-            raise InputError(
-                f"cannot write {path} ({error.strerror or error}): what was saved before is "
-                f"still there; make room, then type seqfuse-train resume={path.parents[1]}"
-            ) from None
-        self._whole.add(path)
-
-    def _keep(self, last: Path) -> None:
-        """Only what this run has read or written is worth keeping: anything else may be broken."""
-        previous = last.with_name(PREVIOUS)
-        if last in self._whole and last.is_file():
-            os.replace(last, previous)
-            self._whole.add(previous)
-        elif previous not in self._whole:
-            previous.unlink(missing_ok=True)
-
-    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Without paths of callbacks that lie outside of the run: they read and delete by them."""
-        content = super().load_checkpoint(path, *args, **kwargs)
-        self._whole.add(Path(path))
-        home = Path(path).resolve().parents[1]
-        for state in (content.get("callbacks") or {}).values():
-            if isinstance(state, dict):
-                _keep_near(state, home)
-        return content
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Removes a file that lies where this run keeps checkpoints, and nothing else."""
-        path = Path(path)
-        places = {written.resolve().parent for written in self._whole}
-        if path.suffix == ".ckpt" and path.is_file() and path.resolve().parent in places:
-            path.unlink()
-
-
-def _keep_near(state: dict[str, Any], home: Path) -> None:
-    """Takes paths that do not lie below a folder out of the state of a callback."""
-    for key in PATHS & set(state):
-        if not _is_near(state[key], home):
-            state[key] = ""
-    models = state.get("best_k_models")
-    if isinstance(models, dict):
-        state["best_k_models"] = {k: v for k, v in models.items() if _is_near(k, home)}
-
-
-def _is_near(path: Any, home: Path) -> bool:
-    return isinstance(path, str) and Path(path).resolve().is_relative_to(home)
+    path, whole = Path(path), io.BytesIO()
+    torch.save(dict(content), whole)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = files.write_beside(path, whole.getvalue())
+        if first is not None:
+            first(path)
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path} ({error.strerror or error}): what was saved before is "
+            f"still there; make room, then type seqfuse-train resume={path.parents[1]}"
+        ) from None

@@ -22,7 +22,7 @@ from seqfuse.runtime import files
 from seqfuse.runtime.errors import Finished, InputError, Interrupted
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.engine import calibrate
+from seqfuse.tasks.calibrate import calibrate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ def _finish(
         metrics |= runs.metrics(trainer)
     calibrate(task, data, trainer)
     content = {"state_dict": task.state_dict(), DataModule.__qualname__: data.state_dict()}
-    checkpoint.WholeFiles().save_checkpoint({**task.record._asdict(), **content}, run / BEST)
+    checkpoint.write({**task.record._asdict(), **content}, run / BEST)
     if config["test"]:
         trainer.test(task, datamodule=data, verbose=False)
         metrics |= runs.metrics(trainer)

@@ -192,13 +192,19 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
 
 def seed(config: dict[str, Any]) -> None:
     """Seeds every generator and sets the number of threads."""
-    import torch
     from lightning.pytorch import seed_everything
 
     try:
         seed_everything(config["seed"], workers=True, verbose=False)
     except ValueError as error:
         raise InputError(f"seed={config['seed']}: {error}") from None
+    set_threads(config)
+
+
+def set_threads(config: dict[str, Any]) -> None:
+    """Sets the number of threads of the CPU."""
+    import torch
+
     default = _default_threads()
     threads = config["trainer"].get("num_threads")
     threads = default if threads is None else threads

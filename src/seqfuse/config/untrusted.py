@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,7 +127,10 @@ OURS = ("seqfuse", "hydra", "hydra_plugins", "torch", "torchmetrics", "lightning
 
 
 def check_targets(
-    config: Mapping[str, Any], trust: Sequence[str] = (), source: str = "the checkpoint"
+    config: Mapping[str, Any],
+    trust: Sequence[str] = (),
+    source: str = "the checkpoint",
+    unused: Collection[Keys] = (),
 ) -> None:
     """Checks all that a config would call, before any of it is called.
 
@@ -139,10 +142,13 @@ def check_targets(
         config: plain containers without interpolations.
         trust: further top-level packages, the user's own.
         source: of the config, for messages.
+        unused: keys that lead to targets that are not called, and so are not imported either; they
+            must be of an allowed package all the same.
     """
     check_resolved(config, source)
     for keys, target in _targets(config, source):
-        if reason := _foreign(keys, target, trust, source):
+        called = not any((*keys, "_target_")[: len(place)] == place for place in unused)
+        if reason := _foreign(keys, target, trust, source, called):
             raise _refusal(source, keys, target, reason)
 
 
@@ -156,12 +162,16 @@ def check_resolved(config: Any, source: str = "the checkpoint") -> None:
             )
 
 
-def _foreign(keys: Keys, target: Any, trust: Sequence[str], source: str) -> str:
-    """Why a target may not be called where it stands; empty if it may."""
+def _foreign(
+    keys: Keys, target: Any, trust: Sequence[str], source: str, called: bool = True
+) -> str:
+    """Why a target may not be called where it stands; empty if it may, or will not be."""
     slot, top = _slot(keys)
     trusted = isinstance(target, str) and _within(target, trust)
     if not isinstance(target, str) or not (trusted or _leads_to(target, slot)):
         return "is not of an allowed package"
+    if not called:
+        return ""
     try:
         part = get_object(target)
     except Exception as error:

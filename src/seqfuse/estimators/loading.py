@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.config import build, checkpoint
-from seqfuse.runtime.errors import InputError
+from seqfuse.predicting.engine import TorchEngine
 from seqfuse.runtime.jobs.make import make_job, without_cache
-from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
-from seqfuse.tasks.engine import TorchEngine
 
 
 def load(ckpt: str | Path, trust: Sequence[str] = (), **options: Any) -> Any:
@@ -28,8 +26,6 @@ def load(ckpt: str | Path, trust: Sequence[str] = (), **options: Any) -> Any:
         options: of the job, such as `every` of forecasts or `threshold` of anomalies and labels.
     """
     ckpt = checkpoint.local(ckpt)
-    task, data, _ = build.load(ckpt, trust)
-    if isinstance(task, ContrastiveTask):
-        raise InputError(f"{ckpt}: {NO_HEAD}")
-    metadata = {**data.splits.metadata(), **task.metadata()}
-    return make_job(without_cache(metadata), TorchEngine(task), **options)
+    model, splits = build.load_model(ckpt, trust)
+    metadata = {**splits.metadata(), **model.metadata()}
+    return make_job(without_cache(metadata), TorchEngine(model), **options)

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Trainer
 
+from seqfuse.predicting.engine import TorchEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.deletion import ITEMS, verdict
 from seqfuse.runtime.jobs.classes import Classifier
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.jobs.make import make_job
-from seqfuse.tasks.engine import TorchEngine
 
 
 def remark_on(trainer: Trainer, split: str) -> str:
@@ -21,7 +21,9 @@ def remark_on(trainer: Trainer, split: str) -> str:
     """
     task: Any = trainer.lightning_module
     splits: Any = trainer.datamodule.splits  # type: ignore[attr-defined]
-    job = make_job({**splits.metadata(), **task.metadata()}, TorchEngine(task, trainer))
+    device, context = trainer.strategy.root_device, trainer.precision_plugin.forward_context
+    engine = TorchEngine(task, device, context)
+    job = make_job({**splits.metadata(), **task.metadata()}, engine)
     if not isinstance(job, (Classifier, Forecaster)):
         return ""
     items, rows = splits.rows(split)

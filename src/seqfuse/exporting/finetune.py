@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seqfuse.config import build
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Task
-from seqfuse.tasks.engine import calibrate
+from seqfuse.tasks.calibrate import calibrate
 
 CONSTANT = "seqfuse.tasks.schedules.Constant"
 LEVELS = 127

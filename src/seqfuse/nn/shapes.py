@@ -50,7 +50,7 @@ class Output(NamedTuple):
     alone: Mapping[str, Tensor] = {}
     """Predictions of each part alone, by name, where `prediction` joins several."""
     disagreement: Tensor | None = None
-    """(b ...) how far the members of an ensemble are apart (`tasks.ensemble`); None of one net."""
+    """(b ...) how far members of an ensemble are apart (`predicting.ensemble`); None of one net."""
     encoding: Tensor | None = None
     """(b q d) queries, which the head makes a prediction of."""
 

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,14 +15,15 @@ from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.net import Net
-from seqfuse.nn.shapes import Batch, Fitted, Output
+from seqfuse.nn.shapes import Batch, Fitted
+from seqfuse.predicting.ensemble import Ensemble
+from seqfuse.predicting.model import Model, Record
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.jobs.sets import Sets
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.calibration import Familiarity, PointConformal, Scaling, Temperature
-from seqfuse.tasks.ensemble import Ensemble
+from seqfuse.tasks.calibration import Familiarity, Scaling, Temperature
 from seqfuse.tasks.losses import CrossEntropy, Pooled, weigh
 from seqfuse.tasks.metrics import BatchMean, SetCoverage, Undefinable
 from seqfuse.tasks.schedules import Schedule
@@ -39,18 +40,7 @@ FIT_BATCH = 256
 """Series at a time, while a bank of lags is fitted."""
 
 
-class Record(NamedTuple):
-    """Configuration of a task, as its checkpoints hold it (see `seqfuse.config.checkpoint`)."""
-
-    config: dict[str, Any]
-    """Plain containers, resolved, with all sizes filled in."""
-    recipe: dict[str, Any]
-    """The configuration with its interpolations."""
-    found: dict[str, Any]
-    """Values of options that were searched for, by key."""
-
-
-class Task(LightningModule):
+class Task(Model, LightningModule):
     """Trains a net on a loss and measures it.
 
     Logs `train/loss`, `val/loss`, `test/loss` and, for val and test, every metric.
@@ -79,15 +69,11 @@ class Task(LightningModule):
         record: Record | None = None,
         familiarity: Familiarity | None = None,
     ):
-        super().__init__()
-        self.net = net
+        super().__init__(net, calibrator, familiarity, record)
         self.loss = loss
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.calibrator: Any = calibrator
-        self.familiarity = familiarity
         self.is_compiled = False
-        self.record = record or Record({}, {}, {})
         self.losses = {stage: BatchMean() for stage in STAGES}
         self.metrics: Any = nn.ModuleDict(
             # Metrics that happen to agree on the first batch would be taken for one.
@@ -119,7 +105,6 @@ class Task(LightningModule):
         if isinstance(calibrator, Temperature):
             self.set_coverage = SetCoverage(calibrator.classes, calibrator.level)
         self._sets: Sets | None = None
-        self.num_members = len(net.members) if isinstance(net, Ensemble) else 1
         self.disagreement = MeanMetric()
         """Disagreement of an ensemble's members; its mean is logged beside the metrics."""
         self._logged: dict[str, Tensor] = {}
@@ -143,9 +128,6 @@ class Task(LightningModule):
                 setattr(part, name, copy.deepcopy(value))
         if self.is_compiled:
             self.compile_net()
-
-    def forward(self, x: Tensor, mask: Tensor) -> Output:
-        return self.net(x, mask)
 
     def _step(self, batch: Batch, stage: str) -> Outputs:
         if not len(batch.y):
@@ -206,35 +188,10 @@ class Task(LightningModule):
         """`_loss` of no item: as many collectives as there are on the other ranks."""
         return collectives.pooled(nothing, torch.zeros_like(nothing), 0)
 
-    def metadata(self) -> dict[str, Any]:
-        """Metadata to predict with, beside those of the data module."""
-        quantiles = self.record.config["task"].get("quantiles")
-        if isinstance(self.calibrator, PointConformal) and self.calibrator.fitted:
-            quantiles = self.calibrator.quantiles
-        more: dict[str, Any] = {"quantiles": list(quantiles)} if quantiles else {}
-        if isinstance(self.calibrator, Scaling):
-            more |= self.calibrator.metadata()
-        if self.familiarity is not None:
-            more |= self.familiarity.metadata()
-        if self.num_members > 1:
-            more["members"] = self.num_members
-        return {"stride": int(self.net.stride), **more}  # type: ignore[arg-type]
-
     def undefined(self, name: str) -> str | None:
         """Why a metric may have no value on a split that is in order; None: it must have one."""
         metric = dict(self.metrics["test_"].items(keep_base=True)).get(name)
         return metric.undefined if isinstance(metric, Undefinable) else None
-
-    def calibrate(self, prediction: Tensor) -> Tensor:
-        """The prediction as users get it."""
-        return prediction if self.calibrator is None else self.calibrator(prediction)
-
-    def distance(self, output: Output) -> Tensor | None:
-        """(b) of items from those of training; None where none is measured."""
-        known = self.familiarity is not None and self.familiarity.is_fitted
-        if not known or output.encoding is None:
-            return None
-        return self.familiarity(output.encoding)  # type: ignore[misc]
 
     @property
     def calibrates_each_epoch(self) -> bool:

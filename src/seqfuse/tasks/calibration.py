@@ -1,31 +1,39 @@
 """Calibration on held-out data: conformal intervals, temperature, a bias, thresholds.
 
 A calibrator is cleared, updated with the predictions and targets of batches, and fitted, at each
-validation; a temperature of classes once, when training has ended (`tasks.engine.calibrate`). Its
+validation; a temperature of classes once, when training has ended (`tasks.calibrate`). Its
 state lies in the checkpoint, and it maps predictions to predictions.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.crf import Scores
-from seqfuse.nn.shapes import positive
+from seqfuse.nn.shapes import Batch, positive
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs import sets
+from seqfuse.runtime.jobs.anomalies import SCORERS
 from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL
-from seqfuse.tasks.losses import check_quantiles
-from seqfuse.tasks.metrics import Brier, CalibrationError, EntityF1, LogLoss, check_bio
+from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.scores.alarms import RATES
+from seqfuse.runtime.scores.likelihood import Residuals
+from seqfuse.tasks.losses import check_bio, check_quantiles
+from seqfuse.tasks.measures import Scored, Scorer
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+    from seqfuse.data.monitored import Monitored
 
 LOWEST, HIGHEST = 0.02, 50.0
 """Bounds of a temperature."""
@@ -116,6 +124,10 @@ class PointConformal(Conformal):
         """Whether a validation part has set the margins; of a target it never saw there is none."""
         return not bool(self.margins.isnan().all())
 
+    def metadata(self) -> dict[str, Any]:
+        """Quantiles, once there are bands."""
+        return {"quantiles": self.quantiles} if self.fitted else {}
+
     def fit(self) -> None:
         """Sets the margins from the scores, if there are any; NaN where no target was observed."""
         scores = [part for parts in collectives.gather(self._scores) for part in parts]
@@ -184,8 +196,10 @@ class Scaling(nn.Module):
         """Plain data that users of probabilities need; empty where there is none."""
         raise NotImplementedError
 
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> "dict[str, Metric]":
         """Metrics of probabilities, by name; they take the rows of `rows`."""
+        from seqfuse.tasks.metrics import Brier, CalibrationError, LogLoss  # slow: torchmetrics
+
         return {
             "calibration_error": CalibrationError(self.num_classes, n_bins=10),
             "log_loss": LogLoss(),
@@ -195,6 +209,8 @@ class Scaling(nn.Module):
 
 def _least(loss: Callable[[float], float]) -> float:
     """The temperature with the least loss."""
+    from scipy.optimize import minimize_scalar  # slow
+
     best = minimize_scalar(
         lambda power: loss(float(np.exp(power))),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
@@ -481,10 +497,10 @@ class EntityBias(nn.Module):
     ):
         super().__init__()
         check_bio(classes)
-        self.outside = list(classes).index("O") if "O" in classes else 0
-        self.biases = list(biases)
-        self.metrics = [EntityF1(classes) for _ in self.biases]
+        self.classes, self.biases = list(classes), list(biases)
+        self.outside = self.classes.index("O") if "O" in classes else 0
         self.register_buffer("bias", torch.tensor(0.0))
+        self.clear()
 
     def forward(self, prediction: Scores) -> Scores:
         """The scores with the bias taken from those of `O`."""
@@ -496,19 +512,26 @@ class EntityBias(nn.Module):
 
     def clear(self) -> None:
         """Forgets all counts."""
-        for metric in self.metrics:
-            metric.reset()
+        self._counts: list[Any] = []
 
     def update(self, prediction: Scores, y: Tensor) -> None:
         """Counts the entities that each bias finds."""
-        for bias, metric in zip(self.biases, self.metrics, strict=True):
+        for bias, metric in zip(self.biases, self._metrics(), strict=True):
             metric.update(self._less(prediction.detach(), bias).cpu(), y.cpu())
 
     def fit(self) -> None:
         """Chooses the bias; the smallest of equal ones."""
-        counts = torch.stack([torch.stack([m.right, m.predicted + m.true]) for m in self.metrics])
+        each = [torch.stack([m.right, m.predicted + m.true]) for m in self._metrics()]
+        counts = torch.stack(each)
         right, both = torch.stack(collectives.gather(counts)).sum(dim=0).unbind(dim=1)
         self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])
+
+    def _metrics(self) -> list[Any]:
+        """Counts of each bias, made when they are needed: a model that predicts has none."""
+        from seqfuse.tasks.metrics import EntityF1  # slow: torchmetrics
+
+        self._counts = self._counts or [EntityF1(self.classes) for _ in self.biases]
+        return self._counts
 
 
 class LabelThresholds(Scaling):
@@ -649,3 +672,125 @@ def tail_quantile(values: Floats, weights: Floats, quantile: float) -> float:
     mean = np.average(excesses, weights=rest) if rest.any() else 0.0
     expected = (k + 1) / (size + 1)  # of new values, how many exceed this one
     return float(ordered[first] + k * mean * ((expected / rate) ** (1 / k) - 1))
+
+
+class Errors:
+    """Residuals of windows, gathered batch by batch until all are there.
+
+    Args:
+        predictions: whether to keep the predictions, too.
+    """
+
+    def __init__(self, predictions: bool = False) -> None:
+        self._keep = predictions
+        self._parts: list[Residuals] = []
+
+    def add(self, prediction: Tensor, batch: Batch) -> None:
+        """Adds the residuals of a batch."""
+        forecast = prediction.detach().float().cpu().numpy()  # numpy knows no bfloat16
+        index, y = batch.index.cpu().numpy(), batch.y.cpu().numpy()
+        self._parts.append(Residuals.of(index, forecast, y, self._keep))
+
+    def score(self, recordings: Sequence[Recording], scorer: Scorer) -> list[Scored]:
+        """Scores of recordings, whose rows the windows count one after the other.
+
+        NaN at steps of no window.
+        """
+        return [
+            Scored(
+                recording,
+                scorer.of_windows(recording.values, recording.num_train, residuals, recording.name),
+            )
+            for recording, residuals in zip(recordings, self.by_recording(recordings), strict=True)
+        ]
+
+    def by_recording(self, recordings: Sequence[Recording]) -> list[Residuals]:
+        """Residuals of each recording, in the order of time, on all ranks."""
+        edges = np.cumsum([0, *(len(recording.values) for recording in recordings)]).tolist()
+        every = Residuals.joined([p for rank in collectives.gather(self._parts) for p in rank])
+        return [every.within(*edge) for edge in itertools.pairwise(edges)]
+
+
+class Threshold(nn.Module):
+    """The score that normal steps reach at a rate of 1 - quantile; predictions stay as they are.
+
+    The validation part of each recording is scored as a test part is, as if the training part
+    ended before it: net, components and scale have not seen it. Its scores set the threshold
+    (`threshold`); labels do not count. Few scores tell little of a rare event: the
+    quantile is then extrapolated. Where validation parts are shorter than twenty times what a
+    score looks at, training parts make up the difference, by components fitted without them.
+
+    Args:
+        scorer: makes scores of windows.
+        quantile: fraction of the scores of normal steps that are below it.
+    """
+
+    value: Tensor
+    of_rates: Tensor
+    """The thresholds of other quantiles, 1 - `RATES`."""
+
+    def __init__(self, scorer: Scorer, quantile: float = 0.999):
+        super().__init__()
+        if not 0 < quantile < 1:
+            raise ValueError(f"quantile={quantile} must be above 0 and below 1")
+        self.scorer, self.quantile = scorer, quantile
+        self.register_buffer("value", torch.tensor(torch.nan))
+        self.register_buffer("of_rates", torch.full((len(RATES),), torch.nan))
+        self.clear()
+
+    def forward(self, prediction: Tensor) -> Tensor:
+        return prediction
+
+    @property
+    def score(self) -> float:
+        """The lowest score of an anomaly."""
+        value = float(self.value)
+        if np.isnan(value):
+            raise InputError(
+                "no validation has set the threshold of anomalies: type "
+                "trainer.check_val_every_n_epoch=1 trainer.limit_val_batches=1.0"
+            )
+        return value
+
+    def metadata(self) -> dict[str, Any]:
+        """The scorer, and its thresholds."""
+        scorer: Any = self.scorer
+        if type(scorer) in SCORERS.values():
+            options = {name: getattr(scorer, name) for name in scorer.options}
+            scorer = {"kind": type(scorer).__name__, **options}
+        return {
+            "scorer": scorer,
+            "threshold": self.score,
+            "thresholds": self.of_rates.tolist(),
+        }
+
+    def clear(self) -> None:
+        """Forgets the errors."""
+        self.errors = Errors(self.scorer.reads_predictions)
+
+    def fit(self, splits: "Monitored", errors: Errors | None = None) -> None:
+        """Sets the threshold from the errors of windows in training and validation parts."""
+        recordings = splits.recordings()
+        windows = (errors or self.errors).by_recording(recordings)
+        self.clear()
+        parts = zip(recordings, windows, strict=True)
+        scores = [
+            self._scores(recording, splits.cut(recording), windows) for recording, windows in parts
+        ]
+        training, held_out = (np.concatenate(parts) for parts in zip(*scores, strict=True))
+        span = self.scorer.span(splits.horizon)
+        self.value.fill_(threshold(held_out, training, span, self.quantile))
+        others = [threshold(held_out, training, span, float(1 - rate)) for rate in RATES]
+        self.of_rates.copy_(torch.as_tensor(np.maximum.accumulate(others)))
+
+    def _scores(self, recording: Recording, cut: int, residuals: Residuals) -> list[np.ndarray]:
+        """Scores of the training steps of a recording, and of those held out behind them."""
+        starts, horizon = residuals.starts, residuals.errors.shape[1]
+        if cut < self.scorer.least(horizon):
+            cut = recording.num_train  # too few steps are left: none is held out
+        ends = starts + horizon
+        chosen = (ends <= cut) | (starts >= cut) & (ends <= recording.num_train)
+        errors, predictions = residuals.errors[chosen], residuals.predictions[chosen]
+        kept = Residuals(starts[chosen], errors, predictions)
+        values = recording.values[: recording.num_train]
+        return np.split(self.scorer.of_windows(values, cut, kept, recording.name), [cut])

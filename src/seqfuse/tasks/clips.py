@@ -1,7 +1,6 @@
 """Anomalies among clips: those that a net trained on normal ones cannot reconstruct."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,11 +8,12 @@ from torch.nn import functional as F
 
 from seqfuse.nn.shapes import Batch
 from seqfuse.nn.stems import motion
+from seqfuse.predicting.model import ClipScores
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.losses import middle
 
 
-class ClipAnomalyTask(Task):
+class ClipAnomalyTask(ClipScores, Task):
     """Reconstructs the motion of normal clips; the error of a clip is its score.
 
     The head returns a number for each frame and each cell of a square grid. It has to say, from
@@ -27,9 +27,6 @@ class ClipAnomalyTask(Task):
 
     def _measured(self, prediction: Tensor, batch: Batch) -> Tensor:
         return self.scores(prediction, batch)
-
-    def metadata(self) -> dict[str, Any]:
-        return {**super().metadata(), "job": "clip_scores"}
 
     def target(self, prediction: Tensor, batch: Batch) -> Tensor:
         """(b h k) what a prediction (b h k p) should have been; NaN behind the last frame."""

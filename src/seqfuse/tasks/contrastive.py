@@ -18,8 +18,9 @@ from seqfuse.data.splits import Folds
 from seqfuse.nn.net import Net
 from seqfuse.nn.revin import Unnormalized
 from seqfuse.nn.shapes import Batch, fraction
+from seqfuse.predicting.model import Record
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.base import Outputs, Record, Task
+from seqfuse.tasks.base import Outputs, Task
 from seqfuse.tasks.losses import mean_over
 
 NO_HEAD = (

@@ -16,10 +16,11 @@ from seqfuse.config import build, checkpoint
 from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
+from seqfuse.predicting.model import Record
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL, Labelled
 from seqfuse.runtime.shown import say
-from seqfuse.tasks.base import Record, Task
+from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import Familiarity
 from seqfuse.tasks.contrastive import NO_HEAD, ContrastiveTask
 from seqfuse.tasks.losses import ObservedLoss, TagLoss, mean_over

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from seqfuse.nn import crf
 from seqfuse.nn.shapes import fraction
+from seqfuse.predicting.ensemble import Average, ClassAverage, LabelAverage, NumberAverage
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
-from seqfuse.tasks.ensemble import Average, ClassAverage, LabelAverage, NumberAverage
 
 
 @runtime_checkable
@@ -190,6 +190,16 @@ def check_quantiles(quantiles: Sequence[float]) -> None:
         raise ValueError(f"quantiles={list(quantiles)} must rise, above 0 and below 1")
     if len(quantiles) % 2 == 0 or quantiles[len(quantiles) // 2] != 0.5:
         raise ValueError(f"quantiles={list(quantiles)} must have 0.5 in the middle")
+
+
+def check_bio(classes: Sequence[str]) -> None:
+    """Raises InputError unless the tags are `O`, `B-<type>` and `I-<type>`."""
+    strange = [name for name in classes if name != "O" and name[:2] not in ("B-", "I-")]
+    if strange:
+        raise InputError(
+            f"the tag '{strange[0]}' is not O, B-<type> or I-<type>: for other tags than BIO type "
+            "task=tagging"
+        )
 
 
 def _errors(prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,9 +23,8 @@ from seqfuse.nn.masking import lengths
 from seqfuse.nn.shapes import positive
 from seqfuse.nn.stems import motion
 from seqfuse.runtime import naive
-from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
-from seqfuse.tasks.losses import check_quantiles, middle
+from seqfuse.tasks.losses import check_bio, check_quantiles, middle
 
 NAMED = 10
 """Classes, at most, of which each has metrics of its own."""
@@ -286,16 +285,6 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
         if tag != "O" and not kind:
             first, kind = i, tag[1:]
     return ended
-
-
-def check_bio(classes: Sequence[str]) -> None:
-    """Raises InputError unless the tags are `O`, `B-<type>` and `I-<type>`."""
-    strange = [name for name in classes if name != "O" and name[:2] not in ("B-", "I-")]
-    if strange:
-        raise InputError(
-            f"the tag '{strange[0]}' is not O, B-<type> or I-<type>: for other tags than BIO type "
-            "task=tagging"
-        )
 
 
 class ObservedMean(Metric):

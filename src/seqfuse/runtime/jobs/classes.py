@@ -141,7 +141,7 @@ class Classifier:
         ]
 
     def disagreement(self, x: Any) -> Any:
-        """(n) how far the members of an ensemble are apart about each item (see tasks.ensemble)."""
+        """(n) how far members of an ensemble are apart about each item (`predicting.ensemble`)."""
         return np.concatenate([self._apart(answer) for answer in self._ask(x)])
 
     def _apart(self, answer: Answer) -> NDArray[Any]:

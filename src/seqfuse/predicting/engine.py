@@ -1,55 +1,90 @@
-"""A trained task on the device and in the precision of a trainer: its predictions, calibration."""
+"""A trained model on a device and in a precision: its predictions and their gradients."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seqfuse.data.module import DataModule
 from seqfuse.nn.bank.bank import Bank
-from seqfuse.nn.net import Net
-from seqfuse.nn.shapes import Batch, Output
 from seqfuse.nn.stems import WordStem
+from seqfuse.predicting.model import Model
 from seqfuse.runtime.batches import input_name
 from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.base import Task
-from seqfuse.tasks.calibration import Temperature, between
-from seqfuse.tasks.ensemble import Ensemble
 
-BATCH = 64
-"""Items at a time, while something is fitted."""
+Context = Callable[[], AbstractContextManager[Any]]
+MIXED = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+"""Types of numbers by precision; in every other a model predicts in 32 bits."""
+SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+PRECISIONS = ("16-mixed", "bf16-mixed", "32-true", "64-true", "16-true", "bf16-true")
+
+
+def place(trainer: Mapping[str, Any], precision: str) -> tuple[torch.device, Context]:
+    """The one device of a trainer's section, and the context of its precision.
+
+    Args:
+        trainer: accelerator, devices, and whether all is deterministic.
+        precision: without `auto`.
+    """
+    precision = SHORT.get(precision, precision)
+    if precision not in PRECISIONS:
+        names = ", ".join(PRECISIONS)
+        raise InputError(f"trainer.precision={precision} must be one of: auto, {names}")
+    device = _device(trainer["accelerator"], trainer["devices"])
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if trainer.get("deterministic"):
+        warns = trainer["deterministic"] == "warn"
+        torch.use_deterministic_algorithms(True, warn_only=warns)
+    if precision in MIXED:
+        return device, partial(torch.autocast, device.type, dtype=MIXED[precision])
+    return device, contextlib.nullcontext
+
+
+def _device(accelerator: str, devices: Any) -> torch.device:
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        numbers = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+        return torch.device("cuda", int(numbers[0]) if isinstance(numbers, list) else 0)
+    if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    if accelerator == "mps":
+        raise InputError("trainer.accelerator=mps: torch finds no such GPU here: type trainer=cpu")
+    return torch.device("cpu")
 
 
 class TorchEngine:
-    """The net and the calibration of a task, as the test step sees them.
+    """The net and the calibration of a model, as the test step sees them.
 
     Args:
-        task: put into eval mode, on the device.
-        trainer: chooses device and precision; without one, the CPU and 32 bits.
+        model: put into eval mode, on the device.
+        device: that it predicts on.
+        context: makes the context of a call, which sets its precision; 32 bits without one.
     """
 
-    def __init__(self, task: Task, trainer: Trainer | None = None):
-        self.device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
-        self.context = (
-            contextlib.nullcontext if trainer is None else trainer.precision_plugin.forward_context
-        )
-        self.task = task.eval().to(self.device)
+    def __init__(
+        self,
+        model: Model,
+        device: torch.device | str = "cpu",
+        context: Context = contextlib.nullcontext,
+    ):
+        self.device, self.context = torch.device(device), context
+        self.model = model.eval().to(self.device)
 
     @torch.inference_mode()
     def __call__(self, feeds: Feeds) -> Predicted:
         with self.context():
-            output = self.task(*_inputs(self._tensors(feeds)))
+            output = self.model(*_inputs(self._tensors(feeds)))
             named = {
-                "prediction": self.task.calibrate(output.prediction),
+                "prediction": self.model.calibrate(output.prediction),
                 "weights": output.weights,
                 "disagreement": output.disagreement,
-                "distance": self.task.distance(output),
+                "distance": self.model.distance(output),
             }
         arrays = {n: e.float().cpu().numpy() for n, e in named.items() if e is not None}
         return Predicted(**arrays)
@@ -86,9 +121,9 @@ class TorchEngine:
         with self._scaled(place, words), torch.backends.cudnn.flags(enabled=False):
             values = _inputs(ends | points)
             if self.has_bank:
-                prediction, _ = self.task.net.scores(*values)  # type: ignore[operator]
+                prediction, _ = self.model.net.scores(*values)  # type: ignore[operator]
             else:
-                prediction = self.task.calibrate(self.task(*values).prediction)
+                prediction = self.model.calibrate(self.model(*values).prediction)
         numbers = prediction.detach().float().cpu().numpy()
         slopes = torch.from_numpy(slope(numbers)).to(prediction)
         vectors = [pair for pairs in words.values() for pair in pairs]
@@ -110,7 +145,7 @@ class TorchEngine:
 
     @property
     def _banks(self) -> list[Bank]:
-        return [part for part in self.task.net.modules() if isinstance(part, Bank)]
+        return [part for part in self.model.net.modules() if isinstance(part, Bank)]
 
     def _tensors(self, feeds: Feeds) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array).to(self.device) for name, array in feeds.items()}
@@ -131,7 +166,7 @@ class TorchEngine:
             return hook
 
         with contextlib.ExitStack() as hooks:
-            for path, part in self.task.net.named_modules():
+            for path, part in self.model.net.named_modules():
                 if isinstance(part, WordStem):
                     _, _, inside = path.rpartition("sources.")
                     source = inside.partition(".")[0] if "sources." in path else ""
@@ -149,78 +184,3 @@ def _inputs(tensors: Mapping[str, Tensor]) -> tuple[Any, Any]:
         for kind in ("_x", "_mask")
     )
     return x, mask
-
-
-def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:
-    """Fits what is fitted when training has ended: temperature and familiarity.
-
-    Args:
-        task: with its final weights.
-        data: set up.
-        trainer: chooses device and precision.
-
-    Returns:
-        whether there was anything to fit.
-    """
-    task.eval().to(trainer.strategy.root_device)
-    return any([_scale(task, data, trainer), _acquaint(task, data, trainer)])
-
-
-def _acquaint(task: Task, data: DataModule, trainer: Trainer) -> bool:
-    """Fits distances to training items, and to what is held out; of whole items alone."""
-    familiarity = task.familiarity
-    if familiarity is None or data.splits.metadata()["job"] not in ("classes", "labels", "numbers"):
-        return False
-    parts = []
-    for split in ("train", "calibration" if data.splits.calibrates_apart else "val"):
-        if split == "val" and not data.splits.has_validation:
-            continue
-        items = data.tensors(split)
-        draw = torch.Generator().manual_seed(0)
-        rows = torch.randperm(len(items), generator=draw)[: familiarity.max_items]
-        batches = _batches(items, rows)
-        queries = [_outputs(task, trainer, batch).encoding for batch in batches]
-        encodings = torch.cat([each.flatten(1).float().cpu() for each in queries])  # type: ignore[union-attr]
-        parts.append((encodings, torch.cat([batch.y for batch in batches])))
-    (encodings, y), *held_out = parts
-    familiarity.fit(encodings, y, *(others for others, _ in held_out))
-    return familiarity.is_fitted
-
-
-def _scale(task: Task, data: DataModule, trainer: Trainer) -> bool:
-    """Fits the temperature of a task; False where it has none, or nothing to fit it to.
-
-    To the calibration part, where one is held out that chose no checkpoint. Else, of a net with a
-    bank, to the training rows (see `Bank.soften` and `tasks.calibration.between`).
-    """
-    if not isinstance(task.calibrator, Temperature):
-        return False
-    bank = task.net.bank if isinstance(task.net, (Net, Ensemble)) else None
-    if data.splits.calibrates_apart:
-        items = data.tensors("calibration")
-        batches = _batches(items, torch.arange(len(items)))
-        predictions = [_outputs(task, trainer, batch).prediction.float().cpu() for batch in batches]
-        task.calibrator.fit(predictions, [batch.y for batch in batches])
-    elif isinstance(bank, Bank):
-        items = data.tensors("train")
-        rows, left_out = task.left_out(bank, items)
-        batches = _batches(items, rows)
-        net = torch.cat([_outputs(task, trainer, b).alone["net"].float().cpu() for b in batches])
-        y = torch.cat([batch.y for batch in batches])
-        if isinstance(task.net, Net):  # several nets, on average, are surer with more reason
-            bank.soften(net, left_out, y)
-        temperature = between(bank.join, net, left_out, y, task.calibrator)
-        task.calibrator.set(temperature, len(y))
-    return task.calibrator.is_fitted
-
-
-def _batches(items: Any, rows: Tensor) -> list[Batch]:
-    return [items.__getitems__(part.tolist()) for part in rows.split(BATCH)]
-
-
-@torch.no_grad()
-def _outputs(task: Task, trainer: Trainer, batch: Batch) -> Output:
-    """Output for a batch, before calibration."""
-    x, mask = task.transfer_batch_to_device((batch.x, batch.mask), task.device, 0)
-    with trainer.precision_plugin.forward_context():
-        return task.net(x, mask)

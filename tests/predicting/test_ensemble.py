@@ -9,8 +9,8 @@ from scipy.special import rel_entr
 from torch import Tensor
 
 from seqfuse.config import build
+from seqfuse.predicting.ensemble import ClassAverage, Ensemble, LabelAverage, NumberAverage
 from seqfuse.runtime.errors import InputError
-from seqfuse.tasks.ensemble import ClassAverage, Ensemble, LabelAverage, NumberAverage
 from tests.conftest import TINY, composed
 
 SIZES = ("data.channels=2", "data.num_classes=3", "data.num_steps=30", "data.class_counts=[5,5,5]")
