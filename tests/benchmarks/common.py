@@ -54,6 +54,11 @@ def call(command: Sequence[str], folder: str | Path) -> str:
     return done.stdout
 
 
+def command(name: str) -> str:
+    """Path of a command, such as `predict`."""
+    return str(Path(sys.executable).with_name(f"seqfuse-{name}"))
+
+
 def medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """The middle of each row of samples."""
     return {name: statistics.median(values) for name, values in samples.items()}
@@ -99,9 +104,8 @@ def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> No
 
 def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
     """Trains on one thread of a CPU; the job of the best checkpoint, its splits and the metrics."""
-    from seqfuse.tasks.engine import TorchEngine
-
     from seqfuse.config import build  # slow: torch and lightning
+    from seqfuse.predicting.engine import TorchEngine
     from seqfuse.runtime.jobs.make import make_job
     from seqfuse.train import train
     from tests.composing import composed
