@@ -11,7 +11,6 @@ from torch import Tensor
 
 from seqfuse.callbacks.boards import boards
 from seqfuse.data.module import DataModule
-from seqfuse.explaining.attention import remark_on
 from seqfuse.figures.drawing import Array, pixels, remark, save
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
@@ -170,6 +169,8 @@ class Figures(Callback):
         self._items = [item if item.weights.size else filled(item) for item in chosen]
 
     def _show(self, trainer: Trainer) -> None:
+        from seqfuse.explaining.attention import remark_on  # which imports all jobs
+
         parts = collectives.gather((self._items, self._numbers, self._measured))
         items = self.choose([item for items, *_ in parts for item in items])
         batches = [arrays for _, numbers, _ in parts for arrays in numbers]

@@ -21,7 +21,6 @@ from seqfuse.nn.crf import Scores
 from seqfuse.nn.shapes import Batch, positive
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs import sets
-from seqfuse.runtime.jobs.anomalies import SCORERS
 from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.read.monitored import Recording
@@ -754,6 +753,8 @@ class Threshold(nn.Module):
 
     def metadata(self) -> dict[str, Any]:
         """The scorer, and its thresholds."""
+        from seqfuse.runtime.jobs.anomalies import SCORERS  # which imports all jobs
+
         scorer: Any = self.scorer
         if type(scorer) in SCORERS.values():
             options = {name: getattr(scorer, name) for name in scorer.options}
