@@ -73,6 +73,16 @@ def test_commands_predict_without_it(run: Path, command: str, words: tuple[str, 
 
 
 @pytest.mark.long
+def test_a_checkpoint_is_measured_without_a_word_of_libraries(run: Path) -> None:
+    code = "from seqfuse.evaluate import main; main()"
+    words = ("ckpt=run/checkpoints/best.ckpt", "trainer.enable_progress_bar=false")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=run, capture_output=True, text=True, check=True
+    )
+    assert not done.stderr
+
+
+@pytest.mark.long
 def test_it_is_the_task_without_training(run: Path) -> None:
     path = run / "run/checkpoints/best.ckpt"
     task, data, _ = build.load(path)

@@ -457,6 +457,7 @@ def build_trainer(config: Config, *watching: "Callback") -> "Trainer":
     from seqfuse.ddp.checks import sizes
     from seqfuse.resume.whole import WholeFiles
 
+    runs.quieten()
     node = {k: v for k, v in config["trainer"].items() if k not in TRAINER_OURS}
     node["precision"] = precision(node)
     check_trainer(config, node)

@@ -174,9 +174,7 @@ def is_running(pid: int) -> bool:
 
 
 def prepare(recipe: DictConfig, run: Path) -> DictConfig:
-    """Quietens the libraries; returns the recipe with absolute paths and its run folder."""
-    for name in ("pytorch", "fabric"):
-        logging.getLogger(f"lightning.{name}").setLevel(logging.ERROR)
+    """Quietens warnings; returns the recipe with absolute paths and its run folder."""
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
     recipe = recipe.copy()
@@ -188,6 +186,12 @@ def prepare(recipe: DictConfig, run: Path) -> DictConfig:
     recipe.paths.data = str(Path(str(recipe.paths.data)).absolute())
     recipe.paths.run = str(run.absolute())
     return recipe
+
+
+def quieten() -> None:
+    """Quietens Lightning, which must have been imported: it sets these levels itself."""
+    for name in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.ERROR)
 
 
 def seed(config: dict[str, Any]) -> None:
