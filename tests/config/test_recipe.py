@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from seqfuse.config import build
+from seqfuse.data import splits
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests.conftest import QUIET, composed
-from tests.trained import checkpoint
+from tests.trained import assert_same, checkpoint
 
 MARKS = {"GunPoint": 0.95, "Coffee": 0.95, "ArrowHead": 0.75}
 
@@ -51,6 +52,9 @@ def test_the_monitor_is_what_there_is() -> None:
     assert filled()["task"]["monitor"] == "train/loss"
     assert filled("scheduler=plateau")["scheduler"]["monitor"] == "train/loss"
     assert filled(num_folds=20)["task"]["monitor"] == "val/loss"
+    assert filled(num_folds=20)["callbacks"]["checkpoint"]["monitor"] is None, "the last weights"
+    named = filled("callbacks.checkpoint.monitor=val/accuracy", num_folds=20)
+    assert named["callbacks"]["checkpoint"]["monitor"] == "val/accuracy"
     asked = filled("data.num_folds=5", num_folds=5)
     assert asked["task"]["monitor"] == asked["callbacks"]["checkpoint"]["monitor"] == "val/loss"
 
@@ -119,6 +123,27 @@ def test_the_default_learns_few_series(
     assert kept["trainer"]["max_steps"] == 40
     assert kept["data"]["num_folds"] == 0
     assert kept["task"]["monitor"] == "train/loss"
+
+
+@pytest.mark.long
+def test_what_auto_holds_out_chooses_no_weights(
+    ragged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splits, "ENOUGH", 20)
+    with np.load(ragged) as arrays:
+        np.savez(ragged, **{name: np.concatenate([each, each]) for name, each in arrays.items()})
+    words = ("data=arrays", f"data.train={ragged}", "data.test_folds=3", "model/bank=none")
+    few = ("trainer.auto_steps=12", "trainer.auto_epochs=1", "logger=none", "test=false")
+    metrics = train(composed([*words, *few, *QUIET]), tmp_path / "run")
+    assert "val/accuracy" in metrics
+    kept = [checkpoint(tmp_path / "run", name) for name in ("best", "last")]
+    assert [each["global_step"] for each in kept] == [12, 12]
+    nets = [
+        {name: weight for name, weight in each["state_dict"].items() if name.startswith("net.")}
+        for each in kept
+    ]
+    assert_same(*nets)
+    assert kept[0]["config"]["callbacks"]["checkpoint"]["monitor"] is None
 
 
 @pytest.mark.slow

@@ -631,7 +631,8 @@ def check_monitors(config: Mapping[str, Any], keys: Sequence[str] = MONITORS) ->
     for key in keys:
         monitor, names = _section(config, key).get("monitor", "train/loss"), monitored(key, config)
         follows = key.startswith("callbacks.") and monitor == wrong.get("task", ("", ""))[0]
-        if monitor in names or follows:
+        is_last = key == "callbacks.checkpoint" and monitor is None
+        if monitor in names or follows or is_last:
             continue
         near = difflib.get_close_matches(str(monitor), names, n=1)
         wrong[key] = str(monitor), near[0] if near else names[-1]
