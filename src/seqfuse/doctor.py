@@ -51,7 +51,7 @@ def findings() -> Iterator[tuple[str, str]]:
         yield f"gpu {number}", f"{of.name}, {of.total_memory / GIB:.0f} GiB: precision=16-mixed"
     if not count:
         mps = torch.backends.mps.is_available()
-        yield "gpu", "mps: trainer.accelerator=gpu" if mps else "none: trains on the processor"
+        yield "gpu", "mps: trainer.accelerator=mps" if mps else "none: trains on the processor"
     yield from _places()
 
 

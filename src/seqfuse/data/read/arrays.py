@@ -7,8 +7,9 @@ from typing import Any
 
 from seqfuse.data.read.own_files import OwnFiles
 from seqfuse.runtime.errors import check_option
+from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.labels import UNLABELLED
-from seqfuse.runtime.read.arrays import LAYOUTS
+from seqfuse.runtime.read.arrays import ARRAY_ENDINGS, LAYOUTS
 from seqfuse.runtime.read.labelled import read_arrays
 from seqfuse.runtime.recordings import Recordings
 
@@ -47,6 +48,7 @@ class Arrays(OwnFiles):
         self.layout, self.labelled, self.label_type = layout, labelled, label_type
 
     def read(self, path: Path, split: str) -> Recordings:
+        check_ending(path, ARRAY_ENDINGS)
         blocks = read_arrays(path, self.layout, self.labelled, self.label_type)
         items = Recordings.joined(list(blocks))
         return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
