@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.benchmarks import archive, common, compare, labels, scale
+from tests.benchmarks import archive, common, compare, labels, loops, scale
+from tests.conftest import TINY
+from tests.made import make
 
 
 def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -210,3 +212,13 @@ def test_ranks_in_step_wait_for_the_slowest_and_fail_together() -> None:
     ring = 2 * 63 / 64 * 25.0 / 1_250
     assert {round(step, 9) for step in together.steps} == {round(0.2 + ring, 9)}
     assert (alone.workers, alone.cores, alone.between_failures) == (1, 1, 10.0)
+
+
+def test_loops_without_lightning_take_steps() -> None:
+    made = make(*TINY)
+    bare = loops.Bare(made.task, made.data.train_dataloader())
+    for loop in (bare, loops.Classic(made.task, made.data)):
+        before = [weight.clone() for weight in loop.net.parameters()]
+        next(loop.epoch())
+        after = loop.net.parameters()
+        assert any(not old.equal(new) for old, new in zip(before, after, strict=True))

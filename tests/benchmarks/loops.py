@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -40,7 +40,16 @@ class Bare:
         """Logs nothing."""
 
 
-class PerSample(Dataset[Batch]):
+class Sample(NamedTuple):
+    """What a loop needs of one series."""
+
+    x: torch.Tensor
+    mask: torch.Tensor
+    y: torch.Tensor
+    index: torch.Tensor
+
+
+class PerSample(Dataset[Sample]):
     """One sample at a time: no `__getitems__`, so the loader collates."""
 
     def __init__(self, tensors: Items):
@@ -49,8 +58,8 @@ class PerSample(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.tensors)
 
-    def __getitem__(self, i: int) -> Batch:
-        return Batch(*(part[0] for part in self.tensors.__getitems__([i])))
+    def __getitem__(self, i: int) -> Sample:
+        return Sample(*(part[0] for part in self.tensors.__getitems__([i])[:4]))
 
 
 class Classic(Bare):
