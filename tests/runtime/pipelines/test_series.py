@@ -47,10 +47,11 @@ def test_series_of_any_lengths_lie_end_to_end() -> None:
         ([np.zeros((2, 3)), np.zeros((2, 4))], "series 1 has 4 channels, series 0 has 3"),
         ([np.zeros((0, 3)), np.zeros((2, 3))], "series 0 has no time step"),
         ([["a", "b"]], "series 0, step 0: 'a' is no number"),
+        (np.array([[["a"]]]), "x holds <U1, expected numbers"),
         ([np.zeros((1, 2, 3, 4))[0]], r"series 0 has shape \(2, 3, 4\)"),
     ],
 )
-def test_what_is_no_series_is_named(rows: list, message: str) -> None:
+def test_what_is_no_series_is_named(rows: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(rows)
 
