@@ -113,7 +113,7 @@ def test_state_restores_everything() -> None:
 
 def test_plain_needs_numpy_and_the_standard_library_alone() -> None:
     """Tables are read by pandas and pyarrow, clips by av, addresses by fsspec (over HTTP by
-    aiohttp), where these are there, and asked for."""
+    aiohttp), days off by holidays, where these are there, and asked for."""
     known = {"numpy", *sys.stdlib_module_names}
     for path in Path(runtime.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -125,5 +125,6 @@ def test_plain_needs_numpy_and_the_standard_library_alone() -> None:
                 own = str(name).startswith("seqfuse.runtime")
                 asked = ("av", "pandas", "pyarrow")
                 asked += ("aiohttp", "fsspec") if path.name == "addresses.py" else ()
+                asked += ("holidays",) if path.name == "holidays.py" else ()
                 lazy = root in asked and node not in tree.body
                 assert own or lazy or root in known, (path, name)
