@@ -101,7 +101,8 @@ def main() -> None:
 
 def trained(folder: Path) -> None:
     """A checkpoint of one step, and series to predict."""
-    common.call((common.TRAIN, *RUN, "callbacks.figures=null", "hydra.run.dir=run"), folder)
+    short = ("trainer.limit_train_batches=1", "callbacks.figures=null", "hydra.run.dir=run")
+    common.call((common.TRAIN, *RUN, *short), folder)
     shutil.copy(folder / "run" / "checkpoints" / "best.ckpt", folder)
     np.save(folder / "new.npy", np.zeros((4, 50, 3), np.float32))
 
