@@ -85,6 +85,16 @@ def test_the_margin_is_the_right_rank() -> None:
     assert conformal.margins.flatten().tolist() == [8.0]  # rank (9 + 1) · 0.8
 
 
+def test_margins_are_the_same_beside_a_target_that_is_missing() -> None:
+    prediction, y = torch.randn(50, 4, 2, 3).sort().values, torch.randn(50, 4, 2)
+    whole, other = Conformal(LEVELS, [4, 2]), Conformal(LEVELS, [4, 2])
+    whole.update(prediction, y)
+    other.update(torch.cat([prediction, prediction[:1]]), torch.cat([y, torch.nan * y[:1]]))
+    for conformal in (whole, other):
+        conformal.fit()
+    assert torch.equal(whole.margins, other.margins)
+
+
 def test_margins_come_back_from_a_checkpoint() -> None:
     conformal, other = Conformal(LEVELS, [4, 2]), Conformal(LEVELS, [4, 2])
     conformal.update(torch.zeros(9, 4, 2, 3), torch.rand(9, 4, 2))

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.plugins import MixedPrecision
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqfuse.compat.lightning import averaged
 from seqfuse.config import runs
@@ -77,15 +78,21 @@ class Average(EMAWeightAveraging):
     Lightning does so before, and that checkpoint would go on from the average.
     """
 
+    _banks: Sequence[tuple[nn.Module, nn.Module]] = ()
+    """What is fitted once, and its copy among the averages."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        average = averaged(self) if stage == "fit" else None
+        pairs = zip(pl_module.modules(), average.modules(), strict=True) if average else ()
+        self._banks = [pair for pair in pairs if isinstance(pair[0], Fitted)]
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
-        average = averaged(self)
-        pairs = zip(pl_module.modules(), average.modules(), strict=True) if average else ()
-        for ours, theirs in pairs:
-            if isinstance(ours, Fitted):  # an average of equal numbers is rounded
-                theirs.load_state_dict(ours.state_dict())
+        for ours, theirs in self._banks:  # an average of equal numbers is rounded
+            theirs.load_state_dict(ours.state_dict())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         return None

@@ -218,5 +218,8 @@ def lags(
     x: Float[Tensor, "b t k"], mask: Bool[Tensor, "b t"], count: int
 ) -> Float[Tensor, "b k l"]:
     """The last real steps of each channel, the last one first; zero where there are no more."""
-    steps = F.pad(reverse(zero(x, mask), mask), (0, 0, 0, count))[:, :count]
-    return rearrange(steps, "b l k -> b k l")
+    if torch.onnx.is_in_onnx_export() or not bool(mask.all()):
+        steps = reverse(zero(x, mask), mask)[:, :count]
+    else:  # the same, several times as fast
+        steps = x[:, -count:].flip(1)
+    return F.pad(rearrange(steps, "b l k -> b k l"), (0, count - steps.shape[1]))

@@ -150,6 +150,9 @@ def _margin(scores: Float[Tensor, "n *s"], level: float) -> Float[Tensor, "*s"]:
     """The score of rank (n + 1)·level, rounded up, among the n that are there."""
     count = (~scores.isnan()).sum(dim=0)
     rank = ((count + 1) * level).ceil().long().clamp(min=1).minimum(count.clamp(min=1))
+    if bool((count == len(scores)).all()):  # several times as fast as all of them in order
+        columns = scores.reshape(len(scores), -1).T.contiguous()
+        return columns.kthvalue(int(rank.max()), dim=1).values.reshape(scores.shape[1:])
     ordered = scores.sort(dim=0).values  # NaN comes last
     return ordered.gather(0, rank.unsqueeze(0) - 1).squeeze(0).nan_to_num(0.0)
 
