@@ -6,9 +6,9 @@ from sklearn.linear_model import Ridge
 
 from seqfuse.config import build
 from seqfuse.nn.attention import Conditioned
-from seqfuse.nn.bank.lags import LagBank
+from seqfuse.nn.bank.lags import PULLS, LagBank
 from seqfuse.nn.cnn import SegmentConv
-from seqfuse.nn.heads import Autoregression, HorizonHead
+from seqfuse.nn.heads import Autoregression, HorizonHead, lags
 from seqfuse.nn.masking import to_segments
 from seqfuse.nn.net import Net
 from seqfuse.nn.revin import RevIN
@@ -231,6 +231,16 @@ def test_training_begins_with_the_net_alone() -> None:
     assert torch.equal(both(x, real(x)).prediction, alone(x, real(x)).prediction)
 
 
+def test_lags_of_whole_series_are_those_of_a_mask() -> None:
+    x = torch.randn(2, 5, 3)
+    padded = torch.cat([x, torch.full((2, 2, 3), torch.nan)], dim=1)
+    for count in (1, 4, 5, 8):
+        whole = lags(x, real(x), count)
+        assert torch.equal(whole, lags(padded, real(padded, 5), count))
+        assert whole.shape == (2, 3, count)
+        assert torch.equal(whole[..., 0], x[:, -1])
+
+
 def linear_parts() -> list[tuple[torch.nn.Module, torch.Tensor]]:
     parts = [Autoregression(6, 2, num_targets=2), LagBank(3, 6, 2, num_targets=2)]
     for part in parts:
@@ -323,6 +333,74 @@ def test_held_out_windows_choose_the_penalty() -> None:
     assert still.fit(windows(0 * lags, exact), windows(lags, exact)) == (0.0, 1.0)
 
 
+def beside(*series: list[Batch]) -> list[Batch]:
+    """Windows of several targets, of those of each."""
+    return [
+        Batch(torch.cat([b.x for b in rows], 2), rows[0].mask,
+              torch.cat([b.y for b in rows], 2), rows[0].index)
+        for rows in zip(*series, strict=True)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("max_own", [1, 2])
+def test_targets_have_weights_of_their_own(max_own: int) -> None:
+    """Unless there are too many: then all share theirs, which say nothing of opposites."""
+    lags = torch.randn(60, 5)
+    ahead = lags[:, :2].clone()
+    both = beside(windows(lags, ahead), windows(lags, -ahead))
+    bank = LagBank(2, 6, 2, num_targets=2, max_own=max_own)
+    _, error = bank.fit(both, both)
+    assert len(bank.own) == (2 if max_own == 2 else 0)
+    assert error < 0.3 if max_own == 2 else error > 0.9
+    if max_own == 2:
+        forecast = bank(both[0].x, both[0].mask).squeeze(3) - 7
+        assert (forecast * (both[0].y - 7)).mean() > 0.5
+        torch.testing.assert_close(forecast[..., 0], -forecast[..., 1], atol=1e-4, rtol=0)
+
+
+def test_a_target_shares_its_weights_where_its_own_are_no_better() -> None:
+    lags = torch.randn(60, 5)
+    ahead = lags[:, :2].clone()
+    learnt = beside(windows(lags, ahead), windows(lags, -ahead))
+    reversed_ = beside(windows(lags, -ahead), windows(lags, ahead))
+    bank = LagBank(2, 6, 2, num_targets=2, max_own=2)
+    bank.fit(learnt, reversed_)
+    assert not bank.own.any()
+
+
+def test_own_weights_are_drawn_to_those_of_all() -> None:
+    """In closed form: those of all, and what a stronger ridge regression makes of their errors."""
+    lags, ahead = torch.randn(2, 50, 5), torch.randn(2, 50, 2)
+    ahead += lags[..., :2]
+    ahead[1] += 2 * lags[1, :, 3:]
+    both = beside(*(windows(*pair) for pair in zip(lags, ahead, strict=True)))
+    bank = LagBank(2, 6, 2, num_targets=2, penalties=[0.3], max_own=2).double()
+    bank.fit(both, both)
+    whole = torch.cat([torch.zeros(2, 50, 1), lags], dim=2).double()
+    alpha = 0.3 * float(whole.square().sum(dim=(0, 1)).mean())
+    rows, targets = whole.flatten(0, 1), ahead.double().flatten(0, 1)
+    shared = Ridge(alpha=alpha, fit_intercept=False).fit(rows, targets)
+    torch.testing.assert_close(bank.weight, torch.from_numpy(shared.coef_), atol=1e-6, rtol=1e-5)
+    for own, seen, future in zip(bank.own, whole, ahead.double(), strict=True):
+        left = future - seen @ bank.weight.T
+        pull = PULLS[0] * float(seen.square().sum(dim=0).mean())  # judged by what it was fitted to
+        ridge = Ridge(alpha=pull, fit_intercept=False).fit(seen, left)
+        torch.testing.assert_close(own, torch.from_numpy(ridge.coef_), atol=1e-6, rtol=1e-5)
+
+
+def test_forecasts_from_parts_of_the_look_back_are_averaged() -> None:
+    lags, ahead = torch.randn(40, 5), torch.randn(40, 2)
+    ahead += lags[:, :2]
+    both = windows(lags, ahead)
+    banks = [LagBank(1, size, 2).double() for size in (6, 3)]
+    mixed = LagBank(1, 6, 2, fractions=[1.0, 0.5]).double()
+    for bank in (*banks, mixed):
+        bank.fit(both, both)
+    forecasts = [bank(batch.x, batch.mask) for bank in banks for batch in both[:1]]
+    expected = torch.stack(forecasts).mean(dim=0)
+    torch.testing.assert_close(mixed(both[0].x, both[0].mask), expected)
+
+
 def test_what_is_missing_behind_a_window_is_not_learnt_from() -> None:
     lags = torch.randn(30, 5)
     ahead = lags[:, :2].clone()
@@ -340,6 +418,9 @@ def test_what_is_missing_behind_a_window_is_not_learnt_from() -> None:
     [
         ({"penalties": []}, "penalties"),
         ({"penalties": [0.1, -1.0]}, "penalties"),
+        ({"fractions": []}, "fractions"),
+        ({"fractions": [1.0, 1.5]}, "fractions"),
+        ({"max_own": -1}, "max_own"),
         ({"share": 1.5}, "share"),
         ({"look_back": 0}, "look_back"),
         ({"num_targets": 2}, "num_targets"),
