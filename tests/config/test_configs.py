@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.config import build, cli
 from seqfuse.config.untrusted import check_targets
+from seqfuse.runtime.errors import InputError
 from seqfuse.search.sweep import Summaries
 from seqfuse.train import train
 from tests.conftest import TINY, composed
@@ -46,6 +47,9 @@ NEEDS = {
     "model/attention/conditioned": FORECASTING,
     "model/autoregression/linear": FORECASTING,
     "model/autoregression/none": FORECASTING,
+    "model/autoregression/low_rank": FORECASTING,
+    "model/autoregression/decomposed": FORECASTING,
+    "model/autoregression/cycle": [*FORECASTING, "data.known=[hour]"],
     "model/bank/lags": FORECASTING,
     "model/cnn/segments": FORECASTING,
     "model/normalization/revin": FORECASTING,
@@ -226,3 +230,19 @@ def test_anomalies_are_errors_of_the_net_alone(data: str) -> None:
     model = composed([f"data={data}"]).model
     assert not {"autoregression", "bank"} & {*model}
     assert (model.cnn.out_channels, model.lstm.hidden_size, model.segment_size) == (128, 128, 48)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["data.known=[hour,HUFL]"], ["data.known=[hour]", "data.categories=[hour]"]],
+    ids=" ".join,
+)
+def test_a_cycle_needs_a_clock(words: list[str]) -> None:
+    with pytest.raises(InputError, match=r"data\.known=\[hour\]"):
+        build.rehearse(composed([*FORECASTING, "model/autoregression=cycle", *words]))
+
+
+def test_a_cycle_with_a_clock_is_built() -> None:
+    build.rehearse(
+        composed([*FORECASTING, "model/autoregression=cycle", "data.known=[weekday,hour]"])
+    )

@@ -48,6 +48,11 @@ def shops(folder: Path) -> list[str]:
     return [*SHOPS, *known, f"data.file={folder}/shops.csv"]
 
 
+def cycle(folder: Path) -> list[str]:
+    words = [word for word in shops(folder) if not word.startswith("data.known=")]
+    return [*words, "data.known=[offer,weekday,hour]", "model/autoregression=cycle"]
+
+
 def towns(folder: Path) -> list[str]:
     """A new town, and a new code, in the file to predict."""
     frame = tables.shops(folder / "shops.csv")
@@ -161,6 +166,9 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
     "windows": windows,
     "tags": tags,
     "shops": shops,
+    "low_rank": lambda folder: [*shops(folder), "model/autoregression=low_rank"],
+    "decomposed": lambda folder: [*shops(folder), "model/autoregression=decomposed"],
+    "cycle": cycle,
     "towns": towns,
     "short": short,
     "prices": prices,

@@ -165,6 +165,8 @@ def test_what_is_known_ahead_matters_and_masked_steps_of_others_do_not() -> None
         ["model/lstm=none"],
         ["model/normalization=none"],
         ["model/autoregression=none"],
+        ["model/autoregression=low_rank"],
+        ["model/autoregression=decomposed"],
         ["model/bank=none"],
         ["model/cnn=wide", "model/lstm=wide", "model/skip=mean"],
         ["model.normalization.norm=instance", "task/loss=squared"],

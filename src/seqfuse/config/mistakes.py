@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError, Interrupted, Pruned
 from seqfuse.runtime.read.addresses import SCHEMES, check_database, check_secrets
+from seqfuse.runtime.read.table.stamps import CALENDAR
 
 HERE = Path(__file__).parents[1]
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
@@ -665,6 +666,13 @@ def check_task(recipe: Any) -> None:
     )
     if recipe.model.get("bank") and "source_channels" in data:
         raise InputError("model.bank reads one source, and data has several: type model/bank=none")
+    linear = str(OmegaConf.select(recipe, "model.autoregression._target_"))
+    clock = (data.get("known") or [""])[-1]
+    if linear.endswith(".Cycle") and clock not in {*CALENDAR} - {*data.get("categories", ())}:
+        raise InputError(
+            "model/autoregression=cycle finds its place by the part of the calendar that is known "
+            "last: type data.known=[hour] without data.categories, or another autoregression"
+        )
     if scorer.endswith(".Subspace") and not data.get("reconstruct"):
         raise InputError(
             "task/scorer=subspace is for reconstructions: type data.reconstruct=true "

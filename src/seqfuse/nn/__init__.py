@@ -15,6 +15,9 @@ from seqfuse.nn.attention import (
     ScaledSum,
     Steps,
 )
+from seqfuse.nn.autoregression.cycle import Cycle
+from seqfuse.nn.autoregression.decomposed import Decomposed
+from seqfuse.nn.autoregression.low_rank import LowRank
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.cnn import Cnn, DenseCnn, Inception, SegmentConv
@@ -45,6 +48,8 @@ __all__ = [
     "Cnn",
     "Conditioned",
     "CrfHead",
+    "Cycle",
+    "Decomposed",
     "DenseCnn",
     "EachStep",
     "EarlyFusion",
@@ -57,6 +62,7 @@ __all__ = [
     "Last",
     "LateFusion",
     "LinearStem",
+    "LowRank",
     "Lstm",
     "Mean",
     "MeanMax",

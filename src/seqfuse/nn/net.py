@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from seqfuse.nn.attention import Mean
-from seqfuse.nn.heads import Autoregression
 from seqfuse.nn.masking import all_real, spread, zero
 from seqfuse.nn.revin import Interpolation, Normalized, RevIN, Unnormalized
 from seqfuse.nn.shapes import Adaptive, Fitted, Output, ReadOut, Strided
@@ -32,7 +31,8 @@ class Net(nn.Module):
         skip: a second read-out, of the CNN's features, joined to every query.
         normalization: of raw series before the stem, undone behind the head.
         init: sets the first weights; without one torch's own stay.
-        autoregression: of the normalised series, added to the forecast before that is undone.
+        autoregression: a linear forecast of the normalised series (b t c) and its mask, added to
+            the net's before that is undone.
         bank: joins its prediction to the head's outside of training: the net learns alone, as
             the bank knows the training rows by heart.
     """
@@ -47,7 +47,7 @@ class Net(nn.Module):
         skip: ReadOut | None = None,
         normalization: RevIN | Interpolation | None = None,
         init: Callable[[nn.Module], None] | None = None,
-        autoregression: Autoregression | None = None,
+        autoregression: nn.Module | None = None,
         bank: Fitted | None = None,
     ):
         super().__init__()

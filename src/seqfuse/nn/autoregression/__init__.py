@@ -1,0 +1,1 @@
+"""Linear forecasts with fewer, or other, weights than `heads.Autoregression`."""
