@@ -43,6 +43,7 @@ NUMBERS = ["task=regression"]
 NEEDS = {
     "data/arrays": ["data.train=x.npz"],
     "precision/16-mixed": ["trainer.accelerator=gpu"],
+    "model/plain_segments": MONITORED,
     "model/segments": FORECASTING,
     "model/attention/conditioned": FORECASTING,
     "model/autoregression/linear": FORECASTING,
