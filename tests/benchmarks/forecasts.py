@@ -9,6 +9,7 @@ validation's are those of the weights that were tested. Net and bank learn witho
 one run says what each has alone, too. Seconds are those of the processor, from
 composing to testing, without the start of Python. Nothing is chosen on a test split, and no set
 and no horizon has words of its own.
+`--parts` measures the net without its bank, with each of the linear parts that it may have.
 """
 
 import contextlib
@@ -32,6 +33,16 @@ RUN = (
     *("data=ett", "trainer.accelerator=cpu", "trainer.num_threads=1"),
     *("trainer.enable_progress_bar=false", "logger=none", "callbacks.figures=null"),
 )
+HOUR = "data.known=[hour]"
+PARTS = {
+    "none": ("model/autoregression=none",),
+    "linear": (),
+    "low_rank": ("model/autoregression=low_rank",),
+    "decomposed": ("model/autoregression=decomposed",),
+    "linear, hour known": (HOUR,),
+    "cycle, hour known": (HOUR, "model/autoregression=cycle"),
+}
+"""Words of a linear part; what a cycle is to be held against knows the hour, too."""
 METRICS = (
     *("val/loss", "val/mse", "val/net_alone", "val/bank_alone"),
     *("test/mse", "test/net_alone", "test/bank_alone", "test/mae", "test/mase", "test/crps"),
@@ -51,6 +62,15 @@ def measure(words: Sequence[str], **run: common.Cell) -> common.Row:
     seconds = round(time.process_time() - start, 1)
     values = {name: round(float(metrics.get(name, math.nan)), 5) for name in METRICS}
     return {**values, "seconds": seconds}
+
+
+def of_parts(path: Path) -> str:
+    """Mean errors by validation and by test, of each part on each set and horizon."""
+    if not path.is_file():
+        return f"{path.name}: nothing"
+    rows = pd.read_csv(path)
+    shown = rows.pivot_table(["val/mse", "test/mse"], "part", ["set", "horizon"], sort=False)
+    return f"{path.name}\n{shown.round(4).to_string()}"
 
 
 def summary(path: Path) -> str:
@@ -74,18 +94,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=common.RESULTS, help="folder of ett.csv")
     parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all runs")
+    parser.add_argument("--parts", action="store_true", help="linear parts, into ett_parts.csv")
     given = parser.parse_args()
     if given.words and given.out == common.RESULTS:
         parser.error("--words is another recipe: name another folder by --out")
     if unknown := sorted({*given.sets} - {*SETS}):
         parser.error(f"{', '.join(unknown)}: none of {', '.join(SETS)}")
-    path = given.out / "ett.csv"
     runs = [
         {"set": name, "horizon": horizon, "seed": seed}
         for seed in range(given.seeds)
         for name in given.sets or SETS
         for horizon in given.horizons
     ]
+    if given.parts:
+        path, alone = given.out / "ett_parts.csv", ("model/bank=none", *given.words)
+        runs = [{"part": part, **run} for run in runs for part in PARTS]
+        common.complete(path, runs, lambda part, **run: measure([*alone, *PARTS[str(part)]], **run))
+        print(of_parts(path), flush=True)
+        return
+    path = given.out / "ett.csv"
     common.complete(path, runs, lambda **run: measure(given.words, **run))
     print(summary(path), flush=True)
 
