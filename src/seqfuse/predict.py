@@ -17,7 +17,8 @@ Texts: a .csv, .tsv or .jsonl with the column of texts (and, if you like, id). T
 or a word per line; one row per word: row, step, token, prediction, probability.
 
 Classes: the input is an .npz (x and, if you like, id and lengths), .npy, .ts, .tsv or .arff, or a
-.csv or .jsonl with a row per step (and an id per series), plain or gzipped, read in blocks. Labels
+.csv or .jsonl with a row per step (and an id per series), plain or gzipped, read in blocks; or a
+.parquet with a list per channel and a row per series, or with a row per step and an id. Labels
 are ignored: a `?` may stand there (in .ts also nothing, with `@classLabel false`). One row per
 series: row (or id), prediction, p_<class>. abstain=0.9 leaves predictions, and tags, empty that are
 less probable. level=0.9 adds set, the classes (a|b) one of which is the true one that often; the

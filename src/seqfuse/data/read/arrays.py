@@ -1,4 +1,4 @@
-"""The user's own arrays: .npz with x and y, or a pair of .npy files."""
+"""The user's own arrays: .npz with x and y, a pair of .npy files, or Parquet."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -11,6 +11,8 @@ from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.labels import UNLABELLED
 from seqfuse.runtime.read.arrays import ARRAY_ENDINGS, LAYOUTS
 from seqfuse.runtime.read.labelled import read_arrays
+from seqfuse.runtime.read.lists import read_rows
+from seqfuse.runtime.read.table.parquet import ENDING, is_parquet
 from seqfuse.runtime.recordings import Recordings
 
 
@@ -19,7 +21,8 @@ class Arrays(OwnFiles):
 
     An .npz holds `x` and `y`, and may hold `groups`, `lengths`, the steps of each series
     before its padding, and `y_names` of the columns of y. For .npy, `train.npy` has the
-    series and `train_y.npy` beside it the labels.
+    series and `train_y.npy` beside it the labels. Parquet has a list in each row, or a step (see
+    `runtime.read.lists`); a folder or a pattern, too.
 
     Args:
         train: file to train and validate on.
@@ -31,7 +34,8 @@ class Arrays(OwnFiles):
         label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 
-    kind = ".npz (with x and y) or .npy file"
+    kind = ".npz (with x and y), .npy or .parquet file"
+    folders = True
 
     def __init__(
         self,
@@ -48,8 +52,11 @@ class Arrays(OwnFiles):
         self.layout, self.labelled, self.label_type = layout, labelled, label_type
 
     def read(self, path: Path, split: str) -> Recordings:
-        check_ending(path, ARRAY_ENDINGS)
-        blocks = read_arrays(path, self.layout, self.labelled, self.label_type)
+        if is_parquet(path):
+            blocks = read_rows(path, self.labelled, self.label_type)
+        else:
+            check_ending(path, (*ARRAY_ENDINGS, ENDING))
+            blocks = read_arrays(path, self.layout, self.labelled, self.label_type)
         items = Recordings.joined(list(blocks))
         return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
 

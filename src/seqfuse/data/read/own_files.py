@@ -29,6 +29,8 @@ class OwnFiles(Source):
 
     kind: str
     """Name of the file in the message that none is named."""
+    folders = False
+    """Whether a folder, or a pattern, is read, too."""
 
     def __init__(
         self,
@@ -51,7 +53,8 @@ class OwnFiles(Source):
     def path(self, split: str) -> Path:
         """The file of a split."""
         named = split if self.files[split] else "train"
-        return find(str(self.files[named]), self.root, f"data.{named}")
+        file, some = str(self.files[named]), self.folders
+        return find(file, self.root, f"data.{named}", folders=some, patterns=some)
 
     def __call__(self, split: str) -> Recordings:
         items = self.read(self.path(split), split)

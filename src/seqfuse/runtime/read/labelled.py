@@ -41,10 +41,12 @@ from seqfuse.runtime.read.arrays import (
 )
 from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
+from seqfuse.runtime.read.lists import read_rows
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, are_numbers, cell, rows_of
 from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences, unlike_words
 from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.read.table.parquet import ENDING
 from seqfuse.runtime.read.table.reader import TABLE_ENDINGS, TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
@@ -86,10 +88,13 @@ def read_series(path: Path, layout: str = "btc", size: int = READ) -> Blocks:
 
     An .npz holds `x`, and perhaps `id` and `lengths`. In a .tsv or .arff a `?` stands in for the
     label. A .csv or .jsonl has a row for each step and a column for each channel; a column `id`
-    tells series apart.
+    tells series apart. Parquet is read by `lists.read_rows`.
     """
     name = path.name.lower()
-    if name.endswith(ARRAY_ENDINGS):
+    if name.endswith(ENDING):
+        for items in read_rows(path):
+            yield from in_parts(items, size)
+    elif name.endswith(ARRAY_ENDINGS):
         yield from read_arrays(path, layout, size=size)
     elif name.endswith(SERIES_ENDINGS):
         rows = series_in(path, labelled=False)
@@ -533,7 +538,7 @@ def read_windows(
 
 Reader = Callable[..., Blocks]
 READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
-    "series": (read_series, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *ROW_ENDINGS)),
+    "series": (read_series, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *ROW_ENDINGS, ENDING)),
     "texts": (read_texts, RECORD_ENDINGS),
     "sentences": (read_sentences, SENTENCE_ENDINGS),
     "clips": (read_clips, (*CLIP_ENDINGS, ".npz")),
