@@ -93,6 +93,11 @@ SPAWN_2 = ("trainer=ddp_spawn", "trainer.devices=2")
             "trainer.devices=2 and trainer.num_nodes=2: type trainer.devices=1$",
         ),
         (
+            {**TORCHRUN, **TWO_NODES, "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "2"},
+            ("trainer=ddp",),
+            "3 processes .* 2 machines, 2 of them on this one: .* the same --nproc-per-node",
+        ),
+        (
             {**TORCHRUN, **TWO_NODES, "TORCHELASTIC_MAX_RESTARTS": "1"},
             ("trainer=ddp",),
             "torchrun --max-restarts .* type --rdzv-id=",

@@ -4,6 +4,7 @@ Torch is imported only where it is asked for a device.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from seqfuse.ddp import start
@@ -30,8 +31,19 @@ def check_devices(trainer: dict[str, Any]) -> None:
             shown = f"trainer.devices={given}" if ranks > 1 else f"{outside} processes"
             raise InputError(f"{shown}: type trainer=ddp, or in a sweep trainer=ddp_spawn")
         return
-    if outside is None:
-        return
+    if outside is not None:
+        _check_started(strategy, wanted, nodes, outside)
+
+
+def _check_started(strategy: Mapping[str, Any], wanted: int, nodes: int, outside: int) -> None:
+    """Checks processes that torchrun or Slurm started against those that a config asks for."""
+    ranks = wanted * nodes
+    here, machines = start.on_node(), start.nodes() or 1
+    if here and here * machines != outside:
+        raise InputError(
+            f"{outside} processes were started on {machines} machines, {here} of them on this one: "
+            "give torchrun the same --nproc-per-node on each of them"
+        )
     launched = strategy.get("start_method") == "popen"
     if not launched and outside > 1:
         raise InputError(f"{outside} processes were started already: type trainer=ddp")
