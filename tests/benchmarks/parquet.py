@@ -2,7 +2,7 @@
 
 Batches of `data=mapped` without a net, in a fresh process each: peak resident memory (MiB) over
 a folder of so many megabytes (as read, single precision) and over four times as many, and windows
-per second beside a .npy of the first size, by turns. Files of 32 row groups of 250,000 rows of 8
+per second beside a .npy of the same size, by turns. Files of 32 row groups of 250,000 rows of 8
 columns; 8,000 batches of 256 windows of 96 + 24 steps, as many as a pool has.
 
 Then how far windows are apart that follow each other in an epoch, as a part of what they would be
@@ -67,9 +67,9 @@ print("speed", windows / (time.perf_counter() - begun))
 def main() -> None:
     given = common.arguments("parquet", __doc__, megabytes=2_000, repeats=3, batches=8_000)
     sizes = {
-        f"{given.megabytes} MB.npy": given.megabytes,
-        f"{given.megabytes} MB": given.megabytes,
-        f"{4 * given.megabytes} MB": 4 * given.megabytes,
+        f"{times * given.megabytes} MB{ending}": times * given.megabytes
+        for times in (1, 4)
+        for ending in (".npy", "")
     }
     mebibytes: dict[str, list[float]] = {name: [] for name in sizes}
     speeds: dict[str, list[float]] = {name: [] for name in sizes}
