@@ -183,7 +183,9 @@ def test_every_command_trains(
     if set(words) & NEEDS_DATA:
         request.getfixturevalue("data_root")
     own_files(tmp_path)
-    if any(word.startswith("trainer=ddp") for word in words):  # starts its command again
+    if any(
+        word.startswith(("trainer=ddp", "trainer=fsdp")) for word in words
+    ):  # starts its command again
         code, out, err = in_a_process(words, tmp_path)
     else:
         code, out, err = command(train.main, *filled(words, command), *FAST)

@@ -125,7 +125,7 @@ def _fit(
 ) -> Metrics:
     """Trains and tests what has been built."""
     from seqfuse.compat.lightning import skip_idle_hooks
-    from seqfuse.config import checkpoint
+    from seqfuse.config import build, checkpoint
     from seqfuse.resume import job, state
     from seqfuse.tasks.calibrate import calibrate
 
@@ -145,6 +145,9 @@ def _fit(
         if path:
             # Not by `ckpt_path`: a callback that averages weights would put back the others.
             content = checkpoint.read(path)
+        if task.is_sharded:
+            task = build.whole_task(task, recipe, data, content)
+        if path:
             task.load_state_dict(content["state_dict"])
             validated = runs.validated(content.get("logged", {}))
         if calibrate(task, data, trainer) and path and trainer.is_global_zero:

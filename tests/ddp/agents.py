@@ -1,4 +1,4 @@
-"""Two nodes on one machine: two processes of torchrun that meet on loopback."""
+"""Runs of several processes: the command of its own, or two nodes of torchrun on loopback."""
 
 import os
 import socket
@@ -54,3 +54,13 @@ def torchrun(folder: Path, *words: str, name: str = "none", restarts: int = 0) -
             node.kill()
     lines = [line for _, err in texts for line in err.splitlines() if line.startswith("seqfuse: ")]
     return Ended(tuple(node.returncode for node in nodes), "".join(out for out, _ in texts), lines)
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """seqfuse-train in a process of its own."""
+    paths = [str(ddp.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    line = [sys.executable, "-m", "seqfuse.train", *words]
+    return subprocess.run(
+        line, cwd=folder, env=environment, capture_output=True, text=True, timeout=400
+    )

@@ -1,8 +1,6 @@
 """Two processes train as one: real ones, over gloo."""
 
 import os
-import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 
@@ -14,21 +12,12 @@ from seqfuse.runtime.errors import Diverged, Interrupted
 from seqfuse.train import train
 from tests.benchmarks import ddp
 from tests.conftest import DRAWN, TINY, Compose, composed
+from tests.ddp.agents import command
 from tests.trained import assert_same, checkpoint, weights
 
 pytestmark = pytest.mark.slow
 TWO = ("trainer.devices=2", "data.batch_size=17")
 FAULT = "+callbacks.fault._target_=tests.ddp.faults.Fault"
-
-
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """seqfuse-train in a process of its own."""
-    paths = [str(ddp.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    line = [sys.executable, "-m", "seqfuse.train", *words]
-    return subprocess.run(
-        line, cwd=folder, env=environment, capture_output=True, text=True, timeout=400
-    )
 
 
 def folders(root: Path) -> list[Path]:

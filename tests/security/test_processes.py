@@ -36,12 +36,13 @@ def test_an_export_is_not_its_folder_s(classifier: Path, tmp_path: Path, started
     "words",
     [
         ["trainer=ddp", "trainer.devices=2"],
+        ["trainer=fsdp", "trainer.devices=2"],
         ["trainer=ddp_spawn", "trainer.devices=2"],
         ["launcher=joblib", "seed=0,1", "-m", "hydra.launcher.n_jobs=2"],
         ["launcher=submitit_local", "seed=0", "-m"],
         ["data.num_workers=2"],
     ],
-    ids=["ddp", "ddp_spawn", "joblib", "submitit", "workers"],
+    ids=["ddp", "fsdp", "ddp_spawn", "joblib", "submitit", "workers"],
 )
 def test_no_process_of_a_run_is_its_folder_s(tmp_path: Path, words: list[str]) -> None:
     for name in NAMES:

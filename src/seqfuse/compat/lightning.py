@@ -1,16 +1,18 @@
 """Private parts of Lightning that a run cannot do without (checked: 2.6.6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, WeightAveraging
-from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy
 from lightning.pytorch.strategies.launchers import (
     _MultiProcessingLauncher,
     _SubprocessScriptLauncher,
 )
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 
@@ -41,11 +43,60 @@ class LaunchedDdp(DDPStrategy):
         else:
             super()._configure_launcher()
 
+
+class FullySharded(ModelParallelStrategy):
+    """Lightning's strategy of sharded models, over one axis of ranks; checkpoints are one file.
+
+    Args:
+        timeout: how long a rank waits for the others.
+    """
+
+    def __init__(self, timeout: timedelta):
+        super().__init__(save_distributed_checkpoint=False, timeout=timeout)
+
+    def setup_environment(self) -> None:
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        self._tensor_parallel_size = 1
+        super().setup_environment()
+
+    def setup(self, trainer: Trainer) -> None:
+        """Without `configure_model`, which Lightning's average of weights would call, too."""
+        assert self.accelerator is not None
+        self.accelerator.setup(trainer)
+        fits = trainer.state.fn == TrainerFn.FITTING
+        if fits:
+            self.shard()
+        self.model_to_device()
+        self.barrier()
+        if fits:
+            self.setup_optimizers(trainer)
+        self.setup_precision_plugin()
+
     @property
-    def children(self) -> list[Any]:
-        """Processes that this one started by the command of its own."""
-        launcher = self.launcher
-        return launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+    def restore_checkpoint_after_setup(self) -> bool:
+        """Before, as in other strategies: weights are whole then."""
+        return False
+
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        return True
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """A checkpoint as of one process, which each rank reads by itself."""
+        return ParallelStrategy.load_checkpoint(self, *args, **kwargs)
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        """Loads weights, which are whole as yet."""
+        ParallelStrategy.load_model_state_dict(self, checkpoint, strict)
+
+    def shard(self) -> None:
+        """Shards the model that is about to be trained."""
+
+
+def children(strategy: ParallelStrategy) -> list[Any]:
+    """Processes that this one started by the command of its own."""
+    launcher = strategy.launcher
+    return launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
 
 
 def on_sigterm(trainer: Trainer, handler: Callable[..., None]) -> None:

@@ -29,6 +29,7 @@ from seqfuse.config.mistakes import (
 from seqfuse.data.interfaces import Splits
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile
+from seqfuse.nn import collectives
 from seqfuse.nn.attention import Mean
 from seqfuse.nn.heads import ClassHead, CrfHead
 from seqfuse.nn.net import Net
@@ -356,10 +357,14 @@ def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> "T
         net: instead of a new one.
         given: further arguments of the task.
     """
+    from seqfuse.ddp.checks import shards
+
     node = {key: value for key, value in config["task"].items() if key not in OURS}
     optimizer = dict(config["optimizer"])
-    if "fused" in optimizer and precision(config["trainer"]) in ("16-mixed", "bf16-mixed"):
-        optimizer["fused"] = False  # Lightning does not clip for an optimizer that unscales itself
+    half = precision(config["trainer"]) in ("16-mixed", "bf16-mixed")
+    # Lightning does not clip for an optimizer that unscales itself; and shards may be empty.
+    if "fused" in optimizer and (half or shards(config["trainer"])):
+        optimizer["fused"] = False
     return make(
         node,
         "task",
@@ -439,6 +444,26 @@ def sized_task(recipe: DictConfig, data: "DataModule") -> "Task":
     """A task sized by the data, whose weights come from elsewhere."""
     config, record = _recorded(recipe, data, {})
     return build_task(config, record=record)
+
+
+def whole_task(
+    sharded: "Task", recipe: DictConfig, data: "DataModule", content: Mapping[str, Any]
+) -> "Task":
+    """A task with a whole net, in the place of one whose net was sharded while it was trained.
+
+    Args:
+        sharded: with its last weights.
+        recipe: of the run.
+        data: set up.
+        content: of the checkpoint whose weights come next; empty without any.
+    """
+    task = sized_task(recipe, data)
+    if not content:
+        weights = sharded.state_dict().items()
+        content = {"state_dict": {name: collectives.whole(w).cpu() for name, w in weights}}
+        task.load_state_dict(content["state_dict"])
+    task.take_bank(content)
+    return task
 
 
 def _recorded(

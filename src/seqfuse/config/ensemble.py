@@ -87,7 +87,7 @@ def _check(config: build.Config) -> None:
     """Checks what an ensemble needs, before its first member is trained."""
     wish = f"ensemble={config['ensemble']}"
     if config["trainer"].get("strategy"):
-        raise InputError(f"{wish} is trained on one device: leave out trainer=ddp")
+        raise InputError(f"{wish} is trained on one device: leave out trainer=ddp or fsdp")
     for finder, key in FINDS.items():
         if config.get(finder):
             raise InputError(

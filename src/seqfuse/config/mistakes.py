@@ -544,10 +544,11 @@ def _plain(value: Any) -> Any:
 
 def precision(trainer: Mapping[str, Any]) -> str:
     """The precision, with `auto` resolved for this machine."""
-    from seqfuse.ddp.checks import on_gpu
+    from seqfuse.ddp.checks import on_gpu, shards
 
     wanted = str(trainer["precision"])
-    return wanted if wanted != "auto" else "16-mixed" if on_gpu(dict(trainer)) else "32-true"
+    half = "bf16-mixed" if shards(trainer) else "16-mixed"
+    return wanted if wanted != "auto" else half if on_gpu(dict(trainer)) else "32-true"
 
 
 def validates(config: Mapping[str, Any]) -> bool:
@@ -564,7 +565,7 @@ def check_trainer(config: Mapping[str, Any], node: dict[str, Any]) -> None:
     """Checks of the trainer's section what Lightning would notice late, or with a traceback."""
     import torch
 
-    from seqfuse.ddp.checks import check_devices, on_gpu
+    from seqfuse.ddp.checks import check_devices, check_sharding, on_gpu, shards
 
     if node["accelerator"] not in ACCELERATORS:
         names = ", ".join(ACCELERATORS)
@@ -574,6 +575,8 @@ def check_trainer(config: Mapping[str, Any], node: dict[str, Any]) -> None:
     if node["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise InputError("trainer.accelerator=gpu: torch finds no GPU here: type trainer=cpu")
     check_devices(node)
+    if shards(node):
+        check_sharding(config, node)
     for key in ("check_val_every_n_epoch", "log_every_n_steps", "accumulate_grad_batches"):
         if node[key] < 1:
             raise InputError(f"trainer.{key}={node[key]} must be at least 1")

@@ -93,6 +93,7 @@ SLOTS: dict[Keys, Slot] = {
         (
             *("lightning.pytorch.trainer", "lightning.pytorch.profilers.simple"),
             *("lightning.pytorch.profilers.advanced", "seqfuse.ddp.strategy"),
+            "seqfuse.ddp.sharded",
         ),
     ),
 }

@@ -10,6 +10,11 @@ from typing import Any
 from seqfuse.ddp import start
 from seqfuse.runtime.errors import InputError
 
+AVERAGES = (".Average", "WeightAveraging")
+"""Ends of the names of callbacks that keep another copy of the weights."""
+FINDERS = ("find_lr", "find_batch_size", "find_precision")
+"""Options that try a net out on one device."""
+
 
 def check_devices(trainer: dict[str, Any]) -> None:
     """Checks number and strategy of devices in the trainer's section of a config.
@@ -18,7 +23,7 @@ def check_devices(trainer: dict[str, Any]) -> None:
     """
     given, strategy = trainer["devices"], trainer.get("strategy")
     if strategy is not None and not isinstance(strategy, dict):
-        raise InputError(f"trainer.strategy={strategy}: type trainer=ddp or trainer=ddp_spawn")
+        raise InputError(f"trainer.strategy={strategy}: type trainer=ddp, ddp_spawn or fsdp")
     wanted = count(trainer)
     if wanted < 1:
         raise InputError(f"trainer.devices={given} must be auto or at least 1")
@@ -60,6 +65,32 @@ def _check_started(strategy: Mapping[str, Any], wanted: int, nodes: int, outside
             "torchrun --max-restarts on several nodes finds a run again by its name: type "
             "--rdzv-id=<a name of this run>"
         )
+
+
+def shards(trainer: Mapping[str, Any]) -> bool:
+    """Whether a trainer's section shards the weights over its devices."""
+    return str((trainer.get("strategy") or {}).get("_target_")).endswith(".Fsdp")
+
+
+def check_sharding(config: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
+    """Refuses what needs weights whole while they are trained.
+
+    Args:
+        config: of a run.
+        trainer: its section, with the precision that it comes to.
+    """
+    callbacks = (config.get("callbacks") or {}).items()
+    averages = [n for n, node in callbacks if str((node or {}).get("_target_")).endswith(AVERAGES)]
+    refused = {
+        "precision=16-mixed": (trainer["precision"] == "16-mixed", "type precision=bf16-mixed"),
+        "trainer.compile=true": (config["trainer"].get("compile"), "leave it out"),
+        **{f"callbacks.{name}": (True, f"type callbacks.{name}=null") for name in averages},
+        "task=contrastive": ("contrastive" in str(config["task"]["_target_"]), "type trainer=ddp"),
+        **{f"{key}=true": (config.get(key), "leave it out") for key in FINDERS},
+    }
+    for wish, (is_wished, fix) in refused.items():
+        if is_wished:
+            raise InputError(f"{wish} does not work with trainer=fsdp: {fix}")
 
 
 def sizes(trainer: dict[str, Any]) -> dict[str, Any]:

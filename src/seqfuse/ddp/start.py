@@ -17,7 +17,7 @@ CHILD = "hydra.job.name=train_ddp_process_"
 FOREIGN = ("RANK", "SLURM_PROCID")
 LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
 IN_SWEEP = (
-    "trainer=ddp starts the command again for each device, and so the whole sweep: "
+    "trainer={} starts the command again for each device, and so the whole sweep: "
     "type trainer=ddp_spawn"
 )
 
@@ -38,8 +38,9 @@ def prepare() -> None:
 
 def refuse_in_sweeps(words: Sequence[str]) -> None:
     """Refuses `trainer=ddp` in a sweep: each rank would start the whole sweep once more."""
-    if sweeping(words) and any(re.match(r"trainer=.*\bddp\b", word) for word in words):
-        raise InputError(IN_SWEEP)
+    named = [found[1] for word in words if (found := re.match(r"trainer=.*\b(ddp|fsdp)\b", word))]
+    if sweeping(words) and named:
+        raise InputError(IN_SWEEP.format(named[0]))
 
 
 def sweeping(words: Sequence[str]) -> list[str]:
@@ -51,8 +52,9 @@ def sweeping(words: Sequence[str]) -> list[str]:
 
 def refuse_job(trainer: Mapping[str, Any]) -> None:
     """Refuses `trainer=ddp` in a job of a sweep, where an experiment chose it."""
-    if (trainer.get("strategy") or {}).get("start_method") == "popen":
-        raise InputError(IN_SWEEP)
+    strategy = trainer.get("strategy") or {}
+    if strategy.get("start_method") == "popen":
+        raise InputError(IN_SWEEP.format(str(strategy["_target_"]).rpartition(".")[2].lower()))
 
 
 def is_child() -> bool:

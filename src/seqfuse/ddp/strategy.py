@@ -24,7 +24,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from seqfuse.compat.lightning import LaunchedDdp, SpawnLauncher, on_sigterm
+from seqfuse.compat.lightning import LaunchedDdp, SpawnLauncher, children, on_sigterm
 from seqfuse.compat.torch import NO_BUFFERS, is_first
 from seqfuse.ddp import rendezvous, start
 from seqfuse.nn import collectives
@@ -42,42 +42,13 @@ LOST = (
 )
 
 
-class Ddp(LaunchedDdp):
-    """One process per device; each has its part of every batch, and gradients are averaged.
+class Ranks(ParallelStrategy):
+    """Processes that find each other, and end as one."""
 
-    Buffers are not sent around in each step: there are none but running batch statistics,
-    which are averaged before they are used (`seqfuse.nn.collectives`).
-
-    Args:
-        start_method: `popen` starts the command again for each device, unless torchrun or Slurm
-            has; `spawn` starts processes from within this one.
-        num_threads: CPU threads of each process; None shares the cores out.
-        timeout: seconds that a rank waits for the others, at the start and in each step.
-    """
-
-    def __init__(
-        self,
-        start_method: Literal["popen", "spawn"] = "popen",
-        num_threads: int | None = None,
-        timeout: float = 1800.0,
-    ):
-        if start_method not in ("popen", "spawn"):
-            raise ValueError(f"start_method={start_method} must be popen or spawn")
-        if timeout <= 0:
-            raise InputError(f"trainer.strategy.timeout={timeout} must be above 0")
-        # Spawned ranks are counted here, whatever a cluster has started this process as.
-        environment = LightningEnvironment() if start_method == "spawn" else None
-        self.patience = timedelta(seconds=timeout)
-        super().__init__(
-            cluster_environment=environment,
-            start_method=start_method,
-            timeout=self.patience,
-            **NO_BUFFERS,
-        )
-        self.num_threads = num_threads
-
-    def spawner(self) -> "Spawner":
-        return Spawner(self)
+    patience: timedelta
+    """How long a rank waits for the others."""
+    num_threads: int | None
+    """CPU threads of each process; None leaves them to torch."""
 
     def setup_environment(self) -> None:
         if rendezvous.needed() and not distributed.is_initialized():
@@ -137,12 +108,55 @@ class Ddp(LaunchedDdp):
     def _end_children(self, patience: float) -> list[int]:
         """Ends processes that this one started; returns codes of those that ended before."""
         codes = []
-        for child in self.children:
+        for child in children(self):
             try:
                 codes.append(child.wait(patience or 0.5))
             except subprocess.TimeoutExpired:
                 child.kill()
         return codes
+
+
+class Ddp(Ranks, LaunchedDdp):
+    """One process per device; each has its part of every batch, and gradients are averaged.
+
+    Buffers are not sent around in each step: there are none but running batch statistics,
+    which are averaged before they are used (`seqfuse.nn.collectives`).
+
+    Args:
+        start_method: `popen` starts the command again for each device, unless torchrun or Slurm
+            has; `spawn` starts processes from within this one.
+        num_threads: CPU threads of each process; None shares the cores out.
+        timeout: seconds that a rank waits for the others, at the start and in each step.
+    """
+
+    def __init__(
+        self,
+        start_method: Literal["popen", "spawn"] = "popen",
+        num_threads: int | None = None,
+        timeout: float = 1800.0,
+    ):
+        if start_method not in ("popen", "spawn"):
+            raise ValueError(f"start_method={start_method} must be popen or spawn")
+        # Spawned ranks are counted here, whatever a cluster has started this process as.
+        environment = LightningEnvironment() if start_method == "spawn" else None
+        self.patience = patience(timeout)
+        super().__init__(
+            cluster_environment=environment,
+            start_method=start_method,
+            timeout=self.patience,
+            **NO_BUFFERS,
+        )
+        self.num_threads = num_threads
+
+    def spawner(self) -> "Spawner":
+        return Spawner(self)
+
+
+def patience(timeout: float) -> timedelta:
+    """The seconds of `trainer.strategy.timeout`, as Lightning takes them."""
+    if timeout <= 0:
+        raise InputError(f"trainer.strategy.timeout={timeout} must be above 0")
+    return timedelta(seconds=timeout)
 
 
 def check_places(path: str | os.PathLike[str] | None) -> None:

@@ -45,6 +45,15 @@ def highest(value: int, device: torch.device) -> int:
     return int(number)
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor of which each rank has a shard; any other as it is."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return tensor
+    from torch.distributed.tensor import DTensor  # slow
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def pooled(loss: Tensor, items: Tensor, size: int) -> tuple[Tensor, int]:
     """The loss of a whole batch, by those of its shards.
 

@@ -63,6 +63,8 @@ class AnomalyTask(Task):
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         if len(batch.y):
             self.calibrator.errors.add(self.net(batch.x, batch.mask).prediction, batch)
+        elif self.is_sharded:
+            self._idle_forward("calibration")
         if is_last:
             self.calibrator.fit(self._splits())
 

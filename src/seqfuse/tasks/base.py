@@ -74,6 +74,7 @@ class Task(Model, LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.is_compiled = False
+        self.is_sharded = False
         self.losses = {stage: BatchMean() for stage in STAGES}
         self.metrics: Any = nn.ModuleDict(
             # Metrics that happen to agree on the first batch would be taken for one.
@@ -119,6 +120,11 @@ class Task(Model, LightningModule):
         """Compiles the net in place: parameter names, and so checkpoints, stay as they are."""
         self.is_compiled = True
         self.net.compile(dynamic=True)
+
+    def shard_net(self, shard: Callable[[nn.Module], None]) -> None:
+        """Leaves this rank its shard of the net, by a function that all ranks call."""
+        shard(self.net)
+        self.is_sharded = True
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In a spawned process: metrics come as shared memory, and what was compiled does not."""
@@ -179,10 +185,29 @@ class Task(Model, LightningModule):
 
     def _step_of_none(self, stage: str) -> Tensor:
         """The loss of a batch of which this rank has no part: without a gradient of its own."""
-        sums = [p.sum() for p in self.net.parameters() if p.requires_grad]
-        loss, size = self._loss_of_none(torch.stack(sums).sum() * 0.0, stage)
+        if self.is_sharded:
+            nothing = self._idle_forward(stage)
+        else:
+            sums = [p.sum() for p in self.net.parameters() if p.requires_grad]
+            nothing = torch.stack(sums).sum() * 0.0
+        loss, size = self._loss_of_none(nothing, stage)
         self.losses[stage].update(loss.detach(), size)
         return loss
+
+    def _idle_forward(self, stage: str) -> Tensor:
+        """Zero, by a forward of an item that does not count: ranks have shards of the weights that
+        the others need. It leaves batch statistics as they are."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        items = data.tensors(stage)
+        item = self.transfer_batch_to_device(items.__getitems__([0]), self.device, 0)
+        norms = [part for part in self.net.modules() if isinstance(part, collectives.BATCH_NORMS)]
+        modes = [part.training for part in norms]
+        for part in norms:
+            part.eval()
+        prediction = self.net(item.x, item.mask).prediction
+        for part, mode in zip(norms, modes, strict=True):
+            part.train(mode)
+        return prediction.nan_to_num(0.0, 0.0, 0.0).sum() * 0.0
 
     def _loss_of_none(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
         """`_loss` of no item: as many collectives as there are on the other ranks."""
@@ -240,6 +265,8 @@ class Task(Model, LightningModule):
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         if len(batch.y):
             self.calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
+        elif self.is_sharded:
+            self._idle_forward("calibration")
         if is_last:  # not at the epoch's end: an averaged net has left by then
             self.calibrator.fit()
 
