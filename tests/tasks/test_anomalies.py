@@ -80,6 +80,20 @@ def test_f1_counts_steps_behind_the_training_part() -> None:
         "f1": pytest.approx(2 * 2 / (3 + 5)),
         "precision": pytest.approx(2 / 3),
         "recall": pytest.approx(2 / 5),
+        "false_alarms": pytest.approx(1 / 55),
+    }
+
+
+def test_f1_by_a_threshold_of_each_recordings_own() -> None:
+    low, high = np.zeros(100), np.full(100, 0.8)
+    low[[10, 71, 72, 90]], high[:40], high[[73, 74]] = 0.3, 0.6, 0.5
+    low[:40] = 0.2
+    found = measures.OwnF1(1.0)([Scored(recording(), low), Scored(recording(), high)], 0.9)
+    assert found == {
+        "own_f1": pytest.approx(2 * 5 / (61 + 10)),
+        "own_precision": pytest.approx(5 / 61),
+        "own_recall": pytest.approx(5 / 10),
+        "own_false_alarms": pytest.approx(56 / 110),
     }
 
 
@@ -111,7 +125,7 @@ def changed(*steps: int) -> Recording:
         ([(85, 285)], 100, 100, 100),  # begins and ends where both windows do
         ([(115, 315)], 100 * 0.89 / 2, 100 * 0.78 / 2, 100 * 1.89 / 3),
         ([(85, 400)], 50, 50, 50),
-        ([(20, 40)], -100 * 0.22 / 4, -100 * 0.44 / 4, -100 * 0.22 / 6),
+        ([(50, 70)], -100 * 0.22 / 4, -100 * 0.44 / 4, -100 * 0.22 / 6),
         ([(85, 90), (100, 285)], 100, 100, 100),  # the first in a window counts
     ],
 )
@@ -126,6 +140,19 @@ def test_changes_are_scored_in_windows_around_them(
         {"changes_nab_standard": standard, "changes_nab_low_fp": low_fp,
          "changes_nab_low_fn": low_fn}
     )  # fmt: skip
+
+
+def test_changes_as_on_the_leaderboard_of_skab() -> None:
+    """Windows begin at the change; the training part has neither changes nor detections."""
+    scores = np.full(400, 0.3)
+    scores[20:30] = scores[105:] = 0.6
+    for quantile, threshold, key in ((None, 0.5, ""), (0.7, 0.9, "own_")):
+        measure = measures.ChangePoints(60, before=0, quantile=quantile)
+        found = measure([Scored(changed(25, 105, 300), scores)], threshold)
+        assert found[f"{key}changes_nab_standard"] == pytest.approx(50)
+    for wrong in ({"before": 2}, {"quantile": 0}, {"seconds": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            measures.ChangePoints(**wrong)
 
 
 def test_a_window_of_changes_is_cut_where_the_one_before_ends() -> None:

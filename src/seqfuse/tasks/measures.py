@@ -34,16 +34,57 @@ class Scored(NamedTuple):
 
 
 class F1:
-    """Precision, recall and F1 over single steps, of all recordings together; unadjusted."""
+    """Precision, recall and F1 over single steps, of all recordings together; unadjusted.
+
+    And the fraction of normal steps that are flagged.
+    """
+
+    prefix = ""
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
-        parts = zip(*(result.tested for result in scored), strict=True)
-        truth, scores = (np.concatenate(part) for part in parts)
-        flags = scores >= threshold
-        hits = float((truth & flags).sum())
-        precision, recall = hits / max(flags.sum(), 1), hits / max(truth.sum(), 1)
-        f1 = 2 * hits / max(flags.sum() + truth.sum(), 1)
-        return {"f1": f1, "precision": precision, "recall": recall}
+        truth = np.concatenate([result.tested[0] for result in scored])
+        flags = np.concatenate([self._flags(result, threshold) for result in scored])
+        hits, false = float((truth & flags).sum()), float((flags & ~truth).sum())
+        values = {
+            "f1": 2 * hits / max(flags.sum() + truth.sum(), 1),
+            "precision": hits / max(flags.sum(), 1),
+            "recall": hits / max(truth.sum(), 1),
+            "false_alarms": false / max((~truth).sum(), 1),
+        }
+        return {f"{self.prefix}{name}": float(value) for name, value in values.items()}
+
+    def _flags(self, result: Scored, threshold: float) -> NDArray[np.bool_]:
+        """Flags of the steps that were not trained on."""
+        return result.tested[1] >= threshold
+
+
+class OwnF1(F1):
+    """The same by a threshold of each recording's own: a quantile of its training scores.
+
+    So does SKAB's published evaluation (Katser and Kozitsin 2020, in the notebooks of its
+    repository, which multiply it by a factor that each detector has). It promises nothing of new
+    rows: of a recording that drifts, many normal ones are above.
+
+    Args:
+        quantile: of the scores of the training part.
+    """
+
+    prefix = "own_"
+
+    def __init__(self, quantile: float = 0.99):
+        if not 0 < quantile <= 1:
+            raise ValueError(f"quantile={quantile} must be above 0 and at most 1")
+        self.quantile = quantile
+
+    def _flags(self, result: Scored, threshold: float) -> NDArray[np.bool_]:
+        return result.tested[1] >= own_threshold(result, self.quantile)
+
+
+def own_threshold(result: Scored, quantile: float) -> float:
+    """The lowest score above a quantile of those of a recording's training part; infinite where it
+    has none."""
+    scores = result.scores[: result.recording.num_train]
+    return float(np.nextafter(np.quantile(scores, quantile), 2)) if len(scores) else float("inf")
 
 
 class VusPr:
@@ -138,45 +179,60 @@ class NabScore:
 class ChangePoints:
     """NAB's score of change points as SKAB counts it (Katser and Kozitsin 2020).
 
-    Flags that begin or end are detections. In a window around each change the first one earns 1 at
-    its beginning, down to the cost of a false alarm at its end; a window without any costs as
-    much as in NAB, and so does each detection outside, however far. 0 is no detection, 100 one at
-    the beginning of each window. Where two windows meet, the later one is cut. NaN without changes.
+    Flags that begin or end behind the training part are detections. In a window at each change the
+    first one earns 1 at its beginning, down to the cost of a false alarm at its end; a window
+    without any costs as much as in NAB, and so does each detection outside, however far. 0 is no
+    detection, 100 one at the beginning of each window. Where two windows meet, the later one is
+    cut. NaN without changes.
 
     Args:
-        seconds: of a window, half of them before the change.
+        seconds: of a window.
+        before: fraction of the window that lies before the change; 0 as in SKAB's leaderboard.
+        quantile: of the training scores of a recording, which is then its threshold (see `OwnF1`);
+            None takes that of all recordings.
     """
 
-    def __init__(self, seconds: float = 30.0):
+    def __init__(self, seconds: float = 30.0, before: float = 0.5, quantile: float | None = None):
         if seconds <= 0:
             raise ValueError(f"seconds={seconds} must be above 0")
-        self.seconds = seconds
+        if not 0 <= before <= 1:
+            raise ValueError(f"before={before} must be from 0 to 1")
+        if quantile is not None and not 0 < quantile <= 1:
+            raise ValueError(f"quantile={quantile} must be above 0 and at most 1")
+        self.seconds, self.before, self.quantile = seconds, before, quantile
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         values = {}
+        prefix = "" if self.quantile is None else OwnF1.prefix
         for profile, weights in nab.PROFILES.items():
             gained = [self._gained(each, threshold, weights) for each in scored]
             name = profile.removeprefix("reward_").removesuffix("_rate").lower()
             total, perfect = (sum(part) for part in zip(*gained, strict=True))
-            values[f"changes_nab_{name}"] = 100 * total / perfect if perfect else float("nan")
+            key = f"{prefix}changes_nab_{name}"
+            values[key] = 100 * total / perfect if perfect else float("nan")
         return values
 
     def _gained(
         self, scored: Scored, threshold: float, weights: nab.Weights
     ) -> tuple[float, float]:
         """The gain over no detection, by these flags and at most."""
-        flags = np.concatenate([[False], scored.scores >= threshold]).astype(int)
-        time, changes = scored.recording.time, np.asarray(scored.recording.changes, dtype=int)
+        recording, first = scored.recording, scored.recording.num_train
+        if self.quantile is not None:
+            threshold = own_threshold(scored, self.quantile)
+        flags = np.concatenate([[False], scored.scores[first:] >= threshold]).astype(int)
+        time, changes = recording.time, np.asarray(recording.changes, dtype=int)
+        changes = changes[changes >= first]
         seconds = (time - time[0]) / np.timedelta64(1, "s") if time.dtype.kind == "M" else time
-        found = seconds[np.flatnonzero(np.diff(flags))]
-        starts, ends = seconds[changes] - self.seconds / 2, seconds[changes] + self.seconds / 2
+        found = seconds[first + np.flatnonzero(np.diff(flags))]
+        starts = seconds[changes] - self.seconds * self.before
+        ends = starts + self.seconds
         starts[1:] = np.maximum(starts[1:], ends[:-1])
         gain, outside = 0.0, np.ones(len(found), dtype=bool)
         for start, end in zip(starts, ends, strict=True):
             inside = (found >= start) & (found <= end)
             outside &= ~inside
             if inside.any():
-                place = (found[inside][0] - start) / (end - start)
+                place = (found[inside][0] - start) / max(end - start, 1e-9)
                 gain += self._earned(place, weights) + weights.false_negative
         highest = len(changes) * (weights.true_positive + weights.false_negative)
         return gain - weights.false_positive * float(outside.sum()), highest
