@@ -4,10 +4,10 @@ Run as `SEQFUSE_DATA=<folder> python -m tests.benchmarks.calibration set [set ..
 trained on one thread by the default, whose temperature is fitted by the bank where nothing is held
 out, or (`--variant "held out"`) with `data.calibration=true`, which holds a tenth out for
 calibration alone and a tenth for the choice of the checkpoint. Errors are of the test split,
-before and after the temperature; sets of classes are those of level 0.9. Rows that are there are
-not made again. Nothing is chosen on a test split, but that the rule for nothing held out
-(`tasks.calibration.between`) was chosen among six by the eleven sets from ArrowHead to
-DodgerLoopGame: the others judge it.
+before and after the temperature; sets of classes are those of level 0.9. Texts and windows of
+sensors can be named, too. Rows that are there are not made again. Nothing is chosen on a test
+split, but that the rule for nothing held out (`tasks.calibration.between`) was chosen among six by
+the eleven sets from ArrowHead to DodgerLoopGame: the others judge it.
 """
 
 import contextlib
@@ -27,6 +27,15 @@ from tests.benchmarks.archive import QUIET
 from tests.composing import composed
 
 VARIANTS = {"default": (), "held out": ("data.calibration=true",)}
+OTHERS = {
+    "banking77": ("experiment=banking77",),
+    "snips_intent": ("experiment=snips_intent",),
+    "har_windows": (
+        *("data=har_windows", "data.batch_size=128", "trainer.max_epochs=6"),
+        *("scheduler=onecycle", "optimizer.lr=3e-3"),
+    ),
+}
+"""Sets that are none of the archive: texts, and people who are not those of training."""
 MEASURES = ("calibration_error", "log_loss", "brier")
 NAMES = ("accuracy", *(f"{name}{end}" for name in MEASURES for end in ("_uncalibrated", "")))
 SETS = ("coverage_90", "set_size_90")
@@ -35,9 +44,9 @@ QUALIFIES = 0.03
 
 
 def measure(root: Path, set: str, variant: str, seed: int) -> dict[str, object]:
-    """Test metrics of a set of the archive, before and after calibration."""
+    """Test metrics of a set, before and after calibration."""
     start = time.process_time()
-    place = (f"data.root={root}", f"data.name={set}", f"seed={seed}")
+    place = (*OTHERS.get(set, (f"data.root={root}", f"data.name={set}")), f"seed={seed}")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         recipe = composed([*QUIET, *place, *VARIANTS[variant]])
         metrics = train(recipe, Path(folder, "run"))
@@ -72,7 +81,7 @@ def summary(path: Path) -> str:
 def main() -> None:
     """Measures what is not there yet."""
     parser = common.parser("calibration", __doc__)
-    parser.add_argument("sets", nargs="*", help="of ucr/")
+    parser.add_argument("sets", nargs="*", help=f"of ucr/, or {', '.join(OTHERS)}")
     parser.add_argument("--variant", choices=VARIANTS, default="default")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=common.RESULTS / "calibration.csv")
