@@ -6,7 +6,8 @@ was trained, are told apart by the area under the ROC curve (0.5 is chance) of `
 energy of the net's scores (Liu et al. 2020), of one less the highest probability, and of the
 disagreement of three nets, of this seed and the next two. `ordinary` and `strange` are the
 fractions of both above 0.95. Rows that are there are not made again. Nothing is chosen on these
-items: the rule of distances was chosen on classes left out of training parts.
+items: the rule of distances was chosen on classes left out of training parts, and what they are
+held against on halves of training parts.
 """
 
 import contextlib

@@ -92,6 +92,22 @@ def test_items_that_are_held_out_are_what_new_ones_are_held_against() -> None:
     assert len(few.distances) == len(encodings)
 
 
+def test_the_longer_distance_of_an_item_and_of_its_changed_form_counts() -> None:
+    encodings, y = drawn(60)
+    alone = fitted(encodings, y).distances
+    changed = encodings + torch.linspace(0, 4, 60).unsqueeze(1)
+    familiarity = fitted(encodings, y, None, changed)
+    there = familiarity(changed.unsqueeze(1))
+    assert (familiarity.distances >= alone).all()
+    assert familiarity.distances[-1] == there.max()
+    # Of the two, in the order of items: none is lost, and none is below its own.
+    assert set(familiarity.distances.tolist()) <= {*alone.tolist(), *there.tolist()}
+    np.testing.assert_array_equal(fitted(encodings, y, None, encodings).distances, alone)
+    held_out = drawn(120, seed=4)[0]
+    both = fitted(encodings, y, held_out, changed), fitted(encodings, y, held_out)
+    assert torch.equal(*(each.distances for each in both)), "held-out items need no changed form"
+
+
 @pytest.mark.parametrize("y", [torch.rand(40, 2), torch.ones(40, 3, dtype=torch.long)])
 def test_items_without_classes_have_one_mean(y: Tensor) -> None:
     familiarity = fitted(drawn(40)[0], y)

@@ -367,7 +367,8 @@ class Familiarity(nn.Module):
     the root of the dimensions. Classes share a covariance, which is shrunk (Ledoit & Wolf 2004);
     items without classes have one mean. Distances of new items are held against those of items that
     are held out, or, where there are fewer than `ENOUGH`, of the training items, each as if it had
-    been left out of mean and covariance.
+    been left out of mean and covariance. As a net knows those by heart, each also stands there in a
+    form that is new to the net, if there is one, and the longer of both distances counts.
 
     Args:
         max_items: training items that it is fitted to, and held-out ones, at most.
@@ -426,6 +427,7 @@ class Familiarity(nn.Module):
         encodings: Float[Tensor, "n p"],
         y: Tensor,
         held_out: Float[Tensor, "m p"] | None = None,
+        changed: Float[Tensor, "n p"] | None = None,
     ) -> None:
         """Takes encodings of training items, if there are two or more, and not all alike.
 
@@ -433,6 +435,7 @@ class Familiarity(nn.Module):
             encodings: of the items.
             y: (n) classes of training items; or other targets, which are no classes.
             held_out: encodings of other items.
+            changed: encodings of the training items, each in a form that is new to the net.
         """
         from sklearn.covariance import ledoit_wolf  # slow
 
@@ -469,8 +472,10 @@ class Familiarity(nn.Module):
             # Sherman & Morrison: the inverse without the item.
             left = np.maximum(1 - (1 - shrinkage) / len(given) * grown * own, 1e-6)
             squares[rows, classes] = np.where(size > 1, grown**2 * own / left, np.inf)
-            nearest = squares.min(axis=1)
-            distances = torch.from_numpy(np.sqrt(nearest[np.isfinite(nearest)] / width))
+            distances = torch.from_numpy(np.sqrt(squares.min(axis=1) / width)).to(self.centre)
+            if changed is not None:
+                distances = distances.maximum(self(changed.unsqueeze(1).to(self.centre)))
+            distances = distances[distances.isfinite()]
         self.distances = distances.to(self.centre).sort().values
 
     def metadata(self) -> dict[str, Any]:

@@ -547,7 +547,7 @@ class ClipScorer(Classifier):
         return np.concatenate([self._scores(answer) for answer in self._ask(x)])
 
     def _score(self, answer: Answer, wanted: Wanted) -> Score:
-        raise InputError(explained.ANOMALIES)
+        raise InputError(explained.CLIPS)
 
     def _scores(self, answer: Answer) -> NDArray[Any]:
         middle = answer.prediction[..., answer.prediction.shape[-1] // 2]
