@@ -18,13 +18,16 @@ Usage: seqfuse-explain ckpt=<path> input=<file or folder> output=<folder> [key=v
 The input is as for seqfuse-predict. What is explained is one number of each item, its score: of
 classes the log-odds of the predicted one, of labels those of the likeliest, of a class for each
 step the mean over its steps (step=3 takes one), of numbers the number, of forecasts the mean of
-the first target over the horizon (target=price step=3 takes one), in the user's units.
+the first target over the horizon (target=price step=3 takes one), in the user's units, of gaps what
+they are filled with (target=price takes those of one column), of alarms by forecasts the error at
+their peak (of one column likewise).
 
 The folder gets attributions.csv, a row for each step and channel: row (or id; of forecasts the
-group and from), source, step, what the input calls it (time, word, token), channel (of clips a
-region, row,column), attribution; items.csv, a row for each item: explained, score, baseline, sum,
-and the step and channel that contribute most; and figures/, a .png for each of the first items.
-Anomalies and filled gaps are not explained.
+group and from; of gaps column, from and to; of alarms recording and peak), source, step, what the
+input calls it (time, word, token), channel (of clips a region, row,column), attribution; items.csv,
+a row for each item: explained, score, baseline, sum, and the step and channel that contribute most;
+and figures/, a .png for each of the first items.
+Reconstructions, and scores of clips, are not explained.
 """
 
 from collections.abc import Iterator

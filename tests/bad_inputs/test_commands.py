@@ -147,7 +147,8 @@ WHY = "input=a.npz output=b"
     Row(f"series {WHY}", ["a.npz", "1 channels"], {"a.npz": series(channels=1)}),
     Row("forecasts input=a.csv output=b step=99", "step=99", {"a.csv": table()}),
     Row("forecasts input=a.csv output=b target=z", ["target=z", "a, b"], {"a.csv": table()}),
-    Row("anomalies input=a.csv output=b", ["anomalies", "seqfuse-predict"], {"a.csv": table(200)}),
+    Row("anomalies input=a.csv output=b step=2", ["step=2", "anomalies"], {"a.csv": table(200)}),
+    Row("anomalies input=a.csv output=b target=z", "target=z", {"a.csv": table(200)}),
     Row("tags input=a.tsv output=b step=4", ["step=4", "3 steps"], {"a.tsv": tags(2)}),
 )
 def test_explanations(judge: Judge, made: Made, row: Row) -> None:

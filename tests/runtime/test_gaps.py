@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from seqfuse.runtime.gaps import held_out, interpolated, seen
+from seqfuse.runtime.gaps import held_out, interpolated, seen, shared
 
 
 def windows(missing: float = 0.5) -> np.ndarray:
@@ -44,3 +44,19 @@ def test_what_is_held_out_is_asked_for_and_not_seen() -> None:
     poisoned = values.copy()
     poisoned[..., :2][hidden] += 1e6
     np.testing.assert_array_equal(held_out(poisoned, hidden)[0], x)
+
+
+def test_what_interpolated_values_contribute_goes_to_those_they_are_made_of() -> None:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(3, 9, 2))
+    values[0, 2:5, 0] = values[1, :3, 1] = values[2, 6:, 0] = np.nan
+    values[2, :, 1] = np.nan
+    slope, there, filled = generator.normal(size=values.shape), ~np.isnan(values), seen(values)
+    parts = shared(slope * filled[..., :2], filled[..., :2], there)
+    assert not parts[~there].any()
+    np.testing.assert_allclose(parts.sum(), (slope * filled[..., :2]).sum(), rtol=1e-6)
+    for place in np.argwhere(there).tolist():
+        alone = np.where(there, 0.0, np.nan)  # the weight of one value in all others
+        alone[tuple(place)] = values[tuple(place)]
+        wanted = (slope * np.nan_to_num(seen(alone)[..., :2])).sum()
+        np.testing.assert_allclose(parts[tuple(place)], wanted, rtol=1e-5, atol=1e-9)

@@ -14,7 +14,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.explained import Explanation, explanations
 from seqfuse.runtime.jobs.make import make_job
-from tests import clips
+from tests import clips, tables
 from tests.bad_inputs import catalogue, makers
 from tests.made import make
 
@@ -34,6 +34,8 @@ NETS = {
     "tags": ("data=conll", "data.train=tags.tsv"),
     "sources": ("data=sources", "data.train=sources.npz", "model=base"),
     "forecasts": ("data=csv", "data.file=table.csv", "data.known=[hour]", *SPANS),
+    "gaps": ("data=incomplete", "data.file=table.csv", "data.look_back=24"),
+    "anomalies": (*tables.PUMPS, "data.file=pumps.csv", *tables.AIMS["forecast"]),
 }
 
 
@@ -58,6 +60,7 @@ def write_files(root: Path) -> None:
         "table.csv": makers.table(300),
     }.items():
         catalogue.write(root / name, content)
+    tables.pumps(root / "pumps.csv")
     clips.folder(root, 6, 3)
 
 
@@ -78,10 +81,17 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
         )  # fmt: skip
         torch.manual_seed(0)
         task, data, _ = make(*words, f"data.root={root}")
+        if kind == "anomalies":
+            task.calibrator.value.fill_(0.6)
         metadata = {**data.splits.metadata(), **task.metadata()}
         if kind == "forecasts":
             table, starts = data.splits.rows("train")
             return make_job(metadata, TorchEngine(task)), (table, np.asarray(starts)[[0, 3, 9]])
+        if kind == "gaps":
+            table, starts, hidden = data.splits.rows("train")
+            return make_job(metadata, TorchEngine(task)), (table, [0, 30], hidden)
+        if kind == "anomalies":
+            return make_job(metadata, TorchEngine(task)), data.splits.rows("test")
         items, rows = data.splits.rows("train")
         return make_job(metadata, TorchEngine(task)), (items, rows[:5])
 
@@ -104,7 +114,7 @@ def test_gradients_are_complete_and_occlusion_has_the_same_score(
     by_gradients, by_occlusion = (
         found(explained(kind), method) for method in ("gradients", "occlusion")
     )
-    assert len(by_gradients) >= 3
+    assert len(by_gradients) >= (2 if kind == "anomalies" else 3)
     for left, right in zip(by_gradients, by_occlusion, strict=True):
         assert (left.target, left.unit, left.columns) == (right.target, right.unit, right.columns)
         assert left.score == pytest.approx(right.score, abs=1e-4)
@@ -179,6 +189,47 @@ def test_what_is_known_ahead_is_explained_too(explained: Callable) -> None:
     assert table["step"].max() == 6
     assert np.abs(table["attribution"][ahead]).max() > 0
     assert (table["from"] == table["time"][table["step"] == 0][0]).all()
+
+
+def test_a_gap_is_explained_by_what_is_seen_around_it(explained: Callable) -> None:
+    job, _ = explained("gaps")
+    x = np.random.default_rng(0).normal(size=(20, len(job.columns)))
+    x[8:11, 0] = x[3, 1] = x[5] = np.nan
+
+    def filled(x: np.ndarray) -> float:
+        return job.predict(x)[8:11, 0].mean()
+
+    for method in ("gradients", "occlusion"):
+        table = job.explain(x, method, target="a")
+        assert list(table) == ["column", "from", "to", "step", "channel", "attribution"]
+        gaps = set(zip(table["column"], table["from"], table["to"], strict=True))
+        assert gaps == {("a", 8, 10), ("a", 5, 5)}
+        table = {name: column[table["from"] == 8] for name, column in table.items()}
+        places = set(zip(table["step"], table["channel"], strict=True))
+        assert places == {(i + 1, job.columns[j]) for i, j in np.argwhere(~np.isnan(x)).tolist()}
+    for step, column in ((7, 0), (11, 0), (6, 1)):
+        without = x.copy()
+        without[step, column] = np.nan  # one more gap
+        place = (table["step"] == step + 1) & (table["channel"] == job.columns[column])
+        assert table["attribution"][place] == pytest.approx(filled(x) - filled(without), abs=1e-4)
+    assert set(job.explain(x)["column"]) == {"a", "b"}
+
+
+def test_the_error_at_the_peak_of_an_alarm_is_explained(explained: Callable) -> None:
+    job, (recordings,) = explained("anomalies")
+    for one, explanation in zip(
+        recordings, found((job, (recordings,)), "occlusion", Wanted("value")), strict=True
+    ):
+        assert explanation.target == "error of value"
+        scores, _ = job.predict(one.values, one.num_train, one.name)
+        peak = int(np.nanargmax(scores))
+        assert (explanation.columns["recording"], explanation.columns["peak"]) == (
+            one.name, one.time[peak]
+        )  # fmt: skip
+        table = explanation.table()
+        assert table["step"].tolist() == list(range(-15, 1))
+        assert one.time[peak - 8] <= table["time"][-1] < one.time[peak]
+        assert explanation.score > 0
 
 
 @pytest.mark.long

@@ -28,12 +28,45 @@ def held_out(
 def interpolated(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """(b t c) with a straight line across each gap, and the nearest value before the first and
     behind the last; 0, the mean of scaled values, where a channel has none at all."""
-    steps = values.shape[1]
-    step, there = np.arange(steps)[:, None], ~np.isnan(values)
+    there = ~np.isnan(values)
+    first, last, weight = _neighbours(there)
+    left, right = (np.take_along_axis(values, place, axis=1) for place in (first, last))
+    return np.nan_to_num(np.where(there, values, left + weight * (right - left)))
+
+
+def shared(
+    numbers: NDArray[np.floating], values: NDArray[np.floating], there: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(b t c) numbers at values that are there; what interpolated ones have goes to the values
+    that they were made of, by how much each gave.
+
+    Args:
+        numbers: (b t c) for example the parts of a sum that each value has.
+        values: (b t c) interpolated.
+        there: (b t c) which are not.
+    """
+    first, last, weight = _neighbours(there)
+    given = values.astype(np.float64)
+    left = (1 - weight) * np.take_along_axis(given, first, axis=1)
+    right = weight * np.take_along_axis(given, last, axis=1)
+    both = left + right
+    part = np.divide(right, both, out=np.asarray(weight, dtype=np.float64), where=both != 0)
+    kept = np.where(there, numbers, 0.0).astype(np.float64)
+    moved = np.where(there | ~there.any(axis=1, keepdims=True), 0.0, numbers)
+    item, channel = np.arange(len(numbers))[:, None, None], np.arange(numbers.shape[2])
+    np.add.at(kept, (item, first, channel), (1 - part) * moved)
+    np.add.at(kept, (item, last, channel), part * moved)
+    return kept
+
+
+def _neighbours(
+    there: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """(b t c) the values that each step lies between, and the weight of the second."""
+    steps = there.shape[1]
+    step = np.arange(steps)[:, None]
     before = np.maximum.accumulate(np.where(there, step, -1), axis=1)
     behind = np.minimum.accumulate(np.where(there, step, steps)[:, ::-1], axis=1)[:, ::-1]
     first = np.where(before < 0, behind, before).clip(max=steps - 1)
     last = np.where(behind == steps, before, behind).clip(min=0)
-    left, right = (np.take_along_axis(values, place, axis=1) for place in (first, last))
-    weight = (step - first) / np.maximum(last - first, 1)
-    return np.nan_to_num(np.where(there, values, left + weight * (right - left)))
+    return first, last, (step - first) / np.maximum(last - first, 1)

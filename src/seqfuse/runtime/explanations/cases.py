@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime import gaps
 from seqfuse.runtime.batches import input_name
 from seqfuse.runtime.engine import Feeds
 from seqfuse.runtime.errors import InputError
@@ -47,14 +48,41 @@ class Input(NamedTuple):
     present: NDArray[np.bool_]
     """(b t g) values there are; masked steps have none."""
 
-    def pooled(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """(n t g) sums over each channel, of numbers (n t ...)."""
-        if values.ndim == 2:  # of steps as a whole
-            return values[..., None].astype(np.float64)
-        flat = values.reshape(*values.shape[:2], -1)
+    def pooled(self, numbers: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
+        """(n t g) sums over each channel, of numbers (n t ...) that belong to values."""
+        if numbers.ndim == 2:  # of steps as a whole
+            return numbers[..., None].astype(np.float64)
+        flat = numbers.reshape(*numbers.shape[:2], -1)
         groups = self.groups.ravel()
         sums = [flat[..., groups == g].sum(axis=-1) for g in range(len(self.channels))]
         return np.stack(sums, axis=-1).astype(np.float64)
+
+    def without(
+        self, values: NDArray[Any], rows: NDArray[np.int64], hidden: NDArray[np.bool_]
+    ) -> NDArray[Any]:
+        """(n t ...) values of these items, at the baseline where channels (n t g) are hidden."""
+        return np.where(hidden[..., self.groups], self.baseline[rows], values)
+
+
+class GappedInput(Input):
+    """Columns with gaps that are interpolated and, behind them, which values are seen.
+
+    A value that is hidden is one more gap. What an interpolated value contributes is due to those
+    that it was made of.
+    """
+
+    def pooled(self, numbers: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
+        columns = len(self.channels)
+        of_values, of_flags = numbers[..., :columns], numbers[..., columns:]
+        is_seen = values[..., columns:] > 0
+        return gaps.shared(of_values, values[..., :columns], is_seen) + of_flags
+
+    def without(
+        self, values: NDArray[Any], rows: NDArray[np.int64], hidden: NDArray[np.bool_]
+    ) -> NDArray[Any]:
+        columns = len(self.channels)
+        is_seen = (values[..., columns:] > 0) & ~hidden
+        return gaps.seen(np.where(is_seen, values[..., :columns], np.nan))
 
 
 class Case(NamedTuple):

@@ -1,7 +1,7 @@
 """Explanations of single items: as arrays, as rows for people, and in one line."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,10 @@ from seqfuse.runtime.explanations.cases import Case
 from seqfuse.runtime.explanations.methods import METHODS, Attribution, check_method
 from seqfuse.runtime.writer import Columns
 
-ANOMALIES = (
-    "anomalies are not explained: a value that is left out would be an anomaly itself; "
+CLIPS = "scores of clips are not explained: a value that is left out would be an anomaly itself"
+RECONSTRUCTED = (
+    "errors of a reconstruction are not explained, as each value is put together from itself; "
     "seqfuse-predict alarms=<file> names the channels that drove each alarm"
-)
-GAPS = (
-    "filled gaps are not explained: each is a prediction of its own, from the values around it; "
-    "seqfuse-predict names what it filled"
 )
 WINDOWS = 64
 """Windows that are explained at a time."""
@@ -112,18 +109,6 @@ class Explanation(NamedTuple):
         return {**columns, "top_attribution": [table["attribution"][top]]}
 
 
-class Unexplained:
-    """The base of jobs whose predictions are not explained."""
-
-    reason: str
-
-    def explain(self, *_: Any, **__: Any) -> NoReturn:
-        """Raises InputError, with the reason."""
-        raise InputError(self.reason)
-
-    cases_of = cases_known = explain
-
-
 def explanations(
     engine: Engine, cases: Iterable[Case], method: str, segment: int | None = None
 ) -> Iterator[Explanation]:
@@ -152,6 +137,8 @@ def _of_item(case: Case, attribution: Attribution, row: int) -> Explanation:
     sources = []
     for part in attribution.parts:
         real = part.present[row].any(axis=1)
+        if real.shape == case.mask[row].shape:
+            real |= case.mask[row]  # a step without any value is one, too
         each = inputs.get(part.source, case.inputs[0])
         signal = case.feeds[each.feed][row]
         sources.append(
@@ -175,6 +162,16 @@ def _of_item(case: Case, attribution: Attribution, row: int) -> Explanation:
         sources,
         attribution.unit or f"attribution, {case.score.unit}",
     )
+
+
+def columns(
+    engine: Engine, cases: Iterable[Case], method: str, segment: int | None = None
+) -> Columns:
+    """Rows for people of all items: a row for each step and channel."""
+    tables = [each.table() for each in explanations(engine, cases, method, segment)]
+    if not tables:
+        raise InputError("there is nothing to explain")
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def arrays(

@@ -181,7 +181,9 @@ def _along(
         baselines = {each.feed: each.baseline[chosen] for each in case.inputs}
         prediction, grown = engine.along(feeds, baselines, places[part], slope)
         values.append(case.score.value(prediction, chosen))
-        growth.append({each.feed: each.pooled(grown[each.feed]) for each in case.inputs})
+        growth.append({
+            each.feed: each.pooled(grown[each.feed], feeds[each.feed]) for each in case.inputs
+        })  # fmt: skip
     joined = {name: np.concatenate([each[name] for each in growth]) for name in growth[0]}
     return np.concatenate(values), joined
 
@@ -241,8 +243,7 @@ def occluded(
     feeds = {name: array[rows] for name, array in case.feeds.items()}
     for each in case.inputs:
         if each.feed in hidden:
-            chosen = hidden[each.feed][..., each.groups]
-            feeds[each.feed] = np.where(chosen, each.baseline[rows], feeds[each.feed])
+            feeds[each.feed] = each.without(feeds[each.feed], rows, hidden[each.feed])
     return case.score.value(engine(feeds)[0], rows)
 
 

@@ -117,6 +117,40 @@ class Linear:
         return -np.abs(values - whole)
 
 
+class Errors:
+    """The weighted mean of absolute errors of a prediction, of what is known to have come.
+
+    Args:
+        truth: (b h k) what came.
+        weights: (b h k) of its numbers.
+        names: what is explained of each item.
+        unit: of the mean.
+    """
+
+    signed = True
+
+    def __init__(self, truth: Floats, weights: Floats, names: Sequence[str], unit: str):
+        self.truth, self.weights, self.names, self.unit = truth, weights, names, unit
+
+    def value(self, prediction: Floats, rows: Numbers) -> Floats:
+        return (np.abs(self._off(prediction, rows)) * self.weights[rows]).sum(axis=(1, 2))
+
+    def slope(self, prediction: Floats, rows: Numbers) -> Floats:
+        slope = np.zeros(prediction.shape)
+        middle = prediction.shape[-1] // 2
+        slope[..., middle] = np.sign(self._off(prediction, rows)) * self.weights[rows]
+        return slope
+
+    def kept(self, values: Floats, whole: Floats) -> Floats:
+        """Errors."""
+        return values
+
+    def _off(self, prediction: Floats, rows: Numbers) -> Floats:
+        """(n h k) how far the output in the middle is off."""
+        middle = prediction[..., prediction.shape[-1] // 2].astype(np.float64)
+        return middle - self.truth[rows]
+
+
 def chosen(name: str | None, names: Sequence[str], kind: str, otherwise: Numbers) -> Numbers:
     """The number of a name everywhere, or other numbers where none is given."""
     if name is None:

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.batches import check_batch_size
+from seqfuse.runtime.batches import check_batch_size, in_blocks
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.explanations.explained import ANOMALIES, Unexplained
+from seqfuse.runtime.explanations import explained
+from seqfuse.runtime.explanations.cases import Case, Input, Wanted
+from seqfuse.runtime.explanations.scores import Errors, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.labels import SEPARATOR
@@ -55,7 +57,7 @@ class Scored(NamedTuple):
     """(t c) of channels to the scores, where alarms are asked for."""
 
 
-class Detector(Unexplained):
+class Detector:
     """Scores of recordings, whose leading part is taken to be normal and gives the scale.
 
     Rows for people: `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold
@@ -74,7 +76,6 @@ class Detector(Unexplained):
     """
 
     options = (*Limit._fields, "alarms")
-    reason = ANOMALIES
 
     def __init__(
         self,
@@ -158,6 +159,99 @@ class Detector(Unexplained):
         for _ in rows:
             pass
         return joined(iter(rows.alarms()))
+
+    def explain(
+        self,
+        x: Any,
+        method: str = "gradients",
+        target: str | None = None,
+        step: int | None = None,
+        segment: int | None = None,
+        num_train: int | None = None,
+        name: str = "the recording",
+    ) -> Columns:
+        """Attributions: the share of each value looked back on in the error at the peak of each
+        alarm; of a recording without one, at its highest score.
+
+        Args:
+            x, num_train, name: as in `predict`.
+            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
+            target: the column whose error is explained; the mean over all, if not given.
+            step: None, as errors are explained at the peak alone.
+            segment: steps that are occluded together.
+
+        Returns:
+            columns as in a file, a row for each alarm, step and channel.
+        """
+        recordings = self._recordings(x, num_train, name)
+        every = [recordings] if isinstance(recordings, Recording) else recordings
+        cases = self.cases_known(Wanted(target, step), every)
+        return explained.columns(self.engine, cases, method, segment)
+
+    def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
+        """The alarms of a file to explain."""
+        recordings = read_recordings(Path(path), self.metadata["reader"])
+        return self.cases_known(wanted, recordings, **({} if file is None else {"file": file}))
+
+    def cases_known(
+        self, wanted: Wanted, recordings: Sequence[Recording], **names: str
+    ) -> Iterator[Case]:
+        """The alarms of recordings to explain."""
+        if self.metadata["overlap"]:
+            raise InputError(explained.RECONSTRUCTED)
+        wanted.check_whole("anomalies")
+        every = np.arange(len(self.columns))
+        targets = np.unique(chosen(wanted.target, self.columns, "target", every))
+        size = self.batch_size if isinstance(self.batch_size, int) else explained.WINDOWS
+        for scored, threshold in self._scored(recordings):
+            scores = scored.scores
+            alarms = intervals(scores, threshold, self.gap)
+            peaks = np.array([alarm.peak for alarm in alarms] or [np.nanargmax(scores)])
+            _, windows = self._windows(scored.recording)
+            for part in in_blocks(len(peaks), size):
+                yield self._case(scored.recording, windows, peaks[part], targets, names)
+
+    def _case(
+        self,
+        recording: Recording,
+        windows: Windows,
+        peaks: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        names: Mapping[str, str],
+    ) -> Case:
+        """Errors at peaks, each in the last window whose horizon holds it."""
+        every = np.asarray(windows.starts)
+        starts = every[np.searchsorted(every, peaks, side="right") - 1]
+        feeds = {"x": windows.x(starts).astype(np.float32), "mask": windows.mask(starts)}
+        x, count = feeds["x"], len(self.columns)
+        prediction, weights, *_ = self.engine(feeds)
+        truth, of_peak = windows.y(starts), np.zeros((len(peaks), self.horizon, count))
+        of_peak[np.arange(len(peaks))[:, None], (peaks - starts)[:, None], targets] = 1
+        of_peak /= of_peak.sum(axis=(1, 2), keepdims=True)
+        baseline = x.copy()
+        baseline[..., :count] = 0.0  # of scaled values, the mean; a code stays
+        channels = np.minimum(np.arange(x.shape[2]), count - 1)
+        present = np.repeat(feeds["mask"][:, :, None], count, axis=2)
+        name = "error" if len(targets) > 1 else f"error of {self.columns[targets[0]]}"
+        places = [start - self.look_back + np.arange(self.look_back) for start in starts]
+        return Case(
+            feeds,
+            [Input("", "x", baseline, channels, self.columns, present)],
+            prediction,
+            weights,
+            np.full(weights.shape[:2], 1 / weights.shape[1]),
+            self.metadata["stride"],
+            Errors(truth, of_peak, [name] * len(peaks), "scaled units"),
+            {
+                **{name: [each] * len(peaks) for name, each in names.items()},
+                "recording": [recording.name] * len(peaks),
+                "peak": recording.time[peaks],
+            },
+            [
+                {"step": rows[rows >= 0] - rows[-1], "time": recording.time[rows[rows >= 0]]}
+                for rows in places
+            ],
+        )
 
     def _with(self, alarms: bool, **given: float | None) -> "Detector":
         """A copy of the detector with another limit, where one is given."""
@@ -271,7 +365,8 @@ class Detector(Unexplained):
             raise InputError(f"{name}: column '{self.columns[c]}' has no value at all: fill it")
         return values
 
-    def _scores(self, recording: Recording) -> Scored:
+    def _windows(self, recording: Recording) -> tuple[Recording, Windows]:
+        """A recording with the columns of training, and all of its windows, scaled."""
         recording = recording.chosen(self.metadata["columns"])
         if recording.columns != self.columns:
             raise InputError(
@@ -289,7 +384,7 @@ class Detector(Unexplained):
         pipeline = unpack(self.metadata["pipeline"])
         pipeline.fit(recording.name, recording.values[:cut], self.columns)
         values = pipeline.transform(recording.name, recording.values)
-        windows = Windows(
+        return recording, Windows(
             values,
             values,
             sliding([(0, steps)], [0], ahead, self.horizon, self.metadata["window_stride"]),
@@ -300,6 +395,9 @@ class Detector(Unexplained):
             codes=pipeline.code(recording.name)[None],
             offsets=np.array([0, steps]),
         )
+
+    def _scores(self, recording: Recording) -> Scored:
+        recording, windows = self._windows(recording)
         batches = [  # without attention weights
             (starts, predicted.prediction, predicted.disagreement)
             for starts, feeds in windows.feeds(self.batch_size)
@@ -316,13 +414,13 @@ class Detector(Unexplained):
         contributions = None
         if self.finds_alarms:
             contributions = self.scorer.contributions(
-                recording.values, values, recording.num_train, residuals
+                recording.values, windows.values, recording.num_train, residuals
             )
         if "members" not in self.metadata:
             return Scored(recording, scores, None, contributions)
         apart = np.concatenate([each.mean(axis=2) for *_, each in batches])  # type: ignore[union-attr]
         starts = np.concatenate([starts for starts, *_ in batches])
-        disagreement = merge(apart.astype(np.float64), starts, steps)
+        disagreement = merge(apart.astype(np.float64), starts, len(recording.values))
         return Scored(recording, scores, disagreement, contributions)
 
 

@@ -214,9 +214,7 @@ class Forecaster:
             found = explained.arrays(self.engine, cases, method, segment)
             return found[0] if np.ndim(x) == 2 else found
         windows = self.windows(path_in(x, self.endings) or as_cells(x))
-        cases = self.cases_known(wanted, *windows)
-        found = explained.explanations(self.engine, cases, method, segment)
-        return joined(each.table() for each in found)
+        return explained.columns(self.engine, self.cases_known(wanted, *windows), method, segment)
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
         """Forecasts of a file to explain."""

@@ -1,33 +1,48 @@
 """Values that a table lacks, filled in the user's units."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.batches import check_batch_size
-from seqfuse.runtime.engine import Engine
+from seqfuse.runtime.engine import Engine, Predicted
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.explanations.explained import GAPS, Unexplained
+from seqfuse.runtime.explanations import explained
+from seqfuse.runtime.explanations.cases import Case, GappedInput, Wanted
+from seqfuse.runtime.explanations.scores import Linear, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.gaps import held_out, seen
 from seqfuse.runtime.jobs.forecasts import in_folder, joined
 from seqfuse.runtime.pipelines.packed import unpack
+from seqfuse.runtime.read.monitored import runs
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import Cells, as_cells, read_cells, read_table
 from seqfuse.runtime.read.table.parquet import is_parquet
 from seqfuse.runtime.read.table.reader import Table, TableReader
 from seqfuse.runtime.read.table.stamps import written
-from seqfuse.runtime.windows import Windows, sliding
+from seqfuse.runtime.windows import Windows, gather, sliding
 from seqfuse.runtime.writer import Columns, Rows
 
 IMPUTED = "imputed"
 """Column that names what was filled in a row."""
 
 
-class Imputer(Unexplained):
+class Gap(NamedTuple):
+    """Values missing one behind the other in a column, and the window that they are seen in."""
+
+    column: int
+    first: int
+    """Row of the first of them in this window."""
+    last: int
+    start: int
+    """Row at which the window begins."""
+
+
+class Imputer:
     """Fills the gaps of a table.
 
     Windows overlap by half of their steps; a value is the mean of what they say of it, by how far
@@ -44,7 +59,6 @@ class Imputer(Unexplained):
     """
 
     options: tuple[str, ...] = ()
-    reason = GAPS
 
     def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
@@ -70,16 +84,166 @@ class Imputer(Unexplained):
             columns as in a file; of an array the targets (t k).
         """
         if isinstance(x, (np.ndarray, list, tuple)):
-            return self._of_array(x)
+            values = self._array(x)
+            return self._filled(values, np.array([0, len(values)]))
         path = path_in(x, self.endings)
         return joined(self.rows(path) if path else self._rows(as_cells(x)))
 
+    def explain(
+        self,
+        x: Any,
+        method: str = "gradients",
+        target: str | None = None,
+        step: int | None = None,
+        segment: int | None = None,
+    ) -> Columns:
+        """Attributions: the share of each value that is seen in what fills each gap.
+
+        A gap is explained in the window that it is nearest to the middle of.
+
+        Args:
+            x: as in `predict`.
+            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
+            target: the column whose gaps are explained; all, if not given.
+            step: None, as a gap is explained whole.
+            segment: steps that are occluded together.
+
+        Returns:
+            columns as in a file, a row for each gap, step and channel.
+        """
+        if isinstance(x, (np.ndarray, list, tuple)):
+            values = self._array(x)
+            offsets, count = np.array([0, len(values)]), len(self.targets)
+            table = Table(values, offsets, self.columns, origin="x", num_targets=count)
+        else:
+            path = path_in(x, self.endings)
+            table = self._table(self._cells(path) if path else as_cells(x))
+        cases = self._cases_of(table, Wanted(target, step), {})
+        return explained.columns(self.engine, cases, method, segment)
+
+    def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
+        """The gaps of a file to explain."""
+        names = {} if file is None else {"file": file}
+        return self._cases_of(self._table(self._cells(path)), wanted, names)
+
+    def cases_known(
+        self,
+        wanted: Wanted,
+        table: Table,
+        starts: Any,
+        hidden: Callable[[int], NDArray[np.bool_]],
+    ) -> Iterator[Case]:
+        """Gaps that values held out of a split leave, to explain; arguments as of `known`."""
+        allowed = self._explained(wanted)
+
+        def found() -> Iterator[Gap]:
+            for start in np.asarray(starts).tolist():
+                rows = slice(start, start + self.look_back)
+                there = ~np.isnan(table.values[rows, : len(self.targets)])
+                for column in allowed:
+                    for first, last in runs(hidden(start)[:, column] & there[:, column]):
+                        yield Gap(column, start + first, start + last, start)
+
+        return self._cases(table, found(), self.look_back, {}, hidden)
+
+    def _explained(self, wanted: Wanted) -> list[int]:
+        """Numbers of the columns whose gaps are explained."""
+        wanted.check_whole("filled gaps")
+        every = np.arange(len(self.targets))
+        return sorted({*chosen(wanted.target, self.targets, "target", every).tolist()})
+
+    def _cases_of(self, table: Table, wanted: Wanted, names: Mapping[str, str]) -> Iterator[Case]:
+        """Gaps of a table, which its series have in windows of as many steps."""
+        allowed = self._explained(wanted)
+        for first, end in itertools.pairwise(table.offsets.tolist()):
+            steps = min(self.look_back, end - first)
+            starts = np.asarray(sliding([(first, end)], [first], 0, steps, max(1, steps // 2)))
+            gaps = []
+            for column in allowed:
+                for low, high in runs(np.isnan(table.values[first:end, column])):
+                    middle = first + (low + high - steps + 1) / 2
+                    start = int(starts[np.abs(starts - middle).argmin()])
+                    last = min(first + high, start + steps - 1)
+                    gaps.append(Gap(column, max(first + low, start), last, start))
+            yield from self._cases(table, gaps, steps, names)
+
+    def _cases(
+        self,
+        table: Table,
+        gaps: Iterable[Gap],
+        steps: int,
+        names: Mapping[str, str],
+        hidden: Callable[[int], NDArray[np.bool_]] | None = None,
+    ) -> Iterator[Case]:
+        """Batches of gaps, in windows of so many steps."""
+        scaled, left = self.pipeline.transform(table.values), iter(gaps)
+        size = self.batch_size if isinstance(self.batch_size, int) else explained.WINDOWS
+        while batch := list(itertools.islice(left, size)):
+            starts = np.array([gap.start for gap in batch])
+            values = gather(scaled, starts, steps).copy()
+            if hidden is not None:
+                held = np.stack([hidden(start) for start in starts.tolist()])
+                values[..., : len(self.targets)][held] = np.nan
+            yield self._case(table, batch, values, names)
+
+    def _case(
+        self, table: Table, gaps: Sequence[Gap], values: NDArray[Any], names: Mapping[str, str]
+    ) -> Case:
+        x = seen(values)
+        feeds = {"x": x, "mask": np.ones(x.shape[:2], dtype=bool)}
+        prediction, weights, *_ = self._ask(x)
+        of_gap = np.zeros((*x.shape[:2], len(self.targets)))
+        for row, gap in enumerate(gaps):
+            cells = slice(gap.first - gap.start, gap.last + 1 - gap.start)
+            of_gap[row, cells, gap.column] = 1 / (gap.last + 1 - gap.first)
+        steps, by_step = np.arange(x.shape[1]), of_gap.sum(axis=2)
+        queries = np.full(weights.shape[:2], 1 / weights.shape[1])
+        places = (np.array([getattr(gap, end) for gap in gaps]) for end in ("first", "last"))
+        columns: dict[str, Any] = {name: [each] * len(gaps) for name, each in names.items()}
+        if self.reader.group:
+            series = np.searchsorted(table.offsets, [gap.first for gap in gaps], side="right") - 1
+            columns[self.reader.group] = np.array(table.names)[series]
+        columns["column"] = [self.targets[gap.column] for gap in gaps]
+        columns |= zip(("from", "to"), map(table.times, places), strict=True)
+        return Case(
+            feeds,
+            [
+                GappedInput(
+                    *("", "x", np.zeros_like(x), np.tile(np.arange(len(self.columns)), 2)),
+                    *(self.columns, ~np.isnan(values)),
+                )
+            ],
+            prediction,
+            weights,
+            by_step if queries.shape == by_step.shape else queries,
+            self.metadata["stride"],
+            self._score(gaps, of_gap, prediction),
+            columns,
+            [self._times(table, gap.start + steps) for gap in gaps],
+        )
+
+    @staticmethod
+    def _times(table: Table, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Time stamps of rows, where there are some."""
+        return {"time": table.times(rows)} if table.steps else {}
+
+    def _score(self, gaps: Sequence[Gap], of_gap: NDArray[Any], prediction: NDArray[Any]) -> Linear:
+        """The mean over a gap of what it is filled with, in the user's units."""
+        selected = np.zeros(prediction.shape)
+        selected[..., prediction.shape[-1] // 2] = of_gap
+        offset = self.pipeline.undo(np.zeros(prediction.shape), outputs=True)
+        weights = (self.pipeline.undo(np.ones(prediction.shape), outputs=True) - offset) * selected
+        offsets = (offset * selected).reshape(len(gaps), -1).sum(axis=1)
+        return Linear(weights, offsets, [self.targets[gap.column] for gap in gaps])
+
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file."""
-        path = Path(path)
-        # Cell by cell: what is not filled is written as it was.
-        cells = read_table(path) if is_parquet(path) else read_cells(path)
-        return self._rows(cells)
+        return self._rows(self._cells(Path(path)))
+
+    @staticmethod
+    def _cells(path: Path) -> Cells:
+        """A table cell by cell: what is not filled is written as it was."""
+        return read_table(path) if is_parquet(path) else read_cells(path)
 
     def table(self, path: str | Path) -> Columns:
         """All rows of a file at once."""
@@ -121,7 +285,8 @@ class Imputer(Unexplained):
                 "true": wanted[place],
             }
 
-    def _of_array(self, x: Any) -> NDArray[np.float64]:
+    def _array(self, x: Any) -> NDArray[np.float64]:
+        """(t c) an array, checked."""
         values = as_numbers(x, "x", f"numbers (time, {len(self.columns)} columns)", (2,))
         values = values.astype(np.float64)
         if values.shape[1] != len(self.columns):
@@ -132,15 +297,20 @@ class Imputer(Unexplained):
             raise InputError("there is nothing to fill: x is empty")
         check_finite(values, self.columns, "x")
         self._check_values(values, "x")
-        return self._filled(values, np.array([0, len(values)]))
+        return values
 
-    def _rows(self, cells: Cells) -> Rows:
-        if IMPUTED in cells.columns:
-            raise InputError(f"{cells.origin} has a column '{IMPUTED}' already: rename it")
+    def _table(self, cells: Cells) -> Table:
+        """Series with gaps, checked."""
         table = self.reader.ahead(cells, self.pipeline, 0)
         for name, values in zip(table.names or (), table, strict=True):
             self._check_values(values, f"{table.origin} ({name})" if name else table.origin)
         self._check_columns(table)
+        return table
+
+    def _rows(self, cells: Cells) -> Rows:
+        if IMPUTED in cells.columns:
+            raise InputError(f"{cells.origin} has a column '{IMPUTED}' already: rename it")
+        table = self._table(cells)
         gaps = np.isnan(table.values[:, : len(self.targets)])
         filled = self._filled(table.values, table.offsets)
         columns = self._columns(cells, table, filled, gaps)
@@ -207,14 +377,20 @@ class Imputer(Unexplained):
         for firsts, feeds in windows.feeds(self.batch_size):
             yield firsts, feeds["x"]
 
+    def _ask(self, x: NDArray[np.float32]) -> Predicted:
+        """Scaled targets (b t k p), and attention."""
+        answer = self.engine({"x": x, "mask": np.ones(x.shape[:2], dtype=bool)})
+        told, steps = answer.prediction.shape[1], x.shape[1]
+        if told != steps:
+            raise InputError(
+                f"the net tells {told} steps, a series has {steps}: type model=imputation, which "
+                "takes any number"
+            )
+        return answer
+
     def _answer(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(b t k) scaled targets, the middle output of each."""
-        prediction = self.engine({"x": x, "mask": np.ones(x.shape[:2], dtype=bool)})[0]
-        if prediction.shape[1] != x.shape[1]:
-            raise InputError(
-                f"the net tells {prediction.shape[1]} steps, a series has {x.shape[1]}: type "
-                "model=imputation, which takes any number"
-            )
+        prediction = self._ask(x).prediction
         return prediction[..., prediction.shape[-1] // 2].astype(np.float64)
 
     def _columns(
