@@ -150,6 +150,8 @@ def test_changes_as_on_the_leaderboard_of_skab() -> None:
         measure = measures.ChangePoints(60, before=0, quantile=quantile)
         found = measure([Scored(changed(25, 105, 300), scores)], threshold)
         assert found[f"{key}changes_nab_standard"] == pytest.approx(50)
+    clock = measures.ClockBaseline(60, before=0)([Scored(changed(25, 100, 280), scores)], 0.5)
+    assert clock["clock_changes_nab_standard"] == pytest.approx(100 - 100 * 2 * 0.11 / 4)
     for wrong in ({"before": 2}, {"quantile": 0}, {"seconds": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             measures.ChangePoints(**wrong)

@@ -203,27 +203,28 @@ class ChangePoints:
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         values = {}
-        prefix = "" if self.quantile is None else OwnF1.prefix
         for profile, weights in nab.PROFILES.items():
             gained = [self._gained(each, threshold, weights) for each in scored]
             name = profile.removeprefix("reward_").removesuffix("_rate").lower()
             total, perfect = (sum(part) for part in zip(*gained, strict=True))
-            key = f"{prefix}changes_nab_{name}"
+            key = f"{self.prefix}changes_nab_{name}"
             values[key] = 100 * total / perfect if perfect else float("nan")
         return values
+
+    @property
+    def prefix(self) -> str:
+        """Begins the names of its numbers."""
+        return "" if self.quantile is None else OwnF1.prefix
 
     def _gained(
         self, scored: Scored, threshold: float, weights: nab.Weights
     ) -> tuple[float, float]:
         """The gain over no detection, by these flags and at most."""
-        recording, first = scored.recording, scored.recording.num_train
-        if self.quantile is not None:
-            threshold = own_threshold(scored, self.quantile)
-        flags = np.concatenate([[False], scored.scores[first:] >= threshold]).astype(int)
+        recording = scored.recording
         time, changes = recording.time, np.asarray(recording.changes, dtype=int)
-        changes = changes[changes >= first]
+        changes = changes[changes >= recording.num_train]
         seconds = (time - time[0]) / np.timedelta64(1, "s") if time.dtype.kind == "M" else time
-        found = seconds[first + np.flatnonzero(np.diff(flags))]
+        found = self._detections(scored, threshold, seconds)
         starts = seconds[changes] - self.seconds * self.before
         ends = starts + self.seconds
         starts[1:] = np.maximum(starts[1:], ends[:-1])
@@ -237,12 +238,33 @@ class ChangePoints:
         highest = len(changes) * (weights.true_positive + weights.false_negative)
         return gain - weights.false_positive * float(outside.sum()), highest
 
+    def _detections(self, scored: Scored, threshold: float, seconds: Floats) -> Floats:
+        """Seconds at which flags begin or end behind the training part."""
+        first = scored.recording.num_train
+        if self.quantile is not None:
+            threshold = own_threshold(scored, self.quantile)
+        flags = np.concatenate([[False], scored.scores[first:] >= threshold]).astype(int)
+        return seconds[first + np.flatnonzero(np.diff(flags))]
+
     def _earned(self, place: float, weights: nab.Weights) -> float:
         """By a detection at a place in a window, from 0 to 1."""
         fall = (1 - np.tanh(np.pi * (place - 0.5)) / np.tanh(np.pi / 2)) / 2
         return float(fall * (weights.true_positive + weights.false_positive)) - (
             weights.false_positive
         )
+
+
+class ClockBaseline(ChangePoints):
+    """The same of a clock: a detection at every end of a window's seconds, whatever the data say.
+
+    Where windows fill much of the test part, as on SKAB, it shows what the score is worth.
+    """
+
+    prefix = "clock_"
+
+    def _detections(self, scored: Scored, threshold: float, seconds: Floats) -> Floats:
+        tested = seconds[scored.recording.num_train :]
+        return np.arange(tested[0], tested[-1], self.seconds) if len(tested) else tested
 
 
 def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:
