@@ -28,8 +28,8 @@ from tests.composing import composed
 
 VARIANTS = {"default": (), "held out": ("data.calibration=true",)}
 OTHERS = {
-    "banking77": ("experiment=banking77",),
-    "snips_intent": ("experiment=snips_intent",),
+    "banking77": ("experiment=banking77", "data.num_folds=10"),
+    "snips_intent": ("experiment=snips_intent", "data.num_folds=10"),
     "har_windows": (
         *("data=har_windows", "data.batch_size=128", "trainer.max_epochs=6"),
         *("scheduler=onecycle", "optimizer.lr=3e-3"),
