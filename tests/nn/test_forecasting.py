@@ -431,3 +431,36 @@ def test_what_is_missing_behind_a_window_is_not_learnt_from() -> None:
 def test_a_bank_of_lags_that_cannot_be_is_refused(options: dict, named: str) -> None:
     with pytest.raises(ValueError, match=f"{named}="):
         LagBank(**{"in_channels": 1, "look_back": 6, "horizon": 2} | options)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_a_bank_takes_the_share_that_held_out_errors_call_for(share: float) -> None:
+    """As the share of the least error of many that are tried."""
+    net, bank, target = torch.randn(3, 200, 2, 1, 1).double()
+    net, bank = target + 0.3 * net, target + bank + 0.2 * net
+    joined = LagBank(1, 6, 2, share=share)
+
+    def error(of: torch.Tensor) -> float:
+        return float((of - target).square().mean())
+
+    tried = [error(part * bank + (1 - part) * net) for part in torch.linspace(0, 1, 1001)]
+    found = joined.weigh(error(net), error(bank), error(joined.join(net, bank)))
+    assert found == pytest.approx(min(tried), rel=1e-5)
+    assert error(joined.join(net, bank)) == pytest.approx(found, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("net", "bank", "both"),
+    [(1.0, 1.0, 0.9), (1.0, 0.9, 0.92), (1.0, 1.0, 1.0), (float("nan"), 1.0, 1.0), (0.0, 0.0, 0.0)],
+)
+def test_a_bank_keeps_its_share_where_no_other_is_clearly_better(
+    net: float, bank: float, both: float
+) -> None:
+    joined = LagBank(1, 6, 2)
+    assert joined.weigh(net, bank, both) is None
+    assert joined.fitted_share == 0.5
+
+
+def test_a_part_that_is_alone_stays_alone() -> None:
+    for share in (0.0, 1.0):
+        assert LagBank(1, 6, 2, share=share).weigh(1.0, 3.0, 1.0) is None

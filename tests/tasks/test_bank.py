@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from onnxruntime import InferenceSession
 
 import seqfuse
-from seqfuse.config import build
+from seqfuse.config import build, checkpoint
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
@@ -20,6 +22,11 @@ from tests.trained import Killed, assert_same, stop_after, weights
 SMALL = (
     *("model/bank=convolutions", "model.bank.num_features=500", "model.bank.num_groups=4"),
     *("data.scaling=channel", "data.num_steps=20"),
+)
+TABLE = (
+    *("data=csv", "data.targets=[sales]", "data.known=[offer]", "data.look_back=24"),
+    *("data.horizon=4", "model.segment_size=4", "trainer.accelerator=cpu", "logger=none"),
+    *("trainer.enable_progress_bar=false", "trainer.max_steps=250", "callbacks.figures=null"),
 )
 X = np.random.default_rng(1).normal(size=(9, 26, 3)).astype(np.float32)
 
@@ -143,3 +150,32 @@ def test_first_weights_come_without_the_bank_of_another_run(run: Path, tmp_path:
     train(composed([*TINY, *SMALL, path, "seed=1"]), tmp_path)
     ours, theirs = bank_of(tmp_path), bank_of(run)
     assert not torch.equal(ours["net.bank.weight"], theirs["net.bank.weight"])
+
+
+@pytest.mark.long
+def test_a_bank_that_is_told_less_has_a_smaller_share(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is known ahead makes the targets: the net sees it, a bank of lags does not."""
+    offer = np.random.default_rng(0).integers(0, 2, 600)
+    hours = pd.date_range("2024-01-01", periods=600, freq="h")
+    frame = pd.DataFrame({"date": hours, "sales": 10 + 5.0 * offer, "offer": offer})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    metrics = train(composed([*TABLE, f"data.file={tmp_path}/a.csv"]), tmp_path / "run")
+    assert "bank        0.0" in capfd.readouterr().out
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    kept = checkpoint.read(best)["state_dict"]
+    share = float(kept["net.bank.fitted_share"])
+    assert share < 0.1
+    assert metrics["test/mse"] < 0.3 * metrics["test/bank_alone"]
+    # Another net that is joined to this bank begins with its own.
+    other, _, _ = build.load(best)
+    other.net.bank.fitted_share.fill_(0.5)
+    other.take_bank({"state_dict": kept})
+    assert other.net.bank.fitted_share == 0.5
+    # Bands are those of this share: as wide as validating these weights makes them.
+    task, data, _ = build.load(best)
+    widths = task.calibrator.margins.clone()
+    task.calibrator.margins.zero_()
+    Trainer(accelerator="cpu", logger=False, enable_progress_bar=False).validate(task, data)
+    torch.testing.assert_close(task.calibrator.margins, widths)

@@ -34,7 +34,10 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
 
 KEYS = ("config", "recipe", "state_dict", "DataModule")
-CALIBRATION = ("calibrator.", "net.bank.net_temperature", "familiarity.")
+CALIBRATION = (
+    *("calibrator.", "familiarity."),
+    *("net.bank.net_temperature", "net.bank.fitted_share"),
+)
 """Weights, or their beginnings, that are set when training has ended."""
 SECTIONS = {
     "config": ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks"),

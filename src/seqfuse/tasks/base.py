@@ -313,10 +313,11 @@ class Task(Model, LightningModule):
     def take_bank(self, content: Mapping[str, Any]) -> None:
         """Takes over the bank of a checkpoint of the same training rows, which is fitted.
 
-        The temperature of the net that it was joined to is left out.
+        What was fitted to the net that it was joined to is left out: a temperature, a share.
         """
         bank = {name: w for name, w in content["state_dict"].items() if name.startswith(BANK)}
-        bank.pop(f"{BANK}net_temperature", None)
+        for name in ("net_temperature", "fitted_share"):
+            bank.pop(f"{BANK}{name}", None)
         self.load_state_dict(bank, strict=False)
         self._left_out = content.get("left_out")
 

@@ -1,5 +1,6 @@
-"""What is fitted when training has ended: temperature, distances to training items."""
+"""What is fitted when training has ended: weights of net and bank, temperature, distances."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,10 +9,13 @@ from torch import Tensor
 
 from seqfuse.data.augment import WindowWarp
 from seqfuse.data.module import DataModule
+from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
+from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Output
 from seqfuse.predicting.ensemble import Ensemble
+from seqfuse.runtime.shown import say
 from seqfuse.tasks.base import Task
 from seqfuse.tasks.calibration import ENOUGH, Temperature, between
 
@@ -21,19 +25,49 @@ STRETCHED = WindowWarp(shortest=0.5, probability=1.0)
 """Makes a series one that a net has not learnt by heart, though it is much the same."""
 
 
-def calibrate(task: Task, data: DataModule, trainer: Trainer) -> bool:
-    """Fits what is fitted when training has ended: temperature and familiarity.
+def calibrate(
+    task: Task, data: DataModule, trainer: Trainer, validated: Mapping[str, float] | None = None
+) -> bool:
+    """Fits what is fitted when training has ended: weights of net and bank, temperature and
+    familiarity.
 
     Args:
         task: with its final weights.
         data: set up.
         trainer: chooses device and precision.
+        validated: metrics of these weights on the validation split, if the bank's share of a
+            forecast is to be fitted to them.
 
     Returns:
         whether there was anything to fit.
     """
     task.eval().to(trainer.strategy.root_device)
-    return any([_scale(task, data, trainer), _acquaint(task, data, trainer)])
+    has_share = _weigh(task, data, trainer, validated or {})
+    return any([has_share, _scale(task, data, trainer), _acquaint(task, data, trainer)])
+
+
+def _weigh(task: Task, data: DataModule, trainer: Trainer, validated: Mapping[str, float]) -> bool:
+    """Fits the share of a bank of lags, and the bands of the forecast anew."""
+    bank = task.net.bank if isinstance(task.net, (Net, Ensemble)) else None
+    parts = ("val/net_alone", "val/bank_alone", "val/mse")
+    if not isinstance(bank, LagBank) or not all(name in validated for name in parts):
+        return False
+    error = bank.weigh(*(validated[name] for name in parts))
+    if error is None:
+        return False
+    if not collectives.rank():
+        say(
+            f"bank        {float(bank.fitted_share):.2f} of the forecast, the net the rest: "
+            f"val/mse {error:.4f}, in equal parts {validated['val/mse']:.4f}"
+        )
+    if task.calibrates_each_epoch and data.splits.calibrates_apart:
+        items = data.tensors("calibration")
+        task.calibrator.clear()
+        for batch in _batches(items, torch.arange(len(items))):
+            target = batch.y.to(task.device)
+            task.calibrator.update(_outputs(task, trainer, batch).prediction, target)
+        task.calibrator.fit()
+    return True
 
 
 def _acquaint(task: Task, data: DataModule, trainer: Trainer) -> bool:

@@ -15,6 +15,9 @@ from seqfuse.nn.shapes import Batch, Fitted, positive
 PULLS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties of what the weights of a target differ by from those of all, as multiples of the mean
 square of its lags."""
+CLEARLY = 0.05
+"""Fraction by which another share has to lower the squared error on held-out windows; what is less
+may be chance."""
 
 
 class LagBank(Fitted):
@@ -36,12 +39,13 @@ class LagBank(Fitted):
         fractions: of the look-back that regressions see; their forecasts are averaged, and the
             last value's takes the place of one that is no better on held-out windows.
         max_own: targets that may have weights of their own; where there are more, all share theirs.
-        share: of the bank; the net's median has the rest, and its other quantiles keep their
-            distance from the median.
+        share: of the bank, unless `weigh` finds one that is clearly better; the net's median has
+            the rest, and its other quantiles keep their distance from the median.
     """
 
     weight: Tensor
     own: Tensor
+    fitted_share: Tensor
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class LagBank(Fitted):
         share: float = 0.5,
     ):
         super().__init__(share)
+        self.register_buffer("fitted_share", torch.tensor(float(share)))
         positive(look_back=look_back, horizon=horizon, num_targets=num_targets)
         positive(max_own=max_own + 1)
         if num_targets > in_channels:
@@ -89,7 +94,34 @@ class LagBank(Fitted):
     ) -> Float[Tensor, "b h k p"]:
         """The forecast by both together."""
         median = net[..., net.shape[-1] // 2].unsqueeze(-1)
-        return net + self.share * (bank.to(net.dtype) - median)
+        return net + self.fitted_share.to(net) * (bank.to(net.dtype) - median)
+
+    def weigh(self, net: float, bank: float, both: float) -> float | None:
+        """Takes the share with the least squared error, where that is clearly below today's.
+
+        The error of a weighted mean is a quadratic function of the weight, which three errors
+        determine.
+
+        Args:
+            net: mean squared error of the net's median on held-out windows.
+            bank: that of the bank.
+            both: that of both together.
+
+        Returns:
+            the error with the new share; None where the old one is kept.
+        """
+        share = float(self.fitted_share)
+        if not 0 < share < 1:
+            return None
+        # of the products of the errors of both
+        product = (both - (1 - share) ** 2 * net - share**2 * bank) / (2 * share * (1 - share))
+        apart = net + bank - 2 * product
+        best = min(max((net - product) / apart, 0.0), 1.0) if apart > 0 else share
+        error = (1 - best) ** 2 * net + best**2 * bank + 2 * best * (1 - best) * product
+        if not error < (1 - CLEARLY) * both:
+            return None
+        self.fitted_share.fill_(best)
+        return error
 
     @torch.no_grad()
     def fit(self, training: Iterable[Batch], held_out: Iterable[Batch]) -> tuple[float, float]:
