@@ -260,11 +260,15 @@ class ClockBaseline(ChangePoints):
     Where windows fill much of the test part, as on SKAB, it shows what the score is worth.
     """
 
-    prefix = "clock_"
+    @property
+    def prefix(self) -> str:
+        return "clock_"
 
     def _detections(self, scored: Scored, threshold: float, seconds: Floats) -> Floats:
         tested = seconds[scored.recording.num_train :]
-        return np.arange(tested[0], tested[-1], self.seconds) if len(tested) else tested
+        if not len(tested):
+            return tested
+        return np.arange(float(tested[0]), float(tested[-1]), self.seconds)
 
 
 def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:

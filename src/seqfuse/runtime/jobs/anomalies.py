@@ -234,6 +234,15 @@ class Detector:
         present = np.repeat(feeds["mask"][:, :, None], count, axis=2)
         name = "error" if len(targets) > 1 else f"error of {self.columns[targets[0]]}"
         places = [start - self.look_back + np.arange(self.look_back) for start in starts]
+        origins: dict[str, Any] = {
+            **{name: [each] * len(peaks) for name, each in names.items()},
+            "recording": [recording.name] * len(peaks),
+            "peak": recording.time[peaks],
+        }
+        steps: list[Mapping[str, Any]] = [
+            {"step": rows[rows >= 0] - rows[-1], "time": recording.time[rows[rows >= 0]]}
+            for rows in places
+        ]
         return Case(
             feeds,
             [Input("", "x", baseline, channels, self.columns, present)],
@@ -242,15 +251,8 @@ class Detector:
             np.full(weights.shape[:2], 1 / weights.shape[1]),
             self.metadata["stride"],
             Errors(truth, of_peak, [name] * len(peaks), "scaled units"),
-            {
-                **{name: [each] * len(peaks) for name, each in names.items()},
-                "recording": [recording.name] * len(peaks),
-                "peak": recording.time[peaks],
-            },
-            [
-                {"step": rows[rows >= 0] - rows[-1], "time": recording.time[rows[rows >= 0]]}
-                for rows in places
-            ],
+            origins,
+            steps,
         )
 
     def _with(self, alarms: bool, **given: float | None) -> "Detector":

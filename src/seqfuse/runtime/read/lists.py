@@ -40,7 +40,7 @@ def read_rows(
         rows = len(values[channels[0]])
         if in_lists or not rows:
             starts = np.arange(rows)
-            items = [_of_lists(origin, row, values) for row in starts]
+            items = [_of_lists(origin, row, values) for row in range(rows)]
         else:
             starts = _starts(origin, columns, (Y, GROUPS) if labelled else ())
             items = np.split(np.stack([*values.values()], axis=1), starts[1:])
