@@ -268,7 +268,7 @@ class ClockBaseline(ChangePoints):
         tested = seconds[scored.recording.num_train :]
         if not len(tested):
             return tested
-        return np.arange(float(tested[0]), float(tested[-1]), self.seconds)
+        return np.arange(tested[0], tested[-1], self.seconds, dtype=np.float64)
 
 
 def vus_pr(labels: NDArray[np.bool_], scores: Floats, max_buffer: int) -> float:
