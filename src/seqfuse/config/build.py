@@ -39,6 +39,7 @@ from seqfuse.nn.stems import set_vectors
 from seqfuse.predicting.engine import TorchEngine, place
 from seqfuse.predicting.ensemble import Ensemble
 from seqfuse.predicting.model import MODELS, Model, Record
+from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import Threshold
@@ -659,6 +660,8 @@ def load_model(
             config = _with_recipe(config, resolve(recipe))
         config = {**config, "data": untrusted.without_downloads(config["data"])}
         untrusted.check_targets({key: config[key] for key in BUILT}, trust, unused=TRAINING)
+        size = config["data"]["module"].get("batch_size", "auto")
+        check_batch_size(size, "data.batch_size")
         model = _build_model(config, Record(config, content["recipe"], {}))
         weights = content["state_dict"]
         model.load_state_dict({n: w for n, w in weights.items() if n.startswith(WEIGHTS)})

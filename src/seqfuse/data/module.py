@@ -13,6 +13,7 @@ from seqfuse.data.interfaces import LARGEST_BATCH, Splits
 from seqfuse.data.loader import Batches, Loader, Shares, Sliceable
 from seqfuse.nn import collectives
 from seqfuse.nn.shapes import Batch
+from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.errors import InputError, check_minimum
 
 
@@ -44,8 +45,7 @@ class DataModule(LightningDataModule):
         evaluated: str = "test",
     ):
         super().__init__()
-        if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
-            raise InputError(f"data.batch_size={batch_size} must be auto or at least 1")
+        check_batch_size(batch_size, "data.batch_size")
         check_minimum(0, num_workers=num_workers)
         self.splits = splits
         if not 1 <= smallest_batch <= LARGEST_BATCH:

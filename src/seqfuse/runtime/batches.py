@@ -33,10 +33,10 @@ class Block(NamedTuple):
         return Block(self.items.take(range(len(self.items))[first:end]), columns)
 
 
-def check_batch_size(size: int | str) -> None:
-    """Raises InputError unless it is `auto` or a whole number from 1."""
+def check_batch_size(size: int | str, key: str = "batch_size") -> None:
+    """Raises InputError unless it is `auto` or a whole number from 1; `key` names it there."""
     if size != "auto" and (type(size) is not int or size < 1):
-        raise InputError(f"batch_size={size} must be auto or at least 1")
+        raise InputError(f"{key}={size} must be auto or at least 1")
 
 
 def regroup(blocks: Iterable[Block], size: int | str = "auto") -> Iterator[Block]:
