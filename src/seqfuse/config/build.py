@@ -245,7 +245,8 @@ def _settle(recipe: DictConfig, sizes: Mapping[str, Any], is_auto: bool) -> None
         saved = OmegaConf.select(recipe, "callbacks.checkpoint")
         is_cycle = is_auto and sizes.get("num_folds") and recipe.trainer.max_steps > 0
         if is_cycle and saved and OmegaConf.is_interpolation(saved, "monitor"):
-            saved.monitor = None  # few held-out rows would choose a net before the cycle's end
+            # Few held-out rows would choose a net before the cycle's end.
+            recipe.callbacks.checkpoint.monitor = None
     # A short run, too, ends with a validation, without which no checkpoint is the best.
     limit, steps = recipe.trainer.limit_train_batches, recipe.trainer.max_steps
     if isinstance(limit, int) and isinstance(steps, int) and steps > 0:
