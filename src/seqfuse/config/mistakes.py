@@ -27,7 +27,6 @@ from omegaconf.errors import OmegaConfBaseException
 from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError, Interrupted, Pruned
 from seqfuse.runtime.read.addresses import SCHEMES, check_database, check_secrets
-from seqfuse.runtime.read.table.stamps import CALENDAR
 
 HERE = Path(__file__).parents[1]
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parents[1] / "conf"
@@ -659,6 +658,18 @@ def monitored(key: str, config: Mapping[str, Any]) -> list[str]:
     return names if key == "task" else [*names, "train/loss"]
 
 
+def _check_cycle(data: Any) -> None:
+    """Checks that what is known last is a part of the calendar, as sine and cosine."""
+    from seqfuse.runtime.read.table.stamps import CALENDAR  # slow: numpy
+
+    clock = (data.get("known") or [""])[-1]
+    if clock not in {*CALENDAR} - {*data.get("categories", ())}:
+        raise InputError(
+            "model/autoregression=cycle finds its place by the part of the calendar that is known "
+            "last: type data.known=[hour] without data.categories, or another autoregression"
+        )
+
+
 def check_task(recipe: Any) -> None:
     """Checks that task, net and data are of one kind, and that the monitor's mode is its best."""
     task, data = recipe.task, recipe.data
@@ -669,13 +680,8 @@ def check_task(recipe: Any) -> None:
     )
     if recipe.model.get("bank") and "source_channels" in data:
         raise InputError("model.bank reads one source, and data has several: type model/bank=none")
-    linear = str(OmegaConf.select(recipe, "model.autoregression._target_"))
-    clock = (data.get("known") or [""])[-1]
-    if linear.endswith(".Cycle") and clock not in {*CALENDAR} - {*data.get("categories", ())}:
-        raise InputError(
-            "model/autoregression=cycle finds its place by the part of the calendar that is known "
-            "last: type data.known=[hour] without data.categories, or another autoregression"
-        )
+    if str(OmegaConf.select(recipe, "model.autoregression._target_")).endswith(".Cycle"):
+        _check_cycle(data)
     if scorer.endswith(".Subspace") and not data.get("reconstruct"):
         raise InputError(
             "task/scorer=subspace is for reconstructions: type data.reconstruct=true "

@@ -71,8 +71,9 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_holiday_lasts_all_day_and_is_known_ahead() -> None:
     reader = TableReader(targets=["load"], known=["hour"], holidays=["2024-12-25"])
     table = reader.parse(as_cells(frame()), horizon=2)
-    assert (table.columns[-1], table.num_known) == ("holiday", 3)
-    assert table.values[:, -1].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+    assert table.columns[1:] == ["holiday", "hour_sin", "hour_cos"]
+    assert table.num_known == 3
+    assert table.values[:, 1].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
     pipeline = TablePipeline()
     pipeline.fit(table.values, table.columns, 1, 3, table.step, table.holidays)
     again = TableReader(**reader.options).ahead(as_cells(frame()), pipeline, 2)

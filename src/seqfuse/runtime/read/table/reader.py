@@ -253,7 +253,7 @@ class TableReader:
         self.static, self.categories = list(static), list(categories)
         self._holidays, self._has_holidays = holidays, bool(holidays)
         if holidays and HOLIDAY not in self.known:
-            self.known.append(HOLIDAY)
+            self.known.insert(0, HOLIDAY)  # what is known last may be a clock
         if static and not group:
             raise InputError(
                 f"data.static={self.static} has one value for each series: name the column that "
