@@ -79,7 +79,7 @@ class Average(EMAWeightAveraging):
     """
 
     _banks: Sequence[tuple[nn.Module, nn.Module]] = ()
-    """What is fitted once, and its copy among the averages."""
+    """Parts that are fitted once, and their copies among the averages."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)

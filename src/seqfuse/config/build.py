@@ -62,7 +62,7 @@ TRAINING = (
     *(("data", "module", name) for name in ("_target_", "augment")),
     *(("optimizer",), ("scheduler",)),
 )
-"""What a model is rebuilt without, by the keys that lead there."""
+"""Parts that a model is rebuilt without, by the keys that lead there."""
 WEIGHTS = ("net.", "calibrator.", "familiarity.")
 """Beginnings of the names of a model's weights."""
 BUILT = ("data", "model", "task", "optimizer", "scheduler")

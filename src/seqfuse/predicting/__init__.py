@@ -1,1 +1,1 @@
-"""What a checkpoint predicts with, in plain torch."""
+"""Models of checkpoints that predict, in plain torch."""

@@ -1,4 +1,4 @@
-"""What is fitted when training has ended: weights of net and bank, temperature, distances."""
+"""Fits at the end of training: weights of net and bank, temperature, distances."""
 
 from collections.abc import Mapping
 from typing import Any

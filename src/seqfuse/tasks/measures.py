@@ -59,7 +59,7 @@ class F1:
 
 
 class OwnF1(F1):
-    """The same by a threshold of each recording's own: a quantile of its training scores.
+    """F1 by a threshold of each recording's own: a quantile of its training scores.
 
     So does SKAB's published evaluation (Katser and Kozitsin 2020, in the notebooks of its
     repository, which multiply it by a factor that each detector has). It promises nothing of new
@@ -255,7 +255,7 @@ class ChangePoints:
 
 
 class ClockBaseline(ChangePoints):
-    """The same of a clock: a detection at every end of a window's seconds, whatever the data say.
+    """NAB's score of a clock: a detection after every so many seconds, whatever the data say.
 
     Where windows fill much of the test part, as on SKAB, it shows what the score is worth.
     """
