@@ -84,6 +84,7 @@ def of(recipe: DictConfig, run: Path) -> Mirror | None:
     if not address:
         return None
     addresses.check_writable(str(address))
+    addresses.check_bucket(str(address))
     logs = Path(str(recipe.paths.logs)).absolute()
     inside = run.absolute().relative_to(logs) if run.absolute().is_relative_to(logs) else run.name
     return Mirror(run.absolute(), f"{str(address).rstrip('/')}/{inside}")

@@ -141,8 +141,9 @@ def test_a_network_that_stays_away_is_one_line(
     for action in (
         lambda: addresses.put(large, "s3://lab/away.bin"),
         lambda: addresses.local("s3://lab/there.bin"),
+        lambda: addresses.newest("s3://lab", "*.bin"),
     ):
-        with pytest.raises(InputError, match="s3://lab/") as refusal:
+        with pytest.raises(InputError, match="s3://lab") as refusal:
             action()
         assert "\n" not in str(refusal.value)
         assert SECRET not in str(refusal.value)
@@ -175,6 +176,16 @@ def test_wrong_credentials_are_one_line(network: Network, large: Path, port: int
     assert not addresses.exists("s3://lab/other.bin")
 
 
+def test_a_run_does_not_begin_without_the_bucket_of_its_copy(
+    network: Network, command: Command
+) -> None:
+    assert_refused(command(train.main, *TINY, "paths.logs=s3://nobody/logs"), "nobody")
+    assert not list(Path().rglob("*.ckpt"))
+    assert_refused(
+        command(train.main, "resume=latest", "paths.logs=s3://lab/none"), "s3://lab/none"
+    )
+
+
 def test_training_and_predicting_go_through_buckets(
     network: Network, command: Command, tmp_path: Path
 ) -> None:
@@ -201,7 +212,9 @@ def test_training_and_predicting_go_through_buckets(
     assert code == 0, err
     assert "s3://lab/why" in out
     assert len(addresses.local("s3://lab/why/items.csv").read_text().splitlines()) == 3
-    assert_refused(command(explain.main, *words), "output=s3://lab/why")
+    code, _, err = command(explain.main, *words)
+    assert code == 1
+    assert "output=s3://lab/why" in err
     code, out, err = command(__main__.main, "status", "s3://lab/logs")
     assert code == 0, err
     assert "completed" in out

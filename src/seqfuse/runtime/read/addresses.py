@@ -65,6 +65,21 @@ def check_writable(address: str) -> None:
         raise InputError(f"{address} cannot be written to: name a bucket, as in s3://bucket/file")
 
 
+def check_bucket(address: str) -> None:
+    """Raises InputError where the bucket of an address is known not to be there."""
+    scheme, bucket, _, _ = _parts(address)
+    if scheme == "memory" or scheme in READ_ONLY:
+        return
+    system, _ = _opened(address)
+    try:
+        system.info(bucket)
+    except FileNotFoundError:
+        missing = f"{address}: there is no bucket {bucket}: make it, or name another"
+        raise NotThere(missing) from None
+    except Exception:  # out of reach now, or not to be looked at: what is sent is tried again
+        return
+
+
 def check_secrets(address: str) -> None:
     """Refuses an address that holds a password or a signature: runs keep their command lines."""
     scheme, host, names, query = _parts(address)
@@ -212,6 +227,10 @@ def put_folder(folder: Path, address: str, last: str = "") -> None:
 def newest(address: str, pattern: str) -> str | None:
     """The address of the file below an address that was written last, of those of a pattern."""
     system, place = _opened(address)
+    try:
+        _tried(address, lambda: system.info(place))  # `find` finds nothing in what is out of reach
+    except NotThere:
+        return None
     found = _tried(address, lambda: system.find(place, detail=True))
     times = {
         name: str(info.get("mtime") or info.get("created"))
