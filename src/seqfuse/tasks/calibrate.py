@@ -63,7 +63,8 @@ def _weigh(task: Task, data: DataModule, trainer: Trainer, validated: Mapping[st
     if task.calibrates_each_epoch and data.splits.calibrates_apart:
         items = data.tensors("calibration")
         task.calibrator.clear()
-        for batch in _batches(items, torch.arange(len(items))):
+        # By one rank: fitting gathers what all of them have.
+        for batch in _batches(items, torch.arange(len(items))) if not collectives.rank() else ():
             target = batch.y.to(task.device)
             task.calibrator.update(_outputs(task, trainer, batch).prediction, target)
         task.calibrator.fit()
