@@ -119,9 +119,17 @@ def _file(source: FileConfigSource, config_path: str) -> ConfigResult:
     return pickle.loads(_files[config_path])
 
 
+@functools.cache
+def _modes() -> set[str]:
+    """Words that choose a file which sets a mode, such as `sweep=grid`."""
+    return {f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml")
+            if "mode: MULTIRUN" in path.read_text()}  # fmt: skip
+
+
 def _get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
-    """None, as our folder leaves `hydra.mode` open: Hydra composes once more to look for it."""
+    """None, where our folder leaves `hydra.mode` open: Hydra composes once more to look for it."""
     asked = any("hydra.mode" in word or "hydra.searchpath" in word for word in overrides)
+    asked |= not _modes().isdisjoint(overrides)
     if asked or not _is_ours(hydra.config_loader):
         return _mode(hydra, config_name, overrides)
     return None
