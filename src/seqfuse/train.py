@@ -104,13 +104,18 @@ def fit(
         shown.enter_context(at_work(Path(str(recipe.paths.run))))
         data = build.build_data(config, given=given)
         data.setup("fit")
-        trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
+        record = build.sized(recipe, data)
+        trainer = shown.enter_context(closing(build.build_trainer(record.config, *callbacks)))
         data.check_ranks(trainer.world_size)
-        recipe, data, tuned = tune(runs.outside_search(recipe), data, trainer)
+        recipe, data, found = tune(recipe, data, trainer)
         # Other batches, and so perhaps another number of steps; or another precision.
-        if {"data.batch_size", "trainer.precision"} & tuned.keys():
-            trainer = shown.enter_context(closing(build.sized_trainer(recipe, data, *callbacks)))
-        task = build.first_task(recipe, data, tuned)
+        if {"data.batch_size", "trainer.precision"} & found.keys():
+            config = build.sized(recipe, data).config
+            trainer = shown.enter_context(closing(build.build_trainer(config, *callbacks)))
+        kept = runs.outside_search(recipe)
+        if found or kept is not recipe:
+            recipe, record = kept, build.sized(kept, data, found)
+        task = build.first_task(record, data)
         if known:
             task.take_bank(known)
         return _fit(task, data, trainer, recipe, report)
@@ -146,7 +151,7 @@ def _fit(
             # Not by `ckpt_path`: a callback that averages weights would put back the others.
             content = checkpoint.read(path)
         if task.is_sharded:
-            task = build.whole_task(task, recipe, data, content)
+            task = build.whole_task(task, content)
         if path:
             task.load_state_dict(content["state_dict"])
             validated = runs.validated(content.get("logged", {}))

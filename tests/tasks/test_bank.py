@@ -67,7 +67,7 @@ def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Com
     changed = tiny(*SMALL, "+data.augment.jitter._target_=seqfuse.data.augment.Jitter")
     data = build.build_data(build.resolve(changed))
     data.setup("fit")
-    task = build.first_task(changed, data, {})
+    task = build.first_task(build.sized(changed, data), data)
     items = data.tensors("train")
     batch = items.__getitems__(range(len(items)))
     task.net.bank.fit(batch.x, batch.mask, batch.y)

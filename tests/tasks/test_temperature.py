@@ -226,7 +226,7 @@ def test_a_bank_that_is_given_is_left_out_alike(tmp_path: Path) -> None:
     recipe = composed([*TINY, *BANK])
     data = build.build_data(build.resolve(recipe))
     data.setup("fit")
-    task = build.first_task(recipe, data, {})
+    task = build.first_task(build.sized(recipe, data), data)
     bank: Any = task.net.bank
     rows, left_out = task._leave_out(bank, data.tensors("train"))
     before = bank.weight.clone()
@@ -240,7 +240,7 @@ def test_between_a_net_that_knows_and_one_that_errs(tmp_path: Path) -> None:
     recipe = composed([*TINY, *BANK])
     data = build.build_data(build.resolve(recipe))
     data.setup("fit")
-    bank: Any = build.first_task(recipe, data, {}).net.bank
+    bank: Any = build.first_task(build.sized(recipe, data), data).net.bank
     scores, y = drawn(500)
     scores, calibrator = scores.log_softmax(dim=1), Temperature(CLASSES)
     sure = 9.0 * torch.nn.functional.one_hot(y, 3)

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from seqfuse.callbacks.pruning import Pruning
 from seqfuse.data.module import DataModule
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
@@ -192,3 +193,18 @@ def test_ctrl_c_in_a_search(tiny: Compose, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Trainer, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tiny("find_lr=true"), tmp_path)
+
+
+@pytest.mark.long
+def test_a_trial_that_found_its_batch_size_reports_to_its_search(
+    tiny: Compose, tmp_path: Path, fastest: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storages: list[str | None] = []
+    monkeypatch.setattr(Pruning, "on_fit_start", lambda self, *_: storages.append(self.storage))
+    monkeypatch.setattr(Pruning, "on_validation_end", lambda self, *_: None)
+    trial = ("trial.storage=search.log", "trial.study=search", "trial.number=0")
+    train(tiny("find_batch_size=true", *trial), tmp_path / "run")
+    assert storages == ["search.log"]
+    again: Any = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    for config in (checkpoint(tmp_path / "run")["config"], again):
+        assert config["trial"]["storage"] is None

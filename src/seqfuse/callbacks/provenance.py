@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "changed_files": len(changed.splitlines())}
 
 
+@cache
 def package_hash() -> str:
     """SHA-256 of the code and the YAMLs that ran, by name: the same of the same files anywhere."""
     digest = hashlib.sha256()

@@ -134,12 +134,8 @@ def unresolved(recipe: DictConfig) -> Config:
     return OmegaConf.to_container(recipe, resolve=False)  # type: ignore[return-value]
 
 
-def rehearse(recipe: DictConfig) -> Config:
-    """Checks every range before data is read: builds net, task and optimizer without memory.
-
-    Returns:
-        the config, with sizes that the data decides still at `auto`.
-    """
+def rehearse(recipe: DictConfig) -> None:
+    """Checks every range before data is read: builds net, task and optimizer without memory."""
     check_task(recipe)
     trial = resolve(fill(recipe, any_sizes(recipe)))
     check_windows(trial["data"])
@@ -156,24 +152,23 @@ def rehearse(recipe: DictConfig) -> Config:
     if not all(math.isfinite(group["lr"]) for group in optimizer.param_groups):
         raise InputError(f"optimizer.lr={trial['optimizer'].get('lr')} must be a finite number")
     task.scheduler(optimizer, 1000 if ends(trial["trainer"]) else 0)
-    return resolve(recipe)
 
 
 def with_validation(recipe: DictConfig) -> DictConfig:
-    """A copy of the recipe that holds a fifth out, where `auto` may not and the task needs it.
+    """The recipe, holding a fifth out where `auto` may not and the task needs it.
 
     A temperature alone needs none (see `tasks.calibrate`); without a calibrator nothing is
     kept for it.
     """
-    recipe = recipe.copy()
     calibrator = str((recipe.task.get("calibrator") or {}).get("_target_", ""))
     halved = recipe.data.get("calibration")
     needs = halved is True or (calibrator and not calibrator.endswith(".Temperature"))
+    data: dict[str, Any] = {}
     if recipe.data.get("num_folds") == "auto" and needs:
-        recipe.data.num_folds = 5
+        data["num_folds"] = 5
     if halved == "auto" and not calibrator:
-        recipe.data.calibration = False
-    return recipe
+        data["calibration"] = False
+    return OmegaConf.merge(recipe, {"data": data}) if data else recipe  # type: ignore[return-value]
 
 
 def any_sizes(recipe: DictConfig) -> dict[str, Any]:
@@ -427,60 +422,40 @@ def _build_ensemble(config: Config, size: Any) -> Ensemble:
     return Ensemble(members, loss.average, _part(model, "bank", in_channels=model["in_channels"]))
 
 
-def first_task(recipe: DictConfig, data: "DataModule", tuned: Mapping[str, Any]) -> "Task":
-    """The task of a run that begins: sized by the data, with its first weights.
+def sized(recipe: DictConfig, data: "DataModule", found: Mapping[str, Any] | None = None) -> Record:
+    """The config with the sizes of the data, and what a checkpoint keeps of it.
 
     Args:
         recipe: of the run.
         data: set up.
-        tuned: values of options that were searched for, by key.
+        found: values of options that were searched for, by key.
     """
-    config, record = _recorded(recipe, data, tuned)
-    task = start_task(config, data, record)
-    if config["trainer"]["compile"]:
+    filled = fill(recipe, data.sizes(), data.splits.num_steps)
+    return Record(resolve(filled), unresolved(filled), dict(found or {}))
+
+
+def first_task(record: Record, data: "DataModule") -> "Task":
+    """The task of a run that begins, with its first weights."""
+    task = start_task(record.config, data, record)
+    if record.config["trainer"]["compile"]:
         task.compile_net()
     return task
 
 
-def sized_task(recipe: DictConfig, data: "DataModule") -> "Task":
-    """A task sized by the data, whose weights come from elsewhere."""
-    config, record = _recorded(recipe, data, {})
-    return build_task(config, record=record)
-
-
-def whole_task(
-    sharded: "Task", recipe: DictConfig, data: "DataModule", content: Mapping[str, Any]
-) -> "Task":
+def whole_task(sharded: "Task", content: Mapping[str, Any]) -> "Task":
     """A task with a whole net, in the place of one whose net was sharded while it was trained.
 
     Args:
         sharded: with its last weights.
-        recipe: of the run.
-        data: set up.
         content: of the checkpoint whose weights come next; empty without any.
     """
-    task = sized_task(recipe, data)
+    task = build_task(sharded.record.config, record=sharded.record)
     if not content:
         weights = sharded.state_dict().items()
         content = {"state_dict": {name: collectives.whole(w).cpu() for name, w in weights}}
         task.load_state_dict(content["state_dict"])
     task.take_bank(content)
     return task
-
-
-def _recorded(
-    recipe: DictConfig, data: "DataModule", tuned: Mapping[str, Any]
-) -> tuple[Config, Record]:
-    """The config with the sizes of the data, and what a checkpoint keeps of it."""
-    filled = fill(recipe, data.sizes(), data.splits.num_steps)
-    config = resolve(filled)
-    return config, Record(config, unresolved(filled), dict(tuned))
-
-
-def sized_trainer(recipe: DictConfig, data: "DataModule", *watching: "Callback") -> "Trainer":
-    """The trainer of a run on data that are set up."""
-    filled = fill(recipe, data.sizes(), data.splits.num_steps)
-    return build_trainer(resolve(filled), *watching)
 
 
 def build_trainer(config: Config, *watching: "Callback") -> "Trainer":
@@ -493,7 +468,7 @@ def build_trainer(config: Config, *watching: "Callback") -> "Trainer":
     node["precision"] = precision(node)
     check_trainer(config, node)
     node |= sizes(node)
-    callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
+    callbacks = {k: dict(v) for k, v in (config.get("callbacks") or {}).items() if v}
     if callbacks.get("early_stopping", {}).get("patience", 0) is None:
         del callbacks["early_stopping"]
     if set(callbacks) == {"figures"}:  # of the task, and callbacks=none was chosen

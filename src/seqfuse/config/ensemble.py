@@ -146,11 +146,12 @@ def _join(
 
     data = build.build_data(build.resolve(recipe), given=given)
     data.setup("fit")
-    task = build.sized_task(recipe, data)
+    record = build.sized(recipe, data)
+    task = build.build_task(record.config, record=record)
     members = [run / runs.MEMBERS / str(i) for i in range(task.num_members)]
     task.net.load_state_dict(_weights([_trained(path / BEST, data) for path in members]))
     task.take_bank(checkpoint.read(members[0] / BEST))
-    with closing(build.sized_trainer(recipe, data)) as trainer:
+    with closing(build.build_trainer(record.config)) as trainer:
         return _finish(task, data, trainer, run, measured)
 
 

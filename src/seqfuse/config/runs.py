@@ -227,9 +227,11 @@ def _default_threads() -> int:
 
 def outside_search(recipe: DictConfig) -> DictConfig:
     """The recipe without its trial: what is kept of it reports to no search when it runs again."""
+    trial = recipe.get("trial") or {}
+    if all(value is None for value in trial.values()):
+        return recipe
     recipe = recipe.copy()
-    if recipe.get("trial"):
-        recipe.trial = dict.fromkeys(recipe.trial)
+    recipe.trial = dict.fromkeys(trial)
     return recipe
 
 

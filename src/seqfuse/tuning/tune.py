@@ -33,7 +33,7 @@ def tune(
         repeats the run; the data in batches of the size found; and the values by their keys.
     """
     wanted = [key for key in FINDS if recipe.get(key)]
-    recipe, values = recipe.copy(), {}
+    recipe, values = recipe.copy() if wanted else recipe, {}
     for key in wanted:
         _check(recipe, trainer, key)
         with isolate_rng():
@@ -120,7 +120,7 @@ def _precision(recipe: DictConfig, data: DataModule) -> str:
 
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
     """Trains a new task for some steps at a constant schedule; leaves nothing behind."""
-    config = build.resolve(build.fill(recipe, data.sizes(), data.splits.num_steps))
+    config = build.sized(recipe, data).config
     config["scheduler"] = {"_target_": "seqfuse.tasks.schedules.Constant"}
     config["callbacks"] = config["logger"] = {}
     config["model"] = {**config["model"], "bank": None}  # which takes no part in a step
