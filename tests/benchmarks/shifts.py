@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 
 from seqfuse.config import build
 from seqfuse.predicting.ensemble import ClassAverage
-from seqfuse.runtime.jobs.chain import log_sum, softmax
+from seqfuse.runtime.jobs.softmax import log_sum, softmax
 from tests.benchmarks import common
 from tests.composing import composed
 

@@ -37,8 +37,8 @@ from seqfuse.figures.regression import NumberFigures
 from seqfuse.figures.tagging import StepFigures, TagFigures
 from seqfuse.predicting.engine import TorchEngine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.chain import sigmoid
 from seqfuse.runtime.jobs.make import make_job, of_input
+from seqfuse.runtime.jobs.softmax import sigmoid
 from seqfuse.runtime.read import labelled, monitored
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.devices import Track

@@ -24,10 +24,10 @@ def shy() -> tuple[torch.Tensor, torch.Tensor]:
     return scores, y
 
 
-@pytest.mark.parametrize("chain", [False, True])
-def test_the_smallest_bias_that_is_best(chain: bool) -> None:
+@pytest.mark.parametrize("crf", [False, True])
+def test_the_smallest_bias_that_is_best(crf: bool) -> None:
     scores, y = shy()
-    if chain:
+    if crf:
         scores = scores.unsqueeze(2).expand(-1, -1, 3, -1)
     bias, metric = EntityBias(CLASSES), EntityF1(CLASSES)
     assert bias(scores).equal(scores)

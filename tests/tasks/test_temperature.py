@@ -19,7 +19,7 @@ from seqfuse.nn import crf
 from seqfuse.predicting.model import Model
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.chain import softmax
+from seqfuse.runtime.jobs.softmax import softmax
 from seqfuse.runtime.pipelines.series import SeriesPipeline
 from seqfuse.tasks.calibration import Temperature, between
 from seqfuse.tasks.metrics import Brier

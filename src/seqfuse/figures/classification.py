@@ -21,7 +21,7 @@ from seqfuse.figures import drawing
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.figures.texts import Sentence, sentences, words_of, worst_pairs
-from seqfuse.runtime.jobs.chain import softmax
+from seqfuse.runtime.jobs.softmax import softmax
 
 MAX_TICKS = 30
 """Classes of which a confusion matrix has counts in its cells."""

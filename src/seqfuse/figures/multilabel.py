@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from seqfuse.figures.classification import ItemFigures, precision_recall, reliability
 from seqfuse.figures.collect import Item, Result
 from seqfuse.figures.drawing import Array
-from seqfuse.runtime.jobs.chain import sigmoid
+from seqfuse.runtime.jobs.softmax import sigmoid
 
 
 class LabelFigures(ItemFigures):

@@ -15,7 +15,7 @@ from seqfuse.figures.classification import confusion_matrix
 from seqfuse.figures.collect import Figures, Item, Result
 from seqfuse.figures.drawing import Array
 from seqfuse.figures.texts import Sentence, sentences, words_of
-from seqfuse.runtime.jobs.chain import best_tags
+from seqfuse.runtime.jobs.crf import best_tags
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.pipelines.sources import SourcesPipeline
 

@@ -19,8 +19,8 @@ from seqfuse.nn.shapes import Batch, Fitted
 from seqfuse.predicting.ensemble import Ensemble
 from seqfuse.predicting.model import Model, Record
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.chain import softmax
 from seqfuse.runtime.jobs.sets import Sets
+from seqfuse.runtime.jobs.softmax import softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.shown import say
 from seqfuse.tasks.calibration import Familiarity, Scaling, Temperature

@@ -21,7 +21,7 @@ from seqfuse.nn.crf import Scores
 from seqfuse.nn.shapes import Batch, positive
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs import sets
-from seqfuse.runtime.jobs.chain import softmax
+from seqfuse.runtime.jobs.softmax import softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.scores.alarms import RATES

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.jobs.chain import log_sum, sigmoid, softmax
+from seqfuse.runtime.jobs.softmax import log_sum, sigmoid, softmax
 
 Floats = NDArray[Any]
 Numbers = NDArray[np.int64]

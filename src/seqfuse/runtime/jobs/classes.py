@@ -16,8 +16,9 @@ from seqfuse.runtime.explanations import explained
 from seqfuse.runtime.explanations.cases import Case, Wanted, explained_at_once, inputs_of
 from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
 from seqfuse.runtime.files import path_in
-from seqfuse.runtime.jobs.chain import best_tags, sigmoid, softmax, tag_probabilities
+from seqfuse.runtime.jobs.crf import best_tags, tag_probabilities
 from seqfuse.runtime.jobs.sets import Sets, names
+from seqfuse.runtime.jobs.softmax import sigmoid, softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL, SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read import labelled

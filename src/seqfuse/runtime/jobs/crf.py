@@ -1,6 +1,7 @@
-"""Scores to probabilities and tags: step by step, or as a linear chain (Lafferty et al. 2001).
+"""Best tags and their probabilities: of single steps, or of a linear-chain CRF.
 
-Scores are (b t k), or of a chain (b t k k): row i, column j is tag j behind tag i.
+Scores are (b t k), or of a CRF (b t k k): row i, column j is tag j behind tag i.
+Source: Lafferty et al., ICML 2001; Viterbi 1967; Rabiner 1989.
 """
 
 from typing import Any
@@ -8,28 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqfuse.runtime.jobs.softmax import log_sum, softmax
+
 Floats = NDArray[Any]
 
 
-def softmax(scores: Floats) -> Floats:
-    """Over the last axis."""
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def sigmoid(scores: Floats) -> Floats:
-    """The logistic function, without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * scores))
-
-
-def log_sum(scores: Floats, axis: int) -> Floats:
-    """The logarithm of the sum of exponentials."""
-    most = scores.max(axis=axis, keepdims=True)
-    return np.squeeze(most, axis) + np.log(np.exp(scores - most).sum(axis=axis))
-
-
 def best_tags(scores: Floats, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(b t) the best tags: of a chain the best path (Viterbi 1967); 0 where `mask` is false."""
+    """(b t) the best tags: of a CRF the best path (Viterbi 1967); 0 where `mask` is false."""
     if scores.ndim == 3:
         return np.where(mask, scores.argmax(axis=-1), 0)
     best, choices = scores[:, 0, 0], []
