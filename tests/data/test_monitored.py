@@ -21,7 +21,7 @@ def recording(name: str, n: int, first: int = 0) -> Recording:
 class Given:
     """Recordings that are there already."""
 
-    reader, train = {"kind": "nab"}, None
+    file_format, train = {"kind": "nab"}, None
 
     def __init__(self, *recordings: Recording):
         self.recordings = list(recordings)

@@ -394,7 +394,7 @@ def test_clips(job: str, tmp_path: Path, command: Callable) -> None:
 
     x = [decode(root / "clips" / name, 8, 16) for name in wanted.id]
     model = runner.load(folder)
-    assert model.metadata["reader"]["cache"] is None
+    assert model.metadata["file_format"]["cache"] is None
     if job == "scores":
         np.testing.assert_allclose(model.predict(x), wanted.score, rtol=1e-4)
     else:

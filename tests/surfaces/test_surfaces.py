@@ -184,7 +184,7 @@ def recordings(folder: Path) -> list[str]:
 
 def items(found: "Surfaces", path: Path) -> tuple[Any, Any]:
     def predicted() -> Any:
-        blocks = list(labelled.read(path, found.predicted.metadata["reader"]))
+        blocks = list(labelled.read(path, found.predicted.metadata["file_format"]))
         return Recordings.joined(blocks) if blocks else None
 
     def trained() -> Any:
@@ -254,7 +254,7 @@ def ahead(path: Path) -> dict[str, Any]:
 
 
 def table(found: "Surfaces", path: Path) -> tuple[Any, Any]:
-    options = {k: v for k, v in found.predicted.metadata["reader"].items() if k != "kind"}
+    options = {k: v for k, v in found.predicted.metadata["file_format"].items() if k != "kind"}
     reader = TableReader(**options)
     return outcome(lambda: reader.read(TableFile(str(path)).path())), outcome(
         lambda: TableReader(**options).parse(reader.cells(path))
@@ -262,9 +262,9 @@ def table(found: "Surfaces", path: Path) -> tuple[Any, Any]:
 
 
 def watched(found: "Surfaces", path: Path) -> tuple[Any, Any]:
-    reader = found.predicted.metadata["reader"]
+    file_format = found.predicted.metadata["file_format"]
     source = LabelledTable(TableFile(str(path)), train=0.6)
-    return outcome(source), outcome(lambda: monitored.read_recordings(path, reader))
+    return outcome(source), outcome(lambda: monitored.read_recordings(path, file_format))
 
 
 def drawn_classes(result: Result) -> dict[str, Any]:

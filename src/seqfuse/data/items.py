@@ -28,8 +28,8 @@ class Source:
     def __call__(self, split: str) -> Recordings:
         raise NotImplementedError
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
-        """Reader of files to predict, as plain data (see `seqfuse.runtime.read.labelled`)."""
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
+        """Kind and options of files to predict, as plain data (see `runtime.read.labelled`)."""
         return {"kind": "series"}
 
     def notes(self, items: Recordings) -> Iterator[str]:

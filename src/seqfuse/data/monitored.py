@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.data.interfaces import LARGEST_BATCH
-from seqfuse.data.read.recordings import RecordingReader
+from seqfuse.data.read.recordings import RecordingSource
 from seqfuse.data.windows import WindowTensors
 from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.pipelines.packed import pack
@@ -44,7 +44,7 @@ class Monitored:
 
     def __init__(
         self,
-        source: RecordingReader,
+        source: RecordingSource,
         pipeline: RecordingPipeline,
         columns: str | Sequence[str] = "all",
         look_back: int = 96,
@@ -109,7 +109,7 @@ class Monitored:
         return {
             "job": "anomalies",
             "pipeline": pack(self.pipeline),
-            "reader": self.source.reader,
+            "file_format": self.source.file_format,
             "train": self.source.train,
             "columns": self.columns,
             "look_back": self.look_back,

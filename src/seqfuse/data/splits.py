@@ -155,7 +155,7 @@ class Folds:
         return {
             "job": self.pipeline.labels.job,
             "pipeline": pack(self.pipeline),
-            "reader": dict(self.dataset.reader(self.pipeline)),
+            "file_format": dict(self.dataset.file_format(self.pipeline)),
         }
 
     @property

@@ -197,7 +197,7 @@ class TimeSplits:
         return {
             "job": "forecasts",
             "pipeline": pack(self.pipeline),
-            "reader": self.reader.metadata,
+            "file_format": self.reader.metadata,
             "look_back": self.look_back,
             "horizon": self.horizon,
             "season": self.season,

@@ -123,16 +123,16 @@ def _input(metadata: Mapping[str, Any]) -> str:
     names |= {"classes": labels.get("classes"), "targets": labels.get("targets")}
     names["quantiles"] = metadata.get("quantiles")
     said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
-    if metadata["reader"].get("kind") == "windows":
+    if metadata["file_format"].get("kind") == "windows":
         said = [TABLE]
     if packed["kind"] == "SeriesPipeline":
-        said = [said[0].format(layout=LAYOUTS[metadata["reader"].get("layout", "btc")])]
+        said = [said[0].format(layout=LAYOUTS[metadata["file_format"].get("layout", "btc")])]
         said.append(f"channels: {len(state['standardisation']['mean'])}")
     said += [f"{key}: {metadata[key]} steps" for key in ("look_back", "horizon") if key in metadata]
     if "members" in metadata:
         said.append(f"nets that predict as one: {metadata['members']}; `disagreement` of each item")
-    reader = metadata.get("reader", {})
-    if "time" in (table := reader.get("table", reader)):
+    form = metadata.get("file_format", {})
+    if "time" in (table := form.get("table", form)):
         form = table["time_format"] or "ISO 8601, year first"
         stamps = [table["time"]] if isinstance(table["time"], str) else table["time"]
         said.append(f"time stamps: {', '.join(map(_plain, stamps))} ({_plain(form)})")

@@ -13,8 +13,8 @@ from seqfuse.tasks.base import Task
 def describe(task: Task, data: DataModule, config: dict[str, Any], opset: int) -> dict[str, Any]:
     """All that `run.py` reads, but for the hashes of the files."""
     metadata = without_cache({**data.splits.metadata(), **task.metadata()})
-    if "absent" in metadata["reader"]:  # a folder takes whatever sources a file has
-        metadata["reader"] = {**metadata["reader"], "absent": None}
+    if "absent" in metadata["file_format"]:  # a folder takes whatever sources a file has
+        metadata["file_format"] = {**metadata["file_format"], "absent": None}
     if not isinstance(scorer := metadata.get("scorer", {}), dict):
         raise InputError(f"{type(scorer).__qualname__} is no scorer that can be exported")
     return {

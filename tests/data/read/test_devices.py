@@ -60,7 +60,7 @@ def test_channels_beside_each_other_need_one_rate(tmp_path: Path) -> None:
 
 
 def blocks(source: Devices, path: Path, size: int = 16) -> list[Recordings]:
-    return list(read(path, source.reader(None), size=size))
+    return list(read(path, source.file_format(None), size=size))
 
 
 def test_a_file_of_both_or_of_one(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_files_are_cut_into_the_same_windows(tmp_path: Path) -> None:
         class labels:
             targets = ("a",)
 
-    [items] = labelled.read(tmp_path / "a.csv", windows.reader(Pipeline()))
+    [items] = labelled.read(tmp_path / "a.csv", windows.file_format(Pipeline()))
     assert items.labels is None
     assert items.names is not None
     assert items.names[-1] == "2024-01-05 03:00:00"

@@ -30,7 +30,7 @@ def detector(
         "thresholds": np.linspace(0, 1, len(RATES)).tolist(),
     }
     reader = {"kind": "labelled", "table": TABLE, "label": "odd", "train": {"fraction": 0.5}}
-    described = metadata(pipeline, **{"reader": reader} | known | more)
+    described = metadata(pipeline, **{"file_format": reader} | known | more)
     return Detector(described, Zeros(zeros, 2, 1), alarms=alarms, **(limit or {}))
 
 
@@ -91,7 +91,7 @@ def test_a_table_in_memory_or_in_a_file_gives_rows(tmp_path: Path) -> None:
     shifted = detector(train=None).predict(frame, num_train=60)["score"]
     np.testing.assert_array_equal(shifted, detector().predict(X, num_train=60)[0])
     with pytest.raises(InputError, match="table.*nab"):
-        detector(reader={"kind": "nab"}).predict(frame)
+        detector(file_format={"kind": "nab"}).predict(frame)
 
 
 def test_what_is_normal_can_be_said_where_nobody_knows() -> None:

@@ -17,7 +17,7 @@ from tests.runtime.fakes import Zeros, metadata
 def test_a_long_sentence_is_cut_as_in_training(tmp_path: Path) -> None:
     pipeline = TextPipeline(max_length=2, buckets=10).fit(texts([["a", "b"]], labels=[["x", "y"]]))
     (tmp_path / "in.conll").write_text("fly\nto\nRome\n\nyes\n")
-    tagger = Tagger(metadata(pipeline, reader={"kind": "sentences"}), Zeros(2, 2))
+    tagger = Tagger(metadata(pipeline, file_format={"kind": "sentences"}), Zeros(2, 2))
     [rows] = tagger.rows(tmp_path / "in.conll")
     assert rows["token"].tolist() == ["fly", "to", "yes"]
     assert rows["prediction"].tolist() == ["x"] * 3
@@ -30,8 +30,8 @@ X = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)
 def classifier(channels: int, layout: str = "btc") -> tuple[Classifier, Zeros]:
     pipeline = SeriesPipeline().fit(series(X[..., :channels], ["a", "b", "a"]))
     engine = Zeros(2)
-    reader = {"kind": "series", "layout": layout}
-    return Classifier(metadata(pipeline, reader=reader), engine), engine
+    file_format = {"kind": "series", "layout": layout}
+    return Classifier(metadata(pipeline, file_format=file_format), engine), engine
 
 
 @pytest.mark.parametrize("layout", ["btc", "bct"])
@@ -64,7 +64,9 @@ def test_texts_come_as_a_list_a_column_a_frame_or_a_path(tmp_path: Path) -> None
     fed = []
     for x in (["a b", "c"], frame["said"], frame["said"].to_numpy(), frame, tmp_path / "new.csv"):
         engine = Zeros(2)
-        model = Classifier(metadata(pipeline, reader={"kind": "texts", "text": "said"}), engine)
+        model = Classifier(
+            metadata(pipeline, file_format={"kind": "texts", "text": "said"}), engine
+        )
         assert model.predict(x).tolist() == ["x", "x"]
         fed.append(engine.fed[0]["x"])
     for each in fed[1:]:
@@ -88,7 +90,7 @@ class Known:
 
 def test_answers_that_are_not_probable_enough_stay_empty(tmp_path: Path) -> None:
     pipeline = SeriesPipeline().fit(series(X, ["a", "b", "a"]))
-    known = metadata(pipeline, reader={"kind": "series"})
+    known = metadata(pipeline, file_format={"kind": "series"})
     np.save(tmp_path / "x.npy", X)
     for abstain, wanted in ((None, "aab"), (0.61, ["a", "a", ""]), ("0.9", ["a", "", ""])):
         model = Classifier(known, Known(), abstain=abstain)
@@ -103,6 +105,6 @@ def test_answers_that_are_not_probable_enough_stay_empty(tmp_path: Path) -> None
 
 def test_tags_that_are_not_probable_enough_stay_empty() -> None:
     pipeline = TextPipeline(buckets=10).fit(texts([["a", "b"]], labels=[["x", "y"]]))
-    known = metadata(pipeline, reader={"kind": "sentences"})
+    known = metadata(pipeline, file_format={"kind": "sentences"})
     assert Tagger(known, Zeros(2, 2), abstain=0.6).predict([["a", "b"]]) == [["", ""]]
     assert Tagger(known, Zeros(2, 2), abstain=0.5).predict([["a", "b"]]) == [["x", "x"]]

@@ -24,7 +24,7 @@ HOURS = pd.date_range("2024-01-01", periods=20, freq="h")
 def forecaster() -> Forecaster:
     pipeline = TablePipeline()
     pipeline.fit(X, ["sales", "rain", "offer"], 1, num_known=1)
-    more = {**SIZES, "reader": {"kind": "table"}}
+    more = {**SIZES, "file_format": {"kind": "table"}}
     return Forecaster(metadata(pipeline, **more), Zeros(3, 1, 1))
 
 
@@ -61,7 +61,7 @@ def test_the_number_of_rows_is_known_before(
 ) -> None:
     pipeline = TablePipeline()
     pipeline.fit(X, ["0", "1", "2"], 3)
-    known = metadata(pipeline, reader={"kind": "rows"}, **SIZES)
+    known = metadata(pipeline, file_format={"kind": "rows"}, **SIZES)
     model = Forecaster(known, Zeros(3, 3, 1), 8, every=every)
     np.save(tmp_path / "a.npy", np.resize(X, (32, 3)))
     rows = model.rows(tmp_path / "a.npy")
@@ -95,7 +95,7 @@ def test_a_path_a_frame_and_columns_are_one_table(tmp_path: Path) -> None:
     pipeline = TablePipeline()
     pipeline.fit(X, ["sales", "rain", "offer"], 1, num_known=1)
     reader = {"kind": "table", "targets": ["sales"], "covariates": ["rain"], "known": ["offer"]}
-    more = {**SIZES, "reader": reader}
+    more = {**SIZES, "file_format": reader}
     model = Forecaster(metadata(pipeline, **more), Zeros(3, 1, 1))
     wanted = model.table(tmp_path / "sales.csv")
     assert len(wanted["sales"]) == 3
@@ -121,7 +121,9 @@ def counting(rows: int = 20, kind: str = "table", **more: Any) -> tuple[Forecast
     pipeline = TablePipeline("none")
     pipeline.fit(frame[["load", "heat"]].to_numpy(), ["load", "heat"], 2, step=3600)
     reader = {"kind": kind, "targets": ["load", "heat"]}
-    return Forecaster(metadata(pipeline, reader=reader, **SIZES), Even(3, 2, 1), 8, **more), frame
+    return Forecaster(
+        metadata(pipeline, file_format=reader, **SIZES), Even(3, 2, 1), 8, **more
+    ), frame
 
 
 def test_forecasts_begin_at_a_stamp_or_at_the_next_row() -> None:

@@ -29,7 +29,7 @@ class Constant:
 
 def regressor(y: np.ndarray, answer: list, quantiles: list[float]) -> Regressor:
     pipeline = SeriesPipeline("none").fit(series(X, y, label_type="numbers"))
-    about = metadata(pipeline, reader={"kind": "series"}, quantiles=quantiles)
+    about = metadata(pipeline, file_format={"kind": "series"}, quantiles=quantiles)
     return Regressor(about, Constant(answer))
 
 
@@ -62,7 +62,7 @@ def test_several_numbers_have_names_and_perhaps_no_band(tmp_path: Path) -> None:
 def test_labels_are_those_above_their_threshold(tmp_path: Path) -> None:
     items = series(X, ["a|b", "c", ""], label_type="several")
     pipeline = SeriesPipeline("none").fit(items)
-    model = Labeller(metadata(pipeline, reader={"kind": "series"}), Constant([2.0, -3.0, 0.1]))
+    model = Labeller(metadata(pipeline, file_format={"kind": "series"}), Constant([2.0, -3.0, 0.1]))
     assert model.predict(X) == [["a", "c"]] * 3
     np.testing.assert_allclose(model.scores(X)[0], 1 / (1 + np.exp([-2.0, 3.0, -0.1])), rtol=1e-6)
     np.save(tmp_path / "x.npy", X)
@@ -81,7 +81,7 @@ def test_labels_are_those_above_their_threshold(tmp_path: Path) -> None:
 def test_labels_of_another_threshold(threshold: object, wanted: list[str], tmp_path: Path) -> None:
     items = series(X, ["a|b", "c", ""], label_type="several")
     pipeline = SeriesPipeline("none").fit(items)
-    known, engine = metadata(pipeline, reader={"kind": "series"}), Constant([2.0, -3.0, 0.1])
+    known, engine = metadata(pipeline, file_format={"kind": "series"}), Constant([2.0, -3.0, 0.1])
     model = Labeller(known, engine, threshold=threshold)
     assert model.predict(X) == [wanted] * 3
     assert Labeller(known, engine).predict(X, threshold=threshold) == [wanted] * 3

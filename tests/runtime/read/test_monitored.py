@@ -24,7 +24,7 @@ def test_files_of_a_benchmark_are_read_as_in_training(
 ) -> None:
     source = kind(str(data_root / file.split("/")[0]))
     [wanted] = [one for one in source() if one.name == name]
-    [one] = read_recordings(data_root / file, source.reader)
+    [one] = read_recordings(data_root / file, source.file_format)
     np.testing.assert_array_equal(one.time, wanted.time)
     np.testing.assert_array_equal(one.values, wanted.values)
     assert (one.columns, one.num_train) == (wanted.columns, wanted.num_train)

@@ -60,7 +60,7 @@ class Arrays(OwnFiles):
         items = Recordings.joined(list(blocks))
         return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         return {"kind": "series", "layout": self.layout}
 
     def notes(self, items: Recordings) -> Iterator[str]:

@@ -78,7 +78,7 @@ class Devices(Source):
         size, every = self.windows
         return devices.cut(items, size, every, self.label_type, self._names())
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         windows = None if self.windows is None else list(self.windows)
         options = {"absent": self.missing, "joined": self.joined, "windows": windows}
         return {"kind": "devices", "widths": self.widths, **options}

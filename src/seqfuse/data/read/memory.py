@@ -39,7 +39,7 @@ class TableInMemory:
 class RecordingsInMemory:
     """Recordings in which anomalies are looked for; see `data.read.recordings`."""
 
-    reader: Mapping[str, Any] = {}
+    file_format: Mapping[str, Any] = {}
     train: Mapping[str, Any] | None = None
 
     def __init__(self, recordings: list[Recording]):

@@ -1,7 +1,7 @@
 """Data sets of recordings with labelled anomalies: NAB, SKAB, SMAP and MSL, and the user's own.
 
-A reader is called without arguments, and says how files like its own are read (`reader`) and how
-many leading steps of them are taken to be normal (`train`).
+A source is called without arguments, and says how files like its own are read (`file_format`) and
+how many leading steps of them are taken to be normal (`train`).
 """
 
 import json
@@ -36,11 +36,11 @@ SMAP_MSL_SOURCE = (
 SPACECRAFT = ("SMAP", "MSL", "both")
 
 
-class RecordingReader(Protocol):
-    """Reader of recordings."""
+class RecordingSource(Protocol):
+    """Source of recordings."""
 
-    reader: dict[str, Any]
-    """Kind and options of a file's reader (see `runtime.read.monitored.read_recordings`)."""
+    file_format: dict[str, Any]
+    """Kind and options of a file (see `runtime.read.monitored.read_recordings`)."""
     train: dict[str, Any] | None
     """The leading part that is taken to be normal (see `leading`); None: each file has its own."""
 
@@ -63,7 +63,7 @@ class Nab:
         artificial: whether the groups `artificial...` are read.
     """
 
-    reader, train = {"kind": "nab"}, PROBATION
+    file_format, train = {"kind": "nab"}, PROBATION
 
     def __init__(self, root: str, groups: Sequence[str] | None = None, artificial: bool = True):
         self.root, self.groups, self.artificial = Path(root), groups, artificial
@@ -111,7 +111,7 @@ class Skab:
         root: folder that holds `valve1`, `valve2`, `other` and `anomaly-free`.
     """
 
-    reader, train = {"kind": "skab"}, {"rows": SKAB_NORMAL}
+    file_format, train = {"kind": "skab"}, {"rows": SKAB_NORMAL}
 
     def __init__(self, root: str):
         self.root = Path(root)
@@ -140,7 +140,7 @@ class SmapMsl:
             OmniAnomaly (Su et al., KDD 2019) leave it out.
     """
 
-    reader, train = {"kind": "smap_msl"}, None
+    file_format, train = {"kind": "smap_msl"}, None
 
     def __init__(
         self, root: str, spacecraft: str = "both", leave_out: Sequence[str] = ("P-2",)
@@ -196,7 +196,7 @@ class LabelledTable:
         self.source = source
         table = TableReader(time, group, targets, gaps=gaps, time_format=time_format)
         self.train: dict[str, Any] = {"fraction": train}
-        self.reader = {
+        self.file_format = {
             "kind": "labelled",
             "table": table.options,
             "label": label,
@@ -205,7 +205,7 @@ class LabelledTable:
 
     def __call__(self) -> list[Recording]:
         """Reads the recordings, sorted by name."""
-        options = {name: value for name, value in self.reader.items() if name != "kind"}
+        options = {name: value for name, value in self.file_format.items() if name != "kind"}
         return read_labelled(self.source.path(), **options, labelled=True)
 
 

@@ -47,7 +47,7 @@ class SourceArrays(OwnFiles):
         blocks = read_sources(path, self._sources(), absent, True, self.label_type)
         return Recordings.joined(list(blocks))
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         sources = list(pipeline.parts)
         self._check_missing(sources)
         return {"kind": "sources", "sources": sources, "absent": self.missing}

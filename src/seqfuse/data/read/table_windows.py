@@ -61,7 +61,7 @@ class TableWindows(Source):
             )
         return windows_of(table, starts, self.look_back, self.horizon)
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         table = {**self.table.options, "targets": pipeline.labels.targets}
         return {
             "kind": "windows",

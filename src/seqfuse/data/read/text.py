@@ -46,7 +46,7 @@ class TextTable(OwnFiles):
             raise InputError(f"{path} holds no text")
         return Recordings.joined(blocks)
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         return {"kind": "texts", "text": self.text}
 
 
@@ -67,5 +67,5 @@ class Conll(OwnFiles):
             raise InputError(f"{path} holds no sentence")
         return Recordings.joined(blocks)
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         return {"kind": "sentences"}

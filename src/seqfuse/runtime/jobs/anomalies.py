@@ -89,7 +89,7 @@ class Detector:
     ):
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         check_batch_size(batch_size)
-        self.endings = endings_of(metadata["reader"])
+        self.endings = endings_of(metadata["file_format"])
         self.columns: list[str] = metadata["pipeline"]["state"]["columns"]
         self.limit = Limit.checked(threshold=threshold, quantile=quantile, budget=budget)
         self.finds_alarms = bool(alarms)
@@ -190,7 +190,7 @@ class Detector:
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
         """The alarms of a file to explain."""
-        recordings = read_recordings(Path(path), self.metadata["reader"])
+        recordings = read_recordings(Path(path), self.metadata["file_format"])
         return self.cases_known(wanted, recordings, **({} if file is None else {"file": file}))
 
     def cases_known(
@@ -267,7 +267,7 @@ class Detector:
         """The recording of an array, or those of a table."""
         path = path_in(x, self.endings)
         if path or isinstance(x, Mapping) or is_frame(x):
-            recordings = read_recordings(path or as_cells(x), self.metadata["reader"])
+            recordings = read_recordings(path or as_cells(x), self.metadata["file_format"])
             if num_train is not None:
                 recordings = [one._replace(num_train=num_train) for one in recordings]
             return recordings
@@ -289,7 +289,7 @@ class Detector:
 
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file in the format of training; labels are left out."""
-        return self._rows(read_recordings(Path(path), self.metadata["reader"]), labelled=False)
+        return self._rows(read_recordings(Path(path), self.metadata["file_format"]), labelled=False)
 
     def table(self, path: str | Path) -> Columns:
         """All rows of a file at once."""

@@ -83,10 +83,10 @@ class Classifier:
         self.labels = self.pipeline.labels
         self.classes: list[str] = self.labels.classes
         """Names, in the order of the columns of `predict_proba`."""
-        self.reader: Mapping[str, Any] = metadata["reader"]
-        self.layout: str = self.reader.get("layout", "btc")
+        self.file_format: Mapping[str, Any] = metadata["file_format"]
+        self.layout: str = self.file_format.get("layout", "btc")
         """Axes of series, as in training: `btc` is (series, time, channels)."""
-        self.endings = labelled.endings_of(self.reader)
+        self.endings = labelled.endings_of(self.file_format)
         self._sets = None if level is None else self._sets_of(level)
         self._distances = np.asarray(metadata.get("distances", ()), dtype=np.float64)
         self._most_unfamiliar = 1.0
@@ -189,7 +189,7 @@ class Classifier:
             sources a dict of such.
         """
         path = path_in(x, self.endings)
-        parts = labelled.read(path, self.reader) if path else [self._items(x)]
+        parts = labelled.read(path, self.file_format) if path else [self._items(x)]
         cases = self.cases(parts, Wanted(target, step))
         return explained.arrays(self.engine, cases, method, segment)
 
@@ -231,7 +231,7 @@ class Classifier:
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
         """The items of a file to explain."""
-        return self.cases(labelled.read(path, self.reader), wanted, file)
+        return self.cases(labelled.read(path, self.file_format), wanted, file)
 
     def cases_known(
         self, wanted: Wanted, items: Recordings, rows: NDArray[np.int64]
@@ -267,14 +267,14 @@ class Classifier:
         At a level, `set`, too: its classes, as `a|b`. Of an ensemble, `disagreement`; `unfamiliar`
         where the net measures distances.
         """
-        return self._rows(self._blocks(labelled.read(Path(path), self.reader)))
+        return self._rows(self._blocks(labelled.read(Path(path), self.file_format)))
 
     def folder(self, paths: Sequence[Path]) -> Rows:
         """Rows for people of files, which may share a batch; the column `file` comes first."""
         return self._rows(
             block
             for path in paths
-            for block in self._blocks(labelled.read(path, self.reader), path.name)
+            for block in self._blocks(labelled.read(path, self.file_format), path.name)
         )
 
     def known(self, items: Recordings, rows: NDArray[np.int64]) -> Rows:
@@ -295,7 +295,7 @@ class Classifier:
 
     def _ask(self, x: Any) -> Iterator[Answer]:
         if path := path_in(x, self.endings):
-            answers = self._answers(self._blocks(labelled.read(path, self.reader)))
+            answers = self._answers(self._blocks(labelled.read(path, self.file_format)))
             if (first := next(answers, None)) is None:
                 raise InputError(f"{path} holds nothing to predict")
             return itertools.chain([first], answers)
@@ -304,7 +304,7 @@ class Classifier:
     def _items(self, x: Any) -> Recordings:
         """Items in memory."""
         if is_frame(x):
-            return self.pipeline.items(labelled.frame_items(x, self.reader))
+            return self.pipeline.items(labelled.frame_items(x, self.file_format))
         items = self.pipeline.items(by_time(x, self.layout))
         if isinstance(x, np.ndarray) and x.ndim == 3:
             read_as = f"x has shape {x.shape}, read as {LAYOUTS[self.layout]}: "

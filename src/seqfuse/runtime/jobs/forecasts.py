@@ -125,7 +125,7 @@ class Forecaster:
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         check_batch_size(batch_size)
         self.pipeline = unpack(metadata["pipeline"])
-        options = dict(metadata["reader"])
+        options = dict(metadata["file_format"])
         self.reader = READERS[options.pop("kind")](**options)
         self.endings: tuple[str, ...] = self.reader.endings
         self.columns: list[str] = self.pipeline.columns

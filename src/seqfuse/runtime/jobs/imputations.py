@@ -64,7 +64,7 @@ class Imputer:
         self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         check_batch_size(batch_size)
         self.pipeline = unpack(metadata["pipeline"])
-        options = dict(metadata["reader"])
+        options = dict(metadata["file_format"])
         del options["kind"]
         self.reader = TableReader(**options)
         self.endings: tuple[str, ...] = self.reader.endings

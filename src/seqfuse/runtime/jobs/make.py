@@ -72,10 +72,10 @@ def make_job(
 
 def without_cache(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata of a stranger, by which clips are decoded anew and nothing is written."""
-    reader = metadata.get("reader")
-    if not isinstance(reader, Mapping) or "cache" not in reader:
+    file_format = metadata.get("file_format")
+    if not isinstance(file_format, Mapping) or "cache" not in file_format:
         return dict(metadata)
-    return {**metadata, "reader": {**reader, "cache": None}}
+    return {**metadata, "file_format": {**file_format, "cache": None}}
 
 
 def of_input(job: Job, given: str, *outputs: Path) -> Rows:

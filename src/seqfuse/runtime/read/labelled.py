@@ -58,9 +58,9 @@ ID = "id"
 WHOLE_ID = "set it in every row or in none"
 
 
-def read(path: Path, reader: Mapping[str, Any], **more: Any) -> Blocks:
-    """Blocks of a file, by the reader that metadata name."""
-    options = dict(reader)
+def read(path: Path, file_format: Mapping[str, Any], **more: Any) -> Blocks:
+    """Blocks of a file, by the reader of its format."""
+    options = dict(file_format)
     function, endings = READERS[options.pop("kind")]
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
@@ -68,16 +68,16 @@ def read(path: Path, reader: Mapping[str, Any], **more: Any) -> Blocks:
     return function(path, **options, **more)
 
 
-def endings_of(reader: Mapping[str, Any]) -> tuple[str, ...]:
-    """Endings of the files that a reader reads."""
-    return READERS[reader["kind"]][1]
+def endings_of(file_format: Mapping[str, Any]) -> tuple[str, ...]:
+    """Endings of the files of a format."""
+    return READERS[file_format["kind"]][1]
 
 
-def frame_items(frame: Any, reader: Mapping[str, Any]) -> Any:
+def frame_items(frame: Any, file_format: Mapping[str, Any]) -> Any:
     """Series, or texts, of a data frame, as a pipeline takes what is in memory."""
-    kind = reader["kind"]
+    kind = file_format["kind"]
     if kind == "texts":
-        return as_cells(frame).column(reader["text"])
+        return as_cells(frame).column(file_format["text"])
     if kind != "series":
         raise InputError(f"x is a frame, which is not for data of {kind}: give a path, or arrays")
     return frame_series(frame)
@@ -547,4 +547,4 @@ READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "devices": (read_devices, (".npz",)),
     "windows": (read_windows, TABLE_ENDINGS),
 }
-"""Function, and endings of the files, of each kind of reader."""
+"""Function, and endings of the files, of each kind of file."""

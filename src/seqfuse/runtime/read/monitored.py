@@ -96,9 +96,9 @@ def stem(path: Path) -> str:
     return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
-def read_recordings(given: Path | Cells, reader: Mapping[str, Any]) -> list[Recording]:
+def read_recordings(given: Path | Cells, file_format: Mapping[str, Any]) -> list[Recording]:
     """The recordings of a file, or a table, in the format of training; labels are left out."""
-    kind, endings, options = reader["kind"], endings_of(reader), dict(reader)
+    kind, endings, options = file_format["kind"], endings_of(file_format), dict(file_format)
     if isinstance(given, Path):
         check_ending(given, endings)
     elif kind != "labelled":
@@ -110,9 +110,9 @@ def read_recordings(given: Path | Cells, reader: Mapping[str, Any]) -> list[Reco
     ]
 
 
-def endings_of(reader: Mapping[str, Any]) -> tuple[str, ...]:
-    """Endings of the files that a reader reads."""
-    return READERS[reader["kind"]][1]
+def endings_of(file_format: Mapping[str, Any]) -> tuple[str, ...]:
+    """Endings of the files of a format."""
+    return READERS[file_format["kind"]][1]
 
 
 def read_labelled(

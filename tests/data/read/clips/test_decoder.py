@@ -48,13 +48,13 @@ def test_predicted_clips_are_those_of_the_cache(
 ) -> None:
     decoder = Decoder(6, 16, str(tmp_path / "cache"))
     found, _ = decoder(clips[:2])
-    reader = ClipFolder("clips", decoder).reader(None)
+    file_format = ClipFolder("clips", decoder).file_format(None)
     for path, wanted in zip(clips, found, strict=False):
-        [block] = labelled.read(path, reader)
+        [block] = labelled.read(path, file_format)
         np.testing.assert_array_equal(block.values, wanted)
     assert len(decoded) == 2
     for _ in range(2):
-        list(labelled.read(clips[2], reader))
+        list(labelled.read(clips[2], file_format))
     assert decoded == ["0.mp4", "1.mp4", "2.mp4"]
 
 

@@ -76,7 +76,7 @@ class ClipFolder(Source):
             unit="clips",
         )
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         decoder = self.decoder
         sizes = {"num_frames": decoder.num_frames, "side": decoder.size}
         return {"kind": "clips", **sizes, "skip_bad": decoder.skip_bad, "cache": decoder.cache}

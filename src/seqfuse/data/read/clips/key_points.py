@@ -65,7 +65,7 @@ class KeyPoints(Source):
         items = items.take(taken)
         return replace(items, labels=[names[numbers[row]] for row in taken])
 
-    def reader(self, pipeline: Any) -> Mapping[str, Any]:
+    def file_format(self, pipeline: Any) -> Mapping[str, Any]:
         return {"kind": "points"}
 
     def rows(self, numbers: NDArray[np.int64], split: str) -> NDArray[np.int64]:
