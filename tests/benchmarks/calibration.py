@@ -27,9 +27,10 @@ from tests.benchmarks.archive import QUIET
 from tests.composing import composed
 
 VARIANTS = {"default": (), "held out": ("data.calibration=true",)}
+APART = ("data.num_folds=10", "task.monitor=val/loss")
 OTHERS = {
-    "banking77": ("experiment=banking77", "data.num_folds=10"),
-    "snips_intent": ("experiment=snips_intent", "data.num_folds=10"),
+    "banking77": ("experiment=banking77", *APART),
+    "snips_intent": ("experiment=snips_intent", *APART),
     "har_windows": (
         *("data=har_windows", "data.batch_size=128", "trainer.max_epochs=6"),
         *("scheduler=onecycle", "optimizer.lr=3e-3"),

@@ -13,6 +13,7 @@ from seqfuse.data.module import DataModule
 from seqfuse.data.splits import Folds
 from seqfuse.evaluate import evaluate
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.jobs.sets import Sets
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
 from seqfuse.train import train
 from tests.conftest import composed
@@ -108,6 +109,20 @@ def test_the_largest_class_is_known_without_the_training_file(
     words = [f"ckpt={ckpt}", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
     evaluate(composed(words, "evaluate"), tmp_path / "evaluated")
     assert "always a, the largest class in training" in capfd.readouterr().out
+
+
+def test_sets_say_how_far_off_a_run_may_be() -> None:
+    scores = [0.0] * 80 + [0.7] * 20
+    sets = Sets({"conformal": {"scores": scores, "classes": [0] * 100}}, 2, 0.9)
+    line, advice = summary.of_sets({"test/coverage_90": 0.87}, sets)
+    assert "test/coverage_90" in line
+    assert "100 calibration items" in line
+    assert "0.030" in line  # sqrt(0.9 · 0.1 / 100)
+    assert advice == ""
+    sets = Sets({"conformal": {"scores": scores, "classes": [0] * 100}}, 2, 0.7)
+    assert "level=0.9" in summary.of_sets({"test/coverage_70": 0.8}, sets)[1]
+    assert summary.of_sets({"test/accuracy": 0.87}, sets) == ("", "")
+    assert summary.of_sets({"test/coverage_70": 0.8}, None) == ("", "")
 
 
 def test_forecasts_beside_the_best_of_the_naive_ones() -> None:

@@ -418,11 +418,21 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
             say(f"{'certainty' if metric == 'accuracy' else 'worth':<12}{line}")
         if warning:
             say(f"warning     {warning}")
-    task = trainer.lightning_module
-    if task.is_scaled:
-        scale = task.calibrator
-        if line := summary.of_calibration(metrics, float(scale.temperature), int(scale.num_items)):
-            say(f"{'calibration':<12}{line}")
+    _say_calibration(metrics, trainer.lightning_module)
+
+
+def _say_calibration(metrics: dict[str, float], task: Any) -> None:
+    """Calibration error and coverage of sets, where there are any."""
+    if not task.is_scaled:
+        return
+    scale = task.calibrator
+    lines = (
+        summary.of_calibration(metrics, float(scale.temperature), int(scale.num_items)),
+        *summary.of_sets(metrics, scale.test_sets()),
+    )
+    for name, line in zip(("calibration", "sets", "note"), lines, strict=True):
+        if line:
+            say(f"{name:<12}{line}")
 
 
 def print_metrics(metrics: dict[str, float], reasons: dict[str, str]) -> None:

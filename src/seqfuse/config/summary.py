@@ -7,6 +7,7 @@ from seqfuse.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from seqfuse.data.module import DataModule
+    from seqfuse.runtime.jobs.sets import Sets
 
 SHOWN = 10
 """Classes that are named one by one; of more, the range."""
@@ -109,6 +110,24 @@ def of_calibration(metrics: Mapping[str, float], temperature: float, items: int)
                 f"{before:.3f} before, {metrics[after]:.3f} after"
             )
     return ""
+
+
+def of_sets(metrics: Mapping[str, float], sets: "Sets | None") -> tuple[str, str]:
+    """How far coverage of sets of classes can be trusted, and advice on their level; or nothing.
+
+    Args:
+        metrics: `<split>/<name>`, of one split.
+        sets: that were measured.
+    """
+    name = "" if sets is None else f"test/coverage_{100 * sets.level:g}"
+    if sets is None or name not in metrics:
+        return "", ""
+    error = (sets.level * (1 - sets.level) / sets.count) ** 0.5
+    line = (
+        f"{name} is {metrics[name]:.3f}; {sets.count:,} calibration items let one run be off by "
+        f"{error:.3f} (standard error)"
+    )
+    return line, sets.note()
 
 
 def of_forecasts(

@@ -358,8 +358,7 @@ class Task(Model, LightningModule):
         self._log_epoch("val")
 
     def on_test_epoch_start(self) -> None:
-        has_sets = isinstance(self.calibrator, Temperature) and self.is_scaled
-        self._sets = self.calibrator.test_sets() if has_sets else None
+        self._sets = self.calibrator.test_sets() if self.is_scaled else None
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")

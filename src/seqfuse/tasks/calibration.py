@@ -198,6 +198,10 @@ class Scaling(nn.Module):
         """Plain data that users of probabilities need; empty where there is none."""
         raise NotImplementedError
 
+    def test_sets(self) -> sets.Sets | None:
+        """Sets of classes that are measured on the test split; None without any."""
+        return None
+
     def metrics(self) -> "dict[str, Metric]":
         """Metrics of probabilities, by name; they take the rows of `rows`."""
         from seqfuse.tasks.metrics import Brier, CalibrationError, LogLoss  # slow: torchmetrics

@@ -82,6 +82,21 @@ def test_a_class_with_enough_items_has_a_threshold_of_its_own() -> None:
     assert known(p)[y == 1, 1].mean() >= 0.9
 
 
+@pytest.mark.parametrize(
+    ("right", "count", "level", "advised"),
+    [(97, 100, 0.9, "level=0.99"), (97, 98, 0.9, "98 calibration items"),
+     (93, 100, 0.9, "level=0.95"), (89, 100, 0.9, ""), (90, 100, 0.95, "")],
+)  # fmt: skip
+def test_a_level_that_says_nothing_is_told(
+    right: int, count: int, level: float, advised: str
+) -> None:
+    """The net is right in so many of its calibration items, and 0.6 sure of another class else."""
+    each = np.where(np.arange(count) < right, 0.0, 0.6).tolist()
+    known = Sets({"conformal": {"scores": each, "classes": [0] * count}}, 2, level)
+    assert known.accuracy == right / count
+    assert (advised in known.note()) if advised else not known.note()
+
+
 @pytest.mark.parametrize("level", [0, 1, 1.5, -0.1, "much", True, float("nan")])
 def test_levels(level: Any) -> None:
     with pytest.raises(InputError, match=f"level={level} must be a number above 0 and below 1"):

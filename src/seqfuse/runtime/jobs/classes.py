@@ -337,7 +337,12 @@ class Classifier:
             first += len(part)
 
     def _rows(self, blocks: Iterable[Block], total: int | None = None) -> Rows:
-        return Rows((self._columns(answer) for answer in self._answers(blocks)), total)
+        return Rows((self._columns(answer) for answer in self._answers(blocks)), total, self._notes)
+
+    def _notes(self) -> Iterator[str]:
+        """Advice on the level of sets."""
+        if self._sets is not None and (advice := self._sets.note()):
+            yield f"{'note':<12}{advice}"
 
     def _count(self, lengths: NDArray[np.int64]) -> int:
         """Rows for people of items of so many steps."""

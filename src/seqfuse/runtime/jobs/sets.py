@@ -12,6 +12,8 @@ PENALTY, FREE = 0.01, 5
 """Added to a score for each rank behind the first so many (RAPS, Angelopoulos et al. 2021)."""
 MISSES = 5
 """Calibration items of a class that its own threshold would leave out, at least, to have one."""
+LEVELS = (0.9, 0.95, 0.99)
+"""Usual ones, which are advised."""
 
 
 def scores(probabilities: NDArray[Any]) -> NDArray[np.float64]:
@@ -58,11 +60,15 @@ class Sets:
             )
         given = np.asarray(known["scores"], dtype=np.float64)
         truth = np.asarray(known["classes"], dtype=np.int64)
-        needed = int(np.ceil(self.level / (1 - self.level) - 1e-9))
-        if len(given) < needed:
+        self.count = len(given)
+        """Calibration items."""
+        self.accuracy = float((given == 0).mean())
+        """Fraction of them whose most probable class, which has a score of 0, is the true one."""
+        if len(given) < needed(self.level):
             raise InputError(
-                f"level={level} needs {needed} calibration items, and the net has {len(given)}: "
-                "give a lower level, or train it with more items held out (data.num_folds)"
+                f"level={level} needs {needed(self.level)} calibration items, and the net has "
+                f"{self.count}: give a lower level, or train it with more items held out "
+                "(data.num_folds)"
             )
         enough = MISSES / (1 - self.level)
         self.thresholds = np.full(num_classes, self._threshold(given))
@@ -76,9 +82,35 @@ class Sets:
         rank = int(np.ceil((len(given) + 1) * self.level - 1e-9))
         return float(np.sort(given)[rank - 1])
 
+    def note(self) -> str:
+        """Advice where the net is right more often than the level; else empty."""
+        if self.accuracy < self.level:
+            return ""
+        better = above(self.accuracy, self.count)
+        advice = (
+            f"level={better:g} has sets of several classes"
+            if better
+            else (f"a level above needs more than {self.count:,} calibration items")
+        )
+        return (
+            f"at level={self.level:g} nearly all sets have one class, and the true one more often "
+            f"than that, as the net is right in {self.accuracy:.3f} of its calibration items: "
+            f"{advice}"
+        )
+
     def __call__(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
         """(n k) whether each class is in the set of an item."""
         return scores(probabilities) <= self.thresholds
+
+
+def needed(level: float) -> int:
+    """Calibration items without which there is no threshold at a level."""
+    return int(np.ceil(level / (1 - level) - 1e-9))
+
+
+def above(accuracy: float, count: int) -> float | None:
+    """The first usual level above an accuracy that so many calibration items are enough for."""
+    return next((each for each in LEVELS if each > accuracy and count >= needed(each)), None)
 
 
 def check_level(level: Any) -> None:
