@@ -106,7 +106,8 @@ def place(root: Path, name: str) -> tuple[int, str, tuple[str, ...]]:
     """Folds that are run, the key that names one, and words of training."""
     if name in PLACES:
         return PLACES[name]
-    return 1 if name == "Crop" else 4, "data.fold", (f"data.root={root}", f"data.name={name}", *FOLDS)
+    count = 1 if name == "Crop" else 4
+    return count, "data.fold", (f"data.root={root}", f"data.name={name}", *FOLDS)
 
 
 def measure(root: Path, set: str, fold: int) -> common.Row:
