@@ -10,6 +10,7 @@ import torch
 
 from seqfuse.data.windows import TimeSplits, WindowTensors
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.read.table.cells import as_cells
 from seqfuse.runtime.read.table.reader import Table
 from seqfuse.runtime.windows import Windows
@@ -48,6 +49,16 @@ def test_the_last_rows_are_looked_back_on(tmp_path: Path) -> None:
     assert batch.y.isnan().all()
     stamps = pd.date_range("2020-01-05 04:00", periods=4, freq="h").to_numpy()
     np.testing.assert_array_equal(table.time[100:], stamps)
+
+
+def test_months_and_weekdays_go_on_by_the_calendar(tmp_path: Path) -> None:
+    for frequency in ("ME", "QS", "B"):
+        times = pd.date_range("2020-01-01", periods=104, freq=frequency)
+        splits, frame = trained(tmp_path, date=times[:100].strftime("%Y-%m-%d"))
+        table, found = ahead(splits, frame)
+        assert found.index.tolist() == [100]
+        np.testing.assert_array_equal(table.time, times.to_numpy())
+        assert pack(splits.pipeline)["state"]["clock"] == list(splits.table().clock or ())
 
 
 @pytest.mark.parametrize(("every", "starts"), [(1, range(10, 101)), (40, [20, 60, 100])])

@@ -17,11 +17,11 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.numbers import check_finite
 from seqfuse.runtime.read.table.cells import LISTED
 from seqfuse.runtime.read.table.reader import Table
 from seqfuse.runtime.read.table.rows import check_columns
-from seqfuse.runtime.read.table.stamps import step_of
 from seqfuse.runtime.windows import Span, Windows, sliding
 
 PARTS = ("train", "val", "calibration", "test")
@@ -35,8 +35,6 @@ ENOUGH_WINDOWS = 50
 """Windows for which `split=auto` leaves a twentieth of the rows to calibrate, not a tenth."""
 AUTO_SPLITS = ([0.7, 0.05, 0.05, 0.2], [0.6, 0.1, 0.1, 0.2], [0.7, 0.1, 0.2])
 """Fractions of `split=auto`, of many windows, of few, and of too few to calibrate."""
-DAY = 24 * 3600
-"""Seconds."""
 SEASONS = 7
 """Seasons of a look-back at `auto`: a week of hours, seven weeks of days."""
 LONGEST_LOOK_BACK, LONGEST_HORIZON = 336, 96
@@ -57,7 +55,7 @@ class Reader(Protocol):
     def read(
         self,
         path: Any,
-        step: int | None,
+        clock: Clock | None,
         columns: Sequence[str],
         training: Callable[[Table], Sequence[Span]],
         holidays: Sequence[str],
@@ -208,7 +206,7 @@ class TimeSplits:
         """All rows, as they were read."""
         if self._table is None:
             fitted = self.pipeline
-            known = (fitted.step, fitted.columns, self._training, fitted.holidays)
+            known = (fitted.clock, fitted.columns, self._training, fitted.holidays)
             self._table = self.reader.read(self.source.path(), *known)
             check_columns(self._table, self.pipeline)
             if "auto" in (self.look_back, self.horizon, self.season):
@@ -255,7 +253,7 @@ class TimeSplits:
                 digest.update(block.tobytes())
             self.fingerprints["blocks"] = digest.hexdigest()[:16]
         try:
-            sizes = (table.num_targets, table.num_known, table.step, table.holidays)
+            sizes = (table.num_targets, table.num_known, table.clock, table.holidays)
             self.pipeline.fit(np.concatenate(blocks), table.columns, *sizes)
         except InputError as error:
             raise InputError(f"{table.origin}: {error}") from None
@@ -485,22 +483,14 @@ class TimeSplits:
 
 
 def season_of(table: Table) -> int:
-    """Steps after which days, weeks or years repeat, by the step of the clock.
+    """Steps after which days, weeks or years repeat, by the clock.
 
-    Of a day where the clock is finer, of a week of days, of a year of weeks, months or quarters;
-    1 of other steps. Where rows are the clock, as for trading days, only months and quarters count.
+    Where rows are the clock, as for trading days, only months and quarters count.
     """
     if "time" not in table.steps or table.lengths[0] < 2:
         return 1
-    step = table.step or step_of(table.time[: table.offsets[1]])
-    for low, high, season in ((28, 31, 12), (90, 92, 4)):
-        if low * DAY <= step <= high * DAY:
-            return season
-    if table.step is None:
-        return 1
-    if step < DAY:
-        return DAY // step if DAY % step == 0 else 1
-    return {DAY: 7, 7 * DAY: 52}.get(step, 1)
+    clock = table.clock or Clock.of(table.time[: table.offsets[1]])
+    return clock.season if table.clock or clock.unit == "month" else 1
 
 
 def borders(table: Table, split: Sequence[Any], first: int, end: int) -> list[Span]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.clock import Clock
 
 COLUMNS = ("names", "labels", "groups", "lines", "weights")
 
@@ -49,8 +50,8 @@ class Recordings:
     """Plural name of the items, such as series, texts or clips."""
     read_as: str = ""
     """How an array was read, where its channels are not those of training."""
-    clock: int | None = None
-    """Seconds from row to row of the table that windows were cut from."""
+    clock: Clock | None = None
+    """Of the rows of a table, or of that which windows were cut from; None: rows are the clock."""
     sources: Mapping[str, "Recordings"] = field(default_factory=dict)
     """By name, the same r items of several sources, each at a rate of its own. The recordings
     themselves are then the clock, whose steps labels belong to, and have no channel."""

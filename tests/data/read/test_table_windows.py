@@ -9,6 +9,7 @@ from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.table_windows import TableWindows
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import labelled
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.table.reader import TableReader
 
 
@@ -50,7 +51,7 @@ def test_files_are_cut_into_the_same_windows(tmp_path: Path) -> None:
     windows = source(tmp_path, every=8)
 
     class Pipeline:
-        clock = 3600
+        clock = Clock(3600)
 
         class labels:
             targets = ("a",)
@@ -79,7 +80,7 @@ def test_windows_of_several_series_say_whose_they_are(tmp_path: Path) -> None:
     assert items.names is not None
     assert items.names[0] == "east 2024-01-01 02:00:00"
     assert items.names[-1].startswith("west ")
-    assert items.clock == 3600
+    assert items.clock == Clock(3600)
 
 
 def test_a_file_with_another_clock_is_refused(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_a_file_with_another_clock_is_refused(tmp_path: Path) -> None:
     )
     table = {"targets": ["a"], "covariates": ["b"]}
     with pytest.raises(InputError, match="days.csv"):
-        list(labelled.read_windows(tmp_path / "days.csv", table, 6, 1, step=3600))
+        list(labelled.read_windows(tmp_path / "days.csv", table, 6, 1, clock=[3600]))
 
 
 @pytest.mark.parametrize(

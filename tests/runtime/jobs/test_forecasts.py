@@ -12,6 +12,7 @@ from seqfuse.runtime.engine import Feeds, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.table.cells import as_cells
 from tests.runtime.fakes import Zeros, metadata
 
@@ -119,7 +120,7 @@ def counting(rows: int = 20, kind: str = "table", **more: Any) -> tuple[Forecast
     """A job that forecasts 0, and hourly rows of two columns that count up."""
     frame = pd.DataFrame({"date": HOURS[:rows], "load": np.arange(rows) + 1.0, "heat": 10.0})
     pipeline = TablePipeline("none")
-    pipeline.fit(frame[["load", "heat"]].to_numpy(), ["load", "heat"], 2, step=3600)
+    pipeline.fit(frame[["load", "heat"]].to_numpy(), ["load", "heat"], 2, clock=Clock(3600))
     reader = {"kind": kind, "targets": ["load", "heat"]}
     return Forecaster(
         metadata(pipeline, file_format=reader, **SIZES), Even(3, 2, 1), 8, **more

@@ -68,5 +68,5 @@ class TableWindows(Source):
             "table": table,
             "look_back": self.look_back,
             "every": self.every,
-            "step": pipeline.clock,
+            "clock": pipeline.clock and list(pipeline.clock),
         }

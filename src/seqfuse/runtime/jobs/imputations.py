@@ -23,7 +23,7 @@ from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import Cells, as_cells, read_cells, read_table
 from seqfuse.runtime.read.table.parquet import is_parquet
 from seqfuse.runtime.read.table.reader import Table, TableReader
-from seqfuse.runtime.read.table.stamps import written
+from seqfuse.runtime.read.table.stamps import PARTS_OF_TIME, written
 from seqfuse.runtime.windows import Windows, gather, sliding
 from seqfuse.runtime.writer import Columns, Rows
 
@@ -433,7 +433,7 @@ class Imputer:
         if name == self.reader.group or name in self.reader.static:
             return before
         if name in self.reader.stamps:
-            part = name if len(self.reader.stamps) > 1 else None
+            part = name if name.lower() in PARTS_OF_TIME else None
             return written(stamp, before, self.reader.time_format, part)
         return None
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError, check_option
+from seqfuse.runtime.read.clock import Clock
 
 TABLE_SCALINGS = ("channel", "series", "none")
 CHUNK = 2**16
@@ -92,8 +93,8 @@ class TablePipeline:
         self.scaling = scaling
         self.columns: list[str] = []
         self.num_targets = self.num_known = 0
-        self.step: int | None = None
-        """Seconds from row to row, where rows are not the clock."""
+        self.clock: Clock | None = None
+        """None: rows are the clock."""
         self.holidays: list[str] = []
         """Dates of the column `holiday`, YYYY-MM-DD."""
         self.standardisation = Standardisation.none(0)
@@ -124,7 +125,7 @@ class TablePipeline:
         columns: Sequence[str],
         num_targets: int,
         num_known: int = 0,
-        step: int | None = None,
+        clock: Clock | None = None,
         holidays: Sequence[str] = (),
     ) -> None:
         """Learns from the training rows (n c), targets first; NaN is a missing value."""
@@ -133,7 +134,7 @@ class TablePipeline:
             raise InputError(
                 f"column '{columns[empty[0]]}' has no value in the training rows: leave it out"
             )
-        self.columns, self.step, self.holidays = list(columns), step, list(holidays)
+        self.columns, self.clock, self.holidays = list(columns), clock, list(holidays)
         self.num_targets, self.num_known = num_targets, num_known
         if self.scaling == "none":
             self.standardisation = Standardisation.none(len(columns))
@@ -155,7 +156,7 @@ class TablePipeline:
             "columns": self.columns,
             "num_targets": self.num_targets,
             "num_known": self.num_known,
-            "step": self.step,
+            "clock": self.clock and list(self.clock),
             "holidays": self.holidays,
             "standardisation": self.standardisation.state_dict(),
             "series": {name: scale.state_dict() for name, scale in self.series.items()},
@@ -165,7 +166,8 @@ class TablePipeline:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.num_known = state["num_targets"], state["num_known"]
-        self.step, self.holidays = state["step"], list(state.get("holidays", ()))
+        self.clock = Clock.of_state(state["clock"])
+        self.holidays = list(state.get("holidays", ()))
         self.standardisation = Standardisation.from_state(state["standardisation"])
         series = state.get("series", {})
         self.series = {n: Standardisation.from_state(s) for n, s in series.items()}

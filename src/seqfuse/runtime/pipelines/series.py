@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.labels import Labelled, labels_of
 from seqfuse.runtime.pipelines.scaling import Standardisation
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.numbers import as_float32
 from seqfuse.runtime.recordings import Recordings
 
@@ -151,8 +152,8 @@ class SeriesPipeline(Labelled):
         self.standardisation = Standardisation.none(0)
         self.has_time = True
         """Whether an item had more than one step in training."""
-        self.clock: int | None = None
-        """Seconds from step to step, of windows of a table."""
+        self.clock: Clock | None = None
+        """Of windows of a table."""
 
     def fit(self, items: Recordings) -> "SeriesPipeline":
         """Learns scales and classes from the training series."""
@@ -232,7 +233,7 @@ class SeriesPipeline(Labelled):
             "missing": self.missing,
             "standardisation": self.standardisation.state_dict(),
             **({} if self.has_time else {"has_time": False}),
-            **({} if self.clock is None else {"clock": self.clock}),
+            **({} if self.clock is None else {"clock": list(self.clock)}),
             "labels": self.labels.state_dict(),
         }
 
@@ -241,5 +242,5 @@ class SeriesPipeline(Labelled):
         self.scaling, self.missing = state["scaling"], state["missing"]
         self.standardisation = Standardisation.from_state(state["standardisation"])
         self.has_time = bool(state.get("has_time", True))
-        self.clock = state.get("clock")
+        self.clock = Clock.of_state(state.get("clock"))
         self.load_labels(state)

@@ -39,6 +39,7 @@ from seqfuse.runtime.read.arrays import (
     load_arrays,
     missing,
 )
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.lists import read_rows
@@ -520,7 +521,7 @@ def read_windows(
     table: Mapping[str, Any],
     look_back: int,
     every: int,
-    step: int | None = None,
+    clock: Sequence[Any] | None = None,
     size: int = READ,
 ) -> Blocks:
     """Windows of a table, the last of each series and every n-th before it, without labels.
@@ -529,9 +530,9 @@ def read_windows(
         table: options of a `TableReader`.
         look_back: rows of a window.
         every: rows from one window to the next.
-        step: seconds from row to row in training.
+        clock: of the rows in training, as a list.
     """
-    rows = TableReader(**table).read(path, step)
+    rows = TableReader(**table).read(path, Clock.of_state(clock))
     for starts in np.split(ends := rows.ends(look_back, every), range(size, len(ends), size)):
         yield windows_of(rows, starts, look_back)
 

@@ -184,11 +184,11 @@ def test_words_of_covariates_are_those_of_training(tmp_path: Path) -> None:
     assert reader.words == {"wind": ["NW", "SE"]}
     # What was fitted tells the words to another reader, of other rows.
     pipeline = TablePipeline()
-    pipeline.fit(found.values, found.columns, 1, 0, found.step)
+    pipeline.fit(found.values, found.columns, 1, 0, found.clock)
     fresh = TableReader(targets=["price"], covariates=["wind"])
     few = written(tmp_path / "u.csv", "date,price,wind", *rows[:3])
     assert fresh.ahead(few, pipeline, horizon=2).columns == found.columns
-    assert fresh.read(few, found.step, pipeline.columns).columns == found.columns
+    assert fresh.read(few, found.clock, pipeline.columns).columns == found.columns
 
 
 def test_words_that_are_no_covariate_are_shown_as_to_be_typed(tmp_path: Path) -> None:

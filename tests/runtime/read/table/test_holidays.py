@@ -75,7 +75,7 @@ def test_a_holiday_lasts_all_day_and_is_known_ahead() -> None:
     assert table.num_known == 3
     assert table.values[:, 1].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
     pipeline = TablePipeline()
-    pipeline.fit(table.values, table.columns, 1, 3, table.step, table.holidays)
+    pipeline.fit(table.values, table.columns, 1, 3, table.clock, table.holidays)
     again = TableReader(**reader.options).ahead(as_cells(frame()), pipeline, 2)
     np.testing.assert_array_equal(again.values, table.values)
 

@@ -7,7 +7,7 @@ import pytest
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.table.cells import rows_in_memory
-from seqfuse.runtime.read.table.stamps import shown_in, stamps_of
+from seqfuse.runtime.read.table.stamps import shown_in, stamps_of, written
 
 
 def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:
@@ -39,6 +39,40 @@ def test_days_are_shown_without_a_clock(times: list[Any], text: str) -> None:
 def test_parts_of_a_stamp_are_numbers() -> None:
     columns = {"year": ["2020", "2020"], "month": ["1", "2"], "day": [31, 1.0]}
     assert str(read(list(columns), **columns)[1]) == "2020-02-01T00:00:00"
+
+
+def test_months_and_years_begin_with_their_first_day() -> None:
+    days = ["2020-02-01", "2020-01-01"]
+    assert str(read(["when"], when=["2020-02"])[0])[:10] == days[0]
+    assert str(read(["Year", "Month"], Year=[2020], Month=["2"])[0])[:10] == days[0]
+    for cell in ("2020", 2020, 2020.0):
+        assert str(read(["Year"], Year=[cell])[0])[:10] == days[1]
+    assert str(read(["year"], year=["2020-02-01"])[0])[:10] == days[0]
+
+
+@pytest.mark.parametrize(
+    ("like", "part", "text"),
+    [
+        ("2019-12", None, "2020-02"),
+        ("2019/12", None, "2020/02"),
+        ("2019-12-01", None, "2020-02-01"),
+        ("2019-12-01T00:00", None, "2020-02-01T00:00"),
+        ("2019", "Year", "2020"),
+        (12, "month", 2),
+        ("2019-12-01", "year", "2020-02-01"),
+    ],
+)
+def test_stamps_are_written_as_their_neighbours(like: Any, part: str | None, text: Any) -> None:
+    assert written(np.datetime64("2020-02-01", "s"), like, part=part) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [(["year", "day"], "'month'"), (["year", "hour"], "'month'"), (["month", "day"], "'year'")],
+)
+def test_a_part_between_two_is_missed(names: list[str], keys: str) -> None:
+    with pytest.raises(InputError, match=f"data.time=.*has no {keys}"):
+        read(names, **{name: [1] for name in names})
 
 
 @pytest.mark.parametrize("cell", ["1580475600", "2020010100", "2020", "1.58e9", 1580475600, 7.5])

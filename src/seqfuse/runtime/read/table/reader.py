@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.pipelines.series import series
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.numbers import with_points
 from seqfuse.runtime.read.records import are_numbers, check_names
 from seqfuse.runtime.read.table.cells import (
@@ -40,7 +41,6 @@ from seqfuse.runtime.read.table.stamps import (
     shown,
     stamp_of,
     stamps_of,
-    step_of,
 )
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import Span
@@ -56,8 +56,6 @@ class Table(Recordings):
 
     num_targets: int = 0
     num_known: int = 0
-    step: int | None = None
-    """Seconds from row to row, where rows are not the clock."""
     ahead: int = 0
     """Last steps of each series, which lie behind its last target."""
     left_out: tuple[str, ...] = ()
@@ -182,7 +180,8 @@ class Series(NamedTuple):
     """(m)"""
     time: Stamps
     """(n) of each step of the clock; unknown behind the last row, where rows are the clock."""
-    step: int | None
+    clock: Clock | None
+    """None: rows are the clock."""
     ahead: int = 0
     """Last steps, which lie behind the last target."""
 
@@ -324,7 +323,7 @@ class TableReader:
     def read(
         self,
         given: Path | Cells,
-        step: int | None = None,
+        clock: Clock | None = None,
         columns: Sequence[str] = (),
         training: Callable[[Table], Sequence[Span]] | None = None,
         holidays: Sequence[str] = (),
@@ -333,7 +332,7 @@ class TableReader:
 
         Args:
             given: the path of a file, or what lies in memory.
-            step: of its clock, in seconds, if it is given.
+            clock: if it is given.
             columns: of a pipeline that was fitted, whose words are taken.
             training: gives the rows whose words are learnt, where there is no such pipeline.
             holidays: of a pipeline that was fitted.
@@ -345,7 +344,7 @@ class TableReader:
         for name in texts if training and not columns else ():
             if name not in self.categories:
                 _check_number(cells, name)
-        sheet, series = self._laid_out(cells, step, texts=texts)
+        sheet, series = self._laid_out(cells, clock, texts=texts)
         if columns:
             words = words_in(columns, texts)
             self.words |= {name: words.get(name, []) for name in texts}
@@ -391,7 +390,7 @@ class TableReader:
         return learnt
 
     def parse(
-        self, cells: Cells, step: int | None = None, horizon: int = 0, to_test: bool = False
+        self, cells: Cells, clock: Clock | None = None, horizon: int = 0, to_test: bool = False
     ) -> Table:
         """A table whose series, with a `horizon`, go on for so many steps after the last target.
 
@@ -399,12 +398,12 @@ class TableReader:
         where the calendar alone, or nothing, is known ahead. `to_test`: where too little is known
         ahead, the last horizon is over the last rows with all that is known.
         """
-        return self._table(*self._laid_out(cells, step, horizon, to_test=to_test), horizon)
+        return self._table(*self._laid_out(cells, clock, horizon, to_test=to_test), horizon)
 
     def _laid_out(
         self,
         cells: Cells,
-        step: int | None,
+        clock: Clock | None,
         horizon: int = 0,
         texts: Sequence[str] = (),
         to_test: bool = False,
@@ -413,11 +412,11 @@ class TableReader:
         sheet = self._sheet(cells, texts)
         series: list[Series] = []
         for name, rows in self._groups(cells, len(sheet.stamps)):
-            part = self._series(name, cells, rows, sheet.stamps[rows], step)
+            part = self._series(name, cells, rows, sheet.stamps[rows], clock)
             if horizon:
                 part = self._lengthened(part, sheet, horizon, to_test)
             series.append(part)
-            step = step or part.step
+            clock = clock or part.clock
         return sheet, series
 
     def _table(self, sheet: Sheet, series: Sequence[Series], horizon: int = 0) -> Table:
@@ -474,7 +473,7 @@ class TableReader:
         words = {**words_in(pipeline.columns, self._texts(cells)), **self.words}
         learnt = {"targets": targets, "words": words, "holidays": pipeline.holidays}
         reader = TableReader(**{**self.options, **learnt})
-        table = reader.parse(cells, pipeline.step, horizon, to_test)
+        table = reader.parse(cells, pipeline.clock, horizon, to_test)
         names = {*targets, *self.stamps, self.group, *self.inputs}
         for name in cells.columns if self.targets is None else ():
             if name not in names:
@@ -578,16 +577,21 @@ class TableReader:
         return list(zip(numbers, rows, strict=True))
 
     def _series(
-        self, name: str, cells: Cells, rows: NDArray[np.int64], stamps: Stamps, step: int | None
+        self,
+        name: str,
+        cells: Cells,
+        rows: NDArray[np.int64],
+        stamps: Stamps,
+        clock: Clock | None,
     ) -> Series:
         where = f"{cells.origin} ({name})" if name else cells.origin
-        places = clock_places(stamps, step, self.gaps, where, lambda i: cells.row(int(rows[i])))
+        places = clock_places(stamps, clock, self.gaps, where, lambda i: cells.row(int(rows[i])))
         if self.gaps == "ignore":
             return Series(name, where, rows, places, stamps, None)
         if len(stamps) > 1:
-            step = step or step_of(stamps)
-        time = stamps[0] + np.arange(places[-1] + 1) * np.timedelta64(step or 0, "s")
-        return Series(name, where, rows, places, time, step)
+            clock = clock or Clock.of(stamps)
+        time = clock.after(stamps[0], np.arange(places[-1] + 1)) if clock else stamps
+        return Series(name, where, rows, places, time, clock)
 
     def _lengthened(self, series: Series, sheet: Sheet, horizon: int, to_test: bool) -> Series:
         """A series that ends `horizon` steps after its last row with a target; `to_test`: or
@@ -598,7 +602,7 @@ class TableReader:
             raise InputError(f"{series.where}: no row has a value in {', '.join(targets[:LISTED])}")
         first = end = int(np.flatnonzero(seen)[-1]) + 1
         for name in self.known:
-            if self._computed(name, cells) and series.step:
+            if self._computed(name, cells) and series.clock:
                 continue
             present = np.flatnonzero(~self._empty(name, series, sheet))
             row = max(end, *(present[-1:] + 1))
@@ -611,9 +615,10 @@ class TableReader:
                     f"{horizon}) has no value: add what is known, with the targets left empty"
                 )
         size = first + horizon
-        added = np.arange(1, max(size - len(series.time), 0) + 1).astype("timedelta64[s]")
-        last = series.time[-1] if series.step else np.datetime64("NaT", "s")
-        time = np.concatenate([series.time, last + added * (series.step or 1)])
+        added = np.arange(1, max(size - len(series.time), 0) + 1)
+        unknown = np.full(len(added), np.datetime64("NaT", "s"))
+        later = series.clock.after(series.time[-1], added) if series.clock else unknown
+        time = np.concatenate([series.time, later])
         return series._replace(time=time[:size], ahead=horizon)
 
     def _empty(self, name: str, series: Series, sheet: Sheet) -> NDArray[np.bool_]:
@@ -687,7 +692,7 @@ def windows_of(
         label_type="numbers",
         columns=table.columns,
         targets=table.columns[:k],
-        clock=table.step,
+        clock=table.clock,
         origin=table.origin,
         unit="windows",
     )
@@ -763,7 +768,7 @@ def _without_values(sheet: Sheet, series: Sequence[Series]) -> Table:
         steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
         origin=sheet.cells.origin,
         num_targets=len(sheet.targets),
-        step=next((one.step for one in series if one.step), None),
+        clock=next((one.clock for one in series if one.clock), None),
     )
 
 
@@ -811,8 +816,8 @@ def _place(series: Series, cells: Cells, step: int) -> str:
         row, stamp = series.row_at()[step], shown(series.time[step])
         return stamp if row < 0 else f"{cells.row(row)}, {stamp},"
     behind = step - len(series.time) + 1
-    if series.step:
-        return shown(series.time[-1] + behind * np.timedelta64(series.step, "s"))
+    if series.clock:
+        return shown(series.clock.after(series.time[-1], np.array([behind]))[0])
     return f"the {behind}. row after the last, {shown(series.time[-1])},"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.read.clock import Clock, Stamps, weekday_of
 from seqfuse.runtime.read.table.cells import Cells, is_empty, numbers_of
 
 CALENDAR = {
@@ -31,13 +32,12 @@ PARTS_OF_TIME = {
 """Columns that make up a time stamp, and the range of each."""
 SECONDS = {"hour": 3600, "minute": 60, "second": 1}
 CANONICAL = {len(form): form for form in ("0000-00-00", "0000-00-00T00:00", "0000-00-00T00:00:00")}
+YEAR = re.compile(r" *\d{4}(\.0)? *", re.ASCII)
 ISO = re.compile(
     r"(\d{4})([-/])(\d\d?)(?:\2(\d\d?)"
     r"(?:[T ] *(\d\d?)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)? *(Z|[+-]\d\d:?\d\d)?)?)?",
     re.ASCII,
 )
-Stamps = NDArray[Any]
-"""datetime64[s]"""
 
 
 def check_time_format(form: str | None) -> None:
@@ -57,9 +57,10 @@ def check_time_format(form: str | None) -> None:
 def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> Stamps:
     """Time stamps of one column, or of columns for year, month, day and so on.
 
-    A column is written by ISO 8601, year first: 2024-01-31, 2024-01-31 12:00, 2024/01/31
+    A column is written by ISO 8601, year first: 2024-01, 2024-01-31, 2024-01-31 12:00, 2024/01/31
     12:00:30, 2024-01-31T12:00Z; or in another form, which then has to be named. Stamps with an
-    offset (Z, +01:00) become UTC.
+    offset (Z, +01:00) become UTC. Without a month it is January, without a day the first. A
+    single column of years is called year.
 
     Args:
         cells: the table.
@@ -69,7 +70,7 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     columns = [cells.column(name) for name in names]
     if not len(columns[0]):
         raise InputError(f"{cells.origin} has no rows")
-    if len(names) > 1:
+    if len(names) > 1 or (names[0].lower() == "year" and YEAR.fullmatch(str(columns[0][0]))):
         return _from_parts(cells, names)
     found = None if form else _canonical(columns[0])
     return _one_by_one(cells, names[0], form) if found is None else found
@@ -206,29 +207,32 @@ def _year_last(cell: Any, column: Sequence[Any]) -> list[str]:
 
 def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
     """Time stamps from columns that hold their parts."""
+    known = list(PARTS_OF_TIME)
     for name in names:
-        if name not in PARTS_OF_TIME:
-            raise InputError(f"data.time names '{name}', expected of {', '.join(PARTS_OF_TIME)}")
-    for name in ("year", "month", "day"):
-        if name not in names:
-            raise InputError(f"data.time={list(names)} has no '{name}'")
+        if name.lower() not in known:
+            raise InputError(f"data.time names '{name}', expected of {', '.join(known)}")
+    finest = max(known.index(name.lower()) for name in names)
+    for part in known[: min(finest, 2) + 1]:
+        if part not in {name.lower() for name in names}:
+            raise InputError(f"data.time={list(names)} has no '{part}'")
     parts = {name: numbers_of(cells, name) for name in names}
     for name, values in parts.items():
-        low, high = PARTS_OF_TIME[name]
+        low, high = PARTS_OF_TIME[name.lower()]
         for i in np.flatnonzero(np.isnan(values))[:1]:
             raise InputError(f"{cells.place(name, int(i))} is empty: it has no stamp")
         wrong = (values < low) | (values > high) | (values % 1 != 0)
         for i in np.flatnonzero(wrong)[:1]:
             raise InputError(
-                f"{cells.place(name, int(i))}: {values[i]:g} is no {name}, from {low} to {high}"
+                f"{cells.place(name, int(i))}: {values[i]:g} is no {name.lower()}, from {low} to "
+                f"{high}"
             )
-    whole = {name: values.astype(np.int64) for name, values in parts.items()}
-    months = (whole["year"] - 1970) * 12 + whole["month"] - 1
-    days = months.astype("datetime64[M]").astype("datetime64[D]") + (whole["day"] - 1)
+    whole = {name.lower(): values.astype(np.int64) for name, values in parts.items()}
+    months = (whole["year"] - 1970) * 12 + whole.get("month", 1) - 1
+    days = months.astype("datetime64[M]").astype("datetime64[D]") + (whole.get("day", 1) - 1)
     for i in np.flatnonzero(days.astype("datetime64[M]").astype(np.int64) != months)[:1]:
+        (name,) = (name for name in names if name.lower() == "day")
         raise InputError(
-            f"{cells.place('day', int(i))}: {whole['day'][i]} is no day of month "
-            f"{whole['month'][i]}"
+            f"{cells.place(name, int(i))}: {whole['day'][i]} is no day of month {whole['month'][i]}"
         )
     seconds = sum(whole.get(name, 0) * size for name, size in SECONDS.items())
     return days.astype("datetime64[s]") + np.asarray(seconds, dtype="timedelta64[s]")
@@ -241,20 +245,22 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
         stamp: datetime64[s].
         like: the other cell.
         form: as of strptime; None: ISO 8601.
-        part: year, month and so on, of a stamp that several columns make up.
+        part: column, of year, month and so on, that makes up a stamp, with others or alone.
     """
     moment = stamp.astype("datetime64[s]").item()
-    if part:
-        return type(like)(getattr(moment, part))
+    if part and not ISO.fullmatch(str(like).strip()):
+        return type(like)(getattr(moment, part.lower()))
     if not isinstance(like, str):
         return stamp if isinstance(like, np.datetime64) else moment
     if form:
         return moment.strftime(form)
     parts = ISO.fullmatch(like.strip())
     assert parts is not None  # it was read by this form
-    _, sign, _, _, hour, _, second, offset = parts.groups()
+    _, sign, _, day_of_month, hour, _, second, offset = parts.groups()
     day, clock = str(stamp.astype("datetime64[s]")).split("T")
     day = day.replace("-", sign)
+    if day_of_month is None:
+        return day[: len("2024-01")]
     if hour is None:
         return day
     clock = clock if second else clock[:5]
@@ -262,13 +268,13 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
 
 
 def clock_places(
-    stamps: Stamps, step: int | None, gaps: str, where: str, row: Callable[[int], str]
+    stamps: Stamps, clock: Clock | None, gaps: str, where: str, row: Callable[[int], str]
 ) -> NDArray[np.int64]:
     """(n) the step of the clock that each row stands at.
 
     Args:
         stamps: of the rows of one series.
-        step: seconds; None: as most rows have it.
+        clock: None: as most rows have it.
         gaps: `refuse`, `fill` or `ignore` (rows are the clock).
         where: begins an error message.
         row: what a row is called.
@@ -289,19 +295,21 @@ def clock_places(
             raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
     if gaps == "ignore" or not len(seconds):
         return np.arange(len(stamps))
-    step = step or step_of(stamps)
-    for i in np.flatnonzero(seconds % step)[:1] + 1:
+    clock = clock or Clock.of(stamps)
+    places = clock.steps(stamps)
+    for i in np.flatnonzero(places < 0)[:1]:
         raise InputError(
-            f"{where}: {row(i)}: {shown(stamps[i])} is off the step of {step} s: bring the rows "
+            f"{where}: {row(i)}: {shown(stamps[i])} is off the step of {clock}: bring the rows "
             "onto one clock, or type data.gaps=ignore"
         )
-    missing = seconds // step - 1
+    missing = np.diff(places) - 1
     total = int(missing.sum())
     if total and gaps == "refuse":
         i = int(np.flatnonzero(missing)[0])
+        closed = ", or data.gaps=ignore for days without trade" * (clock.unit == "weekday")
         raise InputError(
             f"{where}: {total:,} time stamps are missing, the first after {row(i)}, "
-            f"{shown(stamps[i])}: type data.gaps=fill"
+            f"{shown(stamps[i])}: type data.gaps=fill{closed}"
         )
     if total > len(stamps):
         i = int(missing.argmax())
@@ -310,12 +318,7 @@ def clock_places(
             f"{row(i)}, {shown(stamps[i])}, and {row(i + 1)}, {shown(stamps[i + 1])}: correct "
             "these, or cut the series there; data.gaps=fill adds no more rows than there are"
         )
-    return (stamps - stamps[0]).astype(np.int64) // step
-
-
-def step_of(stamps: Stamps) -> int:
-    """Seconds from row to row, as most have it."""
-    return int(np.median(np.diff(stamps).astype(np.int64)))
+    return places
 
 
 def shown(stamp: Any) -> str:
@@ -356,7 +359,7 @@ def place_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
     month, year = stamps.astype("datetime64[M]"), stamps.astype("datetime64[Y]")
     place = {
         "hour": (stamps - day) // np.timedelta64(3600, "s"),
-        "weekday": (day.astype(np.int64) + 3) % 7,  # day 0 was a Thursday
+        "weekday": weekday_of(day),
         "day": (day - month.astype("datetime64[D]")).astype(np.int64) + 1,
         "month": (month - year.astype("datetime64[M]")).astype(np.int64) + 1,
         "dayofyear": (day - year.astype("datetime64[D]")).astype(np.int64) + 1,
