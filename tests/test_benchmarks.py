@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.benchmarks import archive, common, compare, labels, loops, scale
+from tests.benchmarks import archive, common, compare, coverage, labels, loops, scale
 from tests.conftest import TINY
 from tests.made import make
 
@@ -168,6 +168,26 @@ def test_gains_with_few_labels_are_paired_by_seed() -> None:
         ["frozen less svm", "100%", "+0.000"],
     ]
     assert [line[-1] for line in cells] == ["more than noise", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "level"),
+    [(80, 100, 0.9), (92, 100, 0.95), (96, 100, 0.99), (96, 98, 0.95), (80, 15, 0.9)],
+)
+def test_the_level_of_sets_is_above_the_accuracy_of_calibration_items(
+    right: int, count: int, level: float
+) -> None:
+    """In so many of a hundred the most probable class is right, which has a score of 0."""
+    scores = np.where(np.arange(count) < right / 100 * count, 0.0, 0.7)
+    probabilities = np.tile([0.7, 0.2, 0.1], (4, 1))
+    given = coverage.Outputs(scores, np.zeros(count, int), probabilities, np.array([0, 0, 1, 2]))
+    row = coverage.judged(given)
+    assert row["level"] == level
+    assert row["accuracy"] == 0.5
+    # The second class has a score of 0.7; the first alone is in where the level is below accuracy.
+    assert (row["coverage"], row["set_size"]) == (
+        (0.5, 1.0) if row["calibration_accuracy"] > level else (0.75, 2.0)
+    )
 
 
 RECORDED = scale.Recorded(start=2.0, beside=1.0, steps=[0.1], megabytes=90.0, trial=0.5)
