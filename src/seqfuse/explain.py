@@ -173,10 +173,10 @@ def _check(config: DictConfig) -> None:
     from seqfuse.runtime.explanations.methods import check_method  # slow: numpy
 
     check_method(config.method, config.segment)
-    for name, least in (("figures", 0), ("max_items", 1), ("step", 1)):
+    for name, minimum in (("figures", 0), ("max_items", 1), ("step", 1)):
         value = config[name]
-        if value is not None and (type(value) is not int or value < least):
-            raise InputError(f"{name}={value} must be a whole number from {least}")
+        if value is not None and (type(value) is not int or value < minimum):
+            raise InputError(f"{name}={value} must be a whole number from {minimum}")
 
 
 if __name__ == "__main__":

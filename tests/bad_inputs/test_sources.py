@@ -131,8 +131,8 @@ def points(*more: str, rows: int = 30) -> dict:
     Row("data.gap=-1", "data.gap=-1", points()),
     Row("data.test_fold=9", "data.test_fold=9", points()),
     Row("data.test_folds=2", "data.test_folds=2", points()),
-    Row("data.val_share=2", "data.val_share=2", points()),
-    Row("data.val_share=0", "data.val_share=0", points()),
+    Row("data.val_fraction=2", "data.val_fraction=2", points()),
+    Row("data.val_fraction=0", "data.val_fraction=0", points()),
 )
 def test_key_points(judge: Judge, row: Row) -> None:
     assert judge(row, main, *POINTS) == ""

@@ -34,7 +34,7 @@ PLACES = {
     "snips_intent": (1, "data.fold", ("experiment=snips_intent", *APART)),
     "hand_gesture": (
         *(5, "data.test_fold"),
-        ("experiment=hand_gesture", "data.val_share=0.5", *APART),
+        ("experiment=hand_gesture", "data.val_fraction=0.5", *APART),
     ),
     "har_windows": (
         *(5, "data.test_fold"),

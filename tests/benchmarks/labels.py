@@ -84,7 +84,7 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, A
             for row, more in begin.items():
                 most = ["trainer.max_epochs=-1", f"trainer.max_steps={given.steps}"]
                 most += ["task.loss.label_smoothing=0.0"]
-                more = [*more, *mean, *most, f"data.label_share={share}", "callbacks=none"]
+                more = [*more, *mean, *most, f"data.label_fraction={share}", "callbacks=none"]
                 metrics = run([*words, *more], Path(folder, f"{row}-{share}"))
                 one = {"set": name, "seed": seed, "row": row, "share": share}
                 found.append({**one, "test": metrics["test/accuracy"]})

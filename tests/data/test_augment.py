@@ -121,7 +121,7 @@ def test_scaling_by_one_number_keeps_proportions() -> None:
     [
         (lambda: augment.Crop(0), "shortest=0 of a crop must be above 0"),
         (lambda: augment.TimeMask(1), "longest=1 of a time mask must be at least 0 and below 1"),
-        (lambda: augment.Jitter(-1), "deviation=-1 must be at least 0"),
+        (lambda: augment.Jitter(-1), "std=-1 must be at least 0"),
         (lambda: augment.Permute(0), "parts=0 must be at least 1"),
         (lambda: augment.Rotate(20)(torch.ones(1, 2, 3), torch.ones(1, 2) > 0), "3 channels"),
     ],

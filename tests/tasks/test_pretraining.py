@@ -151,7 +151,7 @@ def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) ->
     [
         (["task=distill", "teacher={ckpt}"], "was pre-trained and predicts nothing: train a hea"),
         (["task=contrastive", "data.batch_size=1"], "leaves nothing to compare with: type at lea"),
-        (["task=contrastive", "data.label_share=0.5"], "pre-training reads none: leave it out"),
+        (["task=contrastive", "data.label_fraction=0.5"], "pre-training reads none: leave it out"),
         (["task=contrastive", "model/attention=steps"], "type model/attention=additive or task=c"),
         (["task=contrastive", "model/attention=each_step"], "type model/attention=additive or t"),
         (["model/attention=each_step"], "a class needs a whole item: type model/attention"),

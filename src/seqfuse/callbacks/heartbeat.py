@@ -74,10 +74,10 @@ def _beat(path: Path, over: threading.Event) -> None:
             os.utime(path)
 
 
-def note(run: Path, **facts: Any) -> None:
+def note(run: Path, **entries: Any) -> None:
     """Adds to what the status says, or replaces it."""
     if content := _read(run):
-        _write(run, {**content, **facts})
+        _write(run, {**content, **entries})
 
 
 def _read(run: Path) -> dict[str, Any]:

@@ -256,10 +256,10 @@ def _segment_size(data: DictConfig) -> int:
     look_back, season = data.get("look_back"), data.get("season")
     if not isinstance(look_back, int) or not 0 < look_back < 2 * SEGMENT:
         return SEGMENT
-    most = max(look_back // 4, 1)
-    if isinstance(season, int) and 1 < season <= most:
-        return most - most % season
-    return max(size for size in range(1, most + 1) if look_back % size == 0)
+    maximum = max(look_back // 4, 1)
+    if isinstance(season, int) and 1 < season <= maximum:
+        return maximum - maximum % season
+    return max(size for size in range(1, maximum + 1) if look_back % size == 0)
 
 
 def _budget(trainer: DictConfig, num_batches: int) -> int:

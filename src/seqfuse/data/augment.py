@@ -87,29 +87,29 @@ class Jitter:
 
     keeps_steps = True
 
-    def __init__(self, deviation: float = 0.1):
-        self.deviation = _least(0, deviation=deviation)
+    def __init__(self, std: float = 0.1):
+        self.std = _at_least(0, std=std)
 
     def __call__(self, x: Values, mask: Mask) -> Augmented:
-        return (x + self.deviation * torch.randn_like(x)) * mask.unsqueeze(2), mask
+        return (x + self.std * torch.randn_like(x)) * mask.unsqueeze(2), mask
 
 
 class Scale:
     """Multiplies the series by a number around 1, `together` for all channels or for each.
 
-    Its logarithm has so much deviation.
+    `std` is the standard deviation of its logarithm.
     """
 
     keeps_steps = True
 
-    def __init__(self, deviation: float = 0.2, together: bool = False):
-        self.deviation = _least(0, deviation=deviation)
+    def __init__(self, std: float = 0.2, together: bool = False):
+        self.std = _at_least(0, std=std)
         self.together = together
 
     def __call__(self, x: Values, mask: Mask) -> Augmented:
         channels = 1 if self.together else x.shape[2]
         drawn = torch.randn(len(x), 1, channels, device=x.device, dtype=x.dtype)
-        return x * (self.deviation * drawn).exp(), mask
+        return x * (self.std * drawn).exp(), mask
 
 
 class TimeMask:
@@ -137,7 +137,7 @@ class Permute:
     keeps_steps = False
 
     def __init__(self, parts: int = 4):
-        self.parts = int(_least(1, parts=parts))
+        self.parts = int(_at_least(1, parts=parts))
 
     def __call__(self, x: Values, mask: Mask) -> Augmented:
         steps = x.shape[1]
@@ -155,7 +155,7 @@ class Rotate:
     keeps_steps = True
 
     def __init__(self, degrees: float = 20.0):
-        self.degrees = _least(0, degrees=degrees)
+        self.degrees = _at_least(0, degrees=degrees)
 
     def __call__(self, x: Values, mask: Mask) -> Augmented:
         if x.shape[2] % 2:
@@ -176,8 +176,8 @@ def apply(changes: Sequence[Change], x: Values, mask: Mask) -> Augmented:
     return x, mask
 
 
-def _least(least: float, **given: float) -> float:
+def _at_least(minimum: float, **given: float) -> float:
     [(name, value)] = given.items()
-    if value < least:
-        raise InputError(f"{name}={value} must be at least {least}")
+    if value < minimum:
+        raise InputError(f"{name}={value} must be at least {minimum}")
     return value

@@ -1,4 +1,4 @@
-"""Windows of a table in which values are held out, to be told by the others."""
+"""Windows of a table in which values are held out, to be filled from the others."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from seqfuse.runtime.read.table.cells import LISTED
 from seqfuse.runtime.read.table.reader import Table, TableReader
 from seqfuse.runtime.windows import Windows, sliding
 
-LOOK_BACK, LEAST_LOOK_BACK = 96, 4
+LOOK_BACK, MIN_LOOK_BACK = 96, 4
 """Steps of a window that is left to `auto`: at most, and at least."""
 
 
@@ -181,8 +181,8 @@ class MaskedSplits(TimeSplits):
     def _choose(self, table: Table) -> None:
         """The steps of a window by the rows of the parts of the split."""
         parts = self._part_sizes(table)
-        if min(parts) < 2 * LEAST_LOOK_BACK:
-            self._refuse_few(table, "look_back", parts, 2 * LEAST_LOOK_BACK)
+        if min(parts) < 2 * MIN_LOOK_BACK:
+            self._refuse_few(table, "look_back", parts, 2 * MIN_LOOK_BACK)
         self.look_back = self.horizon = min(LOOK_BACK, min(parts) // 2)
         self._check_gaps()
 

@@ -75,8 +75,8 @@ class DataModule(LightningDataModule):
 
     def _set_batch_size(self, items: int) -> None:
         if self.batch_size == "auto":
-            most = min(self.splits.largest_batch, max(self.smallest_batch, items // 10))
-            self.batch_size = -(-items // -(-items // most))  # all about as large
+            maximum = min(self.splits.largest_batch, max(self.smallest_batch, items // 10))
+            self.batch_size = -(-items // -(-items // maximum))  # all about as large
         if int(self.batch_size) > items:
             raise InputError(
                 f"data.batch_size={self.batch_size} is more than the {items} training "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seqfuse.data.interfaces import LARGEST_BATCH
 from seqfuse.data.items import Function, Items, Source
-from seqfuse.data.shares import check_share, draw
+from seqfuse.data.label_fraction import check_fraction, draw
 from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.labels import UNLABELLED, names_in, strata
 from seqfuse.runtime.pipelines.packed import pack
@@ -36,8 +36,8 @@ class Folds:
         fold: which one.
         split: `stratified`, `grouped` or `random` folds.
         seed: of the folds.
-        label_share: above 0 and at most 1: share of the training items whose labels are known;
-            the others are left out of training, but the pipeline is fitted to all of them.
+        label_fraction: above 0 and at most 1, of the training items, whose labels are known; the
+            others are left out of training, but the pipeline is fitted to all of them.
         calibration: whether one half of what is held out is for calibration alone, so that no
             checkpoint is chosen by it; `auto`: from `HALVED` items on. Without, calibration and
             validation have the same items.
@@ -51,13 +51,13 @@ class Folds:
         fold: int = 0,
         split: str = "stratified",
         seed: int = 0,
-        label_share: float = 1.0,
+        label_fraction: float = 1.0,
         calibration: bool | str = False,
     ):
         self.is_auto = num_folds == "auto"
         if not self.is_auto:
             _check(int(num_folds), fold, split)
-        check_share(label_share)
+        check_fraction(label_fraction)
         if calibration not in (True, False, "auto"):
             raise InputError(f"data.calibration={calibration} must be auto, true or false")
         self.dataset = dataset if isinstance(dataset, Source) else Function(dataset)
@@ -66,7 +66,7 @@ class Folds:
         self.fold = fold
         self.split = split
         self.seed = seed
-        self.label_share = label_share
+        self.label_fraction = label_fraction
         self.calibration = calibration
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, Items] = {}
@@ -76,8 +76,8 @@ class Folds:
         """Reads the training split and fits the pipeline to its training rows."""
         if self.is_auto:
             train = self.raw("train")
-            most = 20 if train.groups is None else min(20, len(set(train.groups)))
-            self.num_folds = most if len(train) >= ENOUGH and most > 1 else 0
+            maximum = 20 if train.groups is None else min(20, len(set(train.groups)))
+            self.num_folds = maximum if len(train) >= ENOUGH and maximum > 1 else 0
             _check(self.num_folds, self.fold, self.split)
         if self.calibration is True and not self.has_validation:
             raise InputError(
@@ -137,9 +137,9 @@ class Folds:
         split = "val" if split == "calibration" and not self.calibrates_apart else split
         if split not in self._tensors:
             raw, rows = self.rows(split)
-            if split == "train" and self.label_share < 1:
+            if split == "train" and self.label_fraction < 1:
                 labels = [raw.labels[row] for row in rows]  # type: ignore[index]
-                rows = rows[draw(labels, self.label_share, self.seed)]
+                rows = rows[draw(labels, self.label_fraction, self.seed)]
             items, pipeline = raw.take(rows), self.pipeline
             try:
                 y = pipeline.labels.encode(items)

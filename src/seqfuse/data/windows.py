@@ -183,12 +183,12 @@ class TimeSplits:
     @property
     def min_look_back(self) -> int:
         """Steps that a forecast sees at least."""
-        least = self._min_look_back
-        if least is not None and not 1 <= least <= self.look_back:
+        minimum = self._min_look_back
+        if minimum is not None and not 1 <= minimum <= self.look_back:
             raise InputError(
-                f"data.min_look_back={least} must be from 1 to data.look_back={self.look_back}"
+                f"data.min_look_back={minimum} must be from 1 to data.look_back={self.look_back}"
             )
-        return self.look_back if least is None else least
+        return self.look_back if minimum is None else minimum
 
     def metadata(self) -> dict[str, Any]:
         """Metadata to forecast from other files, as plain data."""
@@ -289,11 +289,11 @@ class TimeSplits:
         sizes = np.diff(self._borders(table), axis=2)[..., 0]  # (series, parts)
         return np.median(sizes, axis=0).astype(int).tolist()
 
-    def _refuse_few(self, table: Table, key: str, parts: Sequence[int], least: int) -> None:
+    def _refuse_few(self, table: Table, key: str, parts: Sequence[int], minimum: int) -> None:
         """Says how many rows a size at `auto` needs, where these are too few."""
-        needed = f"the parts of data.split={self.split} have {parts}, and each needs {least}"
+        needed = f"the parts of data.split={self.split} have {parts}, and each needs {minimum}"
         if self.split == "auto":
-            needed = f"{10 * least} are enough"
+            needed = f"{10 * minimum} are enough"
         unit = "rows" if len(table) == 1 else "rows of a series"
         raise InputError(
             f"{table.origin}: {np.median(table.lengths):g} {unit} are too few for "

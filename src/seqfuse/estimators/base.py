@@ -180,9 +180,9 @@ def _undisturbed(verbose: bool) -> Iterator[None]:
     """Leaves random state, threads, warnings and logging of the process as they were."""
     loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
     levels, threads = [logger.level for logger in loggers], torch.get_num_threads()
-    said = contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO())
+    output = contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO())
     try:
-        with isolate_rng(), warnings.catch_warnings(), said:
+        with isolate_rng(), warnings.catch_warnings(), output:
             yield
     finally:
         torch.set_num_threads(threads)

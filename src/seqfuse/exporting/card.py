@@ -122,32 +122,36 @@ def _input(metadata: Mapping[str, Any]) -> str:
     labels = state.get("labels", {})
     names |= {"classes": labels.get("classes"), "targets": labels.get("targets")}
     names["quantiles"] = metadata.get("quantiles")
-    said = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
+    lines = [INPUTS.get(packed["kind"].removeprefix("Normal"), TABLE)]
     if metadata["file_format"].get("kind") == "windows":
-        said = [TABLE]
+        lines = [TABLE]
     if packed["kind"] == "SeriesPipeline":
-        said = [said[0].format(layout=LAYOUTS[metadata["file_format"].get("layout", "btc")])]
-        said.append(f"channels: {len(state['standardisation']['mean'])}")
-    said += [f"{key}: {metadata[key]} steps" for key in ("look_back", "horizon") if key in metadata]
+        lines = [lines[0].format(layout=LAYOUTS[metadata["file_format"].get("layout", "btc")])]
+        lines.append(f"channels: {len(state['standardisation']['mean'])}")
+    lines += [
+        f"{key}: {metadata[key]} steps" for key in ("look_back", "horizon") if key in metadata
+    ]
     if "members" in metadata:
-        said.append(f"nets that predict as one: {metadata['members']}; `disagreement` of each item")
+        lines.append(
+            f"nets that predict as one: {metadata['members']}; `disagreement` of each item"
+        )
     form = metadata.get("file_format", {})
     if "time" in (table := form.get("table", form)):
         form = table["time_format"] or "ISO 8601, year first"
         stamps = [table["time"]] if isinstance(table["time"], str) else table["time"]
-        said.append(f"time stamps: {', '.join(map(_plain, stamps))} ({_plain(form)})")
+        lines.append(f"time stamps: {', '.join(map(_plain, stamps))} ({_plain(form)})")
     for name, each in names.items():
         more = f", ... ({len(each)})" if each and len(each) > 20 else ""
-        said += [f"{name}: {', '.join(_plain(one) for one in each[:20])}{more}"] if each else []
+        lines += [f"{name}: {', '.join(_plain(one) for one in each[:20])}{more}"] if each else []
     if "distances" in metadata:
-        said.append("`unfamiliar` of each item: the fraction of ordinary items nearer to training")
-    return "\n".join(f"- {one}" for one in said)
+        lines.append("`unfamiliar` of each item: the fraction of ordinary items nearer to training")
+    return "\n".join(f"- {one}" for one in lines)
 
 
 def _data(config: dict[str, Any]) -> str:
     data = config["data"]
-    options = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds", "val_share")
-    options = (*options, "validation", "train", "test")
+    options = ("split", "test_folds", "test_fold", "test_people", "fold", "num_folds")
+    options = (*options, "val_fraction", "validation", "train", "test")
     split = {name: _plain(data[name]) for name in options if data.get(name) is not None}
     if data.get("test"):
         split.pop("test_folds", None)  # of no account beside a test file
@@ -198,10 +202,10 @@ def _metrics(found: Measured, split: str) -> str:
     names = sorted(found.metrics["torch"])
     head = ["metric", *(NAMES[who] for who in found.metrics)]
     rows = [[n, *(f"{values[n]:.4f}" for values in found.metrics.values())] for n in names]
-    said = f"Measured on the {split} split."
+    note = f"Measured on the {split} split."
     if found.tuned:
-        said += f" For int8, all weights were fine-tuned ({found.tuned} epochs), fp32's too."
-    return f"{said}\n\n{markdown_table(head, rows)}"
+        note += f" For int8, all weights were fine-tuned ({found.tuned} epochs), fp32's too."
+    return f"{note}\n\n{markdown_table(head, rows)}"
 
 
 def _training(ckpt: Path) -> str:
@@ -245,17 +249,17 @@ def _text(path: Path) -> str:
 
 
 def _gains(found: Measured) -> str:
-    said = []
+    lines = []
     for slow, fast in (("torch", "fp32"), ("fp32", "int8")):
         for batch, times in found.latency.items():
             if fast in times and times[fast].median >= times[slow].median:
-                said.append(
+                lines.append(
                     f"{NAMES[fast]} gains nothing over {NAMES[slow]} at {batch} "
                     f"({times[slow].median / times[fast].median:.2f} times as fast)"
                 )
     if "int8" in found.sizes:
-        said.append(f"int8 has {found.sizes['int8'] / found.sizes['fp32']:.2f} of the size")
-    return f"{'; '.join(said)}." if said else ""
+        lines.append(f"int8 has {found.sizes['int8'] / found.sizes['fp32']:.2f} of the size")
+    return f"{'; '.join(lines)}." if lines else ""
 
 
 def _limits(metadata: Mapping[str, Any], found: Measured | None = None) -> str:

@@ -85,8 +85,8 @@ def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_places())}
     done = subprocess.run(command, input=content, env=environment, capture_output=True)
     if done.returncode:
-        told = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = (told or ["it was killed"])[-1][:300]
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = (lines or ["it was killed"])[-1][:300]
         raise InputError(f"the net cannot be written as ONNX: {reason}")
 
 

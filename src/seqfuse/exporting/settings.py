@@ -29,8 +29,8 @@ def check_settings(config: Any) -> None:
     if config.int8 and config.split == "none":
         raise InputError(f"int8={config.int8} is judged by a metric: leave out split=none")
     need("seqfuse-export", "onnx", "onnxruntime", "onnxscript")
-    least = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_fraction": 0}
-    for key, value in least.items():
+    minimum = {"bound": 0, "repeats": 1, "finetune.epochs": 1, "finetune.lr_fraction": 0}
+    for key, value in minimum.items():
         given = OmegaConf.select(config, key)
         if not given >= value:
             raise InputError(f"{key}={given} must be at least {value}")

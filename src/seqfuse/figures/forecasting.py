@@ -17,7 +17,7 @@ from seqfuse.runtime.jobs.forecasts import Panel
 from seqfuse.runtime.read.table.stamps import shown_in
 
 BANDS = (80, 95)
-MOST_PANELS = 48
+MAX_PANELS = 48
 """Panels of one figure, at most."""
 
 
@@ -108,9 +108,9 @@ class FigureFiles:
             self._write(self._named(name), panels)
             return
         self._panels += [panel._replace(title=f"{name} {panel.title}".strip()) for panel in panels]
-        if len(self._panels) > MOST_PANELS:
+        if len(self._panels) > MAX_PANELS:
             raise InputError(
-                f"figure={self.path}: there are more than {MOST_PANELS} forecasts to draw: name a "
+                f"figure={self.path}: there are more than {MAX_PANELS} forecasts to draw: name a "
                 "folder, which gets a figure of each series"
             )
 

@@ -49,13 +49,13 @@ def _panel(result: Result, number: int, item: Item) -> GapPanel:
     target = number % targets
     is_seen, hidden = x[:, columns + target] > 0, ~np.isnan(item.truth[:, target])
     line = pipeline.undo(x[:, :targets])[:, target]
-    told = pipeline.undo(item.answer[..., item.answer.shape[2] // 2])[:, target]
+    filled = pipeline.undo(item.answer[..., item.answer.shape[2] // 2])[:, target]
     time = splits.times(first, first + len(x))
     return GapPanel(
         time,
         np.where(is_seen, line, np.nan),
         pipeline.undo(item.truth)[:, target],
-        np.where(hidden, told, np.nan),
+        np.where(hidden, filled, np.nan),
         np.where(hidden, line, np.nan),
         item.weights,
         f"{pipeline.columns[target]}, from {shown_in(time, 0)}",

@@ -217,9 +217,9 @@ class ContrastiveTask(Task):
         data.mix()
         if data.batch_size == 1:
             raise InputError("data.batch_size=1 leaves nothing to compare with: type at least 2")
-        if isinstance(data.splits, Folds) and data.splits.label_share < 1:
+        if isinstance(data.splits, Folds) and data.splits.label_fraction < 1:
             raise InputError(
-                "data.label_share is for training with labels, and pre-training reads none: "
+                "data.label_fraction is for training with labels, and pre-training reads none: "
                 "leave it out"
             )
 

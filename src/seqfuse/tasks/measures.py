@@ -113,18 +113,20 @@ class PcaBaseline(VusPr):
 
     Args:
         size: steps of a window.
-        share: of the variance of the training windows that the components hold.
+        fraction: of the variance of the training windows that the components hold.
         max_buffer: as for `VusPr`.
     """
 
     name = "pca_vus_pr"
 
-    def __init__(self, size: int = 32, share: float = 0.9, max_buffer: int = 100):
+    def __init__(self, size: int = 32, fraction: float = 0.9, max_buffer: int = 100):
         super().__init__(max_buffer)
-        if size < 2 or not 0 < share < 1:
-            raise ValueError(f"size={size} must be at least 2 and share={share} within 0 to 1")
+        if size < 2 or not 0 < fraction < 1:
+            raise ValueError(
+                f"size={size} must be at least 2 and fraction={fraction} within 0 to 1"
+            )
         self.size = size
-        self.share = share
+        self.fraction = fraction
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         baseline = [Scored(result.recording, self._scores(result.recording)) for result in scored]
@@ -139,7 +141,7 @@ class PcaBaseline(VusPr):
         windows = sliding_window_view(values, self.size, axis=0)
         windows = windows.reshape(len(windows), -1)
         normal = windows[: num_train - self.size + 1]
-        errors = Components(normal).residuals(windows, self.share)
+        errors = Components(normal).residuals(windows, self.fraction)
         steps = np.repeat(errors[:, None], self.size, axis=1)
         return merge(steps, np.arange(len(errors)), len(values))
 

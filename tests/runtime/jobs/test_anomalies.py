@@ -109,7 +109,7 @@ def test_the_number_of_rows_is_known_before(tmp_path: Path) -> None:
     assert sum(len(block["score"]) for block in rows) == len(X)
 
 
-SUBSPACE = {"kind": "Subspace", "share": 0.9, "num_folds": 4}
+SUBSPACE = {"kind": "Subspace", "fraction": 0.9, "num_folds": 4}
 
 
 def broken() -> np.ndarray:

@@ -31,7 +31,7 @@ def test_distances_are_those_of_scipy(rows: int, columns: int) -> None:
     covariance = np.cov(normal.T, bias=True) + 0.01 * np.eye(columns)
     known = normal.mean(axis=0), np.linalg.inv(covariance)
     wanted = [mahalanobis(one, *known) ** 2 / columns for one in others]
-    found = Components(normal).distances(others, least=0.1)
+    found = Components(normal).distances(others, floor=0.1)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
@@ -39,7 +39,7 @@ def test_distances_are_those_of_scipy(rows: int, columns: int) -> None:
 def test_vectors_that_never_changed_leave_all_of_a_change(rows: int) -> None:
     still = Components(np.ones((rows, 4)))
     np.testing.assert_allclose(still.residuals(np.full((1, 4), 3.0), 0.9), [4.0])
-    np.testing.assert_allclose(still.distances(np.full((1, 4), 1.5), least=0.5), [1.0])
+    np.testing.assert_allclose(still.distances(np.full((1, 4), 1.5), floor=0.5), [1.0])
 
 
 def test_windows_that_are_left_out_share_no_step_with_the_others() -> None:
@@ -140,9 +140,9 @@ def test_nothing_is_strange_where_few_normal_windows_are_told_of() -> None:
         assert np.nansum(found) == 0
 
 
-@pytest.mark.parametrize("knobs", [{"share": 1.0}, {"num_folds": 1}])
+@pytest.mark.parametrize("knobs", [{"fraction": 1.0}, {"num_folds": 1}])
 def test_ranges(knobs: dict) -> None:
-    with pytest.raises(ValueError, match="share=.* must be above 0 and below 1, num_folds="):
+    with pytest.raises(ValueError, match="fraction=.* must be above 0 and below 1, num_folds="):
         Subspace(**knobs)
 
 

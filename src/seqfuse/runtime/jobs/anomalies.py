@@ -52,7 +52,7 @@ class Scored(NamedTuple):
     """(t) from 0 to 1, NaN where no window looks."""
     disagreement: Scores | None
     """(t) how far the members of an ensemble are apart: the mean over windows and columns of the
-    standard deviation of what they predict, as a share of that of the data."""
+    standard deviation of what they predict, as a fraction of that of the data."""
     contributions: Scores | None
     """(t c) of channels to the scores, where alarms are asked for."""
 

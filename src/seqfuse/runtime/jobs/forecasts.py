@@ -359,11 +359,11 @@ class Forecaster:
     def panels(self, table: Table, starts: Any) -> Iterator[tuple[str, list[Panel]]]:
         """Panels of each series to draw, and its name: forecasts all over it, the last one among
         them."""
-        starts, most = np.asarray(starts), max(PANELS // len(self.targets), 1)
+        starts, maximum = np.asarray(starts), max(PANELS // len(self.targets), 1)
         edges = np.flatnonzero(np.diff(table.owners(starts))) + 1
         chosen = []
         for rows in np.split(starts, edges):
-            places = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
+            places = np.linspace(0, len(rows) - 1, min(maximum, len(rows))).round().astype(int)
             chosen.append(rows[places] if len(places) > 1 else rows[-1:])
         windows = self._windows(table, np.concatenate(chosen))
 
@@ -555,10 +555,10 @@ class Forecaster:
     def _end(self, window: NDArray[Any]) -> NDArray[np.float64]:
         """The last steps of a window, its targets as returns where they are prices."""
         k, num_known = len(self.targets), self.pipeline.num_known
-        least = self.min_look_back + self._steps_ahead
-        if window.shape[1] != len(self.columns) or len(window) < least:
+        minimum = self.min_look_back + self._steps_ahead
+        if window.shape[1] != len(self.columns) or len(window) < minimum:
             raise InputError(
-                f"x has shape {window.shape}, expected {least} steps or more of the "
+                f"x has shape {window.shape}, expected {minimum} steps or more of the "
                 f"{len(self.columns)} columns {', '.join(self.columns[:12])}"
             )
         window = window.astype(np.float64)

@@ -268,7 +268,8 @@ class Imputer:
         scaled = self.pipeline.transform(table.values)
         for firsts, values in self._windows(scaled, starts, self.look_back):
             x, y = held_out(values, np.stack([hidden(first) for first in firsts.tolist()]))
-            told, wanted, line = undo(self._answer(x)), undo(y), undo(x[..., : len(self.targets)])
+            filled, wanted = undo(self._answer(x)), undo(y)
+            line = undo(x[..., : len(self.targets)])
             place = np.nonzero(~np.isnan(y))
             window, step, target = place
             columns: Columns = {}
@@ -280,7 +281,7 @@ class Imputer:
                 "from": table.times(firsts[window]),
                 "time": table.times(firsts[window] + step),
                 "column": np.array(self.targets)[target],
-                "prediction": told[place],
+                "prediction": filled[place],
                 "interpolation": line[place],
                 "true": wanted[place],
             }
@@ -380,11 +381,11 @@ class Imputer:
     def _ask(self, x: NDArray[np.float32]) -> Predicted:
         """Scaled targets (b t k p), and attention."""
         answer = self.engine({"x": x, "mask": np.ones(x.shape[:2], dtype=bool)})
-        told, steps = answer.prediction.shape[1], x.shape[1]
-        if told != steps:
+        predicted, steps = answer.prediction.shape[1], x.shape[1]
+        if predicted != steps:
             raise InputError(
-                f"the net tells {told} steps, a series has {steps}: type model=imputation, which "
-                "takes any number"
+                f"the net predicts {predicted} steps, a series has {steps}: type "
+                "model=imputation, which takes any number"
             )
         return answer
 

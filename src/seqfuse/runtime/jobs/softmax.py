@@ -21,5 +21,5 @@ def sigmoid(scores: Floats) -> Floats:
 
 def log_sum(scores: Floats, axis: int) -> Floats:
     """The logarithm of the sum of exponentials."""
-    most = scores.max(axis=axis, keepdims=True)
-    return np.squeeze(most, axis) + np.log(np.exp(scores - most).sum(axis=axis))
+    highest = scores.max(axis=axis, keepdims=True)
+    return np.squeeze(highest, axis) + np.log(np.exp(scores - highest).sum(axis=axis))

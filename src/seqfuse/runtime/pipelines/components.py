@@ -31,46 +31,46 @@ class Components:
         if few:
             self.axes = self.axes @ centred / np.sqrt(len(normal) * self.variances)[:, None]
 
-    def residuals(self, vectors: Vectors, share: float) -> NDArray[np.float64]:
+    def residuals(self, vectors: Vectors, fraction: float) -> NDArray[np.float64]:
         """(n) mean squares of what the leading components leave of vectors (n d).
 
         Known as SPE or Q (Jackson and Mudholkar 1979).
 
         Args:
             vectors: to be put together again.
-            share: of the variance of the normal ones, more than which the components hold.
+            fraction: of the variance of the normal ones, more than which the components hold.
         """
-        return np.square(self.leftover(vectors, share)).mean(axis=1)
+        return np.square(self.leftover(vectors, fraction)).mean(axis=1)
 
-    def leftover(self, vectors: Vectors, share: float) -> Vectors:
+    def leftover(self, vectors: Vectors, fraction: float) -> Vectors:
         """(n d) what they leave, the root of the squares."""
         held = np.cumsum(self.variances) / max(self.variances.sum(), TINY)
-        axes = self.axes[: np.searchsorted(held, share, side="right") + 1]
+        axes = self.axes[: np.searchsorted(held, fraction, side="right") + 1]
         centred = vectors - self.mean
         return centred - centred @ axes.T @ axes
 
-    def distances(self, vectors: Vectors, least: float) -> NDArray[np.float64]:
+    def distances(self, vectors: Vectors, floor: float) -> NDArray[np.float64]:
         """(n) squared distances of vectors (n d) from the mean, in standard deviations; over d.
 
         Known as Hotelling's T² and, squared, Mahalanobis' distance. What lies outside of all
-        components is divided by `least`, as in a direction along which nothing ever changed.
+        components is divided by `floor`, as in a direction along which nothing ever changed.
 
         Args:
             vectors: (n d).
-            least: standard deviation that there is in every direction.
+            floor: standard deviation that there is in every direction.
         """
         centred = vectors - self.mean
         along = np.square(centred @ self.axes.T)
         rest = np.maximum(np.square(centred).sum(axis=1) - along.sum(axis=1), 0.0)
-        total = (along / (self.variances + least**2)).sum(axis=1) + rest / least**2
+        total = (along / (self.variances + floor**2)).sum(axis=1) + rest / floor**2
         return total / vectors.shape[1]
 
-    def whitened(self, vectors: Vectors, least: float) -> Vectors:
+    def whitened(self, vectors: Vectors, floor: float) -> Vectors:
         """(n d) vectors whose mean squares are the distances, along the directions of d itself."""
         centred = vectors - self.mean
         along = centred @ self.axes.T
-        inside = (along / np.sqrt(self.variances + least**2)) @ self.axes
-        return inside + (centred - along @ self.axes) / least
+        inside = (along / np.sqrt(self.variances + floor**2)) @ self.axes
+        return inside + (centred - along @ self.axes) / floor
 
 
 def held_out(

@@ -49,8 +49,8 @@ class Standardisation:
         std = np.sqrt(squares / np.maximum(count, 1))
         stored = np.finfo(values.dtype).eps if values.dtype.kind == "f" else DOUBLE
         rounding = np.abs(mean) * max(ROUNDING * float(stored), len(values) * DOUBLE)
-        least = 1.0 if constant is None else constant * np.maximum(np.abs(mean), 1.0)
-        return cls(mean, np.where(std > rounding, std, least))
+        floor = 1.0 if constant is None else constant * np.maximum(np.abs(mean), 1.0)
+        return cls(mean, np.where(std > rounding, std, floor))
 
     @classmethod
     def none(cls, columns: int) -> "Standardisation":

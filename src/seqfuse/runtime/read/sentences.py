@@ -15,7 +15,7 @@ SENTENCE_ENDINGS = tuple(
 )
 CONLLU_COLUMNS = 10
 FORM, UPOS = 1, 3
-MOST_WORDS = 5_000
+MAX_WORDS = 5_000
 """Maximum words of a sentence; more is a file without empty lines, and too much for a net."""
 
 
@@ -68,10 +68,10 @@ def unlike_words(path: Path, first: Sentence) -> str:
 
 
 def _check_length(path: Path, sentence: Sentence) -> None:
-    if len(sentence.words) > MOST_WORDS:
+    if len(sentence.words) > MAX_WORDS:
         raise InputError(
             f"{path}, line {sentence.lines[0]}: a sentence of {len(sentence.words):,} words, more "
-            f"than {MOST_WORDS:,}: put an empty line between sentences"
+            f"than {MAX_WORDS:,}: put an empty line between sentences"
         )
 
 

@@ -30,22 +30,22 @@ class Subspace:
     mean of normal windows, each of which is held against components that have not seen it.
 
     Args:
-        share: of the variance of normal windows that the leading components hold.
+        fraction: of the variance of normal windows that the leading components hold.
         num_folds: stretches of normal windows that are left out in turn, to see what is usual.
 
     Raises:
         ValueError: an option is out of range.
     """
 
-    options = ("share", "num_folds")
+    options = ("fraction", "num_folds")
     reads_predictions = True
 
-    def __init__(self, share: float = 0.9, num_folds: int = 10):
-        if not 0 < share < 1 or num_folds < 2:
+    def __init__(self, fraction: float = 0.9, num_folds: int = 10):
+        if not 0 < fraction < 1 or num_folds < 2:
             raise ValueError(
-                f"share={share} must be above 0 and below 1, num_folds={num_folds} at least 2"
+                f"fraction={fraction} must be above 0 and below 1, num_folds={num_folds} at least 2"
             )
-        self.share = share
+        self.fraction = fraction
         self.num_folds = num_folds
 
     def span(self, horizon: int) -> int:
@@ -152,10 +152,10 @@ class Subspace:
         return squares / usual
 
     def _outside(self, components: Components, windows: Vectors) -> Scores:
-        return components.residuals(windows, self.share)
+        return components.residuals(windows, self.fraction)
 
     def _outside_squares(self, components: Components, windows: Vectors) -> Vectors:
-        return np.square(components.leftover(windows, self.share)) / windows.shape[1]
+        return np.square(components.leftover(windows, self.fraction)) / windows.shape[1]
 
     def _far_squares(self, components: Components, reconstructions: Vectors) -> Vectors:
         whitened = components.whitened(reconstructions, LEAST)

@@ -12,7 +12,7 @@ class Block(nn.Module):
 
     Args:
         in_channels: features of a step; the net says how many.
-        out_channels: features that come out, which the next part is told.
+        out_channels: features that come out, the width of the next part's input.
     """
 
     def __init__(self, in_channels: int, out_channels: int = 64):

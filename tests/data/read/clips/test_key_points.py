@@ -52,11 +52,11 @@ def test_windows_of_two_splits_never_overlap(fold: int) -> None:
 
 def test_all_beside_the_test_split_may_be_trained_on() -> None:
     numbers = np.repeat([0, 1], [300, 203])
-    source = KeyPoints("", "", test_fold=1, val_share=0.0)
+    source = KeyPoints("", "", test_fold=1, val_fraction=0.0)
     train, test = source.rows(numbers, "train"), source.rows(numbers, "test")
     assert len(test) == 60 + 41
     assert len(train) == 503 - len(test) - 4 * STEPS
-    with pytest.raises(InputError, match="data.val_share=0 leaves nothing to validate on"):
+    with pytest.raises(InputError, match="data.val_fraction=0 leaves nothing to validate on"):
         source.rows(numbers, "val")
 
 

@@ -13,7 +13,7 @@ from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.table.cells import as_cells
-from seqfuse.runtime.read.table.reader import MOST_WORDS, Table, TableReader
+from seqfuse.runtime.read.table.reader import MAX_CATEGORIES, Table, TableReader
 
 SHOP = {"targets": ["price"], "group": "shop"}
 
@@ -68,7 +68,7 @@ def test_the_most_frequent_words_get_a_column_each() -> None:
     words = np.tile(np.arange(100), 12)
     words[::3] = 7
     table = read(frame(rows, code=words), covariates=["code"], categories=["code"])
-    assert len(table.columns) == 1 + MOST_WORDS
+    assert len(table.columns) == 1 + MAX_CATEGORIES
     assert "code=7" in table.columns
     with pytest.raises(InputError, match=r"'code' has 100 different words.*data.categories"):
         read(frame(rows, code=[f"n{w}" for w in words]), covariates=["code"])

@@ -28,7 +28,7 @@ class KeyPoints(Source):
         test_fold: which block is the test split.
         test_folds: how many there are.
         gap: rows between two splits; as many as a window has steps, or more.
-        val_share: of the next block, for validation; 0 trains on all of it.
+        val_fraction: of the next block, for validation; 0 trains on all of it.
         root: folder that relative names start from.
     """
 
@@ -41,18 +41,18 @@ class KeyPoints(Source):
         test_fold: int = 0,
         test_folds: int = 5,
         gap: int = 16,
-        val_share: float = 0.5,
+        val_fraction: float = 0.5,
         root: str = ".",
     ):
         check_minimum(3, test_folds=test_folds)
         if not 0 <= test_fold < test_folds:
             raise InputError(f"data.test_fold={test_fold} must be from 0 to {test_folds - 1}")
         check_minimum(0, gap=gap)
-        if not 0 <= val_share <= 1:
-            raise InputError(f"data.val_share={val_share} must be from 0 to 1")
+        if not 0 <= val_fraction <= 1:
+            raise InputError(f"data.val_fraction={val_fraction} must be from 0 to 1")
         self.file, self.names, self.root = file, names, root
         self.test_fold, self.test_folds = test_fold, test_folds
-        self.gap, self.val_share = gap, val_share
+        self.gap, self.val_fraction = gap, val_fraction
 
     def __call__(self, split: str) -> Recordings:
         path = find(self.file, self.root, "data.file and data.names")
@@ -70,9 +70,9 @@ class KeyPoints(Source):
 
     def rows(self, numbers: NDArray[np.int64], split: str) -> NDArray[np.int64]:
         """Rows of a split, in their order, of rows of these classes."""
-        if split == "val" and not self.val_share:
+        if split == "val" and not self.val_fraction:
             raise InputError(
-                "data.val_share=0 leaves nothing to validate on: type data.num_folds=0 "
+                "data.val_fraction=0 leaves nothing to validate on: type data.num_folds=0 "
                 "task.monitor=train/loss"
             )
         parts = []
@@ -91,13 +91,14 @@ class KeyPoints(Source):
         edges = np.arange(self.test_folds + 1) * total // self.test_folds
         test = edges[self.test_fold], edges[self.test_fold + 1]
         after = (self.test_fold + 1) % self.test_folds
-        val = edges[after], edges[after] + int(self.val_share * (edges[after + 1] - edges[after]))
+        length = int(self.val_fraction * (edges[after + 1] - edges[after]))
+        val = edges[after], edges[after] + length
         if split == "test":
             return _within(total, *test)
         if split == "val":
             return _within(total, *val) & ~_within(total, *test, self.gap)
         far = ~_within(total, *test, self.gap)
-        return far & ~_within(total, *val, self.gap) if self.val_share else far
+        return far & ~_within(total, *val, self.gap) if self.val_fraction else far
 
     def _names(self, numbers: NDArray[np.int64]) -> list[str]:
         path = find(self.names, self.root, "data.file and data.names")

@@ -380,7 +380,7 @@ class TableReader:
             words = list(sheet.words[name])
             codes = sheet.numbers[name][rows[rows >= 0]]
             counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(words))
-            frequent = np.argsort(-counts, kind="stable")[:MOST_WORDS]
+            frequent = np.argsort(-counts, kind="stable")[:MAX_CATEGORIES]
             learnt[name] = [words[i] for i in sorted(frequent.tolist()) if counts[i]]
             if not learnt[name]:
                 raise InputError(
@@ -698,7 +698,7 @@ def windows_of(
     )
 
 
-MOST_WORDS = 50
+MAX_CATEGORIES = 50
 """Different words of a column that get a column each; more are names, or free text."""
 
 
@@ -750,11 +750,12 @@ def _one_hot(places: NDArray[np.float64], values: Sequence[int]) -> NDArray[np.f
 def _check_number(cells: Cells, name: str) -> None:
     """Raises InputError for more words than get a column each."""
     words = len({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
-    if words > MOST_WORDS:
+    if words > MAX_CATEGORIES:
         raise InputError(
             f"{cells.origin}: column '{name}' has {words:,} different words, more than "
-            f"{MOST_WORDS}: leave it out, name it in data.categories, which takes the "
-            f"{MOST_WORDS} most frequent ones, or name those that count: +data.words.{name}=[...]"
+            f"{MAX_CATEGORIES}: leave it out, name it in data.categories, which takes the "
+            f"{MAX_CATEGORIES} most frequent ones, or name those that count: "
+            f"+data.words.{name}=[...]"
         )
 
 

@@ -160,16 +160,16 @@ def _moment(cell: Any, form: str | None) -> datetime:
 
 def _no_stamp(cell: Any, form: str | None, column: Sequence[Any]) -> str:
     """Why a cell of a column is no time stamp."""
-    said = str(cell)[:30]
+    text = str(cell)[:30]
     if form:
-        return f": '{said}' is not of the form data.time_format={form}"
+        return f": '{text}' is not of the form data.time_format={form}"
     try:
         is_number = not isinstance(cell, bool) and np.isfinite(float(cell))
     except (TypeError, ValueError):
         is_number = False
     if is_number:
-        return f" holds numbers, not dates such as 2024-01-31 12:00: '{said}'"
-    why = f": '{said}' is no time stamp with the year first, such as 2024-01-31 12:00"
+        return f" holds numbers, not dates such as 2024-01-31 12:00: '{text}'"
+    why = f": '{text}' is no time stamp with the year first, such as 2024-01-31 12:00"
     forms = [f"data.time_format='{form}'" for form in _year_last(cell, column)]
     if len(forms) > 1:
         return f"{why}: type {forms[0]} if the day comes first, {forms[1]} if the month does"

@@ -1,12 +1,12 @@
-"""A share of the labels: stratified, nested, at least one of each class."""
+"""A fraction of the labels: stratified, nested, at least one of each class."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from seqfuse.data.label_fraction import draw
 from seqfuse.data.read.synthetic import Synthetic
-from seqfuse.data.shares import draw
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.series import SeriesPipeline
@@ -15,7 +15,7 @@ LABELS = ["a"] * 200 + ["b"] * 100 + ["c"] * 3
 
 
 @pytest.mark.parametrize(
-    ("share", "wanted"),
+    ("fraction", "wanted"),
     [
         (0.01, {"a": 2, "b": 1, "c": 1}),
         (0.05, {"a": 10, "b": 5, "c": 1}),
@@ -23,8 +23,8 @@ LABELS = ["a"] * 200 + ["b"] * 100 + ["c"] * 3
         (1.0, {"a": 200, "b": 100, "c": 3}),
     ],
 )
-def test_each_class_gives_its_share(share: float, wanted: dict[str, int]) -> None:
-    rows = draw(LABELS, share, seed=0)
+def test_each_class_gives_its_share(fraction: float, wanted: dict[str, int]) -> None:
+    rows = draw(LABELS, fraction, seed=0)
     assert Counter(LABELS[row] for row in rows) == wanted
     assert np.array_equal(rows, np.unique(rows))
 
@@ -43,8 +43,8 @@ def test_of_labels_per_step_no_class_is_missing() -> None:
         assert 4 <= len(rows) <= 5
 
 
-def folds(share: float) -> Folds:
-    splits = Folds(Synthetic(100, 5, 2, 0), SeriesPipeline(), num_folds=5, label_share=share)
+def folds(fraction: float) -> Folds:
+    splits = Folds(Synthetic(100, 5, 2, 0), SeriesPipeline(), num_folds=5, label_fraction=fraction)
     splits.fit()
     return splits
 
@@ -62,5 +62,5 @@ def test_only_training_items_lose_their_labels() -> None:
 
 
 def test_a_share_of_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="data.label_share=0 must be above 0 and at most 1"):
+    with pytest.raises(InputError, match="data.label_fraction=0 must be above 0 and at most 1"):
         folds(0)

@@ -1,4 +1,4 @@
-"""A share of labelled items, as if the others had no labels."""
+"""A fraction of the labelled items, as if the others had no labels."""
 
 from collections.abc import Sequence
 
@@ -9,38 +9,38 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import ItemLabels, names_in
 
 
-def check_share(share: float) -> None:
-    """Raises InputError unless the share is above 0 and at most 1."""
-    if not 0 < share <= 1:
-        raise InputError(f"data.label_share={share} must be above 0 and at most 1")
+def check_fraction(fraction: float) -> None:
+    """Raises InputError unless the fraction is above 0 and at most 1."""
+    if not 0 < fraction <= 1:
+        raise InputError(f"data.label_fraction={fraction} must be above 0 and at most 1")
 
 
-def draw(labels: ItemLabels, share: float, seed: int) -> NDArray[np.int64]:
-    """Positions of items, drawn at random: the share of each class, at least one of each.
+def draw(labels: ItemLabels, fraction: float, seed: int) -> NDArray[np.int64]:
+    """Positions of items, drawn at random: the fraction of each class, at least one of each.
 
-    Where each step has a label, or an item several: the share of the items, and more until no
-    class is missing. Of numbers: the share of the items.
+    Where each step has a label, or an item several: the fraction of the items, and more until no
+    class is missing. Of numbers: the fraction of the items.
 
     Args:
         labels: of all items.
-        share: of the items to keep.
-        seed: of the draw; a larger share of the same seed holds the smaller one's items.
+        fraction: of the items to keep.
+        seed: of the draw; a larger fraction of the same seed holds the smaller one's items.
 
     Returns:
         in rising order.
     """
     order = np.random.default_rng(seed).permutation(len(labels)).tolist()
     if len(labels) and isinstance(labels[0], str):
-        wanted = {name: _count(list(labels).count(name), share) for name in set(labels)}  # type: ignore[arg-type]
+        wanted = {name: _count(list(labels).count(name), fraction) for name in set(labels)}  # type: ignore[arg-type]
         chosen = _by_class(labels, order, wanted)  # type: ignore[arg-type]
     else:
-        chosen = order[: _count(len(order), share)]
+        chosen = order[: _count(len(order), fraction)]
         chosen += _missing(names_in(labels), order, chosen)
     return np.sort(np.array(chosen, dtype=np.int64))
 
 
-def _count(items: int, share: float) -> int:
-    return max(1, round(share * items))
+def _count(items: int, fraction: float) -> int:
+    return max(1, round(fraction * items))
 
 
 def _by_class(labels: Sequence[str], order: list[int], wanted: dict[str, int]) -> list[int]:
