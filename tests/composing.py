@@ -21,7 +21,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.config import cli
-from seqfuse.config.mistakes import CONF
+from seqfuse.config.checks.groups import CONF
 
 _lists: dict[str, DefaultsList] = {}
 _configs: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 from omegaconf import DictConfig
 
 import seqfuse
-from seqfuse.config import mistakes
+from seqfuse.config.checks import trainer
 from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.runtime.errors import InputError
 from seqfuse.tasks.base import Task
@@ -42,7 +42,7 @@ def test_precision_auto(
 ) -> None:
     """Needs no GPU: whether there is one is only asked."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
-    assert mistakes.precision({"precision": "auto", "accelerator": accelerator}) == wanted
+    assert trainer.precision({"precision": "auto", "accelerator": accelerator}) == wanted
 
 
 @gpu

@@ -13,7 +13,7 @@ import pytest
 from seqfuse import __main__, doctor, sample
 from seqfuse import list as listing
 from seqfuse.config import build
-from seqfuse.config.mistakes import CONF
+from seqfuse.config.checks.groups import CONF
 from tests.conftest import TINY, assert_refused, composed
 
 QUIET = ("trainer.accelerator=cpu", "trainer.enable_progress_bar=false")

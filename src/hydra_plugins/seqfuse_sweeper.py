@@ -101,7 +101,7 @@ class GridSweeper(_Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Composes one job for each choice of options, as the others have the same keys."""
-        from seqfuse.config.mistakes import check_finders
+        from seqfuse.config.checks.trainer import check_finders
         from seqfuse.search import devices
         from seqfuse.search.sweep import Summaries
 

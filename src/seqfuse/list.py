@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqfuse.config.mistakes import CONF, no_such_option
+from seqfuse.config.checks.groups import CONF
+from seqfuse.config.mistakes import no_such_option
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import one_line, say
 

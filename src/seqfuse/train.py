@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from seqfuse.config import cli, mistakes, runs
+from seqfuse.config import cli, runs
+from seqfuse.config.checks.fit import check_fit, check_sections
 from seqfuse.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def train(
     from seqfuse.config import build, ensemble  # slow: torch, lightning
     from seqfuse.resume import state
 
-    mistakes.check_sections(recipe)
-    mistakes.check_fit(recipe)
+    check_sections(recipe)
+    check_fit(recipe)
     recipe = state.in_folder(runs.prepare(recipe, Path(run)))
     recipe = build.with_validation(recipe)
     build.rehearse(recipe)

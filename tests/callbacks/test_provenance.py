@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqfuse.callbacks import provenance
-from seqfuse.config.mistakes import CONF, HERE
+from seqfuse.config.checks.groups import CONF, HERE
 
 
 def test_the_hash_is_of_the_files_wherever_they_lie(

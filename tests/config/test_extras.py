@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from seqfuse import train
+from seqfuse.config.checks.groups import CONF
 from seqfuse.config.extras import EXTRAS
-from seqfuse.config.mistakes import CONF
 from seqfuse.data.read.archive import Archive, bundled
 from seqfuse.exporting.settings import check_settings
 from seqfuse.runtime.errors import InputError

@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from seqfuse import evaluate
 from seqfuse.config import build, runs
-from seqfuse.config.mistakes import check_trainer, precision
+from seqfuse.config.checks.trainer import check_trainer, precision
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
 from tests.benchmarks import ddp

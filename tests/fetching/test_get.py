@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from seqfuse import __main__
-from seqfuse.config.mistakes import CONF
+from seqfuse.config.checks.groups import CONF
 from seqfuse.fetching import convert, sets
 from seqfuse.fetching.sets import DataSet, File
 from tests.conftest import assert_refused

@@ -19,7 +19,8 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.seqfuse_sweeper import OptunaSweeper
-from seqfuse.config.mistakes import CONF, explain
+from seqfuse.config.checks.groups import CONF
+from seqfuse.config.mistakes import explain
 from seqfuse.runtime.errors import Diverged, InputError, Pruned
 from seqfuse.search.outcome import KILLED, Outcome
 from seqfuse.search.storage import Away, open_storage

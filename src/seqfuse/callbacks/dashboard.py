@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from seqfuse.callbacks.boards import Options, TensorBoard, boards
-from seqfuse.config.mistakes import validates
+from seqfuse.config.checks.trainer import validates
 from seqfuse.config.runs import best
 from seqfuse.runtime.pipelines.labels import Labelled
 from seqfuse.runtime.shown import visible

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.config import runs
-from seqfuse.config.mistakes import CONF, HERE
+from seqfuse.config.checks.groups import CONF, HERE
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 

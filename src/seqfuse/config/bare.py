@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from seqfuse.config import build as builder
-from seqfuse.config import mistakes
+from seqfuse.config.checks.fit import asked, check_fit
 from seqfuse.config.compose import compose
 from seqfuse.nn.net import Net
 from seqfuse.runtime.errors import InputError
@@ -32,16 +32,16 @@ def build(*words: str, **sizes: Any) -> Net:
     recipe = compose("train", words)
     for name, value in sizes.items():
         if name not in recipe.data:
-            wanted = ", ".join(sorted(mistakes.asked(recipe.model)))
+            wanted = ", ".join(sorted(asked(recipe.model)))
             raise InputError(f"{name}={value}: no such size; this model needs {wanted}")
         OmegaConf.update(recipe, f"data.{name}", value)
     chosen = [word for word in words if word.startswith(("model/bank=", "model=bank"))]
     if "bank" in recipe.model and not chosen:
         recipe.model.bank = None
-    mistakes.check_fit(recipe)
+    check_fit(recipe)
     # A forecaster reads series of any length; its linear part then has lags of the longest default.
-    asked = mistakes.asked(recipe.model) - {"look_back"}
-    unknown = [name for name in asked if recipe.data[name] == "auto"]
+    sizes_asked = asked(recipe.model) - {"look_back"}
+    unknown = [name for name in sizes_asked if recipe.data[name] == "auto"]
     if unknown:
         given = ", ".join(f"{name}=..." for name in sorted(unknown))
         raise InputError(f"this model needs sizes that the data would tell: give {given}")

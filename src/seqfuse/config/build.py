@@ -17,15 +17,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from seqfuse.config import checkpoint, runs, untrusted
-from seqfuse.config.mistakes import (
-    check_task,
-    check_trainer,
-    check_windows,
-    ends,
-    precision,
-    refusal,
-    validates,
-)
+from seqfuse.config.checks.fit import check_task, check_windows
+from seqfuse.config.checks.trainer import check_trainer, ends, precision, validates
+from seqfuse.config.mistakes import refusal
 from seqfuse.data.interfaces import Splits
 from seqfuse.data.read import vectors
 from seqfuse.data.read.files import TableFile

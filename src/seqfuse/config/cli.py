@@ -20,7 +20,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.config import mistakes, names, runs, untrusted
-from seqfuse.config.mistakes import CONF, MISTAKES, TYPED, explain
+from seqfuse.config.checks.groups import CONF, groups, own_folders, strange_folders
+from seqfuse.config.checks.types import check_types, defaults
+from seqfuse.config.checks.words import (
+    TYPED,
+    check_addresses,
+    check_flags,
+    check_launcher,
+    check_left_out,
+    remember,
+    typed,
+)
+from seqfuse.config.mistakes import MISTAKES, explain
 from seqfuse.runtime.errors import InputError, Interrupted, Stopped
 from seqfuse.runtime.shown import say, stop_saying
 
@@ -68,7 +79,7 @@ def run(command: Command, config_name: str, usage: str, prepare: Callable[[], No
 
     try:
         if {"--help", "-h"} & set(sys.argv):
-            table = (f"  {group}: {', '.join(names)}" for group, names in mistakes.groups().items())
+            table = (f"  {group}: {', '.join(names)}" for group, names in groups().items())
             return say(f"{usage}\nGroups (group=option):\n\n" + "\n".join(table))
         with _safe_path(), _stoppable():
             start.prepare()
@@ -105,10 +116,10 @@ def _safe_path() -> Iterator[None]:
 def _prepare_words(config_name: str) -> None:
     """Checks the folders that the command line names, and writes it as Hydra wants it."""
     words = sys.argv[1:]
-    mistakes.check_flags(words)
-    mistakes.remember(words)
-    mistakes.check_addresses(words)
-    for folder in mistakes.own_folders():
+    check_flags(words)
+    remember(words)
+    check_addresses(words)
+    for folder in own_folders():
         untrusted.check_folder(folder)
     # `sweep=` means -m, which Hydra must know before it composes, as mistakes read otherwise.
     sweeps = any(word.startswith("sweep=") and word != "sweep=null" for word in words)
@@ -117,10 +128,10 @@ def _prepare_words(config_name: str) -> None:
         words.append("-m")
     # -m comes first: between overrides, argparse would take it for their end.
     words.sort(key=lambda word: word not in ("-m", "--multirun"))
-    mistakes.check_left_out(words)
+    check_left_out(words)
     if config_name == "train":
         words = names.with_name(words)
-    mistakes.check_launcher(words)
+    check_launcher(words)
     sys.argv[1:] = [quoted(word) for word in words]
 
 
@@ -128,7 +139,7 @@ def quoted(word: str) -> str:
     """`precision=32` as `precision='32'`: Hydra takes no numbers for the names of options."""
     group, _, options = word.partition("=")
     names = options.split(",")
-    if not any(name.isdigit() for name in names) or group not in mistakes.groups():
+    if not any(name.isdigit() for name in names) or group not in groups():
         return word
     options = ",".join(f"'{name}'" if name.isdigit() else name for name in names)
     return f"{group}={options}"
@@ -200,15 +211,15 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
     from seqfuse.resume import state
 
     settings = HydraConfig.get()
-    mistakes.check_types(config, settings)
+    check_types(config, settings)
     # What comes from a checkpoint, or from a folder of YAMLs, is held against the rules for it.
-    named = mistakes.typed(settings)
+    named = typed(settings)
     if "ckpt" in config:  # its data section is the checkpoint's
         if not config.ckpt:
             raise InputError("ckpt is empty: type ckpt=logs/<name>/<time>/checkpoints/best.ckpt")
         reads = not config.get("input") and config.get("split") != "none"
         untrusted.check_paths(config, named, reads, "the checkpoint")
-    for source in mistakes.strange_folders(settings):
+    for source in strange_folders(settings):
         urls = untrusted.addresses(CONF / "data")
         untrusted.check_composed(config, named, folder, urls, source)
     if settings.mode == RunMode.MULTIRUN:
@@ -280,7 +291,7 @@ def offer_recipe() -> None:
         untrusted.check_references(node)
         node["data"] = untrusted.without_downloads(node["data"])
     ConfigStore.instance().store("recipe", node, group="checkpoint", package="_global_")
-    mistakes.defaults.cache_clear()  # they are those of this checkpoint now
+    defaults.cache_clear()  # they are those of this checkpoint now
 
 
 def _located(word: str) -> str:

@@ -9,8 +9,11 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
-from seqfuse.config import cli, mistakes
-from seqfuse.config.mistakes import CONF, MISTAKES, explain
+from seqfuse.config import cli
+from seqfuse.config.checks.groups import CONF
+from seqfuse.config.checks.types import check_types
+from seqfuse.config.checks.words import check_left_out
+from seqfuse.config.mistakes import MISTAKES, explain
 from seqfuse.runtime.errors import InputError
 
 
@@ -26,11 +29,11 @@ def compose(command: str, words: Sequence[str]) -> DictConfig:
             raise InputError(f"{word!r} is no override of a single run: give key=value")
     with _typed(words):
         try:
-            mistakes.check_left_out(words)
+            check_left_out(words)
             config = hydra_compose(
                 command, [cli.quoted(word) for word in words], return_hydra_config=True
             )
-            mistakes.check_types(config, config.hydra)
+            check_types(config, config.hydra)
         except MISTAKES as error:
             raise InputError(" ".join(explain(error, command).split())) from None
     with open_dict(config):

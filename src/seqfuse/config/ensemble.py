@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.config import build, checkpoint, runs
-from seqfuse.config.mistakes import FINDS, validates
+from seqfuse.config.checks.trainer import FINDS, validates
 from seqfuse.data.module import DataModule
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Finished, InputError, Interrupted

@@ -18,7 +18,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from seqfuse.config import build, checkpoint, mistakes, runs, untrusted
+from seqfuse.config import build, checkpoint, runs, untrusted
+from seqfuse.config.checks.fit import check_fit
 from seqfuse.config.compose import compose
 from seqfuse.estimators.loading import load
 from seqfuse.runtime import files
@@ -145,7 +146,7 @@ class Estimator(BaseEstimator):
             given: the data, as arguments of the splits.
             more: what the checkpoint holds beside, as plain data.
         """
-        mistakes.check_fit(recipe)
+        check_fit(recipe)
         config = build.resolve(recipe)
         parts = {key: config[key] for key in build.BUILT}
         untrusted.check_targets(parts, recipe.trust, "the overrides")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqfuse.config.mistakes import CONF
+from seqfuse.config.checks.groups import CONF
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.runtime import files
 from seqfuse.runtime.read.arrays import LAYOUTS

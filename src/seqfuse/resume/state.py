@@ -16,7 +16,8 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from seqfuse.config import runs, untrusted
-from seqfuse.config.mistakes import CONF, typed
+from seqfuse.config.checks.groups import CONF
+from seqfuse.config.checks.words import typed
 from seqfuse.ddp import start
 from seqfuse.resume import job
 from seqfuse.runtime import files

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
-from seqfuse.config.mistakes import own_folders
+from seqfuse.config.checks.groups import own_folders
 from seqfuse.runtime import files
 from seqfuse.runtime.shown import say
 from seqfuse.search.space import Compose

@@ -14,14 +14,10 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from seqfuse.config.mistakes import (
-    check_finders,
-    check_monitors,
-    check_value,
-    groups,
-    no_such_key,
-    no_such_option,
-)
+from seqfuse.config.checks.groups import groups
+from seqfuse.config.checks.trainer import check_finders, check_monitors
+from seqfuse.config.checks.types import check_value
+from seqfuse.config.mistakes import no_such_key, no_such_option
 from seqfuse.runtime.errors import InputError
 
 HARMLESS = (

@@ -14,7 +14,9 @@ from omegaconf import DictConfig
 
 from seqfuse.compat.submitit import is_submitit, waiting_for_all
 from seqfuse.config import untrusted
-from seqfuse.config.mistakes import explain, strange_folders, typed
+from seqfuse.config.checks.groups import strange_folders
+from seqfuse.config.checks.words import typed
+from seqfuse.config.mistakes import explain
 from seqfuse.config.runs import LOCK, refuse_begun
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.callbacks.boards import boards
 from seqfuse.config import build
-from seqfuse.config.mistakes import FINDS, precision
+from seqfuse.config.checks.trainer import FINDS, precision
 from seqfuse.data.module import DataModule
 from seqfuse.figures.drawing import pixels, save
 from seqfuse.runtime.errors import InputError

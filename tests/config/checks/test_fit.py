@@ -5,7 +5,8 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from seqfuse.config import build, mistakes
+from seqfuse.config import build
+from seqfuse.config.checks import fit, groups
 from seqfuse.runtime.errors import InputError
 from tests.conftest import composed
 
@@ -24,8 +25,8 @@ DATA = {
     "fight_anomaly": [],
 }
 """One of each kind, and what it needs."""
-MODELS = [path.stem for path in sorted((mistakes.CONF / "model").glob("*.yaml"))]
-TASKS = [path.stem for path in sorted((mistakes.CONF / "task").glob("*.yaml"))]
+MODELS = [path.stem for path in sorted((groups.CONF / "model").glob("*.yaml"))]
+TASKS = [path.stem for path in sorted((groups.CONF / "task").glob("*.yaml"))]
 QUICK = ("arrays", "csv", "text")
 """Data that are tried every day; the others in the slow tests."""
 CASES = [pytest.param(d, marks=[] if d in QUICK else [pytest.mark.slow]) for d in DATA]
@@ -36,7 +37,7 @@ def answer(*words: str) -> str:
     teacher = ["teacher=x.ckpt"] if any("=distill" in word for word in words) else []
     recipe = composed([*words, *teacher, "trainer=cpu"])
     try:
-        mistakes.check_fit(recipe)
+        fit.check_fit(recipe)
         build.rehearse(build.with_validation(recipe))
     except InputError as error:
         return str(error)
@@ -94,4 +95,4 @@ def test_the_line_names_what_is_lacking_and_what_to_type(
 def test_a_stem_of_ones_own_reads_what_it_likes() -> None:
     recipe = composed(["data=text", "data.train=x.csv"])
     recipe = OmegaConf.merge(recipe, {"model": {"stem": {"_target_": "mylab.Stem"}}})
-    mistakes.check_fit(recipe)  # type: ignore[arg-type]
+    fit.check_fit(recipe)  # type: ignore[arg-type]

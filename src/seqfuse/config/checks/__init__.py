@@ -1,0 +1,1 @@
+"""Checks of what was typed and composed, before anything is built."""
