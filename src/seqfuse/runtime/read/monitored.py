@@ -28,7 +28,10 @@ ARRAYS = ("train_value", "train_command", "test_value", "test_command", "test_la
 
 
 class Recording(NamedTuple):
-    """One series and where it is anomalous."""
+    """One series and where it is anomalous.
+
+    No `Recordings`: files of one set have channels of their own until some are chosen (SMAP, MSL).
+    """
 
     name: str
     """Unique within its data set."""
