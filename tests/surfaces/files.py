@@ -132,6 +132,15 @@ def array(draw: st.DrawFn, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @st.composite
+def mapped(draw: st.DrawFn, rows: int, columns: int) -> File:
+    """A .npy array of rows, seldom cut off."""
+    content = io.BytesIO()
+    np.save(content, draw(array((rows, columns))))
+    whole = content.getvalue()
+    return ".npy", whole[: len(whole) // 2] if draw(SELDOM) else whole
+
+
+@st.composite
 def counts(draw: st.DrawFn, items: int, steps: int) -> np.ndarray:
     """Steps of each item, seldom too many or too few."""
     lengths = draw(st.lists(st.integers(1, steps), min_size=items, max_size=items))

@@ -42,7 +42,8 @@ from seqfuse.runtime.jobs.softmax import sigmoid
 from seqfuse.runtime.read import labelled, monitored
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.devices import Track
-from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.rows import MAPPED, RowReader
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import visible
 from seqfuse.runtime.writer import Writer
@@ -60,6 +61,7 @@ TEXTS = {
     "text": files.one_of("fly to Rome", "is it warm?", "né, 2 \u201cof\u201d them", "a,b", "it's"),
     "label": files.one_of("flight", "weather"),
 }
+COLUMNS = {"0": files.number, "1": files.number}
 TABLE = {"date": files.hour, "load": files.number, "heat": files.number}
 LABELLED = {**TEXTS, "label": files.one_of("a", "a|b", "c|b", "")}
 DEVICES = {"phone": (3, 50), "watch": (2, 25)}
@@ -171,6 +173,13 @@ def tables(folder: Path) -> list[str]:
     return ["data=csv", f"data.file={counted(folder, 120)}", *columns, *sizes]
 
 
+def large(folder: Path) -> list[str]:
+    np.save(folder / "t.npy", np.random.default_rng(0).normal(size=(120, 2)))
+    sizes = ["data.look_back=8", "data.horizon=4", "model.segment_size=4", "data.batch_size=8"]
+    return ["data=mapped", f"data.file={folder}/t.npy", "data.targets=[0]",
+            "data.covariates=[1]", *sizes]  # fmt: skip
+
+
 def incomplete(folder: Path) -> list[str]:
     sizes = ["data.look_back=8", "data.masking.lengths=[1,3]", "data.batch_size=8"]
     columns = ["data.targets=[load]", "data.covariates=[heat]", "model.lstm.hidden_size=8"]
@@ -258,6 +267,21 @@ def table(found: "Surfaces", path: Path) -> tuple[Any, Any]:
     reader = TableReader(**options)
     return outcome(lambda: reader.read(TableFile(str(path)).path())), outcome(
         lambda: TableReader(**options).parse(reader.cells(path))
+    )
+
+
+def rows(found: "Surfaces", path: Path) -> tuple[Any, Any]:
+    """Of an array or Parquet, which are trained on; tables of text are not."""
+    if path.suffix not in MAPPED:
+        return None, None
+    options = {k: v for k, v in found.predicted.metadata["file_format"].items() if k != "kind"}
+
+    def read(table: Table) -> Recordings:
+        return Recordings(table.values[: table.values.shape[0]], table.offsets)
+
+    reader, pipeline = RowReader(**options), found.predicted.pipeline
+    return outcome(lambda: read(reader.read(path))), outcome(
+        lambda: read(reader.ahead(path, pipeline))
     )
 
 
@@ -362,6 +386,17 @@ JOBS = {
     ),
     "windows": Job(table_windows, TABLES, windows, "label", ahead, NumberFigures, drawn_numbers),
     "tables": Job(tables, TABLES, table, "no such thing"),
+    "large": Job(
+        large,
+        st.one_of(
+            files.mapped(14, 2),
+            files.parquet(COLUMNS, 14),
+            files.separated(COLUMNS, 14, SEPARATED),
+            files.objects(COLUMNS, 14),
+        ),
+        rows,
+        "no such thing",
+    ),
     "incomplete": Job(incomplete, TABLES, table, "no such thing"),
     "recordings": Job(
         recordings,
