@@ -50,6 +50,8 @@ class Recordings:
     """Plural name of the items, such as series, texts or clips."""
     read_as: str = ""
     """How an array was read, where its channels are not those of training."""
+    tabular: Mapping[str, Any] | None = None
+    """Fields of the `Tabular` that says how a table holds them."""
     clock: Clock | None = None
     """Of the rows of a table, or of that which windows were cut from; None: rows are the clock."""
     sources: Mapping[str, "Recordings"] = field(default_factory=dict)

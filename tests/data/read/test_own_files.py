@@ -4,13 +4,17 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import seqfuse
 from seqfuse.data.read.arrays import Arrays
 from seqfuse.data.read.own_files import OwnFiles
 from seqfuse.data.read.text import Conll, TextTable
+from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
+from tests import shipped
 from tests.conftest import composed
 
 
@@ -94,6 +98,52 @@ def test_more_channels_than_steps_are_said(
         assert part in note
     turned = Arrays("x.npz", layout=other, root=str(tmp_path))
     assert len(list(turned.notes(turned("train")))) == 1
+
+
+def table(path: Path, rows: int = 20) -> Path:
+    """Long series, a row for each step."""
+    lines = [f"{i},{'ab'[i % 2]},{(i % 2) * 2 + k / 9},{k}" for i in range(rows) for k in range(5)]
+    path.write_text("\n".join(["who,kind,a,b", *lines]))
+    return path
+
+
+def test_tables_and_files_of_the_archive_are_series(tmp_path: Path) -> None:
+    table(tmp_path / "t.csv")
+    arrays = Arrays("t.csv", root=str(tmp_path), id="who", label="kind")
+    items = arrays("train")
+    assert (len(items), items.columns) == (16, ["a", "b"])
+    assert Counter(items.labels or ()) == {"a": 8, "b": 8}
+    assert "channels are the columns a, b" in list(arrays.notes(items))[-1]
+    (tmp_path / "t.tsv").write_text("".join(f"{i % 2}\t{i}\t2\t3\n" for i in range(10)))
+    assert Arrays("t.tsv", root=str(tmp_path))("train").lengths.tolist() == [3] * 8
+    (tmp_path / "w.csv").write_text("y,a,b\n" + "u,1,2\nv,3,4\n" * 5)
+    wide = Arrays("w.csv", root=str(tmp_path))
+    assert "series of 2 steps" in list(wide.notes(wide("train")))[-1]
+    (tmp_path / "who.xlsx").touch()
+    with pytest.raises(InputError, match=r"who.xlsx.*\.csv"):
+        Arrays("who.xlsx", root=str(tmp_path))("train")
+
+
+@pytest.mark.long
+def test_new_tables_are_read_as_those_trained_on(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", 40)
+    words = ["data=arrays", f"data.train={path}", "data.id=who", "data.label=kind"]
+    words += ["logger=none", "callbacks.figures=null", "trainer.max_steps=20", "model=base"]
+    run = tmp_path / "run"
+    train(composed([*words, "trainer=cpu", "trainer.enable_progress_bar=false"]), run)
+    frame = pd.read_csv(path).drop(columns="kind")
+    frame[["b", "who", "a"]].to_csv(tmp_path / "new.csv", index=False)
+    model = seqfuse.load(run / "checkpoints" / "best.ckpt")
+    ordered = model.predict_proba(tmp_path / "new.csv")
+    frame[["who", "a", "b"]].to_csv(tmp_path / "new.csv", index=False)
+    np.testing.assert_array_equal(model.predict_proba(tmp_path / "new.csv"), ordered)
+    folder = runner.load(shipped.export(run, tmp_path / "shipped"))
+    found = folder.predict_proba(tmp_path / "new.csv")
+    np.testing.assert_allclose(found, ordered, rtol=0, atol=1e-5)
+    frame.rename(columns={"a": "c"}).to_csv(tmp_path / "new.csv", index=False)
+    for one in (model, folder):
+        with pytest.raises(InputError, match=r"new.csv has no column 'a'.*it has: who, c, b"):
+            one.predict_proba(tmp_path / "new.csv")
 
 
 @pytest.mark.long

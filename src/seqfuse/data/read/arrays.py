@@ -1,4 +1,4 @@
-"""The user's own arrays: .npz with x and y, a pair of .npy files, or Parquet."""
+"""The user's own series: arrays, tables, or files of the UCR/UEA archive."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,9 +10,11 @@ from seqfuse.runtime.errors import check_option
 from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.pipelines.labels import UNLABELLED
 from seqfuse.runtime.read.arrays import ARRAY_ENDINGS, LAYOUTS
+from seqfuse.runtime.read.formats import SERIES_ENDINGS, read_archive
 from seqfuse.runtime.read.labelled import read_arrays
-from seqfuse.runtime.read.lists import read_rows
-from seqfuse.runtime.read.table.parquet import ENDING, is_parquet
+from seqfuse.runtime.read.table.cells import LISTED
+from seqfuse.runtime.read.table.parquet import is_parquet
+from seqfuse.runtime.read.tabular import TABULAR_ENDINGS, Tabular, read_tabular
 from seqfuse.runtime.recordings import Recordings
 
 
@@ -21,8 +23,9 @@ class Arrays(OwnFiles):
 
     An .npz holds `x` and `y`, and may hold `groups`, `lengths`, the steps of each series
     before its padding, and `y_names` of the columns of y. For .npy, `train.npy` has the
-    series and `train_y.npy` beside it the labels. Parquet has a list in each row, or a step (see
-    `runtime.read.lists`); a folder or a pattern, too.
+    series and `train_y.npy` beside it the labels. A table (.csv, .jsonl, or Parquet, of which a
+    folder or a pattern will do, too) has a step in each row, or a series (see `read_tabular`);
+    .ts, .tsv and .arff are as in the UCR/UEA archive.
 
     Args:
         train: file to train and validate on.
@@ -31,10 +34,12 @@ class Arrays(OwnFiles):
         test_folds: one part in so many of `train` is the test split, where `test` is absent.
         root: folder that relative names start from.
         labelled: without it, labels are not read, and need not be there.
+        id: column of a table that tells series apart, where a row is a step.
+        label: column of a table that has the labels.
         label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 
-    kind = ".npz (with x and y), .npy or .parquet file"
+    kind = "series: .npz (with x and y), .npy, .csv, .jsonl, .parquet, .ts, .tsv or .arff"
     folders = True
 
     def __init__(
@@ -46,25 +51,46 @@ class Arrays(OwnFiles):
         root: str = ".",
         labelled: bool = True,
         label_type: str = "classes",
+        id: str = "id",
+        label: str = "y",
     ):
         check_option(LAYOUTS, layout=layout)
         super().__init__(train, test, None, root, test_folds)
         self.layout, self.labelled, self.label_type = layout, labelled, label_type
+        self.tabular = Tabular(id, label)
+        self._tabular: Tabular | None = None
 
     def read(self, path: Path, split: str) -> Recordings:
-        if is_parquet(path):
-            blocks = read_rows(path, self.labelled, self.label_type)
+        labels, name = (self.labelled, self.label_type), path.name.lower()
+        if name.endswith(SERIES_ENDINGS):
+            return read_archive(path, *labels)
+        if name.endswith(ARRAY_ENDINGS):
+            blocks = read_arrays(path, self.layout, *labels)
         else:
-            check_ending(path, (*ARRAY_ENDINGS, ENDING))
-            blocks = read_arrays(path, self.layout, self.labelled, self.label_type)
+            if not is_parquet(path):
+                check_ending(path, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *TABULAR_ENDINGS))
+            self._tabular = self._tabular or self.tabular.of(
+                path
+            )  # the test part is as that trained on
+            blocks = read_tabular(path, self._tabular, *labels)
         items = Recordings.joined(list(blocks))
+        if known := self._tabular:
+            items = replace(items, tabular=known._asdict(), columns=known.channels or ())
         return items if self.labelled else replace(items, labels=[UNLABELLED] * len(items))
 
     def file_format(self, pipeline: Any) -> Mapping[str, Any]:
-        return {"kind": "series", "layout": self.layout}
+        return {"kind": "series", "layout": self.layout, "tabular": pipeline.tabular}
 
     def notes(self, items: Recordings) -> Iterator[str]:
         yield from super().notes(items)
+        if self._tabular is not None and self._tabular.wide:
+            yield (
+                f"each row of a table is read as a series of {items.lengths.max()} steps; if it is "
+                "a step, type data.id=<column that tells series apart>"
+            )
+        elif items.columns:
+            names = ", ".join(items.columns[:LISTED])
+            yield f"channels are the columns {names}; leave out those that say nothing of the class"
         steps, channels = int(items.lengths.max()), items.values.shape[1]
         if channels > steps:
             other = "bct" if self.layout == "btc" else "btc"

@@ -13,6 +13,7 @@ from seqfuse.runtime.pipelines.labels import Labelled, labels_of
 from seqfuse.runtime.pipelines.scaling import Standardisation
 from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.numbers import as_float32
+from seqfuse.runtime.read.table.cells import LISTED
 from seqfuse.runtime.recordings import Recordings
 
 SCALINGS = ("channel", "series", "none")
@@ -154,6 +155,8 @@ class SeriesPipeline(Labelled):
         """Whether an item had more than one step in training."""
         self.clock: Clock | None = None
         """Of windows of a table."""
+        self.tabular: dict[str, Any] | None = None
+        """How a table holds series."""
 
     def fit(self, items: Recordings) -> "SeriesPipeline":
         """Learns scales and classes from the training series."""
@@ -163,6 +166,7 @@ class SeriesPipeline(Labelled):
         self.standardisation = Standardisation.of(x)
         self.has_time = bool(items.lengths.max() > 1)
         self.clock = items.clock
+        self.tabular = None if items.tabular is None else dict(items.tabular)
         self.fit_labels(items)
         return self
 
@@ -203,6 +207,12 @@ class SeriesPipeline(Labelled):
                 f"{items.read_as}the series have {x.shape[1]} channels, the training data "
                 f"{self.in_channels}{hint}"
             )
+        known = (self.tabular or {}).get("channels")
+        if known and items.columns and [*items.columns] != [*known]:
+            raise InputError(
+                f"the columns of the channels are {', '.join(items.columns[:LISTED])}, those of "
+                f"the training data {', '.join(known[:LISTED])}: give them these names and order"
+            )
         filled = np.nan_to_num(self._scale(items), nan=0.0).astype(np.float32)
         if self.missing == "indicator":
             filled = np.concatenate([filled, ~np.isnan(x)], axis=-1, dtype=np.float32)
@@ -234,6 +244,7 @@ class SeriesPipeline(Labelled):
             "standardisation": self.standardisation.state_dict(),
             **({} if self.has_time else {"has_time": False}),
             **({} if self.clock is None else {"clock": list(self.clock)}),
+            **({} if self.tabular is None else {"tabular": self.tabular}),
             "labels": self.labels.state_dict(),
         }
 
@@ -243,4 +254,5 @@ class SeriesPipeline(Labelled):
         self.standardisation = Standardisation.from_state(state["standardisation"])
         self.has_time = bool(state.get("has_time", True))
         self.clock = Clock.of_state(state.get("clock"))
+        self.tabular = state.get("tabular")
         self.load_labels(state)

@@ -8,9 +8,8 @@ function.
 import csv
 import itertools
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +41,15 @@ from seqfuse.runtime.read.arrays import (
 from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
-from seqfuse.runtime.read.lists import read_rows
-from seqfuse.runtime.read.numbers import numbers_in
-from seqfuse.runtime.read.records import RECORD_ENDINGS, are_numbers, cell, rows_of
+from seqfuse.runtime.read.records import RECORD_ENDINGS, cell, label_in, rows_of
 from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences, unlike_words
 from seqfuse.runtime.read.table.cells import as_cells
-from seqfuse.runtime.read.table.parquet import ENDING
 from seqfuse.runtime.read.table.reader import TABLE_ENDINGS, TableReader, windows_of
+from seqfuse.runtime.read.tabular import TABULAR_ENDINGS, Tabular, numbered, read_tabular
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say
 
 Blocks = Iterator[Recordings]
-ROW_ENDINGS = tuple(ending for ending in RECORD_ENDINGS if ".tsv" not in ending)
 POINT_ENDINGS = (".csv", ".csv.gz", *ARRAY_ENDINGS)
 ID = "id"
 WHOLE_ID = "set it in every row or in none"
@@ -84,38 +80,32 @@ def frame_items(frame: Any, file_format: Mapping[str, Any]) -> Any:
     return frame_series(frame)
 
 
-def read_series(path: Path, layout: str = "btc", size: int = READ) -> Blocks:
+def read_series(
+    path: Path,
+    layout: str = "btc",
+    tabular: Mapping[str, Any] | None = None,
+    size: int = READ,
+) -> Blocks:
     """Series, without labels.
 
     An .npz holds `x`, and perhaps `id` and `lengths`. In a .tsv or .arff a `?` stands in for the
-    label. A .csv or .jsonl has a row for each step and a column for each channel; a column `id`
-    tells series apart. Parquet is read by `lists.read_rows`.
+    label. Of .csv, .jsonl and Parquet see `read_tabular`.
+
+    Args:
+        layout: order of the axes of an array.
+        tabular: fields of a `Tabular`.
     """
     name = path.name.lower()
-    if name.endswith(ENDING):
-        for items in read_rows(path):
-            yield from in_parts(items, size)
-    elif name.endswith(ARRAY_ENDINGS):
+    if name.endswith(ARRAY_ENDINGS):
         yield from read_arrays(path, layout, size=size)
     elif name.endswith(SERIES_ENDINGS):
         rows = series_in(path, labelled=False)
-        for first, part in _numbered(rows, size):
+        for first, part in numbered(rows, size):
             checked = _checked_lines(path, part, first)
             yield replace(checked, origin=f"{path}, line {part[0][0]}")
     else:
-        for first, part in _numbered(_series_rows(path), size):
-            names, values = zip(*part, strict=True)
-            known = None if names[0] is None else list(names)
-            yield series(values, names=known, origin=str(path), first=first)
-
-
-def _numbered(rows: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
-    """So many rows at a time, and the number of the first."""
-    rows = iter(rows)
-    for first in itertools.count(0, size):
-        if not (part := list(itertools.islice(rows, size))):
-            return
-        yield first, part
+        for items in read_tabular(path, Tabular(**(tabular or {})), size=size):
+            yield from in_parts(items, size)
 
 
 def _checked_lines(path: Path, rows: list[tuple[int, NDArray[Any], str]], first: int) -> Recordings:
@@ -202,43 +192,6 @@ def _column_names(path: Path, y: NDArray[Any]) -> list[str]:
     return names
 
 
-def _series_rows(path: Path) -> Iterator[tuple[str | None, NDArray[Any]]]:
-    """Name and values of each series of a table that has a row for each step."""
-    keys: list[str] = []
-    seen: set[str] = set()
-    last, values = None, []
-    for line, row in rows_of(path):
-        if not keys:
-            keys = list(row)
-            if ".jsonl" not in path.name.lower()[-9:] and are_numbers([k for k in keys if k]):
-                raise InputError(
-                    f"{path}: the first line holds numbers: add a line of column names"
-                )
-        if row.keys() != set(keys):
-            raise InputError(
-                f"{path}, line {line} has the columns {', '.join(list(row)[:12])}, the first row "
-                f"{', '.join(keys[:12])}: give every row the same, with null where a value is "
-                "missing"
-            )
-        name = str(row.get(ID, ""))
-        if name != last and name in seen:
-            raise InputError(f"{path}, line {line}: series '{name}' goes on behind another one")
-        if name != last and values:
-            yield last, np.stack(values)
-            values = []
-        last = name
-        seen.add(name)
-        channels = [key for key in keys if key != ID]
-        where = partial(_cell_name, path, line, channels)
-        values.append(numbers_in([row[key] for key in channels], where))
-    if values:
-        yield (last if ID in keys else None), np.stack(values)
-
-
-def _cell_name(path: Path, line: int, names: Sequence[str], i: int) -> str:
-    return f"{path}, line {line}, column '{names[i]}'"
-
-
 def read_texts(
     path: Path,
     text: str,
@@ -250,12 +203,12 @@ def read_texts(
 
     A column `id` names them, where there are no labels to be read.
     """
-    for first, part in _numbered(rows_of(path), size):
+    for first, part in numbered(rows_of(path), size):
         words = [_words(path, line, row, text) for line, row in part]
         lines = [line for line, _ in part]
         labels = None
         if label:
-            written = [_label(path, line, row, label, label_type) for line, row in part]
+            written = [label_in(path, line, row, label, label_type) for line, row in part]
             labels = labels_of(written, str(path), label_type, lines)
         has_ids = not label and ID in part[0][1] if not first else has_ids
         names = [cell(path, line, row, ID, WHOLE_ID) for line, row in part] if has_ids else None
@@ -270,24 +223,9 @@ def _words(path: Path, line: int, row: dict[str, Any], text: str) -> list[str]:
     return words
 
 
-def _label(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:
-    label = cell(path, line, row, name, "set data.label")
-    if isinstance(label, list):
-        if label_type == "classes":
-            raise InputError(
-                f"{path}, line {line}: column '{name}' holds a list: for several labels type "
-                "task=multilabel, for numbers task=regression"
-            )
-        return label
-    label = str(label).strip()
-    if not label and label_type != "several":
-        raise InputError(f"{path}, line {line}: column '{name}' is empty: fill or drop it")
-    return label
-
-
 def read_sentences(path: Path, labelled: bool = False, size: int = READ) -> Blocks:
     """Sentences of CoNLL-U, of a word (and its tag) per line, or of JSON lines."""
-    for first, part in _numbered(sentences(path), size):
+    for first, part in numbered(sentences(path), size):
         words = [sentence.words for sentence in part]
         if not labelled and not first and (note := unlike_words(path, part[0])):
             say(f"note        {note}", file=sys.stderr)
@@ -365,7 +303,7 @@ def read_points(path: Path, labelled: bool = False, size: int = READ) -> Blocks:
     if path.name.lower().endswith(ARRAY_ENDINGS):
         yield from read_arrays(path, size=size)
         return
-    for first, part in _numbered(_point_lines(path), size):
+    for first, part in numbered(_point_lines(path), size):
         lines, labels, points = zip(*part, strict=True)
         for line, label, values in part if labelled else ():
             if label is None or not label.isdecimal():
@@ -539,7 +477,7 @@ def read_windows(
 
 Reader = Callable[..., Blocks]
 READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
-    "series": (read_series, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *ROW_ENDINGS, ENDING)),
+    "series": (read_series, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *TABULAR_ENDINGS)),
     "texts": (read_texts, RECORD_ENDINGS),
     "sentences": (read_sentences, SENTENCE_ENDINGS),
     "clips": (read_clips, (*CLIP_ENDINGS, ".npz")),

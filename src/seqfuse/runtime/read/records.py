@@ -27,6 +27,22 @@ def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any
     raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): {fix}")
 
 
+def label_in(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:
+    """The label of a row, stripped; a list where there may be several, or numbers."""
+    label = cell(path, line, row, name, "set data.label")
+    if isinstance(label, list):
+        if label_type == "classes":
+            raise InputError(
+                f"{path}, line {line}: column '{name}' holds a list: for several labels type "
+                "task=multilabel, for numbers task=regression"
+            )
+        return label
+    label = str(label).strip()
+    if not label and label_type != "several":
+        raise InputError(f"{path}, line {line}: column '{name}' is empty: fill or drop it")
+    return label
+
+
 def rows_of(path: Path, delimiter: str | None = None) -> Iterator[Row]:
     """Rows of a table with a header, or of JSON lines.
 

@@ -1,0 +1,305 @@
+"""Series in tables, with labels or without: a row for each step, or for each series.
+
+Tables are Parquet, of which a folder or a pattern may be given, .csv, and JSON lines.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqfuse.runtime.batches import READ
+from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.series import series
+from seqfuse.runtime.read.numbers import numbers_in
+from seqfuse.runtime.read.records import RECORD_ENDINGS, Row, are_numbers, label_in, rows_of
+from seqfuse.runtime.read.table.parquet import ENDING, ParquetTable, is_parquet, pyarrow
+from seqfuse.runtime.recordings import Recordings
+
+TEXT_ENDINGS = tuple(ending for ending in RECORD_ENDINGS if ".tsv" not in ending)
+TABULAR_ENDINGS = (*TEXT_ENDINGS, ENDING)
+Columns = dict[str, NDArray[Any]]
+
+
+class Tabular(NamedTuple):
+    """How a table holds series."""
+
+    id: str = "id"
+    """Column that tells series apart."""
+    label: str = "y"
+    groups: str = "groups"
+    channels: Sequence[str] | None = None
+    """Columns of the channels; None: all but the three."""
+    wide: bool = False
+    """Whether a row of a text file is a series of one channel, and each column a step."""
+
+    @property
+    def beside(self) -> tuple[str, str, str]:
+        """Columns that are no channels."""
+        return self[:3]
+
+    def of(self, path: Path) -> "Tabular":
+        """The same, with the channels of a file, or wide.
+
+        A text file is wide where no row has the id of the one above it.
+        """
+        if is_parquet(path):
+            return self._replace(channels=_channels(ParquetTable(path), self, False)[0])
+        rows, ids = rows_of(path), []
+        for _, row in rows:
+            first = row if not ids else first
+            ids.append(row.get(self.id))
+        names = [key for key in first if key not in self.beside] if ids else []
+        in_lists = bool(names) and isinstance(first[names[0]], list)
+        wide = not in_lists and all(a is None or a != b for a, b in itertools.pairwise(ids))
+        return self._replace(channels=None if wide else names, wide=wide)
+
+
+ALL = Tabular()
+
+
+def read_tabular(
+    path: Path,
+    tabular: Tabular = ALL,
+    labelled: bool = False,
+    label_type: str = "classes",
+    size: int = READ,
+) -> Iterator[Recordings]:
+    """Series of a file; of Parquet, of all files of a folder or a pattern.
+
+    Where columns are lists of numbers, a row is a series, and each list a channel. Else a row is a
+    step, each column a channel, and the rows of one series, which have the same id, lie together
+    in one file; or the file is wide (see `Tabular`).
+
+    Args:
+        tabular: names of columns; that of the labels must be there, and that of the ids where rows
+            of Parquet are steps.
+        labelled: whether labels and groups are read; without, ids name the series.
+        label_type: `classes`, `numbers` or `several` labels.
+        size: series at a time, of a text file.
+    """
+    if is_parquet(path):
+        return _of_parquet(path, tabular, labelled, label_type)
+    return _of_text(path, tabular, labelled, label_type, size)
+
+
+def numbered(rows: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
+    """So many rows at a time, and the number of the first."""
+    rows = iter(rows)
+    for first in itertools.count(0, size):
+        if not (part := list(itertools.islice(rows, size))):
+            return
+        yield first, part
+
+
+def _of_text(
+    path: Path, tabular: Tabular, labelled: bool, label_type: str, size: int
+) -> Iterator[Recordings]:
+    first = None
+    for first, part in numbered(_rows_of_series(path, tabular, labelled), size):
+        heads = [rows[0] for rows in part]
+        names = [row[tabular.id] for _, row in heads if tabular.id in row] or None
+        named: dict[str, Any] = {"names": names and [str(name) for name in names]}
+        if labelled:
+            labels = [label_in(path, line, row, tabular.label, label_type) for line, row in heads]
+            groups = [row[tabular.groups] for _, row in heads if tabular.groups in row] or None
+            named = {"labels": labels, "groups": groups}
+        yield series(
+            [_values(path, rows, tabular) for rows in part],
+            **{"origin": str(path), "first": first, "label_type": label_type, **named},
+            lines=[line for line, _ in heads],
+        )
+    if first is None:
+        raise InputError(f"{path} holds no series")
+
+
+def _rows_of_series(path: Path, tabular: Tabular, labelled: bool) -> Iterator[list[Row]]:
+    """The rows of each series of a text file."""
+    same = tabular.beside[1:] if labelled else ()
+    seen: set[str] = set()
+
+    def series_of(numbered_row: Row) -> Any:
+        line, row = numbered_row
+        is_series = tabular.wide or any(isinstance(cell, list) for cell in row.values())
+        return line if is_series else str(row.get(tabular.id, ""))
+
+    for _, rows in itertools.groupby(_checked(path, tabular, labelled), series_of):
+        part = list(rows)
+        line, first = part[0]
+        if (name := first.get(tabular.id)) is not None:
+            if str(name) in seen:
+                raise InputError(
+                    f"{path}, line {line}: series '{name}' goes on behind another one: sort the "
+                    f"rows by {tabular.id}"
+                )
+            seen.add(str(name))
+        for key in same:
+            for line, row in part:
+                if row.get(key) != first.get(key):
+                    raise InputError(
+                        f"{path}, line {line}: {key} is {row[key]}, at the beginning of series "
+                        f"'{name}' {first[key]}: a series has one"
+                    )
+        yield part
+
+
+def _checked(path: Path, tabular: Tabular, labelled: bool) -> Iterator[Row]:
+    """Rows that have the columns of the first one, which are those that are wanted."""
+    keys: list[str] = []
+    for line, row in rows_of(path):
+        if not keys:
+            keys = list(row)
+            if ".jsonl" not in path.name.lower()[-9:] and are_numbers([key for key in keys if key]):
+                raise InputError(
+                    f"{path}: the first line holds numbers: add a line of column names"
+                )
+            _check_names(path, keys, tabular, labelled)
+        if row.keys() != set(keys):
+            raise InputError(
+                f"{path}, line {line} has the columns {', '.join(list(row)[:12])}, the first row "
+                f"{', '.join(keys[:12])}: give every row the same, with null where a value is "
+                "missing"
+            )
+        yield line, row
+
+
+def _check_names(path: Path, keys: Sequence[str], tabular: Tabular, labelled: bool) -> list[str]:
+    """The columns of the channels, once all that is wanted is there."""
+    known = f"(it has: {', '.join([*keys][:12])}{', ...' * (len(keys) > 12)})"
+    names = tabular.channels or [key for key in keys if key not in tabular.beside]
+    for name in names:
+        if name not in keys:
+            raise InputError(f"{path} has no column '{name}' for a channel {known}: add it")
+    if not names:
+        raise InputError(f"{path} has no column for a channel {known}: add numbers")
+    if labelled and tabular.id not in keys and tabular.id != ALL.id:
+        raise InputError(f"{path} has no column '{tabular.id}' {known}: name another in data.id")
+    if labelled and tabular.label not in keys:
+        alike = [key for key in keys if key.lower() in ("label", "class", "target", "y")]
+        raise InputError(
+            f"{path} has no column '{tabular.label}' for labels {known}: type data.label="
+            f"{alike[0] if alike else '<column>'}; without any, task=contrastive "
+            "data.labelled=false"
+        )
+    return list(names)
+
+
+def _values(path: Path, rows: Sequence[Row], tabular: Tabular) -> NDArray[np.float64]:
+    """(t c)"""
+    names = tabular.channels or [key for key in rows[0][1] if key not in tabular.beside]
+
+    def numbers(numbered_row: Row) -> NDArray[np.float64]:
+        line, row = numbered_row
+        return numbers_in(
+            [row[name] for name in names], lambda i: f"{path}, line {line}, column '{names[i]}'"
+        )
+
+    line, first = rows[0]
+    if any(isinstance(first[name], list) for name in names):
+        lists = {}
+        for name in names:
+            where = f"{path}, line {line}, column '{name}'"
+            if not isinstance(first[name], list):
+                raise InputError(f"{where}: no list is there")
+            lists[name] = numbers_in(first[name], lambda _, where=where: where)
+        return _side_by_side(f"{path}, line {line}", lists)
+    values = np.stack([numbers(row) for row in rows])
+    return values.T if tabular.wide else values
+
+
+def _of_parquet(
+    path: Path, tabular: Tabular, labelled: bool, label_type: str
+) -> Iterator[Recordings]:
+    table, first = ParquetTable(path), 0
+    channels, in_lists = _channels(table, tabular, labelled)
+    for file, origin in enumerate(map(str, table.files)):
+        parts = zip(table.kinds, table.read(file).columns, strict=True)
+        columns = {name: part.to_numpy(zero_copy_only=False) for name, part in parts}
+        values = {name: columns[name] for name in channels}
+        rows = len(values[channels[0]])
+        if in_lists or not rows:
+            starts = np.arange(rows)
+            items = [_of_lists(origin, row, values) for row in range(rows)]
+        else:
+            starts = _starts(origin, columns, tabular.id, tabular.beside[1:] if labelled else ())
+            items = np.split(np.stack([*values.values()], axis=1), starts[1:])
+        named: dict[str, Any] = {n: columns[n][starts] for n in tabular.beside if n in columns}
+        if labelled:
+            named = {"labels": _labels(named[tabular.label]), "groups": named.get(tabular.groups)}
+        else:
+            named = {"names": named[tabular.id].tolist()} if tabular.id in named else {}
+        if rows:
+            found = series(items, origin=origin, first=first, label_type=label_type, **named)
+            yield replace(found, origin=str(path))
+        first += len(starts)
+    if not first:
+        raise InputError(f"{path} holds no series")
+
+
+def _channels(table: ParquetTable, tabular: Tabular, labelled: bool) -> tuple[list[str], bool]:
+    """Columns of the channels, and whether they are lists."""
+    path, types, kinds = table.path, pyarrow(table.path).types, table.kinds
+    names = _check_names(path, [*kinds], tabular, labelled)
+    many = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    in_lists = [any(is_many(kinds[name]) for is_many in many) for name in names]
+    if not any(in_lists) and tabular.id not in kinds:
+        raise InputError(
+            f"{path} has no column '{tabular.id}' that says which rows are one series (it has: "
+            f"{', '.join([*kinds][:12])}): type data.id=<column>, or write a series as a row, of a "
+            "list for each channel"
+        )
+    for name, is_list in zip(names, in_lists, strict=True):
+        kind = kinds[name].value_type if is_list else kinds[name]
+        is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+        if not is_number or is_list != any(in_lists):
+            wanted = "lists of numbers" if any(in_lists) else "numbers"
+            raise InputError(
+                f"{path}: column '{name}' holds {kinds[name]}, expected {wanted}, as in every "
+                f"column but {', '.join(tabular.beside)}: leave it out"
+            )
+    return names, any(in_lists)
+
+
+def _labels(y: NDArray[Any]) -> Any:
+    return [label.tolist() if isinstance(label, np.ndarray) else label for label in y.tolist()]
+
+
+def _of_lists(origin: str, row: int, channels: Columns) -> NDArray[Any]:
+    """(t c) the series of a row."""
+    lists = {name: column[row] for name, column in channels.items()}
+    for name, values in lists.items():
+        if values is None:
+            raise InputError(f"{origin}, row {row + 2}, column '{name}': no list is there")
+    return _side_by_side(f"{origin}, row {row + 2}", lists)
+
+
+def _side_by_side(where: str, lists: Columns) -> NDArray[Any]:
+    """(t c) lists of one length."""
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len({*lengths.values()}) > 1:
+        shown = ", ".join(f"{length} of '{name}'" for name, length in [*lengths.items()][:4])
+        raise InputError(f"{where} has lists of unequal lengths: {shown}")
+    return np.stack([*lists.values()], axis=1)
+
+
+def _starts(origin: str, columns: Columns, id: str, same: Sequence[str]) -> NDArray[np.int64]:
+    """The first row of each series; `same` are columns that do not change within one."""
+    ids = columns[id]
+    starts = np.append(0, np.flatnonzero(ids[1:] != ids[:-1]) + 1)
+    names, counts = np.unique(ids[starts].astype(str), return_counts=True)
+    for name in names[counts > 1][:1]:
+        raise InputError(f"{origin}: series '{name}' goes on behind another one: sort it by {id}")
+    each = np.repeat(starts, np.diff(np.append(starts, len(ids))))
+    for name in same:
+        column = columns.get(name)
+        if column is not None:
+            for row in np.flatnonzero(column != column[each])[:1]:
+                raise InputError(
+                    f"{origin}, row {row + 2}: {name} is {column[row]}, at the beginning of series "
+                    f"'{ids[row]}' {column[each[row]]}: a series has one"
+                )
+    return starts
