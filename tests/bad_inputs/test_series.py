@@ -23,7 +23,7 @@ def one(name: str = "a.npz", **changes: object) -> dict:
     Row("data.train=here", "here", {"here/a.npz": GOOD}),
     Row("data.train=a.txt", ["a.txt", "ending", ".npz"], {"a.txt": "x,y\n1,2\n"}),
     Row("data.train=a.csv", ["a.csv", "1 series", "data.test"], {"a.csv": "x,y\n1,2\n"}),
-    Row("data.train=a.csv", ["a.csv", "'y'", "data.label=kind"], {"a.csv": "x,kind\n1,2\n"}),
+    Row("data.train=a.csv", ["a.csv", "'y'", "data.label=Class"], {"a.csv": "x,Class\n1,2\n"}),
     Row("data.train=a.csv data.id=b", ["a.csv", "'b'", "data.id"], {"a.csv": "x,y\n1,2\n"}),
     Row("data.train=a.csv", ["a.csv", "line 3", "'x'"], {"a.csv": "x,y\n1,2\nb,2\n"}),
     Row("data.train=a.npy", "a_y.npy", {"a.npy": X}),
