@@ -318,8 +318,7 @@ class GroupRows:
         across = firsts + steps > self._edges[groups + 1]
         for i in np.unique(groups[~across]):
             here = ~across & (groups == i)
-            inside = (firsts[here] - self._edges[i])[:, None] + np.arange(steps)
-            values[here] = self._read(int(i))[inside]
+            values[here] = gather(self._read(int(i)), firsts[here] - self._edges[i], steps)
         for i in np.flatnonzero(across):  # few: they lie over an edge
             values[i] = self[firsts[i] : firsts[i] + steps]
         return values
