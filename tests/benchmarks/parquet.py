@@ -5,16 +5,22 @@ a folder of so many megabytes (as read, single precision) and over four times as
 per second beside a .npy of the same size, by turns. Files of 32 row groups of 250,000 rows of 8
 columns; 8,000 batches of 256 windows of 96 + 24 steps, as many as a pool has.
 
+With `--linked`, also a folder of so many gigabytes as read: many names of the files of the first
+folder (hard links), which lie on the disk once. `start` are the seconds before the first batch
+can be asked for, `resume` those that a run waits which goes on in the middle of an epoch.
+
 Then how far windows are apart that follow each other in an epoch, as a part of what they would be
 in a random order of all, and from how many row groups a batch of 64 windows is, by the row groups
 that fit into the pool (`data.pool`).
 
-    python -m tests.benchmarks.parquet [--megabytes 2000] [--repeats 3] [--batches 8000]
+    python -m tests.benchmarks.parquet [--megabytes 2000] [--linked 100] [--batches 8000]
 """
 
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +32,7 @@ from tests.benchmarks.memory import PEAK
 GROUPS, GROUP = 128, 5_000
 """Row groups of a shuffle, and windows in each."""
 MIXES = (1, 2, 4, 8, 16, 32)
+FIGURES = {"start": "start, s", "speed": "windows/s", "resume": "resume, s", "peak": "MiB"}
 MAKE = """
 import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from pathlib import Path
@@ -57,41 +64,64 @@ from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.table.rows import RowReader
 splits = TimeSplits(RowReader(), TablePipeline("channel"), TableFile(sys.argv[1]), 96, 24)
 data = DataModule(splits, 256)
+begun = time.perf_counter()
 data.setup("fit")
+print("start", time.perf_counter() - begun)
 begun = time.perf_counter()
 windows = sum(len(batch.index) for batch in islice(data.train_dataloader(), int(sys.argv[2])))
 print("speed", windows / (time.perf_counter() - begun))
+loader = data.train_dataloader()
+loader.load_state_dict({"done": len(loader) // 2})
+begun = time.perf_counter()
+next(iter(loader))
+print("resume", time.perf_counter() - begun)
 """
 
 
 def main() -> None:
-    given = common.arguments("parquet", __doc__, megabytes=2_000, repeats=3, batches=8_000)
+    given = common.arguments(
+        "parquet", __doc__, megabytes=2_000, linked=0, repeats=3, batches=8_000
+    )
     sizes = {
         f"{times * given.megabytes} MB{ending}": times * given.megabytes
         for times in (1, 4)
         for ending in (".npy", "")
     }
-    mebibytes: dict[str, list[float]] = {name: [] for name in sizes}
-    speeds: dict[str, list[float]] = {name: [] for name in sizes}
+    many = f"{given.linked} GB of links"
+    names = [*sizes, *([many] if given.linked else [])]
+    figures: dict[str, dict[str, list[float]]] = {
+        figure: {name: [] for name in names} for figure in FIGURES
+    }
     with tempfile.TemporaryDirectory() as folder:
         for name, size in sizes.items():
             command = [sys.executable, "-c", MAKE, Path(folder, name), str(size // 8)]
             subprocess.run(command, check=True)
+        if given.linked:
+            files = [*Path(folder, f"{given.megabytes} MB").iterdir()]
+            link(files, Path(folder, many), given.linked * 1_000 // given.megabytes)
         for _ in range(given.repeats):
-            for name in sizes:
+            for name in names:
                 path = Path(folder, name)
                 program = (sys.executable, "-c", f"{LOAD}\n{PEAK}", str(path), str(given.batches))
                 words = common.call(program, folder).split()
-                speeds[name].append(float(words[1]))
-                mebibytes[name].append(float(words[3]))
+                for figure, value in zip(words[::2], words[1::2], strict=True):
+                    figures[figure][name].append(float(value))
                 print(name, *words, flush=True)
-    common.table(mebibytes, "MiB")
-    common.table(speeds, "windows/s")
+    for figure, unit in FIGURES.items():
+        common.table(figures[figure], unit)
     shuffles = {mix: shuffle(mix) for mix in MIXES}
     print("groups in the pool  distance  groups of a batch")
     for mix, (distance, groups) in shuffles.items():
         print(f"{mix:>18}  {distance:>8.3f}  {groups:>17.1f}")
-    common.write(given.out, mebibytes=mebibytes, speeds=speeds, shuffles=shuffles)
+    common.write(given.out, figures=figures, shuffles=shuffles)
+
+
+def link(files: Sequence[Path], folder: Path, times: int) -> None:
+    """Gives each file so many names in a folder."""
+    folder.mkdir()
+    for i in range(times):
+        for file in files:
+            os.link(file, folder / f"{i}-{file.name}")
 
 
 def shuffle(mix: int) -> tuple[float, float]:

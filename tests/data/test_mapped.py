@@ -169,6 +169,66 @@ def test_a_shuffle_by_chunks_misses_nothing(size: int, chunk: int, mix: int) -> 
     assert len({item // chunk for item in near}) <= mix
 
 
+def test_the_chunks_of_the_next_pool_are_expected_while_one_is_taken() -> None:
+    taken: list[int] = []
+    expected: list[tuple[int, int, int]] = []
+    order = ChunkShuffle(1000, 0, 64, 4, lambda *ends: expected.append((len(taken), *ends)))
+    for item in order:
+        taken.append(item)
+    assert taken == list(ChunkShuffle(1000, 0, 64, 4))
+    assert len(expected) == 12, "16 chunks, without those of the first pool"
+    for before, first, last in expected:
+        places = [taken.index(item) for item in range(first, last + 1)]
+        assert before < min(places) < max(places) < before + 2 * 256
+    assert len({first for _, first, _ in expected}) == 12
+
+
+@pytest.mark.parametrize("skip", [0, 1, 64, 255, 256, 700, 999, 1000])
+def test_what_is_passed_over_is_not_expected(skip: int) -> None:
+    expected: list[int] = []
+    order = ChunkShuffle(1000, 0, 64, 4, lambda first, last: expected.append(first))
+    order.pass_over(skip)
+    left = list(ChunkShuffle(1000, 0, 64, 4))[skip:]
+    assert list(order) == left
+    assert {*expected} <= {*left}
+    assert len(expected) <= len(left) / 64
+    assert len(list(order)) == 1000, "once"
+
+
+@pytest.mark.parametrize("wanted", [["0", "1"], ["1"]])
+def test_rows_that_are_expected_are_read_ahead(
+    path: Path, wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but what was asked for, and the ends of Parquet files, is left in the files."""
+    rows, asked = open_rows(path, wanted, 64), dict[str, list[tuple[int, int]]]()
+
+    def advise(number: int, first: int, size: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        asked.setdefault(os.readlink(f"/proc/self/fd/{number}"), []).append((first, size))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    rows.expect(300, 420)
+    assert asked
+    for name, spans in asked.items():
+        before = np.fromfile(name, np.uint8)
+        after = np.full_like(before, 0xAA)
+        ends = [(0, 128)] if path.suffix == ".npy" else [(len(before) - 8 - end_of(before), None)]
+        for first, size in [*spans, *ends]:
+            kept = slice(first, None if size is None else first + size)
+            after[kept] = before[kept]
+        assert (after != before).any(), "not all of the file"
+        after.tofile(name)
+    columns = [int(name) for name in wanted]
+    np.testing.assert_array_equal(
+        open_rows(path, wanted, 64)[300:420], count()[300:420][:, columns]
+    )
+
+
+def end_of(content: np.ndarray) -> int:
+    """Bytes of what a Parquet file says of itself."""
+    return int(content[-8:-4].view("<u4")[0])
+
+
 def test_training_windows_are_shuffled_by_chunks(path: Path) -> None:
     data = DataModule(mapped(path), batch_size=50)
     data.setup("fit")

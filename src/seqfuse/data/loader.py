@@ -1,8 +1,8 @@
 """Loaders that can go on in the middle of an epoch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, zip_longest
 from time import perf_counter
 from typing import Any
 
@@ -26,6 +26,9 @@ class Batches(BatchSampler):
     def __iter__(self) -> Iterator[list[int]]:
         # Not before the first batch is asked for: a loader with workers calls `iter` twice.
         skip, self._skip = self._skip, 0
+        if isinstance(self.sampler, EpochShuffle):  # need not draw what it passes over
+            self.sampler.pass_over(skip * self.batch_size)
+            skip = 0
         yield from islice(super().__iter__(), skip, None)
 
 
@@ -134,6 +137,8 @@ def _none_of(part: Any) -> Any:
 class EpochShuffle(Sampler[int]):
     """A new order each epoch that depends on the seed and the epoch alone."""
 
+    _skip = 0
+
     def __init__(self, size: int, seed: int):
         self.size = size
         self.seed = seed
@@ -146,8 +151,17 @@ class EpochShuffle(Sampler[int]):
         """The generator of the epoch."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
 
+    def pass_over(self, items: int) -> None:
+        """Leaves out so many items, once."""
+        self._skip = items
+
     def __iter__(self) -> Iterator[int]:
-        return iter(torch.randperm(self.size, generator=self.generator()).tolist())
+        skip, self._skip = self._skip, 0
+        return self.order(skip)
+
+    def order(self, skip: int = 0) -> Iterator[int]:
+        """The items of the epoch behind the first ones."""
+        return iter(torch.randperm(self.size, generator=self.generator())[skip:].tolist())
 
     def __len__(self) -> int:
         return self.size
@@ -169,16 +183,15 @@ class LengthShuffle(EpochShuffle):
         super().__init__(len(lengths), seed)
         self.lengths, self.batch_size, self.mix = lengths, batch_size, mix
 
-    def __iter__(self) -> Iterator[int]:
+    def order(self, skip: int = 0) -> Iterator[int]:
         generator = self.generator()
         order = torch.randperm(self.size, generator=generator)
         pools = order.split(self.batch_size * self.mix)
         sorted_ = torch.cat([pool[self.lengths[pool].argsort(stable=True)] for pool in pools])
         *full, last = sorted_.split(self.batch_size)
         # The last batch may be smaller: anywhere else it would shift the others' ends.
-        for i in torch.randperm(len(full), generator=generator).tolist():
-            yield from full[i].tolist()
-        yield from last.tolist()
+        batches = [full[i] for i in torch.randperm(len(full), generator=generator).tolist()]
+        yield from torch.cat([*batches, last])[skip:].tolist()
 
 
 class ChunkShuffle(EpochShuffle):
@@ -191,17 +204,34 @@ class ChunkShuffle(EpochShuffle):
         seed: of the order.
         chunk: items that lie together.
         mix: chunks that are open at a time.
+        expect: is given first and last item of each chunk of the next `mix`, one after the other
+            while the items of these are taken.
     """
 
-    def __init__(self, size: int, seed: int, chunk: int, mix: int):
+    def __init__(
+        self,
+        size: int,
+        seed: int,
+        chunk: int,
+        mix: int,
+        expect: Callable[[int, int], None] | None = None,
+    ):
         super().__init__(size, seed)
-        self.chunk, self.mix = chunk, mix
+        self.chunk, self.mix, self.expect = chunk, mix, expect
 
-    def __iter__(self) -> Iterator[int]:
+    def order(self, skip: int = 0) -> Iterator[int]:
         generator = self.generator()
-        chunks = torch.randperm(-(-self.size // self.chunk), generator=generator)
-        for some in chunks.split(self.mix):
+        pools = torch.randperm(-(-self.size // self.chunk), generator=generator).split(self.mix)
+        for some, coming in zip_longest(pools, pools[1:]):
+            count = int((self.size - some * self.chunk).clamp(max=self.chunk).sum())
+            left = torch.randperm(count, generator=generator)[skip:]
+            skip = max(skip - count, 0)
+            if not len(left):
+                continue
             items = (some.unsqueeze(1) * self.chunk + torch.arange(self.chunk)).flatten()
             items = items[items < self.size]
-            for part in items[torch.randperm(len(items), generator=generator)].split(self.chunk):
-                yield from part.tolist()
+            awaited = iter(() if coming is None else coming.tolist())
+            for first in range(0, len(left), self.chunk):
+                if self.expect is not None and (chunk := next(awaited, None)) is not None:
+                    self.expect(chunk * self.chunk, min((chunk + 1) * self.chunk, self.size) - 1)
+                yield from items[left[first : first + self.chunk]].tolist()

@@ -93,7 +93,12 @@ class WindowTensors(Dataset[Batch]):
         """Training windows in a random order, on disk by chunks."""
         if self.chunk is None:
             return EpochShuffle(len(self), seed)
-        return ChunkShuffle(len(self), seed, self.chunk, self.mix)
+        return ChunkShuffle(len(self), seed, self.chunk, self.mix, self._expect)
+
+    def _expect(self, first: int, last: int) -> None:
+        """Has the rows of windows read ahead."""
+        start, end = self.windows.at([first, last])
+        self.windows.values.expect(start - self.windows.ahead, end + self.windows.horizon)
 
     @property
     def index(self) -> torch.Tensor:

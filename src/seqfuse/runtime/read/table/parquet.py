@@ -3,14 +3,14 @@
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.files import is_pattern
+from seqfuse.runtime.files import is_pattern, read_ahead
 from seqfuse.runtime.read.records import check_names
 
 ENDING = ".parquet"
@@ -105,6 +105,17 @@ class ParquetTable:
                 if name in names
             }
         return pa.table({name: found[name] for name in names})
+
+    def read_ahead(self, file: int, columns: Sequence[str], group: int) -> None:
+        """Asks the system for columns of a row group that will be read soon."""
+        path, spans = self.files[file], []
+        with suppress(OSError, self._pa.ArrowException), self._open(path) as opened:
+            head = opened.metadata.row_group(group)
+            for column in map(head.column, range(head.num_columns)):
+                if column.path_in_schema in columns:
+                    first = column.dictionary_page_offset or column.data_page_offset
+                    spans.append((first, column.total_compressed_size))
+        read_ahead(path, spans)
 
     def _open(self, file: Path) -> Any:
         return self._pa.parquet.ParquetFile(file)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError, check_minimum
-from seqfuse.runtime.files import check_ending
+from seqfuse.runtime.files import check_ending, read_ahead
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.numbers import LARGEST, check_finite
 from seqfuse.runtime.read.table.cells import TABLE_ENDINGS, Cells, numbers_of, read_table
@@ -118,6 +118,10 @@ class Scaled:
         values = self.pipeline.transform(raw)
         return np.nan_to_num(values) if self.filled else values
 
+    def expect(self, first: int, end: int) -> None:
+        """Has rows read ahead that will be gathered soon."""
+        self.rows.expect(max(first, 0), min(end, self.shape[0]))
+
 
 def check_columns(table: Table, pipeline: TablePipeline) -> None:
     """Raises InputError unless a table has the columns that were trained on, if any were."""
@@ -148,6 +152,10 @@ class Rows(Protocol):
 
     def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
         """(b steps c), windows that begin at `firsts`."""
+        ...
+
+    def expect(self, first: int, end: int) -> None:
+        """Has the system read rows ahead, where it can; nothing waits for it."""
         ...
 
 
@@ -219,7 +227,7 @@ class ArrayRows:
             raise InputError(
                 f"{path} has shape {array.shape} of {array.dtype}: expected numbers (rows, columns)"
             )
-        self._array = array.reshape(len(array), -1)
+        self._mapped, self._array = array, array.reshape(len(array), -1)
         self._advise(array)
         names = [str(i) for i in range(self._array.shape[1])]
         self.columns = _chosen(path, names, wanted)
@@ -246,6 +254,11 @@ class ArrayRows:
     def gather(self, firsts: NDArray[np.int64], steps: int) -> Floats:
         self._state.check(self._path)
         return self._floats(self._array[firsts[:, None] + np.arange(steps)])
+
+    def expect(self, first: int, end: int) -> None:
+        if isinstance(self._mapped, np.memmap) and self._mapped.flags.c_contiguous:
+            row = self._mapped.nbytes // self.shape[0]
+            read_ahead(self._path, [(self._mapped.offset + first * row, (end - first) * row)])
 
     def _floats(self, values: np.ndarray) -> Floats:
         chosen = values if self._all else values[..., self._chosen]
@@ -322,6 +335,12 @@ class GroupRows:
         for i in np.flatnonzero(across):  # few: they lie over an edge
             values[i] = self[firsts[i] : firsts[i] + steps]
         return values
+
+    def expect(self, first: int, end: int) -> None:
+        for group in range(self._group(first), self._group(end - 1) + 1):
+            if group not in self._kept:
+                file, number = self._places[group]
+                self._table.read_ahead(file, self.columns, number)
 
     def _group(self, row: int) -> int:
         return int(np.searchsorted(self._edges, row, side="right")) - 1
