@@ -195,6 +195,7 @@ def test_what_is_passed_over_is_not_expected(skip: int) -> None:
     assert len(list(order)) == 1000, "once"
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems are not asked")
 @pytest.mark.parametrize("wanted", [["0", "1"], ["1"]])
 def test_rows_that_are_expected_are_read_ahead(
     path: Path, wanted: list[str], monkeypatch: pytest.MonkeyPatch
