@@ -6,6 +6,7 @@ file at each start, so Ray is imported only when jobs are launched.
 """
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from seqfuse.config.extras import need
-from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     from seqfuse.compat.hydra import Composer
@@ -87,26 +88,50 @@ class RayLauncher(Launcher):
 
 
 def work(
+    tries: int,
     context: HydraContext,
     config: DictConfig,
     task: TaskFunction,
     state: Any,
     environment: dict[str, str],
     folder: str,
-) -> JobReturn:
-    """Runs a job on its node, in the folder where the command was typed."""
-    os.environ.update(environment)
+) -> JobReturn | None:
+    """Runs a job on its node, in the folder where the command was typed.
+
+    Args:
+        tries: how often it was begun before.
+
+    Returns:
+        None if it was asked to end (SIGTERM), as before its node is taken away.
+    """
+    from seqfuse.resume.job import TRIES
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(number)
+
+    os.environ.update({**environment, TRIES: str(tries)})
     os.chdir(folder)
+    before = signal.signal(signal.SIGTERM, stop)  # Ray's own ends the process
     setup_globals()
     Singleton.set_state(state)
     HydraConfig.instance().set_config(config)
-    return run_job(
-        hydra_context=context,
-        config=config,
-        task_function=task,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    try:
+        return run_job(
+            hydra_context=context,
+            config=config,
+            task_function=task,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+    except SystemExit as error:  # it has saved
+        if error.code != 128 + signal.SIGTERM:
+            raise
+    except Stopped as error:  # there is nothing to save yet
+        if error.number != signal.SIGTERM:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return None
 
 
 NODE = {

@@ -204,6 +204,50 @@ def test_a_command_that_is_stopped_stops_its_jobs(train: Train, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_a_job_that_is_asked_to_end_goes_on(train: Train, tmp_path: Path) -> None:
+    """By SIGTERM in an epoch; bit for bit."""
+    words = ["-m", "seed=0,1", "trainer.num_threads=1"]
+    given = ["trust=[tests]", "hydra.sweep.dir=one", "+callbacks.fault.once=once"]
+    given += ["+callbacks.fault._target_=tests.ddp.faults.Fault", "+callbacks.fault.rank=0"]
+    done = train(*words, *given, "+callbacks.fault.kind=SIGTERM")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "once").exists()
+    done = train(*words, "hydra.sweep.dir=two", address=None)
+    assert done.returncode == 0, done.stderr
+    for job in "01":
+        assert json.loads((tmp_path / "one" / job / "outcome.json").read_text())["status"] == (
+            "completed"
+        )
+        assert_same(weights(tmp_path / "one" / job), weights(tmp_path / "two" / job))
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_elsewhere_when_its_node_is_taken_away(
+    train: Train, tmp_path: Path, cluster: str
+) -> None:
+    """Each of three nodes has one GPU; two of them remain."""
+    taken, third = tmp_path / "taken", ExitStack()
+    taken.mkdir()
+    third.enter_context(node(taken, f"--address={cluster}"))
+
+    def take() -> None:
+        end = time.monotonic() + 120
+        while len([*tmp_path.glob("jobs/[012]/checkpoints/last.ckpt")]) < 3:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        third.close()
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    words = ["-m", "seed=0,1,2", "hydra.sweep.dir=jobs", "hydra.launcher.num_gpus=1"]
+    done = train(*words, "trainer.max_epochs=300", "callbacks.last_checkpoint.every_n_steps=1")
+    thread.join(60)
+    assert done.returncode == 0, done.stderr
+    outcomes = [json.loads(path.read_text()) for path in tmp_path.glob("jobs/[012]/outcome.json")]
+    assert [one["status"] for one in outcomes] == ["completed"] * 3
+
+
+@pytest.mark.slow
 def test_another_cluster_or_none_is_one_line(
     train: Train, tmp_path: Path, cluster: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -104,6 +104,15 @@ def test_a_cancelled_job_stays_so(
     assert job.put_back(signal.SIGUSR1)
 
 
+def test_a_launcher_that_puts_jobs_back_says_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not job.restarted()
+    for tries in range(3):
+        monkeypatch.setenv(job.TRIES, str(tries))
+        assert job.restarted() == (tries > 0)
+        assert "launcher" in job.put_back(signal.SIGTERM)
+        assert not job.put_back(signal.SIGINT)
+
+
 def test_what_scontrol_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("PATH", fake_scontrol(tmp_path / "bin", "echo 'not you' >&2; exit 1"))

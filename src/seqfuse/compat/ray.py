@@ -13,6 +13,8 @@ from seqfuse.runtime.errors import InputError
 KEY = "hydra.launcher.address"
 SILENCE = 10.0
 """Seconds that a cluster's head may take to answer; Ray itself would wait for minutes."""
+AGAIN = 10
+"""Times that a job is begun again at most."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 """Ray sends nothing to its makers, and shows each line of each job."""
 
@@ -115,23 +117,46 @@ def run_all(
 ) -> list[Any]:
     """Return values of all jobs, in order, when all have ended.
 
+    A job whose node is taken away is begun again, on whatever node has room for it.
+
+    Args:
+        work: takes how often a job was begun before, and a job; None if it was asked to end
+            (SIGTERM) and has saved.
+        jobs: arguments of each.
+        num_cpus: cores of each.
+        num_gpus: GPUs of each.
+
     Raises:
-        InputError: if the process or the node of one was lost.
+        InputError: if the process of one was lost, or its node for the last time.
     """
     ray = _ray()
     task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(work)
-    running = [task.remote(*job) for job in jobs]
-    returns, lost = [], []
+    taken_away = (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError)
+    begun, returns, lost = [0] * len(jobs), {}, []
+    running = {task.remote(0, *job): number for number, job in enumerate(jobs)}
     try:
-        for each in running:
+        while running:
+            [ended], _ = ray.wait([*running])
+            number = running.pop(ended)
+            reason: Any = "it was asked to end, again and again (SIGTERM)"
             try:
-                returns.append(ray.get(each))
+                returns[number] = ray.get(ended)
+            except taken_away as error:
+                returns[number], reason = None, error
             except ray.exceptions.RayError as error:
                 lost.append(error)
+                continue
+            if returns[number] is not None:
+                continue
+            begun[number] += 1
+            if begun[number] > AGAIN:
+                lost.append(reason)
+            else:
+                running[task.remote(begun[number], *jobs[number])] = number
     except BaseException:  # Ctrl-C, which reaches this process alone
         for each in running:
             ray.cancel(each)
-        ray.wait(running, num_returns=len(running), timeout=SILENCE)
+        ray.wait([*running], num_returns=len(running), timeout=SILENCE)
         raise
     if lost:
         reason = str(lost[0]).strip().partition("\n")[0]
@@ -140,4 +165,4 @@ def run_all(
             f"({type(lost[0]).__name__}: {reason[:200]}): if it was its memory, take more cores "
             "for each job (hydra.launcher.num_cpus)"
         )
-    return returns
+    return [returns[number] for number in range(len(jobs))]

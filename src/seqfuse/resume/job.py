@@ -1,4 +1,6 @@
-"""A run that Slurm or torchrun starts again, and that finds its folder again. Imports no torch.
+"""A run that Slurm, torchrun or Ray starts again, and that finds its folder again.
+
+Imports no torch.
 
 A job that Slurm starts anew has the same number and types the same command, and
 `SLURM_RESTART_COUNT` tells it that it was there before. torchrun starts its processes anew under
@@ -21,6 +23,8 @@ from seqfuse.ddp import start
 from seqfuse.runtime import files
 
 FILE = "job.json"
+TRIES = "SEQFUSE_TRIES"
+"""How often a launcher that puts jobs back itself has begun this one before."""
 NAMES = ("job", "torchrun")
 """Keys of the file that name who started the run."""
 
@@ -32,7 +36,8 @@ def number() -> str | None:
 
 def restarted() -> bool:
     """Whether the job ran before, and was put back into the queue."""
-    return number() is not None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    by_slurm = number() is not None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return by_slurm or os.environ.get(TRIES, "0") != "0"
 
 
 def in_submitit() -> bool:
@@ -94,6 +99,8 @@ def put_back(signal_number: int) -> str:
     """
     if signal_number == signal.SIGINT or in_submitit():
         return ""
+    if TRIES in os.environ:
+        return "its launcher begins it again"
     if number() is not None:
         asked = signal_number != signal.SIGTERM or _is_running()
         return requeue() if asked else ""

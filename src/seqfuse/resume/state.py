@@ -175,7 +175,7 @@ def _keeps(run: Path) -> bool:
 
 
 def in_folder(recipe: "DictConfig") -> "DictConfig":
-    """Lets a job of a sweep that Slurm put back into the queue go on in its folder.
+    """Lets a job of a sweep that Slurm or Ray puts back go on in its folder.
 
     Returns:
         the recipe that the job wrote there, with what it had found, as a trial of its search;
