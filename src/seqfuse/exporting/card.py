@@ -1,6 +1,5 @@
 """`card.md`: what an exported folder is, for people."""
 
-import json
 import platform
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from seqfuse.config.checks.groups import CONF
 from seqfuse.exporting.measure import BATCHES, Latency
 from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.arrays import LAYOUTS
 from seqfuse.runtime.shown import markdown_table, visible
 
@@ -212,10 +212,10 @@ def _training(ckpt: Path) -> str:
     """Measurements of the run itself, if its folder is there."""
     path = ckpt.absolute().parent.parent / "metrics.json"
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        names = [name for name in sorted(known) if name.startswith(("val/", "test/"))]
-        shown = {name: f"{known[name]:.4f}" for name in names}
-    except (OSError, ValueError, TypeError):
+        measured = files.read_json(path)
+        names = [name for name in sorted(measured) if name.startswith(("val/", "test/"))]
+        shown = {name: f"{measured[name]:.4f}" for name in names}
+    except (InputError, ValueError, TypeError):
         return ""
     return f"The training run had measured: {_inline(shown)}."
 

@@ -88,7 +88,7 @@ def _who() -> dict[str, Any]:
 
 def _owner(run: Path) -> dict[str, Any]:
     path = run / FILE
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return files.read_json(path) if path.is_file() else {}
 
 
 def put_back(signal_number: int) -> str:

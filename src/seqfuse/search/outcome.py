@@ -41,10 +41,10 @@ KILLED = Outcome("killed", {}, "the process ended before the job did")
 def load(folder: Path) -> dict[str, Any]:
     """All that a job left about itself in its folder; nothing if that cannot be read."""
     try:
-        content = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
+        content = files.read_json(folder / FILE)
+    except InputError:
         return {}
-    return content if isinstance(content, dict) and {*Outcome._fields} <= {*content} else {}
+    return content if {*Outcome._fields} <= {*content} else {}
 
 
 def read(folder: Path) -> Outcome | None:
