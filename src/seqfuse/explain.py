@@ -76,11 +76,11 @@ def explain(config: DictConfig, run: Path) -> int:
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
     job = make_job(metadata, engine, _batch_size(config), **options)
     cases = _cases(config, job, splits)
-    found = attributions(job.engine, cases, config.method, config.segment)
+    explained = attributions(job.engine, cases, config.method, config.segment)
     kept: list[Any] = []  # for the deletion test
 
     def each() -> Iterator[Any]:
-        for case, attribution in found:
+        for case, attribution in explained:
             if sum(batch.size for batch, _ in kept) < JUDGED:
                 kept.append((case, attribution))
             yield from of_batch(case, attribution)

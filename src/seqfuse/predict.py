@@ -122,9 +122,9 @@ def predict(config: DictConfig, run: Path) -> int:
         options["known"] = str(local(options["known"]))
     job = make_job(metadata, engine, config.batch_size, **options)
     figures = _figures(config, job, given)
-    known = split and splits.rows(split)
+    items = split and splits.rows(split)
     outputs = [each.path for each in (writer, alarms) if each is not None]
-    rows = job.known(*known) if split else of_input(job, given, *outputs)
+    rows = job.known(*items) if split else of_input(job, given, *outputs)
     shown = config.trainer.enable_progress_bar
     with writer, bar("predict", rows.total, "row", shown) as progress:
         for block in rows:
@@ -132,7 +132,7 @@ def predict(config: DictConfig, run: Path) -> int:
         if not writer.rows:
             raise InputError(f"{config.input or split} holds nothing to predict")
         if figures is not None:
-            _draw(figures, job, known or job.windows(Path(given)))
+            _draw(figures, job, items or job.windows(Path(given)))
         if alarms is not None:
             alarms.write_all(rows)
     for line in rows.notes():

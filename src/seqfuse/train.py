@@ -108,14 +108,14 @@ def fit(
         record = build.sized(recipe, data)
         trainer = shown.enter_context(closing(build.build_trainer(record.config, *callbacks)))
         data.check_ranks(trainer.world_size)
-        recipe, data, found = tune(recipe, data, trainer)
+        recipe, data, tuned = tune(recipe, data, trainer)
         # Other batches, and so perhaps another number of steps; or another precision.
-        if {"data.batch_size", "trainer.precision"} & found.keys():
+        if {"data.batch_size", "trainer.precision"} & tuned.keys():
             config = build.sized(recipe, data).config
             trainer = shown.enter_context(closing(build.build_trainer(config, *callbacks)))
         kept = runs.outside_search(recipe)
-        if found or kept is not recipe:
-            recipe, record = kept, build.sized(kept, data, found)
+        if tuned or kept is not recipe:
+            recipe, record = kept, build.sized(kept, data, tuned)
         task = build.first_task(record, data)
         if known:
             task.take_bank(known)

@@ -246,8 +246,8 @@ class Mlflow(MLFlowLogger):
     def show_config(self, config: Mapping[str, Any], options: Options) -> None:
         client, run = self.experiment, str(self.run_id)
         client.log_text(run, yaml.safe_dump(dict(config), sort_keys=False), "config.yaml")
-        there = client.get_run(run).data.params  # which no run may change
-        self.log_hyperparams({name: v for name, v in options.items() if name not in there})
+        logged = client.get_run(run).data.params  # which no run may change
+        self.log_hyperparams({name: v for name, v in options.items() if name not in logged})
 
     def show_image(self, name: str, image: Image, step: int) -> None:
         self.experiment.log_image(str(self.run_id), image, f"{name}_{step}.png")

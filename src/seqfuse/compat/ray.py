@@ -65,13 +65,13 @@ def _found(address: str) -> str:
         return "local"
     if address == "auto" and not (address := os.environ.get("RAY_ADDRESS", "")):
         services: Any = import_module("ray._private.services")
-        found = sorted(services.find_gcs_addresses())
-        if len(found) > 1:
+        clusters = sorted(services.find_gcs_addresses())
+        if len(clusters) > 1:
             raise InputError(
-                f"{KEY}=auto: this machine is a node of {len(found)} clusters: name the head of "
-                f"one ({KEY}={found[0]}), or stop the others (ray stop)"
+                f"{KEY}=auto: this machine is a node of {len(clusters)} clusters: name the head of "
+                f"one ({KEY}={clusters[0]}), or stop the others (ray stop)"
             )
-        if not found:
+        if not clusters:
             raise _refusal("auto", "none runs on this machine")
         return "auto"  # or it would not use the token of this machine
     host, _, port = address.rpartition(":")

@@ -68,9 +68,9 @@ def train(
         say(f"member      {i + 1} of {config['ensemble']}, seed {config['seed'] + i}")
         folder, metrics = run / runs.MEMBERS / str(i), {}
         # The bank of the first would be the same for the others.
-        known = checkpoint.read(run / runs.MEMBERS / "0" / BEST) if i else None
+        first = checkpoint.read(run / runs.MEMBERS / "0" / BEST) if i else None
         try:
-            metrics = fit(_member(recipe, folder, i), known, _report)
+            metrics = fit(_member(recipe, folder, i), first, _report)
         except Finished as error:
             say(f"            is trained already: {runs.short(folder)}")
             ended.append(error)

@@ -604,7 +604,7 @@ def _addresses(
 def addresses(folder: Path) -> list[str]:
     """Patterns of the addresses that the YAMLs of a folder of data sets name as `url`."""
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")]
-    urls = {one for text in texts for one in re.findall(r"^url: (http\S+)$", text, re.MULTILINE)}
+    urls = {url for text in texts for url in re.findall(r"^url: (http\S+)$", text, re.MULTILINE)}
     return [r"[\w-]+".join(map(re.escape, REFERENCE.split(url))) for url in sorted(urls)]
 
 

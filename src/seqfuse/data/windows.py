@@ -211,8 +211,8 @@ class TimeSplits:
         """All rows, as they were read."""
         if self._table is None:
             fitted = self.pipeline
-            known = (fitted.clock, fitted.columns, self._training, fitted.holidays)
-            self._table = self.reader.read(self.source.path(), *known)
+            fitted_on = (fitted.clock, fitted.columns, self._training, fitted.holidays)
+            self._table = self.reader.read(self.source.path(), *fitted_on)
             check_columns(self._table, self.pipeline)
             if "auto" in (self.look_back, self.horizon, self.season):
                 self._training(self._table)

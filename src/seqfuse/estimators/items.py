@@ -159,8 +159,8 @@ class Classifier(ClassifierMixin, ItemEstimator):
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """(n k) probabilities, in the order of `classes_`."""
         check_is_fitted(self)
-        found = self.model_.predict_proba(self._checked(X))
-        return found[:, [self.model_.classes.index(name) for name in self._names]]
+        probabilities = self.model_.predict_proba(self._checked(X))
+        return probabilities[:, [self.model_.classes.index(name) for name in self._names]]
 
     def _opened(self, more: Mapping[str, Any]) -> None:
         self.classes_ = np.unique(more.get("classes", self.model_.classes))

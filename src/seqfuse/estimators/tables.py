@@ -106,9 +106,9 @@ class Forecaster(Estimator):
             raise InputError("a loaded net knows no last rows: give them, predict(X=frame)")
         frame = self.frame_ if X is None else _stamped(X, self.time)[0]
         ahead = None if known is None else _stamped(known, self.time)[0]
-        found = pd.DataFrame(self.model_.predict(frame, horizon=horizon, known=ahead))
+        rows = pd.DataFrame(self.model_.predict(frame, horizon=horizon, known=ahead))
         index = [self.group, "time"] if self.group else ["time"]
-        return found.drop(columns=["from", "step"]).set_index(index)
+        return rows.drop(columns=["from", "step"]).set_index(index)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -160,9 +160,9 @@ class Imputer(TransformerMixin, Estimator):
         check_is_fitted(self)
         frame, time = _stamped(X, self.time)
         keys = [self.group, time] if self.group else [time]
-        found = pd.DataFrame(self.model_.predict(frame)).set_index(keys)
+        filled = pd.DataFrame(self.model_.predict(frame)).set_index(keys)
         # Stamps that are missing have rows of their own, which are left out.
-        rows = found.loc[frame.set_index(keys).index]
+        rows = filled.loc[frame.set_index(keys).index]
         whole = X.to_frame() if isinstance(X, pd.Series) else X.copy()
         for name in self.model_.targets:
             whole[name] = rows[name].to_numpy(dtype=np.float64)

@@ -30,7 +30,7 @@ def remark_on(trainer: Trainer, split: str) -> str:
     rows = np.asarray(rows)
     places = np.linspace(0, len(rows) - 1, min(ITEMS, len(rows))).round().astype(int)
     try:
-        found = verdict(job.engine, job.cases_known(Wanted(), items, rows[places]), "attention")
+        judged = verdict(job.engine, job.cases_known(Wanted(), items, rows[places]), "attention")
     except InputError:  # no attention, or nothing that is explained
         return ""
-    return "" if found is None else found.line("attention")
+    return "" if judged is None else judged.line("attention")

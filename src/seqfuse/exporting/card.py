@@ -142,10 +142,10 @@ def _input(metadata: Mapping[str, Any]) -> str:
         lines.append(f"time stamps: {', '.join(map(_plain, stamps))} ({_plain(form)})")
     for name, each in names.items():
         more = f", ... ({len(each)})" if each and len(each) > 20 else ""
-        lines += [f"{name}: {', '.join(_plain(one) for one in each[:20])}{more}"] if each else []
+        lines += [f"{name}: {', '.join(_plain(item) for item in each[:20])}{more}"] if each else []
     if "distances" in metadata:
         lines.append("`unfamiliar` of each item: the fraction of ordinary items nearer to training")
-    return "\n".join(f"- {one}" for one in lines)
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _data(config: dict[str, Any]) -> str:
@@ -188,8 +188,8 @@ def _describes(stem: str, text: str, data: Mapping[str, Any]) -> bool:
     target = data.get("module", {}).get("splits", {}).get("dataset", {})
     kinds = [f"_target_: {target['_target_']}\n"] if isinstance(target, dict) and target else []
     files = [f"\nfile: {data['file']}\n"] if data.get("file") else []
-    own = text.replace("${data.name}", name)
-    return stem == name or any(one in own for one in (f"\nname: {name}\n", *files, *kinds))
+    composed = text.replace("${data.name}", name)
+    return stem == name or any(sign in composed for sign in (f"\nname: {name}\n", *files, *kinds))
 
 
 def _inline(values: Mapping[str, Any]) -> str:
@@ -240,8 +240,8 @@ def table(found: Measured) -> str:
 
 
 def _processor() -> str:
-    found = re.search(r"model name\s*: (.+)", _text(Path("/proc/cpuinfo")))
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    match = re.search(r"model name\s*: (.+)", _text(Path("/proc/cpuinfo")))
+    return match[1].strip() if match else platform.processor() or platform.machine()
 
 
 def _text(path: Path) -> str:

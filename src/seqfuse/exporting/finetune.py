@@ -29,13 +29,13 @@ class Rounded(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._kept = {one: one.detach().clone() for one in matrices(pl_module)}
-        for one in self._kept:
-            one.data.copy_(rounded(one.data))
+        self._kept = {weight: weight.detach().clone() for weight in matrices(pl_module)}
+        for weight in self._kept:
+            weight.data.copy_(rounded(weight.data))
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for one, kept in self._kept.items():
-            one.data.copy_(kept)
+        for weight, kept in self._kept.items():
+            weight.data.copy_(kept)
         self._kept = {}
 
 
@@ -43,8 +43,8 @@ def matrices(module: nn.Module) -> list[nn.Parameter]:
     """The weights that are rounded."""
     kinds = (nn.LSTM, nn.Linear, nn.Embedding)
     parts = [part for part in module.modules() if isinstance(part, kinds)]
-    found = [one for part in parts for one in part.parameters(recurse=False) if one.dim() == 2]
-    return list(dict.fromkeys(found))
+    weights = (weight for part in parts for weight in part.parameters(recurse=False))
+    return list(dict.fromkeys(weight for weight in weights if weight.dim() == 2))
 
 
 def rounded(weight: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Graph(nn.Module):
         self.net, self.calibrator, self.familiarity = net, calibrator, familiarity
         self.sources = list(sources)
         clock = [input_name(CLOCK, "mask")] if sources else []
-        both = [input_name(one, kind) for one in sources or [""] for kind in ("x", "mask")]
+        both = [input_name(source, kind) for source in sources or [""] for kind in ("x", "mask")]
         self.inputs = [*clock, *both]
         """Names, in the order of the arguments."""
 
@@ -53,9 +53,9 @@ class Graph(nn.Module):
         x: Any = named.get("x")
         mask: Any = named.get("mask")
         if self.sources:
-            x = {one: named[input_name(one, "x")] for one in self.sources}
+            x = {source: named[input_name(source, "x")] for source in self.sources}
             names = (CLOCK, *self.sources)
-            mask = {one: named[input_name(one, "mask")] for one in names}
+            mask = {source: named[input_name(source, "mask")] for source in names}
         output = self.net(x, mask)
         prediction = output.prediction
         if self.calibrator is not None:
@@ -93,8 +93,8 @@ def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
 def _places() -> list[str]:
     """Search path of modules, without the current folder unless PYTHONPATH names it."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    named = {os.path.abspath(one) for one in given if one}
-    return [one for one in sys.path if one and (one in named or not _is_here(one))]
+    named = {os.path.abspath(path) for path in given if path}
+    return [path for path in sys.path if path and (path in named or not _is_here(path))]
 
 
 def _is_here(path: str) -> bool:

@@ -72,11 +72,11 @@ def metrics(
     """
     measured = task if session is None else task.with_net(session)
     trainer.test(measured, datamodule=data, verbose=False)
-    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     inner = {"test/loss", *(name for part in task.alone.values() for name in part)}  # type: ignore[union-attr]
     if task.calibrated is not None and not isinstance(task.calibrator, Temperature):
         inner |= {*task.calibrated}  # labels, whose graph gives scores above thresholds
-    return {n.removeprefix("test/"): v for n, v in found.items() if _is_returned(n, inner)}
+    return {n.removeprefix("test/"): v for n, v in metrics.items() if _is_returned(n, inner)}
 
 
 def _is_returned(name: str, inner: Collection[str]) -> bool:

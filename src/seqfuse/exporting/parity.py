@@ -23,19 +23,19 @@ def check(graph: Graph, path: Path, samples: Samples) -> float:
     session, worst = open_session(path, threads=1), 0.0
     lengths = (max(samples.steps // 2, 1), samples.steps + 7)
     for batch, steps, padded in product(BATCHES, lengths, (False, True)):
-        found = _difference(graph, session, samples(batch, steps, padded))
-        if found > TOLERANCE:
+        apart = _difference(graph, session, samples(batch, steps, padded))
+        if apart > TOLERANCE:
             kind = "padded" if padded else "not padded"
             raise InputError(
-                f"{path.name} differs from torch by {found:.2g}, above {TOLERANCE:g}, at {batch} "
+                f"{path.name} differs from torch by {apart:.2g}, above {TOLERANCE:g}, at {batch} "
                 f"items of {steps} steps, {kind}: the net does something that cannot be traced"
             )
-        worst = max(worst, found)
+        worst = max(worst, apart)
     return worst
 
 
 def _difference(graph: Graph, session: Any, feeds: Feeds) -> float:
-    names = {one.name for one in session.get_inputs()}
+    names = {node.name for node in session.get_inputs()}
     arrays = {name: value.numpy() for name, value in feeds.items() if name in names}
     written = [output.name for output in session.get_outputs()]
     try:

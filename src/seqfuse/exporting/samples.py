@@ -47,10 +47,10 @@ class Samples:
         if not self.graph.sources:
             return {"x": self._values(self.pipeline, mask.shape, draw), "mask": mask}
         feeds = {input_name(CLOCK, "mask"): mask}
-        for one in self.graph.sources:
-            part = self.pipeline.parts[one]
-            feeds[input_name(one, "x")] = self._values(part, mask.shape, draw, one)
-            feeds[input_name(one, "mask")] = mask
+        for source in self.graph.sources:
+            part = self.pipeline.parts[source]
+            feeds[input_name(source, "x")] = self._values(part, mask.shape, draw, source)
+            feeds[input_name(source, "mask")] = mask
         return feeds
 
     def _values(
@@ -69,8 +69,8 @@ class Samples:
         sizes = pipeline.sizes()
         words = torch.randint(1, sizes["vocab_size"], (*shape, 1), generator=draw)
         subwords = (*shape, sizes["channels"] - 1)
-        found = torch.randint(0, sizes["num_subwords"], subwords, generator=draw)
-        return torch.cat([words, found], dim=-1).int()
+        ids = torch.randint(0, sizes["num_subwords"], subwords, generator=draw)
+        return torch.cat([words, ids], dim=-1).int()
 
 
 def sources_of(pipeline: Any) -> list[str]:

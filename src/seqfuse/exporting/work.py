@@ -58,8 +58,8 @@ class Export:
         self.task, self.data, self.trained, self.config = task, data, trained, config
         self.trainer = trainer
         pipeline = data.splits.pipeline
-        known = task.familiarity if "distances" in task.metadata() else None
-        self.graph = Graph(task.net, task.correction, sources_of(pipeline), known).eval()
+        familiarity = task.familiarity if "distances" in task.metadata() else None
+        self.graph = Graph(task.net, task.correction, sources_of(pipeline), familiarity).eval()
         self.samples = Samples(trained, pipeline, self.graph)
         self.metadata = metadata.describe(task, data, trained, config["opset"])
 
@@ -98,10 +98,10 @@ class Export:
         sessions = self._sessions(part)
         metrics = {}
         if self.measures:
-            for who, one in {"torch": None, **sessions}.items():
-                metrics[who] = measure.metrics(self.task, self.data, self.trainer, one)
+            for who, session in {"torch": None, **sessions}.items():
+                metrics[who] = measure.metrics(self.task, self.data, self.trainer, session)
         self.task.eval()
-        calls = {"torch": self.graph.run} | {who: one.run for who, one in sessions.items()}
+        calls = {"torch": self.graph.run} | {who: session.run for who, session in sessions.items()}
         steps = self._steps()
         repeats = self.config["repeats"]
         latency = {

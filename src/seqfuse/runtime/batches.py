@@ -49,9 +49,9 @@ def regroup(blocks: Iterable[Block], size: int | str = "auto") -> Iterator[Block
     waiting: list[Block] = []
     count = largest = 0
     for rest in blocks:
-        own = _values(rest.items)
+        steps = _values(rest.items)
         while left := len(rest.items):
-            largest = max(largest, own)
+            largest = max(largest, steps)
             limit = size if isinstance(size, int) else min(MAX_ITEMS, MAX_VALUES // largest)
             limit = max(1, limit)
             if waiting and (limit <= count or not _alike(waiting[0], rest)):
@@ -87,7 +87,7 @@ def _alike(first: Block, second: Block) -> bool:
 
 def _joined(blocks: Sequence[Block]) -> Block:
     columns = {
-        name: [one for block in blocks for one in block.columns[name]] for name in blocks[0].columns
+        name: [row for block in blocks for row in block.columns[name]] for name in blocks[0].columns
     }
     return Block(Recordings.joined([block.items for block in blocks]), columns)
 

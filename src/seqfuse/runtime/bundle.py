@@ -42,11 +42,11 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     _check_metadata(metadata, path)
     for name, wanted in metadata["files"].items():
         try:
-            found = digest((folder / name).read_bytes())
+            hashed = digest((folder / name).read_bytes())
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"{folder / name} cannot be read ({reason}): export again") from None
-        if found != wanted:
+        if hashed != wanted:
             raise InputError(
                 f"{folder / name} is truncated or was changed since it was exported: copy the "
                 "folder again, or export it again"

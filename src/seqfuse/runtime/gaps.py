@@ -28,10 +28,10 @@ def held_out(
 def interpolated(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """(b t c) with a straight line across each gap, and the nearest value before the first and
     behind the last; 0, the mean of scaled values, where a channel has none at all."""
-    there = ~np.isnan(values)
-    first, last, weight = _neighbours(there)
+    is_seen = ~np.isnan(values)
+    first, last, weight = _neighbours(is_seen)
     left, right = (np.take_along_axis(values, place, axis=1) for place in (first, last))
-    return np.nan_to_num(np.where(there, values, left + weight * (right - left)))
+    return np.nan_to_num(np.where(is_seen, values, left + weight * (right - left)))
 
 
 def shared(

@@ -88,7 +88,7 @@ class Recordings:
 
         def all_of(name: str) -> list[Any] | None:
             columns = [getattr(part, name) for part in parts]
-            return None if columns[0] is None else [one for column in columns for one in column]
+            return None if columns[0] is None else [value for column in columns for value in column]
 
         return replace(
             first,

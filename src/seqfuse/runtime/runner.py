@@ -72,8 +72,8 @@ def main(words: Sequence[str], folder: Path) -> int:
     given = {str(match[1]): str(match[2]) for match in matches}
     names = [word for word in words if word not in options and not OPTION.fullmatch(word)]
     wanted = 0 if "--check" in options else 2
-    known = {"--check"} if "--check" in options else {"--int8", "--explain"}
-    if options - known or len(names) != wanted or (given and not names):
+    flags = {"--check"} if "--check" in options else {"--int8", "--explain"}
+    if options - flags or len(names) != wanted or (given and not names):
         say(USAGE, file=sys.stderr)
         return 2
     try:
@@ -124,8 +124,8 @@ def _explained(
 ) -> Rows:
     """Rows of what each step and channel of a file contributes, by occlusion."""
     cases = model.cases_of(path, Wanted(None if target is None else str(target), step))
-    found = explanations(model.engine, cases, "occlusion", segment)
-    return Rows(each.table() for each in found)
+    explained = explanations(model.engine, cases, "occlusion", segment)
+    return Rows(each.table() for each in explained)
 
 
 def _value(key: str, text: str) -> Any:

@@ -115,15 +115,15 @@ def over_sets(
             has is left out.
         mode: whether `max` or `min` is best.
     """
-    found = []
+    differences = []
     for name, other in zip(names[1:], values[1:], strict=True):
         pairs = pd.concat([values[0], other], axis=1, keys=["first", "other"], join="inner")
         means: Any = pairs.dropna().groupby(level=0).mean()
         # Rounded, as 0.9 - 0.8 and 0.8 - 0.7 are ties.
-        found.append((name, (means["other"] - means["first"]).round(12)))
-    corrected = _holm([_signed_rank(difference) for _, difference in found])
+        differences.append((name, (means["other"] - means["first"]).round(12)))
+    corrected = _holm([_signed_rank(difference) for _, difference in differences])
     comparisons = []
-    for (name, difference), p in zip(found, corrected, strict=True):
+    for (name, difference), p in zip(differences, corrected, strict=True):
         better = difference if mode == "max" else -difference
         counts = (int((better > 0).sum()), int((better == 0).sum()), int((better < 0).sum()))
         is_better = bool((np.sign(better) * better.abs().rank()).sum() > 0)

@@ -32,8 +32,8 @@ def check_fit(config: DictConfig) -> None:
     model, task = (
         str(OmegaConf.to_container(config[name], resolve=False)) for name in ("model", "task")
     )
-    there = {*(f"data.{key}" for key in data), *(f"task.{key}" for key in config.task)}
-    if wanted := sorted(_asked(task) - there):
+    keys = {*(f"data.{key}" for key in data), *(f"task.{key}" for key in config.task)}
+    if wanted := sorted(_asked(task) - keys):
         others = _data_with(wanted)
         fix = f"type data={others[0]}" if len(others) == 1 else "type another task"
         raise InputError(
@@ -45,13 +45,13 @@ def check_fit(config: DictConfig) -> None:
     given = "source_channels" in data or not stem.startswith(
         "seqfuse."
     )  # stems of another's making
-    lacking = sorted(_asked(model) - there)
+    lacking = sorted(_asked(model) - keys)
     if not lacking and (given or _reads(model) == kind):
         return
     fitting = [
         f"model={name}"
         for name, text in _models().items()
-        if _asked(text) <= there
+        if _asked(text) <= keys
         and (given or _reads(text) == kind)
         and any(head in text for head in TAG_HEADS) == loss.endswith(".TagLoss")
         and (name != "bank" or loss.endswith(".CrossEntropy"))

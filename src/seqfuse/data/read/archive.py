@@ -56,20 +56,20 @@ class Archive(Source):
         return self._download(stem)
 
     def _folders(self) -> list[Path]:
-        own = [self.root, self.root / self.name, *sorted(self.root.glob(f"*/{self.name}"))]
-        return [*own, bundled() / self.name]
+        folders = [self.root, self.root / self.name, *sorted(self.root.glob(f"*/{self.name}"))]
+        return [*folders, bundled() / self.name]
 
     def _download(self, stem: str) -> Path:
         need(f"data.name={self.name}: no {stem} in {self.root}: to look among aeon's", "aeon")
         from aeon.datasets import load_classification  # slow to import, and rarely needed
         from aeon.datasets.tsc_datasets import multivariate, univariate
 
-        known = sorted({*univariate, *multivariate})
-        if self.name not in known and self.name in self.names():
+        listed = sorted({*univariate, *multivariate})
+        if self.name not in listed and self.name in self.names():
             endings = ", ".join(ENDINGS)
             raise InputError(f"{stem} is not beside the other split in {self.root} ({endings})")
-        if self.name not in known:
-            near = difflib.get_close_matches(self.name, [*known, *self.names()], n=1, cutoff=0.5)
+        if self.name not in listed:
+            near = difflib.get_close_matches(self.name, [*listed, *self.names()], n=1, cutoff=0.5)
             hint = f": did you mean {near[0]}?" if near else ""
             raise InputError(f"data.name={self.name} is no data set of the UCR/UEA archive{hint}")
         if not self.download:
@@ -91,8 +91,8 @@ class Archive(Source):
 
     def names(self) -> list[str]:
         """Data sets that can be read without a network."""
-        found = [*self.root.glob("**/*_TRAIN.*"), *bundled().glob("*/*_TRAIN.*")]
-        return sorted({path.name.split("_TRAIN")[0] for path in found})
+        paths = [*self.root.glob("**/*_TRAIN.*"), *bundled().glob("*/*_TRAIN.*")]
+        return sorted({path.name.split("_TRAIN")[0] for path in paths})
 
 
 def bundled() -> Path:

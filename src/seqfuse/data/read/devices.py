@@ -114,7 +114,7 @@ def _check(file: str, sources: Sequence[str], missing: Collection[str]) -> None:
 
 
 def _per_source(rate: Sequence[float], count: int) -> list[float]:
-    rates = [float(one) for one in rate] * (count if len(rate) == 1 else 1)
+    rates = [float(each) for each in rate] * (count if len(rate) == 1 else 1)
     if len(rates) != count or min(rates) <= 0:
         raise InputError(
             f"data.rate={list(rate)} must be numbers above 0: one for all sources, or one for "

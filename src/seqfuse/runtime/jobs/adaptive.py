@@ -59,8 +59,8 @@ class Adaptive:
     ):
         self.levels = np.array([1 - 2 * q for q in quantiles if q < 0.5])
         self.needed = np.ceil(NEEDED / (1 - self.levels) - 1e-9)
-        known = starts + horizon <= ends[owners]
-        self.counts = np.bincount(owners[known], minlength=len(ends))
+        is_whole = starts + horizon <= ends[owners]
+        self.counts = np.bincount(owners[is_whole], minlength=len(ends))
         """(s) forecasts of each series that came in full."""
         self.owner = -1
         self.hits = np.zeros((2, len(self.levels)))
@@ -86,8 +86,8 @@ class Adaptive:
             scores = self._scores(quantiles[i], truth[i])
             adapted[i] = self._widened(quantiles[i])
             self.pending.append(_Forecast(int(starts[i]), scores))
-            known = ~np.isnan(truth[i])
-            self.targets += int(known.sum())
+            is_real = ~np.isnan(truth[i])
+            self.targets += int(is_real.sum())
             after = self._scores(adapted[i], truth[i])
             for row, each in enumerate((scores, after)):
                 self.hits[row] += (each <= 0).sum(axis=(1, 2))

@@ -211,8 +211,8 @@ class Forecaster:
         wanted = Wanted(target, step)
         if isinstance(x, (np.ndarray, list, tuple)):
             cases = self._cases(*self._array_windows(x), wanted)
-            found = explained.arrays(self.engine, cases, method, segment)
-            return found[0] if np.ndim(x) == 2 else found
+            attributions = explained.arrays(self.engine, cases, method, segment)
+            return attributions[0] if np.ndim(x) == 2 else attributions
         windows = self.windows(path_in(x, self.endings) or as_cells(x))
         return explained.columns(self.engine, self.cases_known(wanted, *windows), method, segment)
 

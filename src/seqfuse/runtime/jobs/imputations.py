@@ -139,9 +139,9 @@ class Imputer:
         def found() -> Iterator[Gap]:
             for start in np.asarray(starts).tolist():
                 rows = slice(start, start + self.look_back)
-                there = ~np.isnan(table.values[rows, : len(self.targets)])
+                is_seen = ~np.isnan(table.values[rows, : len(self.targets)])
                 for column in allowed:
-                    for first, last in runs(hidden(start)[:, column] & there[:, column]):
+                    for first, last in runs(hidden(start)[:, column] & is_seen[:, column]):
                         yield Gap(column, start + first, start + last, start)
 
         return self._cases(table, found(), self.look_back, {}, hidden)
@@ -361,13 +361,13 @@ class Imputer:
             offsets: (r + 1) where series begin.
         """
         before = np.concatenate([[0], missing.cumsum()])
-        found: dict[int, list[int]] = {}
+        starts_of: dict[int, list[int]] = {}
         for first, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
             steps = min(self.look_back, end - first)
             starts = sliding([(first, end)], [first], 0, steps, max(1, steps // 2))
             chosen = [start for start in starts if before[start + steps] > before[start]]
-            found.setdefault(steps, []).extend(chosen)
-        return {steps: starts for steps, starts in found.items() if starts}
+            starts_of.setdefault(steps, []).extend(chosen)
+        return {steps: starts for steps, starts in starts_of.items() if starts}
 
     def _windows(
         self, scaled: NDArray[np.float32], starts: Any, steps: int

@@ -52,14 +52,14 @@ class Sets:
         self.level = float(level)
         if num_classes < 2:
             raise InputError(f"level={level}: the net knows one class, which is every set")
-        known = metadata.get("conformal")
-        if known is None:
+        calibration = metadata.get("conformal")
+        if calibration is None:
             raise InputError(
                 f"level={level} needs a calibration part, of which the net has none: train it with "
                 "data.calibration=true"
             )
-        given = np.asarray(known["scores"], dtype=np.float64)
-        truth = np.asarray(known["classes"], dtype=np.int64)
+        given = np.asarray(calibration["scores"], dtype=np.float64)
+        truth = np.asarray(calibration["classes"], dtype=np.int64)
         self.count = len(given)
         """Calibration items."""
         self.accuracy = float((given == 0).mean())
@@ -73,9 +73,9 @@ class Sets:
         enough = MISSES / (1 - self.level)
         self.thresholds = np.full(num_classes, self._threshold(given))
         for k in range(num_classes):
-            own = given[truth == k]
-            if len(own) >= enough:
-                self.thresholds[k] = self._threshold(own)
+            of_class = given[truth == k]
+            if len(of_class) >= enough:
+                self.thresholds[k] = self._threshold(of_class)
 
     def _threshold(self, given: NDArray[np.float64]) -> float:
         """The score of rank (n + 1)·level, rounded up."""

@@ -52,12 +52,12 @@ class SourcesPipeline(Labelled):
 
     def items(self, x: Any) -> Recordings:
         """Sources in memory, by name; `clock` has the steps of a first one that is missing."""
-        known = ", ".join(self.parts)
+        listed = ", ".join(self.parts)
         if not isinstance(x, Mapping) or not set(x) - {CLOCK}:
-            raise InputError(f"x must name sources: {{{known}}}")
+            raise InputError(f"x must name sources: {{{listed}}}")
         for name in x:
             if name not in (*self.parts, CLOCK):
-                raise InputError(f"'{name}' was not trained on (known: {known})")
+                raise InputError(f"'{name}' was not trained on (known: {listed})")
         parts = {name: self._part(name, x[name]) for name in self.parts if name in x}
         count = len(next(iter(parts.values())))
         for name, part in parts.items():

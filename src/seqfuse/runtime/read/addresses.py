@@ -231,10 +231,10 @@ def newest(address: str, pattern: str) -> str | None:
         _tried(address, lambda: system.info(place))  # `find` finds nothing in what is out of reach
     except NotThere:
         return None
-    found = _tried(address, lambda: system.find(place, detail=True))
+    entries = _tried(address, lambda: system.find(place, detail=True))
     times = {
         name: str(info.get("mtime") or info.get("created"))
-        for name, info in found.items()
+        for name, info in entries.items()
         if PurePosixPath(name).match(pattern)
     }
     if not times:

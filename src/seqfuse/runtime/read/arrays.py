@@ -148,7 +148,7 @@ def by_time(x: Any, layout: str) -> Any:
         return x
     if isinstance(x, np.ndarray) and x.ndim == 3:
         return x.transpose(0, 2, 1)
-    return [_transposed(one) for one in x]
+    return [_transposed(item) for item in x]
 
 
 def is_frame(x: Any) -> bool:

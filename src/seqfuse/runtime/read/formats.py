@@ -77,7 +77,7 @@ def _read_ts(path: Path, lines: TextLines, labelled: bool, label_type: str) -> I
             channels, label = [*channels, label], ""
         if not channels or (labelled and classes and label not in classes):
             raise InputError(f"{path}, line {i}: '{label[:20]}' is not a class of @classLabel")
-        yield i, _stack(path, i, [one.split(",") for one in channels]), label
+        yield i, _stack(path, i, [channel.split(",") for channel in channels]), label
 
 
 def _read_tsv(path: Path, lines: TextLines, labelled: bool, label_type: str) -> Iterator[SeriesRow]:

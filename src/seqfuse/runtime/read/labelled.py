@@ -311,8 +311,8 @@ def read_points(path: Path, labelled: bool = False, size: int = READ) -> Blocks:
                     f"{path}, line {line}: expected a class number from 0 on, then x and y of "
                     f"each step, but the line has {values.size} values behind '{label}'"
                 )
-        known = labels if labelled else None
-        yield series(points, known, origin=str(path), first=first, lines=lines)
+        given = labels if labelled else None
+        yield series(points, given, origin=str(path), first=first, lines=lines)
 
 
 def _point_lines(path: Path) -> Iterator[tuple[int, str | None, NDArray[np.float32]]]:

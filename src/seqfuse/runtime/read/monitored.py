@@ -59,9 +59,9 @@ class Recording(NamedTuple):
         names = [columns] if isinstance(columns, str) else list(columns)
         for name in names:
             if name not in self.columns:
-                known = ", ".join(self.columns[:12])
+                listed = ", ".join(self.columns[:12])
                 raise InputError(
-                    f"{self.name} has no column '{name}' (data.columns; it has: {known})"
+                    f"{self.name} has no column '{name}' (data.columns; it has: {listed})"
                 )
         rows = [self.columns.index(name) for name in names]
         return self._replace(values=self.values[:, rows], columns=names)

@@ -23,8 +23,8 @@ def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any
     """One cell; raises InputError with the fix where the row has no such column."""
     if name in row and row[name] is not None:
         return row[name]
-    known = ", ".join(str(one) for one in row if one)
-    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {known}): {fix}")
+    listed = ", ".join(str(cell) for cell in row if cell)
+    raise InputError(f"{path}, line {line}: no column '{name}' (it has: {listed}): {fix}")
 
 
 def label_in(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:

@@ -86,7 +86,7 @@ class Table(Recordings):
         `start`, a stamp or the number of a row, the first at or after it, and every n-th from
         there on.
         """
-        found = []
+        starts = []
         for i, (first, end) in enumerate(itertools.pairwise(self.offsets.tolist())):
             last, minimum = end - self.ahead, first + look_back
             if last < minimum:
@@ -97,11 +97,11 @@ class Table(Recordings):
                     "less): add earlier rows, or leave it out"
                 )
             if start is None:
-                found.append(np.arange(last, minimum - 1, -(every or end))[::-1])
+                starts.append(np.arange(last, minimum - 1, -(every or end))[::-1])
             else:
                 first = self._first(start, i, minimum, last)
-                found.append(np.arange(first, last + 1, every or end))
-        return np.concatenate(found)
+                starts.append(np.arange(first, last + 1, every or end))
+        return np.concatenate(starts)
 
     def in_own_units(self, pipeline: TablePipeline, spans: Sequence[Span]) -> "Table":
         """With targets standardised by series, if the pipeline wants that.
@@ -191,10 +191,10 @@ class Series(NamedTuple):
 
     def row_at(self) -> NDArray[np.int64]:
         """(n) the row of the table at each step, -1 where there is none."""
-        found = np.full(len(self.time), -1)
+        rows = np.full(len(self.time), -1)
         inside = self.places < len(self.time)
-        found[self.places[inside]] = self.rows[inside]
-        return found
+        rows[self.places[inside]] = self.rows[inside]
+        return rows
 
 
 class TableReader:
@@ -373,7 +373,7 @@ class TableReader:
         if not texts:
             return {}
         cells, learnt = sheet.cells, {}
-        rows = np.concatenate([one.row_at() for one in series])
+        rows = np.concatenate([part.row_at() for part in series])
         spans = training(_without_values(sheet, series))
         rows = np.concatenate([rows[first:end] for first, end in spans])
         for name in texts:
@@ -422,10 +422,10 @@ class TableReader:
     def _table(self, sheet: Sheet, series: Sequence[Series], horizon: int = 0) -> Table:
         cells = sheet.cells
         columns, num_known = self._columns(sheet)
-        rows = np.concatenate([one.row_at() for one in series])
+        rows = np.concatenate([part.row_at() for part in series])
         table = replace(
             _without_values(sheet, series),
-            values=np.concatenate([self._values(one, sheet) for one in series]),
+            values=np.concatenate([self._values(part, sheet) for part in series]),
             columns=columns,
             num_known=num_known,
             ahead=horizon,
@@ -477,7 +477,7 @@ class TableReader:
         names = {*targets, *self.stamps, self.group, *self.inputs}
         for name in cells.columns if self.targets is None else ():
             if name not in names:
-                known = ", ".join([one for one in cells.columns if one in names][:LISTED])
+                known = ", ".join([column for column in cells.columns if column in names][:LISTED])
                 raise InputError(
                     f"{cells.origin} has a column '{name}' that the training data did not have: "
                     f"leave it out (known: {known})"
@@ -555,8 +555,8 @@ class TableReader:
             return [name]
 
         covariates = [c for name in (*self.covariates, *self.static) for c in encoded(name)]
-        known = [column for name in self.known for column in encoded(name)]
-        columns = [*targets, *covariates, *known]
+        ahead = [column for name in self.known for column in encoded(name)]
+        columns = [*targets, *covariates, *ahead]
         for name in {name for name in columns if columns.count(name) > 1}:
             raise InputError(
                 f"{cells.origin}: column '{name}' is named twice in data.targets, .covariates, "
@@ -564,7 +564,7 @@ class TableReader:
             )
         if not targets:
             raise InputError(f"{cells.origin}: data.targets names no column to forecast")
-        return columns, len(known)
+        return columns, len(ahead)
 
     def _groups(self, cells: Cells, size: int) -> list[tuple[str, NDArray[np.int64]]]:
         """Name and rows of each series, in the order of their names."""
@@ -761,15 +761,15 @@ def _check_number(cells: Cells, name: str) -> None:
 
 def _without_values(sheet: Sheet, series: Sequence[Series]) -> Table:
     """A table of the steps of series, without columns."""
-    offsets = np.cumsum([0, *(len(one.time) for one in series)])
+    offsets = np.cumsum([0, *(len(part.time) for part in series)])
     return Table(
         np.empty((offsets[-1], 0)),
         offsets,
-        names=[one.name for one in series],
-        steps={"time": np.concatenate([one.time for one in series])},  # type: ignore[dict-item]
+        names=[part.name for part in series],
+        steps={"time": np.concatenate([part.time for part in series])},  # type: ignore[dict-item]
         origin=sheet.cells.origin,
         num_targets=len(sheet.targets),
-        clock=next((one.clock for one in series if one.clock), None),
+        clock=next((part.clock for part in series if part.clock), None),
     )
 
 

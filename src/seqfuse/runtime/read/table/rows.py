@@ -125,8 +125,8 @@ class Scaled:
 
 def check_columns(table: Table, pipeline: TablePipeline) -> None:
     """Raises InputError unless a table has the columns that were trained on, if any were."""
-    known = (pipeline.columns, pipeline.num_targets)
-    if pipeline.columns and (list(table.columns), table.num_targets) != known:
+    trained = (pipeline.columns, pipeline.num_targets)
+    if pipeline.columns and (list(table.columns), table.num_targets) != trained:
         raise InputError(
             f"{table.origin} has the columns {', '.join(table.columns)}, training had "
             f"{', '.join(pipeline.columns)} (the first {pipeline.num_targets} are targets): set "
@@ -372,9 +372,9 @@ def _mix(rows: Rows, pool: int) -> int:
 def _chosen(path: Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
     for name in wanted or ():
         if name not in there:
-            known = ", ".join(there[:12])
+            listed = ", ".join(there[:12])
             raise InputError(
-                f"{path} has no number column '{name}' (it has: {known}): set "
+                f"{path} has no number column '{name}' (it has: {listed}): set "
                 "data.targets and data.covariates"
             )
     if not there:

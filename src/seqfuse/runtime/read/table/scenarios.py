@@ -24,8 +24,8 @@ def with_scenario(
         targets: columns to forecast, which a scenario leaves empty.
         words: columns whose cells are words.
     """
-    known = [name for name in reader.known if name in cells.columns and name not in reader.stamps]
-    for name in known:
+    ahead = [name for name in reader.known if name in cells.columns and name not in reader.stamps]
+    for name in ahead:
         scenario.column(name)
     for name in targets:
         for i, cell in enumerate(scenario.columns.get(name, ())):
@@ -40,13 +40,13 @@ def with_scenario(
     columns = {
         name: _extended(column, len(stamps[1]))
         for name, column in cells.columns.items()
-        if name not in (*reader.stamps, reader.group, *known)
+        if name not in (*reader.stamps, reader.group, *ahead)
     }
     if len(reader.stamps) == 1:
         columns[reader.stamps[0]] = np.concatenate(stamps)
     if reader.group:
         columns[reader.group] = [*groups[0], *groups[1]]
-    for name in (*known, *(reader.stamps if len(reader.stamps) > 1 else ())):
+    for name in (*ahead, *(reader.stamps if len(reader.stamps) > 1 else ())):
         if name in words:
             columns[name] = [cell for table in both for cell in table.column(name)]
         else:

@@ -72,8 +72,8 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
         raise InputError(f"{cells.origin} has no rows")
     if len(names) > 1 or (names[0].lower() == "year" and YEAR.fullmatch(str(columns[0][0]))):
         return _from_parts(cells, names)
-    found = None if form else _canonical(columns[0])
-    return _one_by_one(cells, names[0], form) if found is None else found
+    stamps = None if form else _canonical(columns[0])
+    return _one_by_one(cells, names[0], form) if stamps is None else stamps
 
 
 def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
@@ -154,7 +154,7 @@ def _moment(cell: Any, form: str | None) -> datetime:
         raise ValueError
     year, _, month, day, hour, minute, second, offset = parts.groups()
     zone = UTC if offset == "Z" else offset and datetime.strptime(offset, "%z").tzinfo
-    clock = [int(one or 0) for one in (hour, minute, second)]
+    clock = [int(part or 0) for part in (hour, minute, second)]
     return datetime(int(year), int(month), int(day or 1), *clock, tzinfo=zone or None)
 
 
@@ -207,12 +207,12 @@ def _year_last(cell: Any, column: Sequence[Any]) -> list[str]:
 
 def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
     """Time stamps from columns that hold their parts."""
-    known = list(PARTS_OF_TIME)
+    parts_of_time = list(PARTS_OF_TIME)
     for name in names:
-        if name.lower() not in known:
-            raise InputError(f"data.time names '{name}', expected of {', '.join(known)}")
-    finest = max(known.index(name.lower()) for name in names)
-    for part in known[: min(finest, 2) + 1]:
+        if name.lower() not in parts_of_time:
+            raise InputError(f"data.time names '{name}', expected of {', '.join(parts_of_time)}")
+    finest = max(parts_of_time.index(name.lower()) for name in names)
+    for part in parts_of_time[: min(finest, 2) + 1]:
         if part not in {name.lower() for name in names}:
             raise InputError(f"data.time={list(names)} has no '{part}'")
     parts = {name: numbers_of(cells, name) for name in names}
@@ -335,10 +335,10 @@ def shown_in(times: NDArray[Any], index: int) -> str:
 
 def on_clock(values: NDArray[Any], places: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     """(size) values at their steps, NaN at the others."""
-    found = np.full(size, np.nan)
+    placed = np.full(size, np.nan)
     inside = places < size
-    found[places[inside]] = values[inside]
-    return found
+    placed[places[inside]] = values[inside]
+    return placed
 
 
 def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
@@ -349,8 +349,8 @@ def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
 
 def is_holiday(stamps: Stamps, days: Sequence[str]) -> NDArray[np.float64]:
     """(n) 1 on a day of these dates, else 0; NaN where there is no stamp."""
-    found = np.isin(stamps.astype("datetime64[D]"), np.array(days, dtype="datetime64[D]"))
-    return np.where(np.isnat(stamps), np.nan, found)
+    holidays = np.isin(stamps.astype("datetime64[D]"), np.array(days, dtype="datetime64[D]"))
+    return np.where(np.isnat(stamps), np.nan, holidays)
 
 
 def place_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
