@@ -462,7 +462,7 @@ def build_trainer(config: Config, *watching: "Callback") -> "Trainer":
     node["precision"] = precision(node)
     check_trainer(config, node)
     node |= sizes(node)
-    callbacks = {k: dict(v) for k, v in (config.get("callbacks") or {}).items() if v}
+    callbacks = {k: v for k, v in (config.get("callbacks") or {}).items() if v}
     if callbacks.get("early_stopping", {}).get("patience", 0) is None:
         del callbacks["early_stopping"]
     if set(callbacks) == {"figures"}:  # of the task, and callbacks=none was chosen
@@ -477,9 +477,10 @@ def build_trainer(config: Config, *watching: "Callback") -> "Trainer":
     # Only what is saved and decided at validation, before the schedule's step, resumes exactly.
     for name, moment in MOMENTS.items():
         if name in callbacks:
-            callbacks[name][moment] = not validates(config)
+            callbacks[name] = {**callbacks[name], moment: not validates(config)}
     if not validates(config) and node["max_steps"] > 0 and "checkpoint" in callbacks:
-        callbacks["checkpoint"]["monitor"] = None  # the last weights, at the end of the cycle
+        # The last weights, at the end of the cycle.
+        callbacks["checkpoint"] = {**callbacks["checkpoint"], "monitor": None}
     node["enable_checkpointing"] = bool({"checkpoint", "last_checkpoint"} & set(callbacks))
     workspace = os.environ.get(WORKSPACE)
     trainer = make(
