@@ -199,7 +199,7 @@ def marked(label: Any = lambda i: int(i == 150)) -> dict:
 
 
 @rows(
-    Row("", ["t.csv", "'anomaly'", "data.label"], {"t.csv": table(200)}),
+    Row("data.label=fault", ["t.csv", "'fault'", "data.label"], {"t.csv": table(200)}),
     Row("", ["t.csv", "anomaly", "2"], marked(lambda i: 2 * (i == 150))),
     Row("", ["t.csv", "'anomaly'", "'no'"], marked(lambda i: "yes" if i == 150 else "no")),
     Row("data.label=[anomaly]", "data.label", marked()),

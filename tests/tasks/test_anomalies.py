@@ -84,6 +84,16 @@ def test_f1_counts_steps_behind_the_training_part() -> None:
     }
 
 
+def test_without_an_anomaly_flags_alone_are_counted() -> None:
+    scores = np.zeros(100)
+    scores[[10, 71]] = 1.0
+    normal = recording()._replace(labels=np.zeros(100, dtype=bool))
+    found = measures.F1()([Scored(normal, scores)], 0.5)
+    assert found.pop("false_alarms") == pytest.approx(1 / 60)
+    assert np.isnan(list(found.values())).all()
+    assert set(found) == set(measures.F1().names)
+
+
 def test_f1_by_a_threshold_of_each_recordings_own() -> None:
     low, high = np.zeros(100), np.full(100, 0.8)
     low[[10, 71, 72, 90]], high[:40], high[[73, 74]] = 0.3, 0.6, 0.5

@@ -13,7 +13,7 @@ from seqfuse.nn.shapes import Batch
 from seqfuse.predicting.model import Record
 from seqfuse.tasks.base import Outputs, Task
 from seqfuse.tasks.calibration import Errors, Threshold
-from seqfuse.tasks.measures import Scored, Scorer, VusPr
+from seqfuse.tasks.measures import F1, Scored, Scorer, VusPr
 
 
 class AnomalyTask(Task):
@@ -91,6 +91,8 @@ class AnomalyTask(Task):
     def undefined(self, name: str) -> str | None:
         for measure in self.measures.values():
             if isinstance(measure, VusPr) and measure.name == name:
+                return measure.undefined
+            if isinstance(measure, F1) and name in measure.names:
                 return measure.undefined
         return super().undefined(name)
 

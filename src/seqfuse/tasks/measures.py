@@ -36,22 +36,29 @@ class Scored(NamedTuple):
 class F1:
     """Precision, recall and F1 over single steps, of all recordings together; unadjusted.
 
-    And the fraction of normal steps that are flagged.
+    And the fraction of normal steps that are flagged, which is all that can be said where there is
+    no anomaly.
     """
 
     prefix = ""
+    undefined = "no step behind a training part is labelled as anomalous"
 
     def __call__(self, scored: Sequence[Scored], threshold: float) -> dict[str, float]:
         truth = np.concatenate([result.tested[0] for result in scored])
         flags = np.concatenate([self._flags(result, threshold) for result in scored])
         hits, false = float((truth & flags).sum()), float((flags & ~truth).sum())
         values = {
-            "f1": 2 * hits / max(flags.sum() + truth.sum(), 1),
-            "precision": hits / max(flags.sum(), 1),
-            "recall": hits / max(truth.sum(), 1),
+            "f1": 2 * hits / (flags.sum() + truth.sum()) if truth.any() else float("nan"),
+            "precision": hits / max(flags.sum(), 1) if truth.any() else float("nan"),
+            "recall": hits / truth.sum() if truth.any() else float("nan"),
             "false_alarms": false / max((~truth).sum(), 1),
         }
         return {f"{self.prefix}{name}": float(value) for name, value in values.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """Of the values that want an anomaly."""
+        return [f"{self.prefix}{name}" for name in ("f1", "precision", "recall")]
 
     def _flags(self, result: Scored, threshold: float) -> NDArray[np.bool_]:
         """Flags of the steps that were not trained on."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqfuse.data.read.recordings import Nab, Skab
+from seqfuse.data.read.files import TableFile
+from seqfuse.data.read.recordings import LabelledTable, Nab, Skab
 from seqfuse.runtime.read.monitored import SKAB_SENSORS, leading, read_recordings
 
 
@@ -30,6 +31,22 @@ def test_files_of_a_benchmark_are_read_as_in_training(
     assert (one.columns, one.num_train) == (wanted.columns, wanted.num_train)
     assert one.num_train == leading(len(one.values), source.train)
     assert not one.labels.any()
+
+
+@pytest.mark.parametrize("name", ["anomaly", "Label", "is_anomaly", "other"])
+def test_a_column_of_labels_is_found_and_never_watched(name: str, tmp_path: Path) -> None:
+    rows = [f"2024-01-{day:02},{day},{int(day > 8)}" for day in range(1, 11)]
+    (tmp_path / "a.csv").write_text(f"date,value,{name}\n" + "\n".join(rows) + "\n")
+    source = LabelledTable(TableFile(str(tmp_path / "a.csv")))
+    [learnt] = source()
+    [new] = read_recordings(tmp_path / "a.csv", source.file_format)
+    if name == "other":
+        assert new.columns == learnt.columns == ["value", "other"]
+        assert not learnt.labels.any()
+    else:
+        assert new.columns == learnt.columns == ["value"]
+        assert learnt.labels.tolist() == [False] * 8 + [True] * 2
+    assert not new.labels.any()
 
 
 def test_labels_may_be_there_or_not(tmp_path: Path) -> None:

@@ -167,11 +167,11 @@ class SmapMsl:
 
 
 class LabelledTable:
-    """Recordings of a CSV or Parquet file with a column that says where it is anomalous.
+    """Recordings of a CSV or Parquet file, perhaps with a column that says where it is anomalous.
 
     Args:
         source: the file.
-        label: column of 0 and 1; 1 is anomalous.
+        label: column of 0 and 1; 1 is anomalous. `auto`: see `read_labelled`.
         time: as `TableReader` takes it.
         group: column that tells recordings apart.
         targets: columns to watch; `all` takes every number column that is nothing else.
@@ -183,7 +183,7 @@ class LabelledTable:
     def __init__(
         self,
         source: TableFile,
-        label: str = "anomaly",
+        label: str = "auto",
         time: str | Sequence[str] = "date",
         group: str | None = None,
         targets: str | Sequence[str] = "all",
@@ -193,6 +193,8 @@ class LabelledTable:
     ):
         if not 0 < train < 1:
             raise InputError(f"data.train={train} must be above 0 and below 1")
+        if not isinstance(label, str):
+            raise InputError(f"data.label={label}: name a column, or type auto")
         self.source = source
         table = TableReader(time, group, targets, gaps=gaps, time_format=time_format)
         self.train: dict[str, Any] = {"fraction": train}

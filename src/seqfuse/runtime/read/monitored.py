@@ -118,6 +118,10 @@ def endings_of(file_format: Mapping[str, Any]) -> tuple[str, ...]:
     return READERS[file_format["kind"]][1]
 
 
+LABELS = ("anomaly", "is_anomaly", "label", "outlier")
+"""Columns that say what is anomalous, if none is named."""
+
+
 def read_labelled(
     given: Path | Cells,
     table: Mapping[str, Any],
@@ -125,10 +129,19 @@ def read_labelled(
     train: Mapping[str, Any],
     labelled: bool = False,
 ) -> list[Recording]:
-    """A table with a recording for each group, and perhaps a column of 0 and 1 for anomalies."""
+    """A table with a recording for each group, and perhaps a column of 0 and 1 for anomalies.
+
+    Args:
+        table: options of a `TableReader`.
+        label: name of that column; `auto` is the first of `LABELS` that is there, if one is.
+        train: see `leading`.
+        labelled: whether labels are read; without, or without a column, all is normal.
+    """
     reader = TableReader(**table)
     cells = reader.cells(given)
-    if labelled:
+    if label == "auto":
+        label = next((name for name in cells.columns if name.lower() in LABELS), "")
+    if labelled := labelled and bool(label):
         reader = TableReader(**{**table, "covariates": [label]})
     else:
         cells = cells.without(label)
