@@ -29,7 +29,7 @@ def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any
 
 def label_in(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:
     """The label of a row, stripped; a list where there may be several, or numbers."""
-    label = cell(path, line, row, name, "set data.label")
+    label = cell(path, line, row, name, "type data.label=<column>")
     if isinstance(label, list):
         if label_type == "classes":
             raise InputError(

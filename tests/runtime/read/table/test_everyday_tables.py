@@ -206,3 +206,13 @@ def test_columns_that_are_not_read_are_known(tmp_path: Path) -> None:
     path = written(tmp_path / "t.csv", "date,a,b,c", *(f"{day},1,2,3" for day in DAYS))
     assert table(path, targets=["a"], covariates=["c"]).left_out == ("b",)
     assert table(path).left_out == ()
+
+
+def test_a_column_of_dates_is_offered(tmp_path: Path) -> None:
+    for dates in ("2024-01-31 12:00", "31.01.2024", "2024-01"):
+        (tmp_path / "t.csv").write_text(f"price,note,when\n1,a,{dates}\n")
+        with pytest.raises(InputError, match="no column 'date' for data.time.*type data.time=when"):
+            TableReader().read(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("price,note\n1,a\n")
+    with pytest.raises(InputError, match="no column 'date' for data.time.*name another"):
+        TableReader().read(tmp_path / "t.csv")

@@ -35,6 +35,7 @@ from seqfuse.runtime.read.table.stamps import (
     carried_on,
     check_time_format,
     clock_places,
+    dated_columns,
     is_holiday,
     on_clock,
     place_of,
@@ -520,7 +521,10 @@ class TableReader:
                 ):
                     columns = [str(column) for column in cells.columns]
                     near = difflib.get_close_matches(name, columns, n=1)
+                    dated = dated_columns(cells, self.time_format) if key == "time" else []
                     fix = f"did you mean {near[0]}?" if near else "rename one, or name another"
+                    if dated:
+                        fix = f"type data.time={dated[0]}"
                     if key == "known" and name == HOLIDAY:
                         fix = "say whose holidays, such as data.holidays=DE"
                     raise InputError(

@@ -98,6 +98,20 @@ def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
     raise InputError(f"{key}={value} is no time stamp such as {example}")
 
 
+def dated_columns(cells: Cells, form: str | None) -> list[str]:
+    """Names of the columns whose first cell is a time stamp, as far as one cell tells."""
+    firsts = {name: column[0] for name, column in cells.columns.items() if len(column)}
+    found = []
+    for name, first in firsts.items():
+        try:
+            stamp_of(first, form, name)
+        except InputError:
+            if not YEAR_LAST.fullmatch(str(first).strip()):
+                continue
+        found.append(name)
+    return found
+
+
 def _canonical(column: Any) -> Stamps | None:
     """All stamps at once, where they are written alike, or are stamps; None elsewhere."""
     if isinstance(column, np.ndarray) and column.dtype.kind == "M":
