@@ -18,7 +18,7 @@ from seqfuse.runtime.jobs import anomalies, forecasts, imputations
 from seqfuse.runtime.read.monitored import recording
 from seqfuse.runtime.read.table.cells import as_cells
 from seqfuse.runtime.read.table.holidays import Holidays
-from seqfuse.runtime.read.table.stamps import carried_on
+from seqfuse.runtime.read.table.stamps import carried_on, dated_columns
 
 SPLIT = [0.8, 0.1, 0.099, 0.001]
 """Training, validation, calibration of the bands, and all but nothing for a test."""
@@ -247,7 +247,8 @@ def _stamped(X: Any, time: str | None) -> tuple[pd.DataFrame, str]:
     if time is not None:
         return frame, time
     if not isinstance(frame.index, (pd.DatetimeIndex, pd.PeriodIndex)):
-        raise InputError("the index of X holds no time stamps: name their column, time=...")
+        named = [repr(name) for name in dated_columns(as_cells(frame), None)] or ["..."]
+        raise InputError(f"the index of X holds no time stamps: name their column, time={named[0]}")
     stamps = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
     name = str(stamps.name or "date")
     return frame.set_axis(stamps.rename(name)).reset_index(), name
