@@ -16,6 +16,7 @@ well (completed, or pruned by a search), 3 some are still at work, 4 some ended 
 diverged, out of memory, stopped, killed), 1 a mistake.
 """
 
+import shutil
 import sys
 
 from seqfuse.runtime.errors import InputError
@@ -32,7 +33,8 @@ def main() -> None:
     with one_line():
         place, as_json = _named(words)
         rows = [*status.rows(place)]
-    say(status.as_json(rows) if as_json else "\n".join(status.table(rows)))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    say(status.as_json(rows) if as_json else "\n".join(status.table(rows, columns)))
     raise SystemExit(status.exit_code(rows))
 
 

@@ -19,7 +19,7 @@ from seqfuse.runtime.read import addresses
 from seqfuse.search import status
 from seqfuse.search.outcome import KILLED, Outcome
 from tests.conftest import TINY, assert_refused
-from tests.searches import completed, finish, random, search
+from tests.searches import SPACE, completed, finish, random, search
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -155,6 +155,24 @@ def test_a_job_is_known_before_its_first_sign(command: Command, tmp_path: Path) 
     assert [row["name"] for row in rows] == ["1", "2", "10", "11"]
 
 
+def test_a_job_says_what_it_tries_and_a_terminal_has_reasons_below(tmp_path: Path) -> None:
+    for job in range(3):
+        overrides = ["data=synthetic", f"optimizer.lr=0.{job + 1}", f"+trial.number={job}"]
+        Outcome("failed", {}, "why " * 30).write(tmp_path / str(job), overrides=overrides)
+    (tmp_path / "0/outcome.json").write_text('{"status": "failed", "metrics": {}, "reason": "", '
+                                             '"overrides": [1]}')  # fmt: skip
+    rows = [*status.folders(tmp_path)]
+    assert rows[0].settings == {}
+    assert rows[1].settings == {"data": "synthetic", "optimizer.lr": "0.2"}
+    head, first, second, *_ = status.table(rows)
+    assert head.split() == ["run", "settings", "state", "why"]
+    assert first.split() == ["0", "failed"]
+    assert second.split() == ["1", "lr=0.2", "failed", *["why"] * 30]
+    lines = [*status.table(rows, 60)]
+    assert max(map(len, lines)) <= 60
+    assert "\n".join(lines).count("why") == 61
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
 def test_the_trials_of_a_study_are_its_runs(command: Command, tmp_path: Path, kind: str) -> None:
@@ -163,6 +181,7 @@ def test_the_trials_of_a_study_are_its_runs(command: Command, tmp_path: Path, ki
     code, rows = said(command, address)
     assert (code, [row["state"] for row in rows]) == (0, ["completed", "completed"])
     assert rows[1]["metrics"] == {"value": 0.5}
+    assert {*rows[1]["settings"]} == {dimension.key for dimension in SPACE}
     begun = search(tmp_path, 4, address=address)
     with begun:
         trials = begun.ask(2, random)

@@ -3,9 +3,11 @@
 import json
 import math
 import os
+import textwrap
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +46,7 @@ class Row(NamedTuple):
         metrics: of the last validation, by name.
         left: seconds to the end, at the speed so far.
         reason: why it ended otherwise than it should.
+        settings: what a job of a sweep, or a trial, was told to try, by key.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Row(NamedTuple):
     metrics: dict[str, float] = {}
     left: float | None = None
     reason: str = ""
+    settings: dict[str, str] = {}
 
 
 def rows(place: str) -> Iterator[Row]:
@@ -130,6 +134,7 @@ def of_folder(folder: Path, name: str, is_copy: bool = False) -> Row:
         status.get("metrics", {}),
         _left(status),
         status.get("reason", ""),
+        _settings(job),
     )
     if (job and job["status"] != outcome.KILLED.status) or (job and not status and not process):
         row = row._replace(state=job["status"], reason=job["reason"])
@@ -161,6 +166,13 @@ def _is_sound(content: dict[str, Any]) -> bool:
     numbers += [content["began"], content.get("time", 0)]
     plain = all(isinstance(number, (int, float)) and abs(number) < 1e11 for number in numbers)
     return plain and 0 < content["pid"] < 2**31
+
+
+def _settings(job: dict[str, Any]) -> dict[str, str]:
+    overrides = job.get("overrides")
+    if not isinstance(overrides, list) or not all(isinstance(word, str) for word in overrides):
+        return {}
+    return outcome.settings(overrides)
 
 
 def _process(job: dict[str, Any]) -> dict[str, Any]:
@@ -222,6 +234,7 @@ def trials(address: str) -> Iterator[Row]:
                     metrics=_values(trial),
                     monitor="value",
                     reason=str(trial.user_attrs.get("reason", "")),
+                    settings={key: str(value) for key, value in trial.params.items()},
                 )
                 if row.state == "training" and is_gone(study, worker or None, began or 0.0):
                     row = row._replace(state="killed", reason="its search ended")
@@ -250,26 +263,59 @@ def as_json(rows: list[Row]) -> str:
     return json.dumps(content, indent=2)
 
 
-def table(rows: list[Row]) -> Iterator[str]:
-    """Lines for a terminal, and one that counts."""
-    head = ("run", "state", "where", "since", "step", "metric", "left", "why")
-    cells = [head, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
+def table(rows: list[Row], columns: int | None = None) -> Iterator[str]:
+    """Lines of runs, without what none of them has, and one that counts.
+
+    Args:
+        columns: of the terminal: in a line that would not fit the reason comes below, indented.
+    """
+    head = ("run", "settings", "state", "where", "since", "step", "metric", "left")
+    sweeps = {sweep: [*jobs] for sweep, jobs in groupby(rows, _sweep)}
+    cells = [head, *(_cells(row, _varied(sweeps[_sweep(row)])) for row in rows)]
+    shown = [column for column in zip(*cells, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in shown]
+    reasons = ["why" if any(row.reason for row in rows) else "", *(row.reason for row in rows)]
+    for line, words in zip(zip(*shown, strict=True), reasons, strict=True):
         padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(padded).rstrip()
+        start, reason = "  ".join(padded), " ".join(words.split())
+        if columns is None or len(f"{start}  {reason}") <= columns:
+            yield f"{start}  {reason}".rstrip()
+            continue
+        yield start.rstrip()
+        yield from (f"    {part}" for part in textwrap.wrap(reason, max(columns - 4, 40)))
     states = [row.state for row in rows]
     yield ", ".join(f"{states.count(state)} {state}" for state in sorted({*states}))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _sweep(row: Row) -> str:
+    return row.name.rpartition("/")[0]
+
+
+def _varied(jobs_of_one: list[Row]) -> set[str]:
+    """Keys of settings that are not the same in all jobs of a sweep."""
+    jobs = [row.settings for row in jobs_of_one if row.settings]
+    keys = {key for settings in jobs for key in settings}
+    return {key for key in keys if len({settings.get(key) for settings in jobs}) > 1}
+
+
+def _cells(row: Row, varied: set[str]) -> tuple[str, ...]:
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.began)) if row.began else ""
     step = "" if row.step is None else f"{row.step}{f'/{row.steps}' if row.steps else ''}"
     value = row.metrics.get(row.monitor)
     metric = "" if value is None else f"{row.monitor} {value:.6g}"
     left = "" if row.left is None else _span(row.left)
-    reason = " ".join(row.reason.split())
-    return row.name, row.state, row.machine, since, step, metric, left, reason
+    pairs = ((key, value) for key, value in row.settings.items() if key in varied)
+    settings = " ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in pairs)
+    cells = (row.name, settings, row.state, row.machine, since, step, metric, left)
+    return tuple(" ".join(cell.split()) for cell in cells)
+
+
+def _short(value: str) -> str:
+    """A value without digits that tell nobody anything."""
+    try:
+        return f"{float(value):.4g}" if len(value) > 8 else value
+    except ValueError:
+        return value
 
 
 def _span(seconds: float) -> str:
