@@ -216,7 +216,9 @@ def read_texts(
 
 
 def _words(path: Path, line: int, row: dict[str, Any], text: str) -> list[str]:
-    value = cell(path, line, row, text, f"type data.text=<column>, or rename the column to '{text}'")
+    value = cell(
+        path, line, row, text, f"type data.text=<column>, or rename the column to '{text}'"
+    )
     words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
     if not words:
         raise InputError(f"{path}, line {line}: column '{text}' is empty: fill or drop it")
