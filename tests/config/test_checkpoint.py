@@ -15,6 +15,7 @@ import seqfuse
 from seqfuse.config import checkpoint, cli
 from seqfuse.evaluate import main as evaluate_main
 from seqfuse.resume.whole import WholeFiles
+from seqfuse.runtime.bundle import METADATA
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
 from tests.conftest import assert_refused, composed, full_disk
@@ -187,6 +188,14 @@ def test_a_pickle_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(InputError, match="holds more than plain data and is not read"):
         seqfuse.load(tmp_path / "evil.ckpt")
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_an_exported_folder_is_told_from_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="best.ckpt"):
+        checkpoint.read(tmp_path)
+    (tmp_path / METADATA).write_text("{}")
+    with pytest.raises(InputError, match="run.py"):
+        checkpoint.read(tmp_path)
 
 
 def test_nothing_else_is_read_with_code() -> None:

@@ -74,6 +74,7 @@ def arrays(path: Path, **changes: np.ndarray) -> Path:
         (["resume=latest"], "resume=latest: no run in logs has a checkpoint"),
         (["trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch=0 must be"),
         (["runs/best.ckpt"], "cannot read 'runs/best.ckpt': an override is key=value"),
+        (["data.train=a=b.csv"], "quote what has spaces or ="),
         (["model.cnn.channels=[16,", "32]"], "cannot read 'model.cnn.channels=[16,'"),
         (["resume=pyproject.toml"], "resume=pyproject.toml: no run folder"),
         (["trainer=gpu"], "torch finds no GPU here: type trainer=cpu"),

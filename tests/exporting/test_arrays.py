@@ -138,4 +138,15 @@ def test_what_is_explained_is_named_with_explain_alone(
     assert "--explain" in capsys.readouterr().err
     assert runner.main(["in.npz", "why.csv", "--explain", "target=left"], folder) == 1
     assert "target=left" in capsys.readouterr().err
+    assert runner.main(["in.npz", "why.csv", "--explain", "method=gradients"], folder) == 1
+    assert "method=gradients" in capsys.readouterr().err
     assert not Path("why.csv").exists()
+
+
+def test_a_wrong_option_is_no_fault_of_the_folder(
+    folder: Path, command: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    np.savez("in.npz", x=series(2)[0])
+    for word in ("level=2", "abstain=2", "threshold=0.5"):
+        assert runner.main(["in.npz", "out.csv", word], folder) == 1
+        assert capsys.readouterr().err.startswith(f"run.py: {word.partition('=')[0]}=")

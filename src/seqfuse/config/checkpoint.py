@@ -30,6 +30,7 @@ import torch
 from seqfuse.config import untrusted
 from seqfuse.config.extras import need
 from seqfuse.runtime import files
+from seqfuse.runtime.bundle import METADATA
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
 
@@ -68,6 +69,11 @@ def fetched(ckpt: str | Path) -> str | Path:
 
 def read(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     """Reads a checkpoint onto the CPU; `key` of the config names it in messages."""
+    if Path(path, METADATA).is_file():
+        raise InputError(
+            f"{key}={path} is an exported folder, which has its own command: "
+            f"python {path}/run.py <input> <output> (--explain, too: by occlusion)"
+        )
     if Path(path).is_dir():
         raise InputError(
             f"{key}={path} is a folder: name a file, as in {path}/checkpoints/best.ckpt"

@@ -124,7 +124,7 @@ def _unreadable(word: str) -> str:
             f"cannot read '{word}': several values are a,b or choice(a,b), "
             "range(1,4), interval(0,1) or tag(log,interval(1e-4,1e-2))"
         )
-    if words := _own_file(word):
+    if "=" not in word and (words := _own_file(word)):
         return f"cannot read '{word}': a file is named so: {words}"
     return (
         f"cannot read '{word}': an override is key=value without spaces, such as "

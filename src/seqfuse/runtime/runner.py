@@ -34,12 +34,12 @@ USAGE = (
     "usage: python run.py <input> <output> [--int8] [--explain] [key=value], or: "
     "python run.py --check"
 )
-EXPLAINED = ("target", "step", "segment")
-"""Options of explanations, which are by occlusion."""
+EXPLAINED = ("target", "step", "segment", "method")
+"""Options of explanations; the method is occlusion."""
 OPTION = re.compile(
     r"(every|start|horizon|known|adaptive|level|threshold|quantile|budget|alarms|abstain|"
     r"unfamiliar|"
-    r"target|step|segment)=(.+)"
+    r"target|step|segment|method)=(.+)"
 )
 
 
@@ -60,6 +60,8 @@ def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: An
     try:
         return make_job(without_cache(metadata), engine, **options)
     except InputError as error:
+        if str(error).partition("=")[0] in options:  # which is no fault of the folder
+            raise
         raise InputError(f"{folder / METADATA}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError):
         raise InputError(f"{folder / METADATA}: its 'pipeline' is none that was exported") from None
@@ -114,6 +116,11 @@ def _asked(options: dict[str, Any], explains: bool) -> dict[str, Any] | None:
     asked = {name: options.pop(name) for name in EXPLAINED if name in options}
     if asked and not explains:
         raise InputError(f"{next(iter(asked))}= is for --explain: leave it out")
+    if (method := asked.pop("method", "occlusion")) != "occlusion":
+        raise InputError(
+            f"method={method}: an exported graph is explained by occlusion alone, as it has no "
+            "gradients: leave it out"
+        )
     if explains and "alarms" in options:
         raise InputError("alarms= is for predictions: leave out --explain")
     return asked if explains else None

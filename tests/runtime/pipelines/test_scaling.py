@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seqfuse.runtime.pipelines import scaling
-from seqfuse.runtime.pipelines.scaling import Standardisation
+from seqfuse.runtime.pipelines.scaling import Standardisation, TablePipeline
+from seqfuse.runtime.read.clock import Clock
 
 RANDOM = np.random.default_rng(0)
 
@@ -83,3 +84,14 @@ def test_a_state_is_json_and_comes_back() -> None:
     scale = Standardisation.of(RANDOM.normal(size=(9, 2)))
     found = Standardisation.from_state(json.loads(json.dumps(scale.state_dict())))
     np.testing.assert_array_equal([found.mean, found.std], [scale.mean, scale.std])
+
+
+def test_a_table_s_state_of_before_has_seconds() -> None:
+    pipeline, found = TablePipeline(), TablePipeline()
+    pipeline.fit(RANDOM.normal(size=(9, 2)), ["a", "b"], 1, clock=Clock(3600))
+    state = pipeline.state_dict()
+    state["step"] = state.pop("clock")[0]
+    found.load_state_dict(state)
+    assert found.clock == pipeline.clock
+    with pytest.raises(KeyError, match="step"):
+        found.load_state_dict({name: state[name] for name in state if name != "step"})

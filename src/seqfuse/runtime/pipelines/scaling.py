@@ -166,7 +166,8 @@ class TablePipeline:
         """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.num_known = state["num_targets"], state["num_known"]
-        self.clock = Clock.of_state(state["clock"])
+        # Before there were other clocks, seconds from row to row.
+        self.clock = Clock.of_state(state["clock" if "clock" in state else "step"])
         self.holidays = list(state.get("holidays", ()))
         self.standardisation = Standardisation.from_state(state["standardisation"])
         series = state.get("series", {})
