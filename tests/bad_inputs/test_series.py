@@ -66,7 +66,7 @@ def one(name: str = "a.npz", **changes: object) -> dict:
         ["a.npz", "20 items", "task=regression"],
         {**one(y=np.arange(20) / 7), "b.npz": GOOD},
     ),
-    Row("", ["a.npz", "(20, 6)", "data.layout"], one(x=X[..., 0])),
+    Row("", ["a.npz", "(20, 6, 2, 1)", "data.layout"], one(x=X[..., None])),
     Row("", ["a.npz", "(20, 6, 2, 1)"], one(x=X[..., None])),
     Row("", ["a.npz", "()"], one(x=np.float32(3))),
     Row("", ["a.npz", "<U"], one(x=X.astype(str))),

@@ -27,6 +27,13 @@ def test_items_are_cut_and_named(tmp_path: Path) -> None:
     assert items(tmp_path, x=X, id=names).names == list("äbcd")
 
 
+def test_two_axes_are_series_of_one_channel(tmp_path: Path) -> None:
+    flat = items(tmp_path, x=X[..., 0], lengths=np.array([1, 2, 3, 1]))
+    deep = items(tmp_path, x=X[..., :1], lengths=np.array([1, 2, 3, 1]))
+    np.testing.assert_array_equal(flat.values, deep.values)
+    assert flat.offsets.tolist() == deep.offsets.tolist()
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -59,7 +59,9 @@ def test_columns_may_be_numbered(tmp_path: Path) -> None:
 
 def test_a_text_without_its_column_is_to_be_renamed(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("message,id\nhi,1\n")
-    message = r"no column 'text' \(it has: message, id\): set .* rename the column to 'text'"
+    message = (
+        r"no column 'text' \(it has: message, id\): type data.text=.* rename the column to 'text'"
+    )
     with pytest.raises(InputError, match=message):
         list(read_texts(tmp_path / "in.csv", "text"))
 

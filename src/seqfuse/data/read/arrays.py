@@ -19,7 +19,7 @@ from seqfuse.runtime.recordings import Recordings
 
 
 class Arrays(OwnFiles):
-    """Reads x (three axes) and y (series) or (series, k) from files.
+    """Reads x (three axes, or two for one channel) and y (series) or (series, k) from files.
 
     An .npz holds `x` and `y`, and may hold `groups`, `lengths`, the steps of each series
     before its padding, and `y_names` of the columns of y. For .npy, `train.npy` has the

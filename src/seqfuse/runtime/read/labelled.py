@@ -126,7 +126,9 @@ def read_arrays(
     label_type: str = "classes",
     size: int = READ,
 ) -> Blocks:
-    """Series of an array with three axes, of which `lengths` may say how long each is.
+    """Series of an array with three axes, or (series, time) of one channel.
+
+    `lengths` may say how long each is.
 
     Labels are `y` (and perhaps `groups`, and `y_names` of the columns of y), or of `train.npy`
     those in `train_y.npy` beside it.
@@ -134,12 +136,14 @@ def read_arrays(
     names = array_names(path)
     y, groups, targets = _labels(path, names, label_type) if labelled else (None, None, ())
     with ArrayFile(path) as x:
-        if len(x.shape) != 3 or x.dtype.kind not in "biuf":
+        if len(x.shape) not in (2, 3) or x.dtype.kind not in "biuf":
             raise InputError(
                 f"{path}: x has shape {x.shape} of {x.dtype}, expected numbers with three axes: "
-                "(series, time, channels) for data.layout=btc, (series, channels, time) for bct"
+                "(series, time, channels) for data.layout=btc, (series, channels, time) for bct; "
+                "or two, (series, time)"
             )
-        count, read_as = x.shape[0], f"x has shape {x.shape}, read as {LAYOUTS[layout]}"
+        axes = LAYOUTS[layout] if len(x.shape) == 3 else "(series, time)"
+        count, read_as = x.shape[0], f"x has shape {x.shape}, read as {axes}"
         if not count:
             raise InputError(f"{path} holds no series: x has shape {x.shape}")
         for column, what in ((y, "labels"), (groups, "groups")):
@@ -149,7 +153,8 @@ def read_arrays(
         lengths = lengths_of(path, "lengths", count) if "lengths" in names else None
         for first in range(0, count, size):
             rows = slice(first, min(first + size, count))
-            values = by_time(x.read(rows.stop - first), layout)
+            values = x.read(rows.stop - first)
+            values = values[:, :, None] if values.ndim == 2 else by_time(values, layout)
             ends = None if lengths is None else lengths[rows]
             items = cut(values, ends, f"{path}: lengths", first)
             named = {"names": ids and ids[rows], "read_as": f"{read_as}: "}
@@ -216,9 +221,8 @@ def read_texts(
 
 
 def _words(path: Path, line: int, row: dict[str, Any], text: str) -> list[str]:
-    value = cell(
-        path, line, row, text, f"type data.text=<column>, or rename the column to '{text}'"
-    )
+    fix = f"type data.text=<column>, or rename the column to '{text}'"
+    value = cell(path, line, row, text, fix)
     words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
     if not words:
         raise InputError(f"{path}, line {line}: column '{text}' is empty: fill or drop it")
