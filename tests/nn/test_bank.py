@@ -237,6 +237,31 @@ def test_padding_and_batches_change_nothing(dtype: torch.dtype) -> None:
         torch.testing.assert_close(features[i], alone, atol=2e-6, rtol=0)
 
 
+def test_regressions_of_minirocket_and_hydra_are_averaged() -> None:
+    model = Bank(1, 3, 30, num_features=1000, num_groups=8)
+    x, mask = series(18, 30)
+    y = torch.arange(18) % 3
+    left_out = model.fit(x, mask, y)
+    with torch.no_grad():
+        features = model.features(x, mask)
+        minirocket, hydra = (part(x, mask) for part in model.of_values)
+    first = model.of_values[0].num_features
+    assert torch.equal(features[:, :first], minirocket)
+    assert torch.equal(features[:, model.widths[0] :][:, : hydra.shape[1]], hydra)
+    scaled = (features - features.mean(dim=0)).double()
+    deviation = scaled.std(dim=0, correction=0)
+    scaled = torch.where(deviation > 1e-6, scaled / deviation, 0.0)
+    targets, seen, unseen = 2 * torch.eye(3).double()[y] - 1, [], []
+    for part in scaled.split(model.widths, dim=1):
+        read = ridge.fit(part, targets)
+        divisor = ridge.temperature(read.left_out, y)
+        seen.append(((part @ read.weight + read.bias) / divisor).log_softmax(dim=1))
+        unseen.append((read.left_out / divisor).log_softmax(dim=1))
+    for found, each in ((model(x, mask), seen), (left_out, unseen)):
+        wanted = torch.stack(each).mean(dim=0).log_softmax(dim=1)
+        torch.testing.assert_close(found.double(), wanted.double(), atol=1e-3, rtol=1e-3)
+
+
 def test_a_fit_is_repeatable_and_leaves_rows_out() -> None:
     first, second = bank(), bank()
     torch.testing.assert_close(first.state_dict(), second.state_dict(), atol=0, rtol=0)

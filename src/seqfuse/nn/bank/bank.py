@@ -18,8 +18,9 @@ class Bank(Fitted):
     """Log-probabilities of classes from fixed convolutions, joined to those of a net.
 
     Half of the features are of the series, the others of its first difference. They are
-    standardised and read by a ridge regression. Nothing of it is trained by gradients: `fit`
-    looks at the training rows once.
+    standardised; a ridge regression reads those of MiniRocket, another those of Hydra, and their
+    log-probabilities are averaged. Nothing of it is trained by gradients: `fit` looks at the
+    training rows once.
 
     Args:
         in_channels: channels of the series.
@@ -28,7 +29,7 @@ class Bank(Fitted):
         num_features: of MiniRocket.
         num_groups: of Hydra.
         share: of the bank's log-probabilities; the net's have the rest.
-        max_rows: training rows that the regression is fitted to; its cost grows with their cube.
+        max_rows: training rows that a regression is fitted to; its cost grows with their cube.
         seed: of kernels, and of the rows that are drawn.
     """
 
@@ -59,10 +60,13 @@ class Bank(Fitted):
 
         values, changes = both(), both()
         self.of_values, self.of_changes = nn.ModuleList(values), nn.ModuleList(changes)
-        width = sum(part.num_features for part in values + changes)
+        pairs = zip(values, changes, strict=True)
+        self.widths = [sum(part.num_features for part in pair) for pair in pairs]
+        """Features of MiniRocket, and of Hydra."""
+        width = sum(self.widths)
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("weight", torch.zeros(num_classes, width))
-        self.register_buffer("bias", torch.zeros(num_classes))
+        self.register_buffer("bias", torch.zeros(len(self.widths), num_classes))
         self.register_buffer("net_temperature", torch.tensor(1.0))
 
     def _draw(self) -> torch.Generator:
@@ -102,17 +106,22 @@ class Bank(Fitted):
         features = self.features(x, mask)
         centre, deviation = features.mean(dim=0), features.std(dim=0, correction=0)
         inverse = torch.where(deviation > 1e-6, 1 / deviation, 0.0)
-        targets = 2 * F.one_hot(y, len(self.bias)).double() - 1
-        read = ridge.fit((features - centre) * inverse, targets, weights)
-        temperature = ridge.temperature(read.left_out, y, weights)
+        targets = 2 * F.one_hot(y, len(self.weight)).double() - 1
+        left_out, maps = [], []
+        standardised = ((features - centre) * inverse).split(self.widths, dim=1)
+        for part, bias in zip(standardised, self.bias, strict=True):
+            read = ridge.fit(part, targets, weights)
+            temperature = ridge.temperature(read.left_out, y, weights)
+            maps.append(read.weight / temperature)
+            bias.copy_(read.bias / temperature)
+            left_out.append((read.left_out / temperature).log_softmax(dim=1))
         self.centre.copy_(centre)
-        self.weight.copy_((inverse.unsqueeze(1) * read.weight / temperature).T)
-        self.bias.copy_(read.bias / temperature)
+        self.weight.copy_((inverse.unsqueeze(1) * torch.cat(maps)).T)
         self.is_fitted.fill_(True)
-        return (read.left_out / temperature).log_softmax(dim=1)
+        return torch.stack(left_out).mean(dim=0).log_softmax(dim=1)
 
     def features(self, x: Series, mask: Steps) -> Float[Tensor, "b p"]:
-        """All features, of MiniRocket and Hydra, of the series and of its first difference."""
+        """All features, of MiniRocket, then of Hydra, of the series and of its first difference."""
         with torch.backends.cudnn.flags(
             enabled=True, allow_tf32=False
         ):  # whose 10 bits are not exact
@@ -123,19 +132,22 @@ class Bank(Fitted):
         x = zero(x.to(self.centre.dtype), mask)
         changes = F.pad(x[:, 1:] - x[:, :-1], (0, 0, 0, 1))
         known = F.pad(mask[:, 1:], (0, 1), value=False)
-        return [
-            *((part, x, mask) for part in self.of_values),
-            *((part, zero(changes, known), known) for part in self.of_changes),
-        ]  # type: ignore[return-value]
+        changed = (zero(changes, known), known)
+        pairs = zip(self.of_values, self.of_changes, strict=True)
+        views = [view for v, c in pairs for view in ((v, x, mask), (c, *changed))]
+        return views  # type: ignore[return-value]
 
     @torch.no_grad()
     def forward(self, x: Series, mask: Steps) -> Float[Tensor, "b k"]:
         """Log-probabilities by the bank alone."""
         with torch.autocast(x.device.type, enabled=False):
-            features = self.features(x, mask) - self.centre
-            # A convolution, as those stay as they are in an export of 8 bits.
-            scores = F.conv1d(features.unsqueeze(2), self.weight.unsqueeze(2), self.bias)
-            return scores.squeeze(2).log_softmax(dim=1)
+            features = (self.features(x, mask) - self.centre).unsqueeze(2)
+            parts = features.split(self.widths, dim=1)
+            maps = self.weight.unsqueeze(2).split(self.widths, dim=1)
+            # Convolutions, as those stay as they are in an export of 8 bits.
+            scores = [F.conv1d(*read) for read in zip(parts, maps, self.bias, strict=True)]
+            each = torch.stack(scores).squeeze(3).log_softmax(dim=2)
+            return each.mean(dim=0).log_softmax(dim=1)
 
     def soften(
         self, net: Float[Tensor, "n k"], left_out: Float[Tensor, "n k"], y: Int[Tensor, " n"]
