@@ -39,7 +39,9 @@ def test_without_an_anomaly_the_reason_stands_in_place_of_the_number(
     shown = {line.split()[0]: line for line in out.splitlines() if line.startswith("test/")}
     assert "undefined (no recording has an anomaly" in shown["test/vus_pr"]
     assert "undefined (no recording has an anomaly" in shown["test/pca_vus_pr"]
-    assert "undefined" not in shown["test/f1"]
+    for name in ("f1", "precision", "recall"):
+        assert "undefined (no step" in shown[f"test/{name}"]
+    assert 0 <= float(shown["test/false_alarms"].split()[1]) <= 1
     assert "nan" not in out
     [ckpt] = Path("logs").glob("*/*/checkpoints/best.ckpt")
     code, out, err = command(evaluate, f"ckpt={ckpt}", *QUIET)
