@@ -23,6 +23,7 @@ def frames(moving: bool, steps: int = 10, grey: int = 60, start: int = 0) -> lis
 
 def write(path: Path, pictures: list[np.ndarray], rate: int = 10) -> Path:
     """A video; its ending chooses the format."""
+    path.touch()  # as without a frame no file may be written
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)
         height, width, _ = pictures[0].shape if pictures else (SIDE, SIDE, 3)
