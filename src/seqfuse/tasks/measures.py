@@ -57,7 +57,7 @@ class F1:
 
     @property
     def names(self) -> list[str]:
-        """Of the values that want an anomaly."""
+        """Names of the values that are undefined without an anomaly."""
         return [f"{self.prefix}{name}" for name in ("f1", "precision", "recall")]
 
     def _flags(self, result: Scored, threshold: float) -> NDArray[np.bool_]:

@@ -31,14 +31,14 @@ class Clock(NamedTuple):
 
     @classmethod
     def of_state(cls, state: Any) -> "Clock | None":
-        """What a checkpoint or an exported folder holds: a list, or seconds alone."""
+        """The clock from the state in a checkpoint or an exported folder: a list, or seconds."""
         if state is None or isinstance(state, cls):
             return state
         return cls(*state) if isinstance(state, Sequence) else cls(int(state))
 
     @classmethod
     def of(cls, stamps: Stamps) -> "Clock":
-        """That of rows in the order of time, at least two, as most have it."""
+        """The clock of most rows; there are at least two, in the order of time."""
         days, times = _parts(stamps)
         seconds = np.diff(stamps).astype(np.int64)
         if (times == times[0]).all() and seconds.min() >= SHORTEST_MONTH * DAY:

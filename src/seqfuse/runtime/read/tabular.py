@@ -43,7 +43,7 @@ class Tabular(NamedTuple):
         return self[:3]
 
     def of(self, path: Path) -> "Tabular":
-        """The same, with the channels of a file, or wide.
+        """A copy that knows the channels of a file, or that it is wide.
 
         A text file is wide where no row has the id of the one above it.
         """
