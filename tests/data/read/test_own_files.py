@@ -13,6 +13,7 @@ from seqfuse.data.read.own_files import OwnFiles
 from seqfuse.data.read.text import Conll, TextTable
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.series import SeriesPipeline
 from seqfuse.train import train
 from tests import shipped
 from tests.conftest import composed
@@ -122,6 +123,19 @@ def test_tables_and_files_of_the_archive_are_series(tmp_path: Path) -> None:
     (tmp_path / "who.xlsx").touch()
     with pytest.raises(InputError, match=r"who.xlsx.*\.csv"):
         Arrays("who.xlsx", root=str(tmp_path))("train")
+
+
+def test_a_test_file_with_its_channels_in_another_order_is_refused(tmp_path: Path) -> None:
+    frame = pd.read_csv(table(tmp_path / "t.csv"))
+    frame[["who", "kind", "b", "a"]].to_csv(tmp_path / "turned.csv", index=False)
+    names = {"root": str(tmp_path), "id": "who", "label": "kind"}
+    pipeline = SeriesPipeline().fit(Arrays("t.csv", "t.csv", **names)("train"))
+    alone = Arrays("t.csv", "turned.csv", **names)("test")  # as seqfuse-evaluate reads it
+    with pytest.raises(InputError, match="are b, a, those of the training data a, b"):
+        pipeline.transform(alone)
+    both = Arrays("t.csv", "turned.csv", **names)
+    both("train")
+    pipeline.transform(both("test"))  # by name
 
 
 @pytest.mark.long
