@@ -80,14 +80,6 @@ from seqfuse.config import cli
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import say
 
-OPTIONS = (
-    *("every", "start", "horizon", "known", "adaptive"),  # of forecasts
-    *("level", "unfamiliar"),  # of classes
-    *("threshold", "quantile", "budget", "alarms"),  # of anomalies and labels
-    "abstain",  # of classes and tags
-)
-"""Options of jobs."""
-
 
 def main() -> None:
     """The command; `seqfuse-predict --help` explains it."""
@@ -112,7 +104,7 @@ def predict(config: DictConfig, run: Path) -> int:
     alarms = Alarms(config.alarms, writer) if config.alarms else None
     from seqfuse.config import build, runs  # slow: torch
     from seqfuse.data.progress import bar
-    from seqfuse.runtime.jobs.make import make_job, of_input
+    from seqfuse.runtime.jobs.make import OPTIONS, make_job, of_input
 
     engine, splits = build.load_engine(config, run)
     split, given = config.split, config.input and str(local(config.input))

@@ -25,7 +25,7 @@ from seqfuse.runtime.engine import OnnxEngine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations.cases import Wanted
 from seqfuse.runtime.explanations.explained import explanations
-from seqfuse.runtime.jobs.make import make_job, without_cache
+from seqfuse.runtime.jobs.make import OPTIONS, make_job, without_cache
 from seqfuse.runtime.read.addresses import local
 from seqfuse.runtime.shown import say
 from seqfuse.runtime.writer import Alarms, Rows, Writer
@@ -36,11 +36,7 @@ USAGE = (
 )
 EXPLAINED = ("target", "step", "segment", "method")
 """Options of explanations; the method is occlusion."""
-OPTION = re.compile(
-    r"(every|start|horizon|known|adaptive|level|threshold|quantile|budget|alarms|abstain|"
-    r"unfamiliar|"
-    r"target|step|segment|method)=(.+)"
-)
+OPTION = re.compile(rf"({'|'.join([*OPTIONS, *EXPLAINED])})=(.+)")
 
 
 def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: Any) -> Any:

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.batches import check_batch_size, in_blocks
+from seqfuse.runtime.batches import in_blocks
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations import explained
 from seqfuse.runtime.explanations.cases import Case, Input, Wanted
 from seqfuse.runtime.explanations.scores import Errors, chosen
 from seqfuse.runtime.files import path_in
-from seqfuse.runtime.jobs.forecasts import in_folder, joined
+from seqfuse.runtime.jobs.job import Job, joined
 from seqfuse.runtime.pipelines.labels import SEPARATOR
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.arrays import is_frame
@@ -57,7 +57,7 @@ class Scored(NamedTuple):
     """(t c) of channels to the scores, where alarms are asked for."""
 
 
-class Detector:
+class Detector(Job):
     """Scores of recordings, whose leading part is taken to be normal and gives the scale.
 
     Rows for people: `recording`, `time`, `score` from 0 to 1, and `anomaly`, 1 from the threshold
@@ -66,9 +66,7 @@ class Detector:
     that make up half of it. Flagged steps nearer than what a score looks at are one alarm.
 
     Args:
-        metadata: what a fitted data module and a task say of themselves.
-        engine: predicts.
-        batch_size: windows at a time; `auto` as many as suit the memory.
+        metadata, engine, batch_size: as of a `Job`.
         threshold: the lowest score of an anomaly, in place of that of training.
         quantile: or the fraction of normal steps that are below it.
         budget: or how many alarms a day there are, at most, in a file.
@@ -87,8 +85,7 @@ class Detector:
         budget: float | None = None,
         alarms: Any = False,
     ):
-        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
-        check_batch_size(batch_size)
+        super().__init__(metadata, engine, batch_size)
         self.endings = endings_of(metadata["file_format"])
         self.columns: list[str] = metadata["pipeline"]["state"]["columns"]
         self.limit = Limit.checked(threshold=threshold, quantile=quantile, budget=budget)
@@ -170,18 +167,14 @@ class Detector:
         num_train: int | None = None,
         name: str = "the recording",
     ) -> Columns:
-        """Attributions: the share of each value looked back on in the error at the peak of each
-        alarm; of a recording without one, at its highest score.
+        """Attributions, as of a `Job`: the fraction of each value looked back on in the error at
+        the peak of each alarm; of a recording without one, at its highest score.
 
         Args:
             x, num_train, name: as in `predict`.
-            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
             target: the column whose error is explained; the mean over all, if not given.
             step: None, as errors are explained at the peak alone.
-            segment: steps that are occluded together.
-
-        Returns:
-            columns as in a file, a row for each alarm, step and channel.
+            method, segment: as of a `Job`.
         """
         recordings = self._recordings(x, num_train, name)
         every = [recordings] if isinstance(recordings, Recording) else recordings
@@ -189,7 +182,6 @@ class Detector:
         return explained.columns(self.engine, cases, method, segment)
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
-        """The alarms of a file to explain."""
         recordings = read_recordings(Path(path), self.metadata["file_format"])
         return self.cases_known(wanted, recordings, **({} if file is None else {"file": file}))
 
@@ -290,14 +282,6 @@ class Detector:
     def rows(self, path: str | Path) -> Rows:
         """Rows for people of a file in the format of training; labels are left out."""
         return self._rows(read_recordings(Path(path), self.metadata["file_format"]), labelled=False)
-
-    def table(self, path: str | Path) -> Columns:
-        """All rows of a file at once."""
-        return joined(self.rows(path))
-
-    def folder(self, paths: Sequence[Path]) -> Rows:
-        """Rows for people of files; the column `file` comes first."""
-        return in_folder(self.rows, paths)
 
     def known(self, recordings: Sequence[Recording]) -> Rows:
         """Rows for people of the training data, whole, with `label`."""

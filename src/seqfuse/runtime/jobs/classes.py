@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.batches import READ, Block, check_batch_size, feeds_of, in_blocks, regroup
+from seqfuse.runtime.batches import READ, Block, feeds_of, in_blocks, regroup
 from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError, number_within
 from seqfuse.runtime.explanations import explained
@@ -17,6 +17,7 @@ from seqfuse.runtime.explanations.cases import Case, Wanted, explained_at_once, 
 from seqfuse.runtime.explanations.scores import Linear, LogOdds, Score, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.crf import best_tags, tag_probabilities
+from seqfuse.runtime.jobs.job import Job
 from seqfuse.runtime.jobs.sets import Sets, names
 from seqfuse.runtime.jobs.softmax import sigmoid, softmax
 from seqfuse.runtime.pipelines.labels import NO_LABEL, SEPARATOR
@@ -52,13 +53,11 @@ class Answer(NamedTuple):
         return next(mask for name, mask in self.feeds.items() if name.endswith("mask"))
 
 
-class Classifier:
+class Classifier(Job):
     """A class for each series, text, clip or item of several sources.
 
     Args:
-        metadata: what a fitted data module says of itself.
-        engine: predicts.
-        batch_size: items at a time; `auto` as many as suit the memory.
+        metadata, engine, batch_size: as of a `Job`.
         abstain: answers that are less probable stay empty.
         level: how often sets of classes, which rows then have, hold the true one.
         unfamiliar: answers for items above that stay empty (see `familiarity`).
@@ -75,10 +74,9 @@ class Classifier:
         level: float | None = None,
         unfamiliar: float | None = None,
     ):
-        check_batch_size(batch_size)
+        super().__init__(metadata, engine, batch_size)
         self.abstain = 0.0 if abstain is None else number_within("abstain", abstain, 0, 1)
         """The lowest probability of an answer."""
-        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
         self.pipeline = unpack(metadata["pipeline"])
         self.labels = self.pipeline.labels
         self.classes: list[str] = self.labels.classes
@@ -165,33 +163,13 @@ class Classifier:
             raise InputError(NO_DISTANCE)
         return np.searchsorted(self._distances, answer.distance) / (len(self._distances) + 1)
 
-    def explain(
-        self,
-        x: Any,
-        method: str = "gradients",
-        target: str | None = None,
-        step: int | None = None,
-        segment: int | None = None,
+    def _attributions(
+        self, x: Any, cases: Iterable[Case], method: str, segment: int | None
     ) -> list[Any]:
-        """Attributions: the share of each value in the prediction of each item.
-
-        Args:
-            x: as in `predict`.
-            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
-            target: the class, label or number that is explained; of classes the predicted one, of
-                labels the likeliest, of numbers the first, if not given.
-            step: of a class for each step, the one that is explained, from 1; their mean, if not
-                given.
-            segment: steps that are occluded together.
-
-        Returns:
-            for each item (t c), of clips (t regions); (t) of texts and of attention; of several
-            sources a dict of such.
-        """
-        path = path_in(x, self.endings)
-        parts = labelled.read(path, self.file_format) if path else [self._items(x)]
-        cases = self.cases(parts, Wanted(target, step))
         return explained.arrays(self.engine, cases, method, segment)
+
+    def cases_in(self, x: Any, wanted: Wanted) -> Iterator[Case]:
+        return self.cases([self._items(x)], wanted)
 
     def cases(
         self,
@@ -230,7 +208,6 @@ class Classifier:
             first += len(part)
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
-        """The items of a file to explain."""
         return self.cases(labelled.read(path, self.file_format), wanted, file)
 
     def cases_known(
@@ -284,14 +261,6 @@ class Classifier:
             for part in in_blocks(len(rows), READ)
         )
         return self._rows(blocks, self._count(items.lengths[rows]))
-
-    def table(self, path: str | Path) -> Columns:
-        """All rows of a file at once."""
-        blocks = list(self.rows(path))
-        return {
-            name: np.concatenate([np.asarray(block[name]) for block in blocks])
-            for name in (blocks[0] if blocks else ())
-        }
 
     def _ask(self, x: Any) -> Iterator[Answer]:
         if path := path_in(x, self.endings):

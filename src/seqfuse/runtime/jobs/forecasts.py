@@ -1,14 +1,13 @@
 """Forecasts of tables and of rows on disk, in the user's units."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine, Feeds
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations import explained
@@ -17,6 +16,7 @@ from seqfuse.runtime.explanations.scores import Linear, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.jobs.adaptive import Adaptive
 from seqfuse.runtime.jobs.classes import ALONE
+from seqfuse.runtime.jobs.job import Job, joined
 from seqfuse.runtime.jobs.numbers import deviation
 from seqfuse.runtime.naive import Comparison, season_within
 from seqfuse.runtime.pipelines.packed import unpack
@@ -93,7 +93,7 @@ class Panel(NamedTuple):
     title: str
 
 
-class Forecaster:
+class Forecaster(Job):
     """Forecasts from the last row of each series with a target on, or from earlier ones.
 
     Rows for people: the group, if there is one; `from`, the last time stamp (or number of a row)
@@ -103,9 +103,7 @@ class Forecaster:
     rows are the clock.
 
     Args:
-        metadata: what a fitted data module says of itself.
-        engine: predicts.
-        batch_size: windows at a time; `auto` as many as suit the memory.
+        metadata, engine, batch_size: as of a `Job`.
         every, start, horizon, known, adaptive: as in `Request`.
     """
 
@@ -122,8 +120,7 @@ class Forecaster:
         known: Any = None,
         adaptive: bool | None = None,
     ):
-        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
-        check_batch_size(batch_size)
+        super().__init__(metadata, engine, batch_size)
         self.pipeline = unpack(metadata["pipeline"])
         options = dict(metadata["file_format"])
         self.reader = READERS[options.pop("kind")](**options)
@@ -188,36 +185,18 @@ class Forecaster:
             raise InputError(ALONE)
         return np.concatenate(parts)[0] if np.ndim(x) == 2 else np.concatenate(parts)
 
-    def explain(
-        self,
-        x: Any,
-        method: str = "gradients",
-        target: str | None = None,
-        step: int | None = None,
-        segment: int | None = None,
-    ) -> Any:
-        """Attributions: the share in a forecast of each value looked back on, or known ahead.
+    def _attributions(self, x: Any, cases: Iterable[Case], method: str, segment: int | None) -> Any:
+        if not isinstance(x, (np.ndarray, list, tuple)):
+            return super()._attributions(x, cases, method, segment)
+        attributions = explained.arrays(self.engine, cases, method, segment)
+        return attributions[0] if np.ndim(x) == 2 else attributions
 
-        Args:
-            x: as in `predict`.
-            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
-            target: the target whose median is explained; the first, if not given.
-            step: of the horizon, from 1; the mean over it, if not given.
-            segment: steps that are occluded together.
-
-        Returns:
-            (t c) or (b t c), of attention without the last axis; of a table columns as in a file.
-        """
-        wanted = Wanted(target, step)
+    def cases_in(self, x: Any, wanted: Wanted) -> Iterator[Case]:
         if isinstance(x, (np.ndarray, list, tuple)):
-            cases = self._cases(*self._array_windows(x), wanted)
-            attributions = explained.arrays(self.engine, cases, method, segment)
-            return attributions[0] if np.ndim(x) == 2 else attributions
-        windows = self.windows(path_in(x, self.endings) or as_cells(x))
-        return explained.columns(self.engine, self.cases_known(wanted, *windows), method, segment)
+            return self._cases(*self._array_windows(x), wanted)
+        return self.cases_known(wanted, *self.windows(as_cells(x)))
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
-        """Forecasts of a file to explain."""
         names = {} if file is None else {"file": file}
         return self.cases_known(wanted, *self.windows(path), **names)
 
@@ -319,17 +298,8 @@ class Forecaster:
         return table, self._windows(table, starts)
 
     def rows(self, path: str | Path) -> Rows:
-        """Rows for people of a file."""
         table, starts = self.windows(Path(path))
         return self._rows(table, starts, self.request.looks_back, self.request)
-
-    def table(self, path: str | Path) -> Columns:
-        """All rows of a file at once."""
-        return joined(self.rows(path))
-
-    def folder(self, paths: Sequence[Path]) -> Rows:
-        """Rows for people of files; the column `file` comes first."""
-        return in_folder(self.rows, paths)
 
     def known(self, table: Table, starts: Any) -> Rows:
         """Rows for people of a split, as the test step sees it, with `<target>_true`."""
@@ -582,29 +552,3 @@ class Forecaster:
                 raise InputError("x: returns need prices above 0")
             window[:, :k] = log_returns(window[:, :k], [0])
         return window[-self.look_back - self._steps_ahead :]
-
-
-def in_folder(rows: Callable[[Path], Rows], paths: Sequence[Path]) -> Rows:
-    """Predictions for files that share no batch; the column `file` comes first."""
-    notes: list[str] = []
-    alarms: list[Columns] = []
-
-    def named(path: Path, columns: Columns) -> Columns:
-        return {"file": np.repeat(path.name, len(next(iter(columns.values())))), **columns}
-
-    def blocks() -> Iterator[Columns]:
-        for path in paths:
-            of_file = rows(path)
-            for columns in of_file:
-                yield named(path, columns)
-            alarms.extend(named(path, columns) for columns in of_file.alarms())
-            lines = list(of_file.notes())
-            notes.extend([f"file        {path.name}", *lines] if lines else [])
-
-    return Rows(blocks(), None, lambda: notes, lambda: alarms)
-
-
-def joined(blocks: Iterator[Columns]) -> Columns:
-    """All rows at once."""
-    parts = list(blocks)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

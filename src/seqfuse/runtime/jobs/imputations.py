@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqfuse.runtime.batches import check_batch_size
 from seqfuse.runtime.engine import Engine, Predicted
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.explanations import explained
@@ -16,7 +15,7 @@ from seqfuse.runtime.explanations.cases import Case, GappedInput, Wanted
 from seqfuse.runtime.explanations.scores import Linear, chosen
 from seqfuse.runtime.files import path_in
 from seqfuse.runtime.gaps import held_out, seen
-from seqfuse.runtime.jobs.forecasts import in_folder, joined
+from seqfuse.runtime.jobs.job import Job, joined
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.monitored import runs
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
@@ -42,7 +41,7 @@ class Gap(NamedTuple):
     """Row at which the window begins."""
 
 
-class Imputer:
+class Imputer(Job):
     """Fills the gaps of a table.
 
     Windows overlap by half of their steps; a value is the mean of what they say of it, by how far
@@ -52,17 +51,11 @@ class Imputer:
     targets are filled; where rows follow a clock, a row for each stamp that is missing; and
     `imputed`, which names the columns that were filled in a row (a|b).
 
-    Args:
-        metadata: what a fitted data module says of itself.
-        engine: predicts.
-        batch_size: windows at a time; `auto` as many as suit the memory.
+    A gap is explained whole, in the window that it is nearest to the middle of.
     """
 
-    options: tuple[str, ...] = ()
-
     def __init__(self, metadata: Mapping[str, Any], engine: Engine, batch_size: int | str = "auto"):
-        self.metadata, self.engine, self.batch_size = metadata, engine, batch_size
-        check_batch_size(batch_size)
+        super().__init__(metadata, engine, batch_size)
         self.pipeline = unpack(metadata["pipeline"])
         options = dict(metadata["file_format"])
         del options["kind"]
@@ -89,40 +82,16 @@ class Imputer:
         path = path_in(x, self.endings)
         return joined(self.rows(path) if path else self._rows(as_cells(x)))
 
-    def explain(
-        self,
-        x: Any,
-        method: str = "gradients",
-        target: str | None = None,
-        step: int | None = None,
-        segment: int | None = None,
-    ) -> Columns:
-        """Attributions: the share of each value that is seen in what fills each gap.
-
-        A gap is explained in the window that it is nearest to the middle of.
-
-        Args:
-            x: as in `predict`.
-            method: `gradients`, `occlusion` or `attention` (see `explanations.methods`).
-            target: the column whose gaps are explained; all, if not given.
-            step: None, as a gap is explained whole.
-            segment: steps that are occluded together.
-
-        Returns:
-            columns as in a file, a row for each gap, step and channel.
-        """
+    def cases_in(self, x: Any, wanted: Wanted) -> Iterator[Case]:
         if isinstance(x, (np.ndarray, list, tuple)):
             values = self._array(x)
             offsets, count = np.array([0, len(values)]), len(self.targets)
             table = Table(values, offsets, self.columns, origin="x", num_targets=count)
         else:
-            path = path_in(x, self.endings)
-            table = self._table(self._cells(path) if path else as_cells(x))
-        cases = self._cases_of(table, Wanted(target, step), {})
-        return explained.columns(self.engine, cases, method, segment)
+            table = self._table(as_cells(x))
+        return self._cases_of(table, wanted, {})
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
-        """The gaps of a file to explain."""
         names = {} if file is None else {"file": file}
         return self._cases_of(self._table(self._cells(path)), wanted, names)
 
@@ -237,21 +206,12 @@ class Imputer:
         return Linear(weights, offsets, [self.targets[gap.column] for gap in gaps])
 
     def rows(self, path: str | Path) -> Rows:
-        """Rows for people of a file."""
         return self._rows(self._cells(Path(path)))
 
     @staticmethod
     def _cells(path: Path) -> Cells:
         """A table cell by cell: what is not filled is written as it was."""
         return read_table(path) if is_parquet(path) else read_cells(path)
-
-    def table(self, path: str | Path) -> Columns:
-        """All rows of a file at once."""
-        return joined(self.rows(path))
-
-    def folder(self, paths: Sequence[Path]) -> Rows:
-        """Rows for people of files; the column `file` comes first."""
-        return in_folder(self.rows, paths)
 
     def known(self, table: Table, starts: Any, hidden: Callable[[int], NDArray[np.bool_]]) -> Rows:
         """Values held out of a split, as the test step sees them: a row for each.

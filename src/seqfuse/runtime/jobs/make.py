@@ -1,22 +1,22 @@
 """Jobs, by what a fitted data module says of itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from seqfuse.runtime.engine import Engine
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.explanations.cases import Case, Wanted
 from seqfuse.runtime.files import matches
 from seqfuse.runtime.jobs.anomalies import Detector
 from seqfuse.runtime.jobs.classes import Classifier, ClipScorer, Labeller, Tagger
 from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.jobs.imputations import Imputer
+from seqfuse.runtime.jobs.job import Job
 from seqfuse.runtime.jobs.numbers import Regressor
 from seqfuse.runtime.read.table.parquet import ENDING
 from seqfuse.runtime.writer import Columns, Rows
 
-JOBS: dict[str, Any] = {
+JOBS: dict[str, type[Job]] = {
     "classes": Classifier,
     "labels": Labeller,
     "numbers": Regressor,
@@ -26,35 +26,8 @@ JOBS: dict[str, Any] = {
     "imputations": Imputer,
     "anomalies": Detector,
 }
-
-
-class Job(Protocol):
-    """One kind of prediction, for every surface; rows are those of `seqfuse-predict`."""
-
-    endings: tuple[str, ...]
-    """Endings of the files that it reads."""
-    options: tuple[str, ...]
-    """Its own, beside the size of batches."""
-
-    def predict(self, x: Any) -> Any:
-        """Predictions for what is in memory."""
-        ...
-
-    def rows(self, path: str | Path) -> Rows:
-        """Predictions for what is in a file, block by block."""
-        ...
-
-    def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
-        """Items of a file whose predictions are to be explained, batch by batch."""
-        ...
-
-    def cases_known(self, wanted: Wanted, *known: Any) -> Iterator[Case]:
-        """Items of a split, given as `known` takes them, to be explained, batch by batch."""
-        ...
-
-    def folder(self, paths: Sequence[Path]) -> Rows:
-        """Predictions for files, in their order; the column `file` comes first."""
-        ...
+OPTIONS = tuple(dict.fromkeys(option for job in JOBS.values() for option in job.options))
+"""Options of all jobs."""
 
 
 def make_job(
