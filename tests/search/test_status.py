@@ -189,6 +189,10 @@ def test_the_trials_of_a_study_are_its_runs(command: Command, tmp_path: Path, ki
         code, rows = said(command, address)
         assert (code, rows[3]["state"]) == (3, "training")
         assert rows[3]["machine"].endswith(f":{os.getpid()}")
+        assert 0 <= rows[3]["left"] <= max(row["took"] for row in rows[:3])
+        *_, progress, counts = command(__main__.main, "status", address)[1].splitlines()
+        assert progress.startswith("3 of 4 trials done, about 0:00:0")
+        assert counts == "3 completed, 1 training"
     code, rows = said(command, address)
     assert (code, rows[3]["state"]) == (0, "abandoned"), "another trial is run instead"
 

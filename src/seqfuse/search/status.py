@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import statistics
 import textwrap
 import time
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ class Row(NamedTuple):
         left: seconds to the end, at the speed so far.
         reason: why it ended otherwise than it should.
         settings: what a job of a sweep, or a trial, was told to try, by key.
+        wanted: trials of its study in all; None where it is not known, or no trial.
+        took: seconds from its begin to its end, of a trial that has ended.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Row(NamedTuple):
     left: float | None = None
     reason: str = ""
     settings: dict[str, str] = {}
+    wanted: int | None = None
+    took: float | None = None
 
 
 def rows(place: str) -> Iterator[Row]:
@@ -211,7 +216,7 @@ def trials(address: str) -> Iterator[Row]:
     import optuna
 
     from seqfuse.search.storage import open_storage, trouble
-    from seqfuse.search.study import is_gone
+    from seqfuse.search.study import WANTED, is_gone
 
     path = address.removeprefix("sqlite:///")
     if "://" not in path and not Path(path).is_file():
@@ -222,6 +227,7 @@ def trials(address: str) -> Iterator[Row]:
         names = optuna.get_all_study_names(storage)
         for name in names:
             study = optuna.load_study(study_name=name, storage=storage)
+            wanted, found = study.user_attrs.get(WANTED), []
             for trial in study.get_trials(deepcopy=False):
                 worker = str(trial.user_attrs.get("worker", ""))
                 machine, *rest = worker.split("|")
@@ -235,10 +241,13 @@ def trials(address: str) -> Iterator[Row]:
                     monitor="value",
                     reason=str(trial.user_attrs.get("reason", "")),
                     settings={key: str(value) for key, value in trial.params.items()},
+                    wanted=wanted if isinstance(wanted, int) else None,
+                    took=trial.duration.total_seconds() if trial.duration else None,
                 )
                 if row.state == "training" and is_gone(study, worker or None, began or 0.0):
                     row = row._replace(state="killed", reason="its search ended")
-                yield row
+                found.append(row)
+            yield from (row._replace(left=_left_of_trial(row, found)) for row in found)
     if not names:
         raise InputError(f"status: {path} holds no study: begin one with sweep=optuna")
 
@@ -257,6 +266,35 @@ def _values(trial: Any) -> dict[str, float]:
     return {"value": float(values[-1])} if values and math.isfinite(values[-1]) else {}
 
 
+def _usual(trials: list[Row]) -> float | None:
+    """Median seconds of the trials of a study that trained to their end."""
+    took = [row.took for row in trials if row.state == "completed" and row.took is not None]
+    return statistics.median(took) if took else None
+
+
+def _left_of_trial(row: Row, trials: list[Row]) -> float | None:
+    """Seconds to the end of a trial that takes as long as those of its study usually do."""
+    usual = _usual(trials)
+    if row.state not in AT_WORK or row.began is None or usual is None:
+        return None
+    return max(usual - (time.time() - row.began), 0.0)
+
+
+def _progress(trials: list[Row]) -> str:
+    """How many trials of a study have ended, of how many, and the time left at today's speed."""
+    counted = [row for row in trials if row.state not in UNCOUNTED]
+    wanted = trials[-1].wanted
+    if wanted is None:
+        return ""
+    at_work = [row for row in counted if row.state in AT_WORK]
+    text = f"{len(counted) - len(at_work)} of {wanted} trials done"
+    usual, ahead = _usual(trials), max(wanted - len(counted), 0)
+    if usual is None or not at_work:
+        return text
+    seconds = (sum(row.left or 0.0 for row in at_work) + ahead * usual) / len(at_work)
+    return f"{text}, about {_span(seconds)} left by {len(at_work)} at once"
+
+
 def as_json(rows: list[Row]) -> str:
     """The table for programs."""
     content = {"code": exit_code(rows), "runs": [row._asdict() for row in rows]}
@@ -271,6 +309,7 @@ def table(rows: list[Row], columns: int | None = None) -> Iterator[str]:
     """
     head = ("run", "settings", "state", "where", "since", "step", "metric", "left")
     sweeps = {sweep: [*jobs] for sweep, jobs in groupby(rows, _sweep)}
+    studies = [(name, _progress(jobs)) for name, jobs in sweeps.items()]
     cells = [head, *(_cells(row, _varied(sweeps[_sweep(row)])) for row in rows)]
     shown = [column for column in zip(*cells, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in shown]
@@ -283,6 +322,7 @@ def table(rows: list[Row], columns: int | None = None) -> Iterator[str]:
             continue
         yield start.rstrip()
         yield from (f"    {part}" for part in textwrap.wrap(reason, max(columns - 4, 40)))
+    yield from (f"{name}: {text}" if name else text for name, text in studies if text)
     states = [row.state for row in rows]
     yield ", ".join(f"{states.count(state)} {state}" for state in sorted({*states}))
 

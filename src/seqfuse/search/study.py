@@ -31,6 +31,8 @@ ANEW = "begin anew with another hydra.sweeper.study"
 BEAT, SILENCE = 60.0, 600.0
 """Seconds between two signs of life, and without any until a process counts as gone."""
 WORKER = "worker "
+WANTED = "num_trials"
+"""Attribute of a study: the trials that whoever worked at it last wanted in all."""
 
 
 class Trial(NamedTuple):
@@ -76,6 +78,7 @@ class Search:
                     load_if_exists=True,
                 )
                 self._check_goal()
+                self.study.set_user_attr(WANTED, num_trials)
         self._worker = Worker(self.study, address)
 
     def _check_goal(self) -> None:
