@@ -98,11 +98,8 @@ def work(
 ) -> JobReturn | None:
     """Runs a job on its node, in the folder where the command was typed.
 
-    Args:
-        tries: how often it was begun before.
-
-    Returns:
-        None if it was asked to end (SIGTERM), as before its node is taken away.
+    Returns None if it was asked to end (SIGTERM), as before its node is taken away; `tries` says
+    how often it was begun before.
     """
     from seqfuse.resume.job import TRIES
 

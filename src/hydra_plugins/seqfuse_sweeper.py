@@ -82,17 +82,11 @@ class _Sweeper(Sweeper):
         return list({(word.key_or_group, word.package): word for word in parsed}.values())
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of a job."""
         return self.loader.load_sweep_config(self.config, list(overrides))
 
 
 class GridSweeper(_Sweeper):
-    """Every combination of comma-separated values.
-
-    Args:
-        max_batch_size: jobs that are launched together; null: all.
-        params: values by key.
-    """
+    """Every combination of comma-separated values; `max_batch_size` jobs are launched together."""
 
     def __init__(self, max_batch_size: int | None, params: Mapping[str, Any]):
         _check("max_batch_size", max_batch_size, 1)
@@ -209,7 +203,6 @@ class OptunaSweeper(_Sweeper):
         return space.goal(swept, fixed, self.config, self.compose)
 
     def _bare(self, overrides: Sequence[str]) -> DictConfig:
-        """A config without anything of the search's."""
         given = map(str, self.config.hydra.overrides.hydra)
         paths = [word for word in given if word.startswith("hydra.searchpath=")]
         name = self.config.hydra.job.config_name

@@ -74,12 +74,7 @@ def closing(trainer: Trainer) -> Iterator[Trainer]:
 
 
 class TensorBoard(TensorBoardLogger):
-    """Event files in a folder of the run.
-
-    Args:
-        save_dir: folder of the run.
-        label: name of the folder in it, which TensorBoard shows; None for `tensorboard`.
-    """
+    """Event files in a folder of the run; `label` names it, and TensorBoard shows that."""
 
     def __init__(self, save_dir: str, label: str | None = None):
         super().__init__(save_dir, "", label or "tensorboard", default_hp_metric=False)
@@ -105,7 +100,6 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.add_custom_scalars(layout)
 
     def show_embedding(self, features: Tensor, names: list[list[str]], step: int) -> None:
-        """Shows features of items (n d), with their class and row, for the projector."""
         self.experiment.add_embedding(
             features, names, global_step=step, tag="test", metadata_header=["class", "row"]
         )
@@ -135,8 +129,6 @@ class Wandb(WandbLogger):
 
     Args:
         save_dir: folder of the run, in which W&B keeps its files.
-        project: of W&B.
-        group: of runs.
         label: name of the run; None for that of its folder.
         entity: user or team; None for the user's own.
         offline: writes to the folder alone; `wandb sync` sends it later.
@@ -197,8 +189,6 @@ class Mlflow(MLFlowLogger):
     """A run of MLflow; one that goes on adds to its record.
 
     Args:
-        save_dir: folder of the run.
-        experiment: of MLflow.
         label: name of the run; None for that of its folder.
         tracking_uri: where runs are kept; None for MLflow's default, which is
             MLFLOW_TRACKING_URI or a database in the current folder.
@@ -263,13 +253,9 @@ class Mlflow(MLFlowLogger):
 
 
 class Trackio(Logger):
-    """A run of Trackio, in its folder on this machine or in a Space.
+    """A run of Trackio, in its folder on this machine or in the Space `space_id` of Hugging Face.
 
-    Args:
-        save_dir: folder of the run.
-        project: of Trackio.
-        label: of the run, behind the name of its folder.
-        space_id: of a Hugging Face Space; None for this machine.
+    The name of a run is that of its folder, with `label` behind it.
     """
 
     def __init__(

@@ -75,7 +75,6 @@ def _conclude(trainer: Trainer, status: str) -> None:
 
 
 def _show_embedding(trainer: Trainer) -> None:
-    """Features of test items that have a class, the mean over queries, to TensorBoard."""
     shown = [board for board in boards(trainer) if isinstance(board, TensorBoard)]
     task: Any = trainer.lightning_module
     data: Any = trainer.datamodule  # type: ignore[attr-defined]

@@ -79,13 +79,11 @@ class Journal(Callback):
 
 
 def _writers(trainer: Trainer) -> list[SummaryWriter]:
-    """TensorBoard's writers, on the process that writes."""
     loggers = trainer.loggers if trainer.is_global_zero else []
     return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def _tables(trainer: Trainer) -> list["CsvLogger"]:
-    """Tables of the process that writes."""
     loggers = trainer.loggers if trainer.is_global_zero else []
     return [logger for logger in loggers if isinstance(logger, CsvLogger)]
 
@@ -113,7 +111,6 @@ class CsvLogger(Logger):
 
     @property
     def rows(self) -> int:
-        """Rows in the file."""
         self._header()
         return self._rows
 
@@ -142,7 +139,6 @@ class CsvLogger(Logger):
         """Nothing: a run keeps its config."""
 
     def cut(self, rows: int) -> None:
-        """Keeps the first rows of the file."""
         if not rows:
             self._header()
             self.path.unlink(missing_ok=True)

@@ -23,10 +23,6 @@ class Mirror(Callback):
 
     Each file is sent whole, checkpoints behind all others: so the logs there are never older than
     the checkpoint beside them. An address that cannot be reached ends no run before its end.
-
-    Args:
-        run: the folder of the run.
-        address: of its copy.
     """
 
     def __init__(self, run: Path, address: str):
@@ -64,7 +60,6 @@ class Mirror(Callback):
             say(f"mirror      {self.address}")
 
     def send(self) -> None:
-        """Sends files that are new or have changed since they were sent."""
         paths = (path for path in self.run.rglob("*") if path.name not in LEFT_OUT)
         for path in sorted(paths, key=lambda path: (path.suffix == ".ckpt", path)):
             inside = path.relative_to(self.run).as_posix()

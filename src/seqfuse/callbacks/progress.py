@@ -11,10 +11,9 @@ from seqfuse.data.progress import bar
 
 
 class RunBar(ProgressBar):
-    """Steps of the whole run, with the epoch and its losses; one line, drawn seldom.
+    """Steps of the whole run, with the epoch and its losses; one line, drawn every few seconds.
 
-    Args:
-        seconds: between two drawings; into a file or a pipe, twenty times as long.
+    Into a file or a pipe it is drawn twenty times as seldom.
     """
 
     def __init__(self, seconds: float = 0.5):

@@ -99,7 +99,6 @@ def _provenance(trainer: Trainer) -> dict[str, Any]:
 
 
 def _runs(path: Path) -> list[Any]:
-    """Earlier commands of a run."""
     earlier = files.read_json(path).get("runs") if path.is_file() else []
     if not isinstance(earlier, list):
         raise InputError(f"{path} has no list 'runs': remove it, or copy it again")

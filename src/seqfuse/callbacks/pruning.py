@@ -11,14 +11,7 @@ from seqfuse.runtime.errors import Pruned
 class Pruning(Callback):
     """Reports the monitor at each validation to the search's storage, and asks its pruner.
 
-    Does nothing, and imports no Optuna, outside a search.
-
-    Args:
-        monitor: the metric to report.
-        storage: where the search is kept; None outside a search.
-        study: its name there.
-        number: of the trial.
-        pruner: of Optuna's.
+    Does nothing, and imports no Optuna, outside a search, where there is no storage.
     """
 
     def __init__(

@@ -82,7 +82,6 @@ def _counts(trainer: Trainer) -> tuple[int, float]:
 
 
 def _peaks() -> dict[str, float]:
-    """The peaks that can be known here."""
     peaks = {"memory_mib": peak(), "gpu_memory_mib": gpu_peak()}
     return {name: value for name, value in peaks.items() if value is not None}
 

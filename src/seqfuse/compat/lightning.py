@@ -34,7 +34,6 @@ class LaunchedDdp(DDPStrategy):
     """Lightning's DDP; a subclass may choose who launches spawned ranks."""
 
     def spawner(self) -> SpawnLauncher:
-        """Launches ranks where `start_method` is `spawn`."""
         return SpawnLauncher(self)
 
     def _configure_launcher(self) -> None:

@@ -20,7 +20,6 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
 def _ray() -> Any:
-    """The library, which few have."""
     return import_module("ray")
 
 
@@ -115,19 +114,11 @@ def side_by_side(launcher: Mapping[str, Any]) -> int:
 def run_all(
     work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], num_cpus: float, num_gpus: float
 ) -> list[Any]:
-    """Return values of all jobs, in order, when all have ended.
+    """Return values of all jobs, in order, when all have ended; `jobs` are the arguments of each.
 
-    A job whose node is taken away is begun again, on whatever node has room for it.
-
-    Args:
-        work: takes how often a job was begun before, and a job; None if it was asked to end
-            (SIGTERM) and has saved.
-        jobs: arguments of each.
-        num_cpus: cores of each.
-        num_gpus: GPUs of each.
-
-    Raises:
-        InputError: if the process of one was lost, or its node for the last time.
+    A job whose node is taken away is begun again, on whatever node has room for it. `work` takes
+    how often a job was begun before, too, and returns None if it was asked to end (SIGTERM) and
+    has saved. Raises InputError if the process of one was lost, or its node for the last time.
     """
     ray = _ray()
     task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(work)

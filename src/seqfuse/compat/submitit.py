@@ -14,11 +14,8 @@ def is_submitit(launcher: Launcher) -> bool:
 
 @contextmanager
 def waiting_for_all(lost: list[Exception]) -> Iterator[None]:
-    """Lets submitit's launcher wait for jobs behind a killed one: it returns None for that one.
-
-    Args:
-        lost: gets the error of each such job.
-    """
+    """Lets submitit's launcher wait for jobs behind a killed one: it returns None for that one, and
+    its error is added to `lost`."""
     from submitit import Job
 
     results = Job.results

@@ -271,10 +271,8 @@ def build_data(
 ) -> "DataModule":
     """The data module, with nothing read yet.
 
-    Args:
-        config: of the run.
-        evaluated: the split that testing looks at.
-        given: arguments of the splits that lie in memory, in place of those of the config.
+    Testing looks at the split `evaluated`; `given` are arguments of the splits that lie in memory,
+    in place of those of the config.
     """
     node, built = config["data"]["module"], {}
     if given:
@@ -341,13 +339,7 @@ def _part(model: Config, name: str, **wired: int) -> Any:
 
 
 def build_task(config: Config, net: nn.Module | None = None, **given: Any) -> "Task":
-    """Net, loss, metrics, optimizer and schedule.
-
-    Args:
-        config: of the run.
-        net: instead of a new one.
-        given: further arguments of the task.
-    """
+    """Net, loss, metrics, optimizer and schedule; `given` are further arguments of the task."""
     from seqfuse.ddp.checks import shards
 
     node = {key: value for key, value in config["task"].items() if key not in OURS}
@@ -419,10 +411,7 @@ def _build_ensemble(config: Config, size: Any) -> Ensemble:
 def sized(recipe: DictConfig, data: "DataModule", found: Mapping[str, Any] | None = None) -> Record:
     """The config with the sizes of the data, and what a checkpoint keeps of it.
 
-    Args:
-        recipe: of the run.
-        data: set up.
-        found: values of options that were searched for, by key.
+    `found` are values of options that were searched for, by key.
     """
     filled = fill(recipe, data.sizes(), data.splits.num_steps)
     return Record(resolve(filled), unresolved(filled), dict(found or {}))
@@ -439,9 +428,7 @@ def first_task(record: Record, data: "DataModule") -> "Task":
 def whole_task(sharded: "Task", content: Mapping[str, Any]) -> "Task":
     """A task with a whole net, in the place of one whose net was sharded while it was trained.
 
-    Args:
-        sharded: with its last weights.
-        content: of the checkpoint whose weights come next; empty without any.
+    Its weights are the last ones, unless `content` of a checkpoint is loaded next.
     """
     task = build_task(sharded.record.config, record=sharded.record)
     if not content:
@@ -528,11 +515,7 @@ def _take_vectors(net: Net, data: "DataModule", config: Config) -> None:
 def _take_encoder(path: str, net: nn.Module, inputs: dict[str, Any], whole: bool) -> None:
     """Loads all of the encoder, weights and batch statistics, that fits by name and shape.
 
-    Args:
-        path: of the checkpoint.
-        net: to load into.
-        inputs: state of the pipeline that the net reads from.
-        whole: whether all of it must fit.
+    The net reads from a pipeline whose state is `inputs`; `whole` asks for all of the encoder.
     """
     content = checkpoint.read(checkpoint.fetched(path), "init_from")
     checkpoint.check_numbers(content, f"init_from={path}")
@@ -582,7 +565,6 @@ def load(
     """Rebuilds task and data module from a checkpoint; no data is read.
 
     Args:
-        path: of the checkpoint.
         trust: top-level packages of the user's own that its config may name.
         recipe: stands in for the checkpoint's data section.
         key: of the config, that names the checkpoint, for messages.
@@ -607,15 +589,11 @@ def load(
 def load_model(
     path: str | Path, trust: Sequence[str] = (), recipe: DictConfig | None = None
 ) -> tuple[Model, Splits]:
-    """Rebuilds from a checkpoint what predicts, and the splits; no data is read.
+    """Rebuilds from a checkpoint what predicts, and the splits; no data is read. Arguments as of
+    `load`.
 
     Without loss, metrics, optimizer and data module, so that Lightning is not imported; but a task
     or a data module of the user's own is built whole.
-
-    Args:
-        path: of the checkpoint.
-        trust: top-level packages of the user's own that its config may name.
-        recipe: stands in for the checkpoint's data section.
     """
     with _read(path, "ckpt") as content:
         config = content["config"]
@@ -642,7 +620,6 @@ def load_model(
 
 
 def _build_model(config: Config, record: Record) -> Model:
-    """The net, and what corrects and judges its predictions."""
     node, parts = config["task"], {}
     for name in ("calibrator", "familiarity"):
         if node.get(name):

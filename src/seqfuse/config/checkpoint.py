@@ -170,13 +170,7 @@ def _all_are(kind: type | tuple[type, ...], values: Any) -> bool:
 def replace_calibration(
     path: str | Path, content: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
 ) -> None:
-    """Writes the content of a checkpoint with what was calibrated when training had ended.
-
-    Args:
-        path: of the checkpoint.
-        content: as it was read.
-        weights: of the task.
-    """
+    """Writes a checkpoint's content with the weights that were calibrated at the end."""
     new = {n: w.cpu() for n, w in weights.items() if n.startswith(CALIBRATION)}
     kept = {n: w for n, w in content["state_dict"].items() if not n.startswith(CALIBRATION)}
     write({**content, "state_dict": {**kept, **new}}, path)
@@ -187,10 +181,7 @@ def write(
 ) -> None:
     """Writes a checkpoint whole or not at all: beside the file, and then into its place.
 
-    Args:
-        content: of plain containers and tensors.
-        path: of the file.
-        first: called with the path in between.
+    `first` is called with the path in between.
     """
     path, whole = Path(path), io.BytesIO()
     torch.save(dict(content), whole)

@@ -45,14 +45,14 @@ KEEPING = ("train", "evaluate")
 def run(command: Command, config_name: str, usage: str, prepare: Callable[[], None]) -> None:
     """Composes the config from the command line and calls the command with it and a folder.
 
+    A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with one
+    and 130, SIGTERM with one and 143.
+
     Args:
         command: takes the composed config and the folder that Hydra made.
         config_name: a file of `conf/`.
         usage: what `--help` prints, above the groups.
         prepare: called before composing; may change `sys.argv`.
-
-    A mistake ends with one line and code 1 (a traceback, if HYDRA_FULL_ERROR=1), Ctrl-C with one
-    and 130, SIGTERM with one and 143.
     """
     from seqfuse.ddp import start
 

@@ -18,12 +18,7 @@ from seqfuse.runtime.errors import InputError
 
 
 def compose(command: str, words: Sequence[str]) -> DictConfig:
-    """The config of a command.
-
-    Args:
-        command: a file of `conf/`, such as `train`.
-        words: overrides as they would be typed: `group=option` and `key=value`.
-    """
+    """The config of a command, such as `train`, with overrides as they would be typed."""
     for word in words:
         if not isinstance(word, str) or word.startswith(("-", "hydra.", "sweep=")):
             raise InputError(f"{word!r} is no override of a single run: give key=value")

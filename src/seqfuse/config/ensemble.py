@@ -47,7 +47,6 @@ def train(
     """Trains all members that are not trained yet, joins and tests them, and says what it gave.
 
     Args:
-        recipe: checked and prepared.
         run: the folder of all of them.
         fit: trains a member.
         given: arguments of the splits that lie in memory.
@@ -126,7 +125,6 @@ def _member(recipe: DictConfig, folder: Path, i: int) -> DictConfig:
 
 
 def _report(metrics: Metrics, reasons: dict[str, str], validated: Metrics, *_: object) -> None:
-    """Prints the metrics of a member."""
     runs.print_metrics({**validated, **metrics}, reasons)
 
 

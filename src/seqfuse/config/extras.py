@@ -26,12 +26,7 @@ which stand alone in an exported folder."""
 
 
 def need(use: str, *modules: str) -> None:
-    """Checks that libraries can be imported.
-
-    Args:
-        use: what they are for, which begins the message.
-        modules: of `EXTRAS`.
-    """
+    """Checks that modules of `EXTRAS` can be imported; `use` says what they are for."""
     for module in modules:
         try:
             import_module(module)

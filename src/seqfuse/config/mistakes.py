@@ -110,7 +110,6 @@ def with_source(error: InputError, config: DictConfig) -> InputError:
 
 
 def _values(node: Any) -> Iterator[str]:
-    """Texts in containers."""
     if isinstance(node, str):
         yield node
     for value in node.values() if isinstance(node, dict) else ():

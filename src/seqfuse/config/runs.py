@@ -63,12 +63,7 @@ EXPECTED = (
 
 @contextmanager
 def claimed(folder: Path, again: bool = False) -> Iterator[None]:
-    """Keeps other processes out of a folder, which is made.
-
-    Args:
-        folder: of the run.
-        again: whether the run may have begun before.
-    """
+    """Keeps other processes out of a folder, which is made; `again`: its run may have begun."""
     folder.mkdir(parents=True, exist_ok=True)
     file = _locked(folder)
     try:
@@ -365,8 +360,6 @@ def report(
         metrics: of the test split, or of validation where there was no test.
         reasons: why some have no value.
         validated: what validation found of the weights that were tested.
-        trainer: after the run.
-        run: its folder.
     """
     from seqfuse.callbacks.throughput import Throughput
 

@@ -49,13 +49,7 @@ def _small(classes: Sequence[str], counts: Sequence[int]) -> str:
 
 
 def num_judged(data: "DataModule", split: str, counts: Sequence[int] | None) -> int | None:
-    """Items of a split that its accuracy is a fraction of; None where they have no class each.
-
-    Args:
-        data: in which the split is open.
-        split: that was measured.
-        counts: training items of each class; None where items have no class each.
-    """
+    """Items of a split that its accuracy is a fraction of; None where they have no class each."""
     items = data.tensors(split)
     has_classes = counts is not None and items.y.ndim == 1 and not items.y.is_floating_point()
     return len(items) if has_classes else None
@@ -66,12 +60,8 @@ def of_accuracy(
 ) -> tuple[str, str]:
     """How sure an accuracy is, with the largest class beside it; and a warning, or nothing.
 
-    Args:
-        accuracy: of all items of the split.
-        data: in which the split is open.
-        split: that was measured.
-        counts: training items of each class, which a checkpoint knows without their file; None
-            where items have no class each.
+    `counts` are training items of each class, which a checkpoint knows without their file; None
+    where items have no class each.
     """
     if counts is None or num_judged(data, split, counts) is None:
         return "", ""
@@ -95,13 +85,9 @@ def of_accuracy(
 
 
 def of_calibration(metrics: Mapping[str, float], temperature: float, items: int) -> str:
-    """A temperature, and the calibration error before and after it; empty where none is measured.
-
-    Args:
-        metrics: `<split>/<name>`, of one split.
-        temperature: that scores were divided by.
-        items: that it was fitted to.
-    """
+    """A temperature, the number of items that it was fitted to, and the calibration error before
+    and after it; empty where none is measured. Metrics are `<split>/<name>` of one split, as of all
+    functions below."""
     for name, before in metrics.items():
         if name.endswith("/calibration_error_uncalibrated"):
             after = name.removesuffix("_uncalibrated")
@@ -113,12 +99,7 @@ def of_calibration(metrics: Mapping[str, float], temperature: float, items: int)
 
 
 def of_sets(metrics: Mapping[str, float], sets: "Sets | None") -> tuple[str, str]:
-    """How far coverage of sets of classes can be trusted, and advice on their level; or nothing.
-
-    Args:
-        metrics: `<split>/<name>`, of one split.
-        sets: that were measured.
-    """
+    """How far coverage of sets of classes can be trusted, and advice on their level; or nothing."""
     name = "" if sets is None else f"test/coverage_{100 * sets.level:g}"
     if sets is None or name not in metrics:
         return "", ""
@@ -135,10 +116,9 @@ def of_forecasts(
 ) -> tuple[str, str]:
     """Compares forecasts with naive ones: a line, or a warning where they are no better.
 
-    Both are empty where the metrics, `<split>/<name>`, are not those of forecasts.
+    Both are empty where the metrics are not those of forecasts.
 
     Args:
-        metrics: of one split.
         season: steps of a season.
         look_back: steps that a forecast sees.
         skipped: steps of a season that the training rows do not hold; 0: there is none.
@@ -164,11 +144,7 @@ def of_forecasts(
 
 
 def of_imputations(metrics: Mapping[str, float]) -> tuple[str, str]:
-    """Compares imputed values with simple ones: a line, or a warning where they are no better.
-
-    Args:
-        metrics: `<split>/<name>`, of one split.
-    """
+    """Compares imputed values with simple ones: a line, or a warning where they are no better."""
     from seqfuse.runtime.naive import worth  # slow: numpy
 
     names = {"linear interpolation": "interpolation", "the mean of training": "mean"}
@@ -180,12 +156,7 @@ def of_imputations(metrics: Mapping[str, float]) -> tuple[str, str]:
 def _errors(
     metrics: Mapping[str, float], names: Mapping[str, str]
 ) -> dict[str, tuple[float, dict[str, float]]]:
-    """MAE and MSE of the net, and of baselines, by the names that people know them by.
-
-    Args:
-        metrics: `<split>/<name>`.
-        names: of the baselines for people, and in the metrics.
-    """
+    """MAE and MSE of the net, and of baselines, by the names that people know them by, the keys."""
     errors = {}
     for split in {name.partition("/")[0] for name in metrics}:
         for error in ("mae", "mse"):

@@ -295,7 +295,6 @@ def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str)
     `data`), and whatever was typed.
 
     Args:
-        config: composed, with the data section of a checkpoint.
         named: values on the command line, by key.
         reads: whether the data is read; else only its cache counts, which is written.
         source: of the data section, for messages.
@@ -314,12 +313,8 @@ def check_paths(config: Any, named: Mapping[str, Any], reads: bool, source: str)
 def check_addresses(config: Any, named: Mapping[str, Any], source: str) -> None:
     """Checks that nothing is fetched from, or sent to, an address that the user did not name.
 
-    Addresses of data sets (`url`), of services and of accounts have rules of their own.
-
-    Args:
-        config: plain containers, or some sections of them.
-        named: values on the command line, by key.
-        source: of the config, for messages.
+    Addresses of data sets (`url`), of services and of accounts have rules of their own. Arguments
+    as of `check_paths`.
     """
     typed = {str(value) for values in named.values() for value in _list(values)}
     for keys, value in _nodes(config, source):
@@ -353,7 +348,6 @@ def _unnamed(
 
 
 def _leads_away(key: str, value: str, node: Mapping[str, Any], places: Sequence[Path]) -> bool:
-    """Whether a path in a node leads out of some places."""
     bases = [".", str(node.get("root") or ".")] if key not in ("root", "cache") else ["."]
     if key == "root":
         others = [node[name] for name in READ[1:] if isinstance(node.get(name), str)]
@@ -498,7 +492,6 @@ def _may_choose(group: str, option: Any) -> bool:
 
 
 def _check_setting(path: Path, key: str, value: Any) -> None:
-    """One setting of Hydra's."""
     if key == "mode" and isinstance(value, str):
         return
     for name, entry in value.items() if isinstance(value, dict) else [("", None)]:

@@ -53,9 +53,7 @@ class Crop:
 class WindowWarp:
     """A stretch of the series, resized to all of it by linear interpolation.
 
-    Args:
-        shortest: fraction of the length that the stretch has at least.
-        probability: of a series to be changed.
+    It has at least a fraction `shortest` of the length; `probability` is that of a change.
     """
 
     keeps_steps = False

@@ -86,10 +86,7 @@ class EpochDraws(EpochShuffle):
 class MaskedTensors(WindowTensors):
     """Windows of one split with gaps, which are the same in every validation and test.
 
-    Args:
-        windows: of scaled values, whose horizon is the window itself.
-        masking: draws gaps.
-        seed: of the gaps of training.
+    The horizon of a window of scaled values is the window itself; `seed` is of the training gaps.
     """
 
     def __init__(self, windows: Windows, masking: Masking, seed: int):
@@ -170,7 +167,6 @@ class MaskedSplits(TimeSplits):
             self._check_gaps()
 
     def _check_gaps(self) -> None:
-        """Raises InputError where a gap may be as long as a window."""
         lengths = self.masking.lengths(self.look_back)
         if lengths[1] >= self.look_back:
             raise InputError(
@@ -191,21 +187,17 @@ class MaskedSplits(TimeSplits):
         return LARGEST_BATCH  # windows go through the net whole
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata to fill other files, as plain data."""
         return {**super().metadata(), "job": "imputations"}
 
     def rows(self, split: str) -> tuple[Table, Any, Callable[[int], NDArray[np.bool_]]]:  # type: ignore[override]
-        """The table, where the windows of a split begin, and what is held out of each."""
         tensors = self.tensors(split)
         return self.table(), tensors.windows.starts, tensors.hidden
 
     def _starts(self, split: str) -> Any:
-        """(w) where the windows of a split begin."""
         firsts = self.table().offsets[:-1].tolist()
         return sliding(self.spans(split), firsts, 0, self.look_back)
 
     def tensors(self, split: str) -> MaskedTensors:
-        """Windows that lie in `train`, `val`, `calibration` or `test`."""
         if split not in self._tensors:
             table, starts = super().rows(split)
             values = self.pipeline.transform(table.values)
@@ -218,13 +210,11 @@ class MaskedSplits(TimeSplits):
         return AUTO_SPLITS[2] if self.split == "auto" else super()._split(table)
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         columns = len(self.table().columns)
         more = {"num_columns": columns, "channels": 2 * columns, "num_known": 0}
         return {**super().sizes(), **more}
 
     def describe(self) -> str:
-        """Sizes, for people."""
         table = self.table()
         covariates = len(table.columns) - table.num_targets
         return (
@@ -233,7 +223,6 @@ class MaskedSplits(TimeSplits):
         )
 
     def notes(self) -> Iterator[str]:
-        """Notes on what the table lacks, and on what is not read of it, for people."""
         table = self.table()
         targets = table.values[:, : table.num_targets]
         missing = int(np.isnan(targets).sum())

@@ -102,7 +102,6 @@ class DataModule(LightningDataModule):
             )
 
     def tensors(self, split: str) -> Any:
-        """`train`, `val` or `test`, transformed by the fitted pipeline."""
         return self.splits.tensors(split)
 
     def sizes(self) -> dict[str, Any]:

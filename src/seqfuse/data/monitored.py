@@ -77,7 +77,6 @@ class Monitored:
 
     @property
     def origin(self) -> str:
-        """The kind of source."""
         return type(self.source).__name__
 
     @property
@@ -85,7 +84,6 @@ class Monitored:
         return self.look_back
 
     def recordings(self) -> list[Recording]:
-        """All of them, with the chosen columns."""
         if not self._recordings:
             columns = self.columns if isinstance(self.columns, str) else list(self.columns)
             self._recordings = [recording.chosen(columns) for recording in self.source()]
@@ -105,7 +103,6 @@ class Monitored:
         return self._recordings
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata to score other recordings, as plain data."""
         return {
             "job": "anomalies",
             "pipeline": pack(self.pipeline),
@@ -181,14 +178,12 @@ class Monitored:
         return self._tensors[split]
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         first = self.recordings()[0]
         channels = first.values.shape[1]
         width = channels + len(self.pipeline.code(first.name))
         return {"channels": width, "num_targets": channels, "num_known": 0}
 
     def describe(self) -> str:
-        """Sizes, for people."""
         recordings = self.recordings()
         aim = "put together again" if self.overlap else f"to {self.horizon}"
         windows = sum(len(recording.windows) for recording in recordings)
@@ -198,7 +193,6 @@ class Monitored:
         )
 
     def notes(self) -> Iterator[str]:
-        """Notes on how the recordings were read, for people."""
         if not any(recording.labels.any() for recording in self.recordings()):
             yield (
                 "no step is labelled as anomalous (data.label): the test says how many are flagged "

@@ -100,7 +100,6 @@ def _check_lengths(node: Mapping[str, Any]) -> None:
 
 
 def _section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """A section of the config; empty if it is switched off."""
     for name in key.split("."):
         config = config.get(name) or {}
     return config
@@ -140,12 +139,7 @@ def monitored(key: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def check_finders(config: Mapping[str, Any], given: Container[str]) -> None:
-    """Checks that no value that is to be found is given, or swept, too.
-
-    Args:
-        config: of a run.
-        given: keys on its command line.
-    """
+    """Checks that no value that is to be found is among the keys of the command line, too."""
     for finder, key in FINDS.items():
         if config.get(finder) is True and key in given:
             raise InputError(f"{finder}=true chooses {key}: leave one of them out")

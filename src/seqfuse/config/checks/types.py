@@ -29,9 +29,7 @@ PARTS = (
 def check_types(config: DictConfig, settings: Any) -> None:
     """Holds every value given on the command line against the type of the YAML's default.
 
-    Args:
-        config: of the command.
-        settings: the `hydra` node of it.
+    `settings` is the `hydra` node of the config.
     """
     choices = settings.runtime.choices
     given = OverridesParser.create().parse_overrides(list(settings.overrides.task))
@@ -55,14 +53,7 @@ def check_types(config: DictConfig, settings: Any) -> None:
 
 
 def check_value(key: str, value: Any, default: Any, text: str) -> None:
-    """Holds a value against the type of the YAML's default.
-
-    Args:
-        key: of the config.
-        value: from the user.
-        default: from the YAML.
-        text: the value as it was typed.
-    """
+    """Holds a value from the user against the type of the YAML's default; `text` as typed."""
     if OmegaConf.is_dict(default) and value is None and not _can_be_null(key):
         raise InputError(f"{key}: a run needs this part, and it was left out")
     if OmegaConf.is_dict(default) and not _fits(value, default):

@@ -83,8 +83,7 @@ def check_addresses(words: Sequence[str]) -> None:
 def typed(settings: Any) -> dict[str, Any]:
     """Values typed on the command line of a job, by key, but for options of groups.
 
-    Args:
-        settings: the `hydra` node of its config.
+    `settings` is the `hydra` node of its config.
     """
     words = [*settings.overrides.task, *settings.overrides.hydra]
     # Parameters of a sweep are in each job's command line, whoever wrote them down.

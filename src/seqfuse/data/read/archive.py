@@ -90,7 +90,6 @@ class Archive(Source):
             ) from None
 
     def names(self) -> list[str]:
-        """Data sets that can be read without a network."""
         paths = [*self.root.glob("**/*_TRAIN.*"), *bundled().glob("*/*_TRAIN.*")]
         return sorted({path.name.split("_TRAIN")[0] for path in paths})
 

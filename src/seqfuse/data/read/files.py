@@ -25,7 +25,6 @@ class TableFile:
         self.file, self.root, self.url, self.sha256 = file, Path(root), url, sha256
 
     def path(self) -> Path:
-        """Path of the file, which is downloaded first where that is needed."""
         if not self.url:
             key = "its name in data.* and paths.data"
             return find(self.file, self.root, key, folders=True, patterns=True)

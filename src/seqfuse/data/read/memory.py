@@ -32,7 +32,6 @@ class TableInMemory:
         self.cells = cells
 
     def path(self) -> Cells:
-        """The table itself."""
         return self.cells
 
 

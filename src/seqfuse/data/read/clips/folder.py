@@ -50,12 +50,10 @@ class ClipFolder(Source):
 
     @property
     def has_validation(self) -> bool:
-        """Whether the list has a validation split."""
         return any(entry.split == "val" for entry in self.entries)
 
     @property
     def num_test(self) -> int:  # type: ignore[override]
-        """Clips of the test split."""
         return len(self._of("test"))
 
     def __call__(self, split: str) -> Recordings:
@@ -83,7 +81,6 @@ class ClipFolder(Source):
 
     @functools.cached_property
     def entries(self) -> list[Entry]:
-        """All clips, none of them read."""
         classes = _classes(self._find(self.folder))
         if not self.table:
             return [Entry(p, label, None, None) for label, clips in classes.items() for p in clips]
@@ -131,7 +128,6 @@ class ClipFolder(Source):
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Clips of each class."""
     if not folder.is_dir():
         raise InputError(f"data.folder={folder} is no folder")
     classes = {

@@ -69,7 +69,6 @@ class KeyPoints(Source):
         return {"kind": "points"}
 
     def rows(self, numbers: NDArray[np.int64], split: str) -> NDArray[np.int64]:
-        """Rows of a split, in their order, of rows of these classes."""
         if split == "val" and not self.val_fraction:
             raise InputError(
                 "data.val_fraction=0 leaves nothing to validate on: type data.num_folds=0 "
@@ -87,7 +86,6 @@ class KeyPoints(Source):
         return np.sort(np.concatenate(parts))
 
     def _block(self, total: int, split: str) -> NDArray[np.bool_]:
-        """Mask of the rows of a class that belong to a split."""
         edges = np.arange(self.test_folds + 1) * total // self.test_folds
         test = edges[self.test_fold], edges[self.test_fold + 1]
         after = (self.test_fold + 1) % self.test_folds

@@ -23,12 +23,7 @@ class Entry(NamedTuple):
 
 
 def listed(path: Path, folders: Mapping[str, Sequence[Path]]) -> list[Entry]:
-    """The clips that a list names, in its order.
-
-    Args:
-        path: of the list.
-        folders: clips in the folder of each class.
-    """
+    """The clips that a list names, in its order; `folders` has those of each class."""
     rows = _read(path)
     _check_classes(path, {row["label"] for row in rows}, set(folders))
     clips = {
@@ -61,7 +56,6 @@ def _check_classes(path: Path, labels: set[str], folders: set[str]) -> None:
 
 
 def _read(path: Path) -> Rows:
-    """Its rows, as texts by column."""
     lines, rows = [], []
     header: list[str] = []
     for line, row in rows_of(path):
