@@ -56,7 +56,6 @@ def findings() -> Iterator[tuple[str, str]]:
 
 
 def _abilities() -> list[str]:
-    """Abilities of a processor, as Linux lists them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -27,14 +27,9 @@ def main() -> None:
 
 
 def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
-    """Measures a checkpoint on a split, in the way the training run did.
+    """Measures a checkpoint on a split, in the way the training run did, and returns the metrics.
 
-    Args:
-        config: a composed config (`conf/evaluate.yaml`).
-        run: the folder for metrics and figures.
-
-    Returns:
-        the metrics, by `<split>/<name>`.
+    Metrics, by `<split>/<name>`, and figures are written to the folder of the run.
     """
     from seqfuse.config import build  # slow: torch and lightning
 

@@ -52,14 +52,9 @@ def main() -> None:
 
 
 def explain(config: DictConfig, run: Path) -> int:
-    """Explains the predictions for a file, a folder or a split.
+    """Explains the predictions for a file, a folder or a split; returns the number of items.
 
-    Args:
-        config: a composed config (`conf/explain.yaml`).
-        run: a folder that nothing is written to.
-
-    Returns:
-        the number of items.
+    Nothing is written to the folder of the run.
     """
     _check(config)
     from seqfuse.config import build, runs  # slow: torch

@@ -32,15 +32,7 @@ def main() -> None:
 
 
 def export(config: DictConfig, run: Path) -> Any:
-    """Writes a checkpoint as a folder, checked against torch.
-
-    Args:
-        config: a composed config (`conf/export.yaml`).
-        run: a folder that nothing is written to.
-
-    Returns:
-        what was measured.
-    """
+    """Writes a checkpoint as a folder, checked against torch, and returns what was measured."""
     from seqfuse.exporting.settings import check_settings
 
     check_settings(config)

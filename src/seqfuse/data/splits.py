@@ -73,7 +73,6 @@ class Folds:
         self._raw: dict[str, Recordings] = {}
 
     def fit(self) -> None:
-        """Reads the training split and fits the pipeline to its training rows."""
         if self.is_auto:
             train = self.raw("train")
             maximum = 20 if train.groups is None else min(20, len(set(train.groups)))
@@ -95,7 +94,6 @@ class Folds:
             self.tensors(split)
 
     def rows(self, split: str) -> tuple[Recordings, NDArray[np.int64]]:
-        """Recordings that a split was read from, and its rows in them."""
         if split == "test":
             return self.raw(split), np.arange(len(self.raw(split)))
         if split == "train":
@@ -123,7 +121,6 @@ class Folds:
         return hold_out(self.raw("train"), self.num_folds, self.fold, self.split, self.seed)
 
     def raw(self, split: str) -> Recordings:
-        """The split as it was read; `train` includes the validation rows."""
         if split not in self._raw:
             items = self.dataset(split)
             if items.labels is None:
@@ -133,7 +130,6 @@ class Folds:
         return self._raw[split]
 
     def tensors(self, split: str) -> Items:
-        """`train`, `val`, `test` or `calibration`, transformed by the fitted pipeline."""
         split = "val" if split == "calibration" and not self.calibrates_apart else split
         if split not in self._tensors:
             raw, rows = self.rows(split)
@@ -151,7 +147,6 @@ class Folds:
         return self._tensors[split]
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata to predict items of other files, as plain data."""
         return {
             "job": self.pipeline.labels.job,
             "pipeline": pack(self.pipeline),
@@ -176,26 +171,21 @@ class Folds:
 
     @property
     def unit(self) -> str:
-        """Plural name of the items."""
         return self.raw("train").unit
 
     @property
     def num_steps(self) -> int:
-        """Steps of the longest training item."""
         return self.tensors("train").num_steps
 
     @property
     def num_test(self) -> int | None:
-        """Items of the test split, where that is known before it is opened."""
         return self.dataset.num_test
 
     @property
     def origin(self) -> str:
-        """Origin of the training split, such as its path."""
         return self.raw("train").origin
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`, counted on the training rows."""
         counts = self.pipeline.labels.counts(self.tensors("train").y.numpy())
         return {
             **self.pipeline.sizes(),
@@ -206,13 +196,11 @@ class Folds:
         }
 
     def describe(self) -> str:
-        """Sizes, for people."""
         sizes = self.pipeline.sizes()
         labels = self.pipeline.labels.describe()
         return f"up to {self.num_steps} steps, {sizes['channels']} channels, {labels}"
 
     def notes(self) -> Iterator[str]:
-        """Notes on how the data were read, for people."""
         return self.dataset.notes(self.raw("train"))
 
 

@@ -90,13 +90,11 @@ class WindowTensors(Dataset[Batch]):
         return len(self.windows)
 
     def shuffled(self, seed: int, batch_size: int) -> Sampler[int]:
-        """Training windows in a random order, on disk by chunks."""
         if self.chunk is None:
             return EpochShuffle(len(self), seed)
         return ChunkShuffle(len(self), seed, self.chunk, self.mix, self._expect)
 
     def _expect(self, first: int, last: int) -> None:
-        """Has the rows of windows read ahead."""
         start, end = self.windows.at([first, last])
         self.windows.values.expect(start - self.windows.ahead, end + self.windows.horizon)
 
@@ -196,7 +194,6 @@ class TimeSplits:
         return self.look_back if minimum is None else minimum
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata to forecast from other files, as plain data."""
         return {
             "job": "forecasts",
             "pipeline": pack(self.pipeline),
@@ -237,7 +234,6 @@ class TimeSplits:
         return table.in_own_units(self.pipeline, spans)
 
     def fit(self) -> None:
-        """Reads the table and fits the pipeline to the training rows."""
         table, spans = self.table(), self.spans("train")
         longest = max(end - first for first, end in spans)
         if not longest and "time" in table.steps:
@@ -336,7 +332,6 @@ class TimeSplits:
         return [parts[index] for parts in self._borders(table)]
 
     def _split(self, table: Table) -> Sequence[Any]:
-        """Fractions, numbers of rows or dates of the parts of a table."""
         if self.split != "auto":
             if isinstance(self.split[0], str) and "time" not in table.steps:
                 raise InputError(
@@ -357,7 +352,6 @@ class TimeSplits:
         return [part for part in PARTS if part != "calibration" or self.has_calibration]
 
     def rows(self, split: str) -> tuple[Table, Any]:
-        """The table, and where the horizons of a split begin."""
         table, starts = self.table(), self._starts(split)
         if not len(starts):
             size = max(end - first for first, end in self.spans(split))
@@ -369,12 +363,10 @@ class TimeSplits:
         return table, starts
 
     def _starts(self, split: str) -> Any:
-        """(w) where the horizons of a split begin."""
         firsts = self.table().offsets[:-1].tolist()
         return sliding(self.spans(split), firsts, self.min_look_back, self.horizon)
 
     def tensors(self, split: str) -> WindowTensors:
-        """Windows whose horizon lies in `train`, `val`, `calibration` or `test`."""
         if split not in self._tensors:
             table, starts = self.rows(split)
             # Of several series each has an end, and all splits share the rows.
@@ -422,11 +414,9 @@ class TimeSplits:
 
     @property
     def origin(self) -> str:
-        """Origin of the table, such as its path."""
         return self.table().origin
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         table = self.table()
         return {
             "channels": len(table.columns),
@@ -439,7 +429,6 @@ class TimeSplits:
         }
 
     def describe(self) -> str:
-        """Sizes, for people."""
         table = self.table()
         covariates = len(table.columns) - table.num_targets
         return (
@@ -448,7 +437,6 @@ class TimeSplits:
         )
 
     def notes(self) -> Iterator[str]:
-        """Notes on how the table was read and split, for people."""
         if left_out := self.table().left_out:
             yield (
                 f"columns that are not read: {', '.join(left_out[:LISTED])}; covariates up to now "

@@ -17,10 +17,8 @@ FINDERS = ("find_lr", "find_batch_size", "find_precision")
 
 
 def check_devices(trainer: dict[str, Any]) -> None:
-    """Checks number and strategy of devices in the trainer's section of a config.
-
-    Lightning would do so with a traceback.
-    """
+    """Checks number and strategy of devices in a trainer's section, for which Lightning has
+    tracebacks."""
     given, strategy = trainer["devices"], trainer.get("strategy")
     if strategy is not None and not isinstance(strategy, dict):
         raise InputError(f"trainer.strategy={strategy}: type trainer=ddp, ddp_spawn or fsdp")
@@ -73,12 +71,8 @@ def shards(trainer: Mapping[str, Any]) -> bool:
 
 
 def check_sharding(config: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
-    """Refuses what needs weights whole while they are trained.
-
-    Args:
-        config: of a run.
-        trainer: its section, with the precision that it comes to.
-    """
+    """Refuses what needs weights whole while they are trained; the trainer's precision is no
+    `auto`."""
     callbacks = (config.get("callbacks") or {}).items()
     averages = [n for n, node in callbacks if str((node or {}).get("_target_")).endswith(AVERAGES)]
     refused = {

@@ -36,12 +36,8 @@ def fresh_store(rank: int, ranks: int, timeout: timedelta) -> Store:
     """The part of torchrun's store that all ranks of this start, and no others, share.
 
     Rank 0 names the start. Every other rank answers to the name with a number of its own, and
-    takes the name for this start's once rank 0 has repeated that number.
-
-    Args:
-        rank: of this process.
-        ranks: of this start.
-        timeout: how long to wait for the others.
+    takes the name for this start's once rank 0 has repeated that number. It waits for the others as
+    long as `timeout`.
     """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:

@@ -77,12 +77,8 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path, trust: Sequence[str] = ()) -> Self:
-        """A fitted estimator of a checkpoint, whether of `save` or of `seqfuse-train`.
-
-        Args:
-            path: of the checkpoint, or its address, as in `seqfuse.load`.
-            trust: top-level packages of your own that its config may name.
-        """
+        """A fitted estimator of a checkpoint, whether of `save` or of `seqfuse-train`; see
+        `seqfuse.load`."""
         path = checkpoint.local(path)
         checkpoint.read(path)  # names the path in what it refuses
         estimator = cls()
@@ -98,7 +94,6 @@ class Estimator(BaseEstimator):
             self._open(self.checkpoint_, self._trust)
 
     def _open(self, content: bytes, trust: Sequence[str]) -> None:
-        """Takes over a checkpoint."""
         self.checkpoint_, self._trust = content, list(trust)
         # A net is drawn before its weights are read: that draws nothing of the user's.
         with tempfile.TemporaryDirectory() as folder, isolate_rng():
@@ -114,7 +109,6 @@ class Estimator(BaseEstimator):
         """Sets what the checkpoint says, and what it holds beside."""
 
     def _recipe(self, *words: str) -> DictConfig:
-        """The composed config of a fit."""
         seed = self.random_state
         if not isinstance(seed, int):
             seed = int(check_random_state(seed).randint(2**31 - 1))
@@ -141,10 +135,8 @@ class Estimator(BaseEstimator):
     def _train(self, recipe: DictConfig, given: Mapping[str, Any], **more: Any) -> None:
         """Runs seqfuse-train, and opens what it leaves.
 
-        Args:
-            recipe: of the run.
-            given: the data, as arguments of the splits.
-            more: what the checkpoint holds beside, as plain data.
+        The data are given as arguments of the splits; the checkpoint holds `more` beside, as plain
+        data.
         """
         check_fit(recipe)
         config = build.resolve(recipe)

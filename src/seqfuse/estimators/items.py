@@ -61,14 +61,10 @@ class ItemEstimator(Estimator):
         )
 
     def _fit(self, X: Any, labels: Any, kind: str, weight: Any, **more: Any) -> Self:
-        """Trains on items and their labels, one for each.
+        """Trains on items, as they were checked, and their labels, as `labels_of` gives them.
 
-        Args:
-            X: as checked.
-            labels: as the runtime's `labels_of` gives them.
-            kind: option of `task`; empty for that of the data.
-            weight: (n) of the items, or None.
-            more: what the checkpoint holds beside.
+        The option `kind` of `task` is empty for that of the data; the checkpoint holds `more`
+        beside.
         """
         data, items = self._items(X)
         items = replace(items, labels=labels)

@@ -57,7 +57,6 @@ def _name(item: Explanation) -> str:
 
 
 def _lanes(source: Source) -> Array:
-    """Channels that are drawn, in their order."""
     most = np.argsort(-np.abs(source.values).sum(axis=0), kind="stable")
     return np.sort(most[:MAX_LANES])
 
@@ -127,7 +126,6 @@ class ExplanationFiles:
         self.count = 0
 
     def add(self, folder: Path, item: Explanation) -> None:
-        """Draws an item into a folder, which need not be there."""
         self.count += 1
         stem = re.sub(r"[^\w.-]+", "_", _name(item)).strip("._")[:60]
         image = drawing.pixels(explanation(item), dpi=120)

@@ -55,14 +55,9 @@ def write_card(
     config: dict[str, Any],
     found: Measured,
 ) -> None:
-    """Writes the card.
+    """Writes the card into a folder.
 
-    Args:
-        folder: to write to.
-        metadata: of `pipeline.json`.
-        trained: config of the checkpoint.
-        config: of the command.
-        found: measurements.
+    Metadata are those of `pipeline.json`; `config` is of the command.
     """
     parts = [
         _title(metadata),
@@ -88,11 +83,7 @@ def write_card(
 def of_hub(metadata: Mapping[str, Any], trained: dict[str, Any], ckpt: Path, repo: str) -> str:
     """The card of a checkpoint on the Hugging Face Hub, in front of which is what it sorts by.
 
-    Args:
-        metadata: of `pipeline.json`.
-        trained: config of the checkpoint.
-        ckpt: its path.
-        repo: `owner/name`.
+    Metadata are those of `pipeline.json`; `repo` is `owner/name`.
     """
     parts = [
         "---\nlibrary_name: seqfuse\ntags: [seqfuse, time-series]\n---",

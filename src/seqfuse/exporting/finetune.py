@@ -56,11 +56,7 @@ def rounded(weight: Tensor) -> Tensor:
 def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict[str, Any]) -> Task:
     """A copy of a task, trained for some epochs more at a low rate; calibration is done anew.
 
-    Args:
-        task: of the checkpoint.
-        data: of the checkpoint.
-        trained: config of the checkpoint.
-        config: of the command; `finetune` holds the number of epochs and the fraction of the rate.
+    `finetune` of the command's config holds the number of epochs and the fraction of the rate.
     """
     options = config["finetune"]
     schedule = {"_target_": CONSTANT, "factor": options["lr_fraction"]}

@@ -48,7 +48,6 @@ class Graph(nn.Module):
         return tuple(self.outputs(*tensors).values())
 
     def outputs(self, *tensors: Tensor) -> dict[str, Tensor]:
-        """The outputs that there are, by name."""
         named = dict(zip(self.inputs, tensors, strict=True))
         x: Any = named.get("x")
         mask: Any = named.get("mask")
@@ -67,18 +66,13 @@ class Graph(nn.Module):
 
     @torch.inference_mode()
     def run(self, feeds: Feeds) -> dict[str, Tensor]:
-        """Outputs of inputs, both by name."""
         return self.outputs(*(feeds[name] for name in self.inputs))
 
 
 def export(graph: Graph, feeds: Feeds, path: Path, opset: int) -> None:
-    """Writes a graph, in a process that does nothing else.
+    """Writes a graph in eval mode, in a process that does nothing else.
 
-    Args:
-        graph: in eval mode.
-        feeds: a batch of two items or more, of which the graph is traced.
-        path: of the file.
-        opset: version of the operators.
+    It is traced of `feeds`, a batch of two items or more; `opset` is the version of the operators.
     """
     content = pickle.dumps({"graph": graph, "feeds": dict(feeds), "opset": opset})
     command = [sys.executable, "-P", "-m", "seqfuse.exporting.child", str(path)]

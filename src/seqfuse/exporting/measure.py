@@ -29,12 +29,7 @@ class Latency(NamedTuple):
 
 
 class Session(nn.Module):
-    """A written graph in a net's place.
-
-    Args:
-        engine: of the graph.
-        graph: that it was written from.
-    """
+    """A written graph in the place of the net that it was written from."""
 
     def __init__(self, engine: OnnxEngine, graph: Graph):
         super().__init__()
@@ -62,13 +57,10 @@ def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:
 def metrics(
     task: Task, data: DataModule, trainer: Trainer, session: Session | None = None
 ) -> dict[str, float]:
-    """Metrics of a task on the split `data.evaluated`.
+    """Metrics of a task on the split `data.evaluated`, or of a session in the net's place.
 
     Without what is of predictions before calibration, such as the loss, and the accuracies of
     parts: a graph returns neither.
-
-    Args:
-        session: predicts in the net's place; its predictions are calibrated already.
     """
     measured = task if session is None else task.with_net(session)
     trainer.test(measured, datamodule=data, verbose=False)
@@ -107,12 +99,9 @@ def loss_of(before: float, after: float, more_is_better: bool) -> float:
 def latencies(
     calls: Mapping[str, Callable[[Feeds], Any]], feeds: Feeds, repeats: int
 ) -> dict[str, Latency]:
-    """Times calls in turns, so that a busy spell of the machine is shared.
+    """Times calls, by name, in turns, so that a busy spell of the machine is shared.
 
-    Args:
-        calls: by name, each given the feeds.
-        feeds: a batch.
-        repeats: calls of each, after three that are not counted.
+    Each is given the feeds `repeats` times, after three that are not counted.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,13 +16,8 @@ Config = dict[str, Any]
 
 
 class Samples:
-    """Batches of random values for a graph.
-
-    Args:
-        config: of the checkpoint.
-        pipeline: fitted.
-        graph: names the inputs.
-    """
+    """Batches of random values for a graph, by the config and the fitted pipeline of a
+    checkpoint."""
 
     def __init__(self, config: Config, pipeline: Any, graph: Graph):
         self.data, self.pipeline, self.graph = config["data"], pipeline, graph
@@ -32,13 +27,8 @@ class Samples:
         """Steps of a look-back; elsewhere any number will do."""
 
     def __call__(self, batch: int, steps: int, padded: bool) -> dict[str, Tensor]:
-        """A batch.
-
-        Args:
-            batch: items.
-            steps: of the longest one, before those of a horizon.
-            padded: whether others are shorter.
-        """
+        """A batch; `steps` are of the longest item, before those of a horizon, and others are
+        shorter where it is padded."""
         draw = torch.Generator().manual_seed(1000 * batch + 2 * steps + padded)
         lengths = torch.full((batch,), steps)
         if padded:

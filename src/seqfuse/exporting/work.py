@@ -21,12 +21,7 @@ FILES = {"fp32": GRAPH, "int8": GRAPH_INT8}
 
 
 class TooMuchLost(InputError):
-    """int8 costs more of the metric than may be.
-
-    Args:
-        text: how much.
-        before: the metric of torch.
-    """
+    """int8 costs more of the metric than may be; `before` is that of torch."""
 
     def __init__(self, text: str, before: float):
         super().__init__(text)
@@ -36,13 +31,8 @@ class TooMuchLost(InputError):
 class Export:
     """One checkpoint on its way out.
 
-    Args:
-        task: in eval mode.
-        data: with a fitted pipeline.
-        trained: config of the checkpoint.
-        config: of the command.
-        trainer: measures.
-        before: the metric that int8 is held against; null takes that of the net as it is.
+    `config` is of the command; int8 is held against the metric `before`, or that of the net as it
+    is.
     """
 
     def __init__(
@@ -64,7 +54,6 @@ class Export:
         self.metadata = metadata.describe(task, data, trained, config["opset"])
 
     def write(self, part: Path) -> card.Measured:
-        """Writes all files of the folder."""
         export(self.graph, self.samples(3, self.samples.steps, True), part / GRAPH, self.opset)
         worst = parity.check(self.graph, part / GRAPH, self.samples)
         if self.config["int8"]:
@@ -79,12 +68,10 @@ class Export:
 
     @property
     def opset(self) -> int:
-        """Version of the ONNX operators."""
         return self.config["opset"]
 
     @property
     def measures(self) -> bool:
-        """Whether a split is read."""
         return self.config["split"] != "none"
 
     def _sessions(self, part: Path) -> dict[str, measure.Session]:

@@ -18,14 +18,8 @@ NOTE = "SOURCE.md"
 
 
 def fetch(data: DataSet, root: Path, shown: bool = True) -> bool:
-    """Fetches what is missing of a data set into its folder below `root`; resumes.
-
-    Args:
-        shown: draws a progress bar.
-
-    Returns:
-        whether anything was missing.
-    """
+    """Fetches what is missing of a data set into its folder below `root`, and resumes; returns
+    whether anything was missing."""
     if data.by_hand:
         raise InputError(f"{data.name} is not fetched ({data.by_hand}): {_by_hand(data, root)}")
     folder = root / data.name

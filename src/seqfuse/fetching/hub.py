@@ -39,8 +39,7 @@ PATHS = {
 def fetch(address: str) -> Path:
     """Path of a checkpoint on the Hub, downloaded unless the Hub's cache on this machine has it.
 
-    Args:
-        address: `hf://owner/name`, or `hf://owner/name@revision` (a tag, a branch, a commit).
+    Its address is `hf://owner/name`, or `hf://owner/name@revision` (a tag, a branch, a commit).
     """
     need(address, "huggingface_hub", "safetensors")
     from huggingface_hub import HfApi

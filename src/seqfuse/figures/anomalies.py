@@ -74,10 +74,8 @@ def anomalies(scored: Sequence[Scored], threshold: float) -> Figure:
 def thresholds(labels: Array, scores: Array, threshold: float) -> Figure:
     """Precision against recall, and both over the threshold, of steps behind the training part.
 
-    Args:
-        labels: (t) of all recordings, true where anomalous.
-        scores: (t) from 0 to 1.
-        threshold: the one that is used, which no label has set.
+    Labels (t) are true where anomalous, scores (t) from 0 to 1, both of all recordings; no label
+    has set the threshold.
     """
     precision, recall, places = precision_recall_curve(labels, scores, drop_intermediate=True)
     flags = scores >= threshold

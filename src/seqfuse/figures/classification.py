@@ -192,11 +192,7 @@ def reliability(
 ) -> Figure:
     """Accuracy against confidence (DeGroot & Fienberg 1983), with the size of each bin.
 
-    Args:
-        truth: (n) classes.
-        probabilities: (n k).
-        unit: plural name of the items.
-        before: probabilities before calibration, drawn in grey.
+    Truth (n) and probabilities (n k); those before calibration are drawn in grey.
     """
     confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     title = f"expected calibration error {_calibration_error(truth, probabilities):.3f}"
@@ -220,11 +216,8 @@ def reliability(
 def prediction_sets(truth: Array, included: Array, classes: Sequence[str], level: float) -> Figure:
     """Conformal sets: how often those of a class hold it, and how many classes they have.
 
-    Args:
-        truth: (n) classes.
-        included: (n k) which classes are in the set of an item.
-        classes: their names.
-        level: that coverage should have.
+    Truth (n), and which classes are in the set of an item (n k); `level` is what coverage should
+    have.
     """
     hits, sizes = included[np.arange(len(truth)), truth], included.sum(axis=1)
     occur = [k for k in np.bincount(truth).argsort()[::-1].tolist() if (truth == k).any()]
@@ -248,12 +241,7 @@ def precision_recall(
 ) -> Figure:
     """One panel per class or label, the most frequent first: its curve, what is used, and F1.
 
-    Args:
-        truth: (n k) 0 or 1.
-        scores: (n k) the higher, the likelier.
-        predicted: (n k) 0 or 1.
-        names: of the labels.
-        max_panels: labels that are drawn.
+    Truth and predictions (n k) are 0 or 1; the higher scores (n k), the likelier.
     """
     chosen = np.argsort(-truth.sum(axis=0), kind="stable")[:max_panels]
     figure, panels = drawing.grid(len(chosen), 4, size=(2.5, 2.4), margin=(0.3, 0.3))

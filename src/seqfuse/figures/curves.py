@@ -15,11 +15,9 @@ STYLES = {
 
 
 def curves(rows: Sequence[Mapping[str, float]], metric: str = "") -> Figure:
-    """One panel each for losses, a metric and the learning rate.
+    """One panel each for losses, a metric and the learning rate, if any row has them.
 
-    Args:
-        rows: of epochs, in order: `epoch`, `lr` and what was measured, by name.
-        metric: beside the losses; has no panel if no row has it.
+    Rows are of epochs, in order: `epoch`, `lr` and what was measured, by name.
     """
     panels = [("loss", list(STYLES)), (metric.removeprefix("val/"), [metric]), ("lr", ["lr"])]
     measured = {name for row in rows for name in row}

@@ -36,7 +36,6 @@ class Scale(NamedTuple):
     label: str
 
     def colour(self, value: float, top: float) -> Any:
-        """The colour of a value, where the upper end stands for `top`."""
         place = (value / top - self.lowest) / (1 - self.lowest)
         return self.colours(min(max(place, 0.0), 1.0))
 

@@ -103,7 +103,6 @@ class FigureFiles:
             self._check(self.path)
 
     def add(self, name: str, panels: Sequence[Panel]) -> None:
-        """Draws a series, or keeps it for the one figure of all."""
         if not self.is_single:
             self._write(self._named(name), panels)
             return
@@ -115,7 +114,6 @@ class FigureFiles:
             )
 
     def close(self) -> None:
-        """Draws the one figure of all."""
         if self._panels:
             self._write(self.path, self._panels)
 

@@ -35,10 +35,8 @@ class NumberFigures(ItemFigures):
 def predictions(truth: Array, outputs: Array, names: Sequence[str]) -> Figure:
     """One panel per target: predicted against true, with the outermost band of each item.
 
-    Args:
-        truth: (n k) in the user's units, NaN where missing.
-        outputs: (n k p) quantiles, in order; a single one is a point without a band.
-        names: of the targets.
+    Truth (n k) is in the user's units, NaN where missing; a single quantile of the outputs (n k p),
+    which are in order, is a point without a band.
     """
     figure, panels = drawing.grid(len(names), 3, size=(4.2, 4.0), margin=(0.3, 0.3))
     rows = np.linspace(0, len(truth) - 1, min(len(truth), MAX_POINTS)).round().astype(int)

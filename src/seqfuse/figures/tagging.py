@@ -64,10 +64,7 @@ class TagFigures(StepFigures):
 def step_classes(items: Sequence[Item], classes: Sequence[str], missing: str = "") -> Figure:
     """One block per item: true and predicted classes as bands, and each source below them.
 
-    Args:
-        items: with a class per step; all have the same sources.
-        classes: their names.
-        missing: a remark on sources that are not shown.
+    All items have the same sources; `missing` is a remark on those that are not shown.
     """
     columns = min(len(items), 2)
     rows, names = -(-len(items) // columns), [*items[0].signals()]

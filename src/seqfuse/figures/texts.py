@@ -49,12 +49,8 @@ def words_of(item: Item, result: Result) -> Sequence[str]:
 def sentences(examples: Sequence[Sentence], scale: Scale = ATTENTION, unit: str = "word") -> Figure:
     """Texts below each other; a word is shaded by its attention, 1 being every word alike.
 
-    Below a word stands its tag; where the net was wrong, in red the tag that it predicted.
-
-    Args:
-        examples: texts with a weight for each word.
-        scale: of the shading.
-        unit: in its label.
+    Below a word stands its tag; where the net was wrong, in red the tag that it predicted. `unit`
+    is in the label of the scale.
     """
     height = 3 if examples[0].truth else 1.4
     placed = [_place(example) for example in examples]

@@ -28,11 +28,8 @@ class Arrays(OwnFiles):
     .ts, .tsv and .arff are as in the UCR/UEA archive.
 
     Args:
-        train: file to train and validate on.
-        test: file to test on; without one, `test_folds` parts of `train` give one part.
+        train, test, root, test_folds: as of `OwnFiles`.
         layout: order of the axes of x: `btc` is (series, time, channels).
-        test_folds: one part in so many of `train` is the test split, where `test` is absent.
-        root: folder that relative names start from.
         labelled: without it, labels are not read, and need not be there.
         id: column of a table that tells series apart, where a row is a step.
         label: column of a table that has the labels.

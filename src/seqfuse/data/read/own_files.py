@@ -47,11 +47,9 @@ class OwnFiles(Source):
         self.has_validation, self.root, self.test_folds = val is not None, root, test_folds
 
     def read(self, path: Path, split: str) -> Recordings:
-        """All items of a file, which is read for this split."""
         raise NotImplementedError
 
     def path(self, split: str) -> Path:
-        """The file of a split."""
         named = split if self.files[split] else "train"
         file, some = str(self.files[named]), self.folders
         return find(file, self.root, f"data.{named}", folders=some, patterns=some)

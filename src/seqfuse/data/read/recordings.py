@@ -44,9 +44,7 @@ class RecordingSource(Protocol):
     train: dict[str, Any] | None
     """The leading part that is taken to be normal (see `leading`); None: each file has its own."""
 
-    def __call__(self) -> list[Recording]:
-        """The recordings of the data set."""
-        ...
+    def __call__(self) -> list[Recording]: ...
 
 
 class Nab:
@@ -69,7 +67,6 @@ class Nab:
         self.root, self.groups, self.artificial = Path(root), groups, artificial
 
     def __call__(self) -> list[Recording]:
-        """Reads the series, sorted by name, such as `realTraffic/speed_7578`."""
         path = find(self.root, "labels/combined_windows.json", NAB_SOURCE)
         try:
             spans = json.loads("".join(line for _, line in lines_of(path)))
@@ -117,7 +114,6 @@ class Skab:
         self.root = Path(root)
 
     def __call__(self) -> list[Recording]:
-        """Reads `valve1/0` to `15`, `valve2/0` to `3`, `other/1` to `14`, `anomaly-free`."""
         names = [f"{group}/{i}" for group, numbers in SKAB_EXPERIMENTS.items() for i in numbers]
         normal = self._read("anomaly-free/anomaly-free", ())
         whole = normal._replace(name="anomaly-free", num_train=len(normal.time))
@@ -150,7 +146,6 @@ class SmapMsl:
         self.root, self.spacecraft, self.leave_out = Path(root), spacecraft, leave_out
 
     def __call__(self) -> list[Recording]:
-        """Reads the channels, in the order of `labeled_anomalies.csv`."""
         path = find(self.root, "labeled_anomalies.csv", SMAP_MSL_SOURCE)
         columns = read_cells(path).columns
         if not {"chan_id", "spacecraft"} <= set(columns):
@@ -170,13 +165,10 @@ class LabelledTable:
     """Recordings of a CSV or Parquet file, perhaps with a column that says where it is anomalous.
 
     Args:
-        source: the file.
         label: column of 0 and 1; 1 is anomalous. `auto`: see `read_labelled`.
-        time: as `TableReader` takes it.
+        time, gaps, time_format: as `TableReader` takes them.
         group: column that tells recordings apart.
         targets: columns to watch; `all` takes every number column that is nothing else.
-        gaps: as `TableReader` takes it.
-        time_format: as `TableReader` takes it.
         train: leading fraction of each recording that may be trained on.
     """
 
@@ -206,18 +198,15 @@ class LabelledTable:
         }
 
     def __call__(self) -> list[Recording]:
-        """Reads the recordings, sorted by name."""
         options = {name: value for name, value in self.file_format.items() if name != "kind"}
         return read_labelled(self.source.path(), **options, labelled=True)
 
 
 def find(root: Path, name: str, source: str) -> Path:
-    """The file `name`, perhaps gzipped, in `root`, or in its folder `data` as in a clone.
+    """The file `name`, with folders below `root`, perhaps gzipped, or in its folder `data` as in a
+    clone.
 
-    Args:
-        root: folder of a data set.
-        name: with folders below `root`.
-        source: a sentence that says where the data can be had.
+    `source` is a sentence that says where the data can be had.
     """
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: set root to the data's own; {source}")
@@ -229,7 +218,6 @@ def find(root: Path, name: str, source: str) -> Path:
 
 
 def _row(path: Path, time: np.ndarray, stamp: str) -> int:
-    """The first row with a time stamp, as the benchmark looks it up."""
     try:
         rows = np.flatnonzero(time == np.datetime64(stamp, "s"))
     except ValueError:

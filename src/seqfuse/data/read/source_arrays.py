@@ -15,13 +15,10 @@ class SourceArrays(OwnFiles):
     """Reads `<source>_x` of each source, `y` and perhaps `groups` from an .npz.
 
     Args:
-        train: file to train and validate on.
-        test: file to test on; without one, `test_folds` parts of `train` give one part.
+        train, test, root, test_folds: as of `OwnFiles`.
         sources: which to read, the clock first; `auto`: all of `train`, in the order of the file.
-        test_folds: one part in so many of `train` is the test split, where `test` is absent.
         missing: sources left out in test and in files to predict; the clock is kept of the
             first one, which must be there.
-        root: folder that relative names start from.
         label_type: `classes`, `numbers` or `several` labels (see `labels_of`).
     """
 

@@ -11,13 +11,9 @@ SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
 class Synthetic(Source):
-    """Standard normal series; the class is the sign of the sum of all values.
+    """Standard normal series (t c); the class is the sign of the sum of all values.
 
-    Args:
-        num_samples: series to train (and validate) on; the test split has a fifth as many.
-        num_steps: steps of a series.
-        num_channels: channels of a series.
-        seed: another seed, other series.
+    The test split has a fifth of the `num_samples` to train and validate on.
     """
 
     def __init__(

@@ -20,8 +20,6 @@ class TableWindows(Source):
     """Windows of all columns, split by time; a label never reaches beyond its split.
 
     Args:
-        reader: of the table.
-        source: the file.
         look_back: rows of a window; it may reach back before its split.
         horizon: rows behind it, over which each target is averaged.
         every: rows from one window to the next.

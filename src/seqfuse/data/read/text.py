@@ -14,13 +14,9 @@ class TextTable(OwnFiles):
     """Reads a column of texts and one of labels, of a .csv, .tsv or .jsonl.
 
     Args:
-        train: file to train (and validate) on.
-        test: file to test on; without one, `test_folds` parts of `train` give one part.
-        val: file to validate on; without one, folds of `train` do.
+        train, test, val, root, test_folds: as of `OwnFiles`.
         text: name of the column of texts.
         label: name of the column of labels.
-        root: folder that relative names start from.
-        test_folds: one part in so many of `train` is the test split, where `test` is absent.
         label_type: `classes`, `numbers` or `several` labels in a cell (see `labels_of`).
     """
 

@@ -12,16 +12,10 @@ from seqfuse.runtime.pipelines.text import normal
 
 
 def read(path: Path, words: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Vectors of the words that are known; of words that count as the same, the first one's.
+    """Ids (n) and vectors (n d) of the words that are known, whose ids are given; of words that
+    count as the same, the first one's.
 
-    A line holds a word and its numbers; a first line of two numbers is skipped.
-
-    Args:
-        path: of a text file, plain or gzipped.
-        words: ids of normal words.
-
-    Returns:
-        ids (n) and vectors (n d).
+    A line of a text file holds a word and its numbers; a first line of two numbers is skipped.
     """
     vectors: dict[int, list[float]] = {}
     size = 0

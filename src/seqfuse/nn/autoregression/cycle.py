@@ -53,7 +53,6 @@ class Cycle(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:
-        """A linear forecast, added to every quantile of the net's."""
         seen = lags(x[..., : self.num_targets], mask, self.look_back)
         real = lags(mask.unsqueeze(2).to(x.dtype), mask, self.look_back)
         last = self._place(lags(x[..., -2:], mask, 1).squeeze(2))

@@ -36,7 +36,6 @@ class Decomposed(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:
-        """A linear forecast, added to every quantile of the net's."""
         seen = lags(x[..., : self.num_targets], mask, self.look_back)
         real = lags(mask.unsqueeze(2).to(x.dtype), mask, self.look_back)
         trend = real * self._sums(seen) / self._sums(real).clamp(min=1)

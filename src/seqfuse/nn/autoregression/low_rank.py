@@ -33,6 +33,5 @@ class LowRank(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:
-        """A linear forecast, added to every quantile of the net's."""
         seen = lags(x[..., : self.num_targets], mask, self.look_back)
         return rearrange(F.linear(F.linear(seen, self.sums), self.steps), "b k h -> b h k 1")

@@ -121,14 +121,12 @@ class Bank(Fitted):
         return torch.stack(left_out).mean(dim=0).log_softmax(dim=1)
 
     def features(self, x: Series, mask: Steps) -> Float[Tensor, "b p"]:
-        """All features, of MiniRocket, then of Hydra, of the series and of its first difference."""
         with torch.backends.cudnn.flags(
             enabled=True, allow_tf32=False
         ):  # whose 10 bits are not exact
             return torch.cat([part(*view) for part, *view in self._views(x, mask)], dim=1)
 
     def _views(self, x: Series, mask: Steps) -> list[tuple[Convolutions, Series, Steps]]:
-        """Each part with what it looks at."""
         x = zero(x.to(self.centre.dtype), mask)
         changes = F.pad(x[:, 1:] - x[:, :-1], (0, 0, 0, 1))
         known = F.pad(mask[:, 1:], (0, 1), value=False)
@@ -139,7 +137,6 @@ class Bank(Fitted):
 
     @torch.no_grad()
     def forward(self, x: Series, mask: Steps) -> Float[Tensor, "b k"]:
-        """Log-probabilities by the bank alone."""
         with torch.autocast(x.device.type, enabled=False):
             features = (self.features(x, mask) - self.centre).unsqueeze(2)
             parts = features.split(self.widths, dim=1)
@@ -153,21 +150,16 @@ class Bank(Fitted):
         self, net: Float[Tensor, "n k"], left_out: Float[Tensor, "n k"], y: Int[Tensor, " n"]
     ) -> None:
         """Makes a net no surer of its training rows, on average, than this bank is right of rows
-        that it was not fitted to.
+        that it was not fitted to: its log-probabilities of each, `left_out`, are by a fit to all
+        others.
 
         A net that has learnt its rows by heart is sure of others, too, and would overrule a bank
         that knows better.
-
-        Args:
-            net: scores of the net.
-            left_out: log-probabilities of the bank, of each row by a fit to all others.
-            y: classes.
         """
         right = (left_out.argmax(dim=1) == y).sum()
         confidence = float((right + 0.5) / (len(y) + 1))
         self.net_temperature.fill_(ridge.softening(net, confidence))
 
     def join(self, net: Float[Tensor, "b k"], bank: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """Log-probabilities by a net's scores and those of the bank together."""
         net = (net.to(bank.dtype) / self.net_temperature.to(bank)).log_softmax(dim=1)
         return (self.share * bank + (1 - self.share) * net).log_softmax(dim=1)

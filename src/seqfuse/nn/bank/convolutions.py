@@ -69,11 +69,9 @@ class Convolutions(nn.Module):
         return torch.cat([self.features(self.whole(part), steps) for part, steps in pairs])
 
     def features(self, x: Float[Tensor, "b c t"], mask: Steps) -> Float[Tensor, "b p"]:
-        """Features of whole numbers."""
         raise NotImplementedError
 
     def whole(self, x: Series) -> Float[Tensor, "b c t"]:
-        """The series in whole numbers."""
         return (x * self.scale).round().clamp(-self.limit, self.limit).transpose(1, 2)
 
     def convolve(self, x: Float[Tensor, "b c t"], place: int) -> Float[Tensor, "b k t"]:
@@ -83,7 +81,6 @@ class Convolutions(nn.Module):
         return self.apply_kernels(x, place)
 
     def apply_kernels(self, sums: Float[Tensor, "b s t"], place: int) -> Float[Tensor, "b k t"]:
-        """The kernels of each sum of channels."""
         kernels, dilation = self.kernels[place].unsqueeze(1), self.dilations[place]
         padding = KERNEL // 2 * dilation
         return F.conv1d(sums, kernels, padding=padding, dilation=dilation, groups=sums.shape[1])
