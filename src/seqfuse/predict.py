@@ -87,14 +87,10 @@ def main() -> None:
 
 
 def predict(config: DictConfig, run: Path) -> int:
-    """Predicts a file, a folder or a split, and writes one row per item (and step).
+    """Predicts a file, a folder or a split, and writes one row per item (and step), or several;
+    returns their number.
 
-    Args:
-        config: a composed config (`conf/predict.yaml`).
-        run: a folder that nothing is written to.
-
-    Returns:
-        the number of rows.
+    Nothing is written to the folder of the run.
     """
     _check(config)
     from seqfuse.runtime.read.addresses import local

@@ -138,11 +138,7 @@ def _per_layer(depth: int, **setting: int | Sequence[int]) -> list[int]:
 class SegmentConv(nn.Module):
     """A convolution whose kernel is its stride (Nie et al. 2023): each segment becomes a step.
 
-    Args:
-        in_channels: features that come in.
-        out_channels: features of a segment.
-        segment_size: steps of a segment; a partial last one counts.
-        dropout: fraction of features dropped.
+    A partial last segment of `segment_size` steps counts.
     """
 
     def __init__(

@@ -24,12 +24,7 @@ Joined = tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]
 
 
 class Encoder(nn.Module):
-    """The blocks of one source, in order.
-
-    Args:
-        in_channels: of the source.
-        blocks: each is made with the width of the one before it.
-    """
+    """The blocks of one source, in order; each is made with the width of the one before it."""
 
     def __init__(self, in_channels: int, blocks: Blocks):
         super().__init__()
@@ -117,14 +112,13 @@ class Fusion(nn.Module):
 
 
 class EarlyFusion(Fusion):
-    """Features of all sources side by side (or added up), then the net's own blocks.
+    """Features of all sources side by side (`concat`) or added up (`sum`), then the net's own
+    blocks.
 
     Behind them stands one number per source: 1 where it is present. Sources that come faster than
-    the clock lose steps between two of its own, unless their encoder merges these.
-
-    Args:
-        join: `concat` or `sum`, for which all sources need as many features.
-        in_channels: given by the net; not used, as each source has its own.
+    the clock lose steps between two of its own, unless their encoder merges these. `in_channels`,
+    given by the net, is not used, as each source has its own; to be added, all need as many
+    features.
     """
 
     def __init__(
@@ -154,9 +148,7 @@ class EarlyFusion(Fusion):
 class LateFusion(Fusion):
     """The mean over the sources that are present, each behind blocks of its own.
 
-    Args:
-        blocks: of each source; all sources come to as many features.
-        in_channels: given by the net; not used, as each source has its own.
+    All sources come to as many features; `in_channels`, given by the net, is not used.
     """
 
     def __init__(

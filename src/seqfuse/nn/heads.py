@@ -15,12 +15,7 @@ from seqfuse.nn.shapes import choice, fraction, positive
 class ClassHead(nn.Module):
     """One unnormalised score per class, linear in all queries together.
 
-    Args:
-        in_channels: features of a query.
-        num_queries: given by the attention.
-        num_classes: scores.
-        dropout: fraction of features dropped.
-        norm: `none`, `batch` or `layer`, of the features first.
+    `num_queries` is given by the attention; `norm` of the features is `none`, `batch` or `layer`.
     """
 
     def __init__(
@@ -209,7 +204,6 @@ class Autoregression(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:
-        """A linear forecast, added to every quantile of the net's."""
         seen = lags(x[..., : self.num_targets], mask, self.look_back)
         return rearrange(F.linear(seen, self.lr_factor * self.weight), "b k h -> b h k 1")
 

@@ -142,7 +142,6 @@ class Pass(nn.Module):
 
 
 def _real(x: Any, mask: Any) -> tuple[Any, Any]:
-    """Zeros where steps are not real, in each source."""
     if isinstance(x, dict):
         return {name: zero(x[name], mask[name]) for name in x}, mask
     return zero(x, mask), mask

@@ -102,7 +102,6 @@ class RevIN(nn.Module):
     def denormalize(
         self, prediction: Float[Tensor, "bk h one p"], batch: Normalized
     ) -> Float[Tensor, "b h k p"]:
-        """Undoes both."""
         assert batch.level is not None
         assert batch.scale is not None
         level = rearrange(batch.level, "bk -> bk 1 1 1")
@@ -164,7 +163,6 @@ class Interpolation(nn.Module):
     def denormalize(
         self, prediction: Float[Tensor, "b t k p"], batch: Normalized
     ) -> Float[Tensor, "b t k p"]:
-        """Adds the interpolation."""
         assert batch.level is not None
         return prediction + batch.level.unsqueeze(-1)
 

@@ -115,7 +115,6 @@ class Fitted(nn.Module):
         self.register_buffer("is_fitted", torch.tensor(False))
 
     def join(self, net: Tensor, bank: Tensor) -> Tensor:
-        """The prediction by both together."""
         raise NotImplementedError
 
 

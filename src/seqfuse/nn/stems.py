@@ -75,8 +75,7 @@ class NgramStem(WordStem):
 
     Args:
         in_channels: ids of a word and its n-grams.
-        vocab_size: ids of words.
-        num_subwords: ids of n-grams.
+        vocab_size, num_subwords: ids of words and of n-grams.
         out_channels: features of a word.
         id_dropout: fraction of ids left out in training, so that words do without each of them.
     """
@@ -118,10 +117,8 @@ class CharacterStem(WordStem):
 
     Args:
         in_channels: ids of a word and its characters.
-        vocab_size: ids of words.
-        num_subwords: ids of characters.
-        word_size: features of a word.
-        subword_size: features of its characters.
+        vocab_size, num_subwords: ids of words and of characters.
+        word_size, subword_size: features of a word and of its characters.
         word_dropout: fraction of words taken for unknown in training, so that characters learn.
         dropout: fraction of features dropped.
     """

@@ -26,12 +26,8 @@ PRECISIONS = ("16-mixed", "bf16-mixed", "32-true", "64-true", "16-true", "bf16-t
 
 
 def place(trainer: Mapping[str, Any], precision: str) -> tuple[torch.device, Context]:
-    """The one device of a trainer's section, and the context of its precision.
-
-    Args:
-        trainer: accelerator, devices, and whether all is deterministic.
-        precision: without `auto`.
-    """
+    """The one device of a trainer's section, and the context of its precision, which is no
+    `auto`."""
     precision = SHORT.get(precision, precision)
     if precision not in PRECISIONS:
         names = ", ".join(PRECISIONS)
@@ -59,12 +55,9 @@ def _device(accelerator: str, devices: Any) -> torch.device:
 
 
 class TorchEngine:
-    """The net and the calibration of a model, as the test step sees them.
+    """The net and the calibration of a model, as the test step sees them, in eval mode on a device.
 
-    Args:
-        model: put into eval mode, on the device.
-        device: that it predicts on.
-        context: makes the context of a call, which sets its precision; 32 bits without one.
+    `context` makes the context of a call, which sets its precision; 32 bits without one.
     """
 
     def __init__(

@@ -82,10 +82,7 @@ def _information(logs: Float[Tensor, "m *b k"]) -> Float[Tensor, "*b"]:
 class Ensemble(nn.Module):
     """Nets of one kind, each with weights of its own, as one net that is trained no further.
 
-    Args:
-        members: without a bank of their own.
-        average: joins their predictions.
-        bank: one for all: its prediction is joined to those of each member.
+    The prediction of a bank, one for all, is joined to those of each member, which has none itself.
     """
 
     def __init__(self, members: Sequence[Net], average: Average, bank: Fitted | None = None):
@@ -123,5 +120,4 @@ class Ensemble(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Input steps behind one attention weight."""
         return self.members[0].stride  # type: ignore[return-value]

@@ -31,13 +31,8 @@ class Describing(Protocol):
 class Model(nn.Module):
     """A net, the calibrator of its predictions and the distances of its items.
 
-    A task is one that is trained, too: names of weights are the same.
-
-    Args:
-        net: raw batch to `Output`.
-        calibrator: corrects predictions outside training.
-        familiarity: measures how unlike the training items an item is.
-        record: what its checkpoint was made of.
+    A task is one that is trained, too: names of weights are the same. The record is of its
+    checkpoint.
     """
 
     def __init__(
@@ -69,7 +64,6 @@ class Model(nn.Module):
         return distances(output.encoding)
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata to predict with, beside those of the data."""
         quantiles = self.record.config["task"].get("quantiles")
         more: dict[str, Any] = {"quantiles": list(quantiles)} if quantiles else {}
         for part in (self.calibrator, self.familiarity):

@@ -30,10 +30,8 @@ class LastCheckpoint(Checkpoint):
     Lightning calls checkpoint callbacks behind all others, so that an average of the
     weights has seen the step that is saved.
 
-    Args:
-        dirpath: folder of the checkpoint.
-        every_seconds: maximum that a kill costs within an epoch.
-        every_n_steps: the same in steps of the optimizer; null leaves it to the time.
+    A kill costs `every_seconds` within an epoch, or `every_n_steps` of the optimizer, at most; null
+    leaves it to the time.
     """
 
     def __init__(

@@ -175,12 +175,8 @@ def _keeps(run: Path) -> bool:
 
 
 def in_folder(recipe: "DictConfig") -> "DictConfig":
-    """Lets a job of a sweep that Slurm or Ray puts back go on in its folder.
-
-    Returns:
-        the recipe that the job wrote there, with what it had found, as a trial of its search;
-        or else the one given.
-    """
+    """Lets a job of a sweep that Slurm or Ray puts back go on in its folder, by the recipe that it
+    wrote there, with what it had found, as a trial of its search."""
     run = Path(str(recipe.paths.run))
     if recipe.resume or not job.restarted() or not _any_checkpoint(run):
         return recipe
@@ -197,9 +193,7 @@ def in_folder(recipe: "DictConfig") -> "DictConfig":
 def checkpoint_of(config: dict[str, Any], weights: Mapping[str, Any] | None = None) -> Path | None:
     """The checkpoint that a run goes on from; None if it begins, perhaps anew.
 
-    Args:
-        config: of the run.
-        weights: of its task; those of the checkpoint must have the same names and shapes.
+    Weights of the checkpoint must have the names and shapes of these of its task.
     """
     if not config["resume"] or not _any_checkpoint(Path(config["resume"]).parents[1]):
         return None

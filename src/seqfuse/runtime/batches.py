@@ -40,12 +40,8 @@ def check_batch_size(size: int | str, key: str = "batch_size") -> None:
 
 
 def regroup(blocks: Iterable[Block], size: int | str = "auto") -> Iterator[Block]:
-    """Divides items into batches, in their order.
-
-    Args:
-        blocks: as they were read, perhaps from several files.
-        size: items of a batch; `auto` as many as `MAX_VALUES` and `MAX_ITEMS` allow.
-    """
+    """Divides items into batches, in their order; `auto` takes as many as `MAX_VALUES` and
+    `MAX_ITEMS` allow."""
     waiting: list[Block] = []
     count = largest = 0
     for rest in blocks:
@@ -69,7 +65,6 @@ def regroup(blocks: Iterable[Block], size: int | str = "auto") -> Iterator[Block
 
 
 def _values(items: Recordings) -> int:
-    """Values of the longest item, of all its sources."""
     return sum(
         int(part.lengths.max(initial=0)) * max(math.prod(part.values.shape[1:]), MIN_CHANNELS)
         for part in (items, *items.sources.values())
@@ -77,7 +72,6 @@ def _values(items: Recordings) -> int:
 
 
 def _alike(first: Block, second: Block) -> bool:
-    """Whether both have the same sources, and names of one kind."""
     return (
         first.columns.keys() == second.columns.keys()
         and first.items.sources.keys() == second.items.sources.keys()

@@ -45,9 +45,7 @@ TYPES = {
 class Engine(Protocol):
     """A trained net with its calibration."""
 
-    def __call__(self, feeds: Feeds) -> Predicted:
-        """Predicts a batch."""
-        ...
+    def __call__(self, feeds: Feeds) -> Predicted: ...
 
 
 def open_session(path: Path, threads: int = 0) -> Any:
@@ -68,11 +66,7 @@ def open_session(path: Path, threads: int = 0) -> Any:
 
 
 class OnnxEngine:
-    """The graph of an exported folder, run by ONNX Runtime on the CPU.
-
-    Args:
-        threads: 0 leaves their number to it.
-    """
+    """The graph of an exported folder, run by ONNX Runtime on the CPU, as by `open_session`."""
 
     def __init__(self, path: Path, threads: int = 0):
         self.session = open_session(path, threads)

@@ -44,11 +44,7 @@ class Finished(InputError):
 
 
 class Stopped(KeyboardInterrupt):
-    """The process was asked to end by a signal, at a moment when there is nothing to save.
-
-    Args:
-        number: of the signal.
-    """
+    """The process was asked to end by a signal, at a moment when there is nothing to save."""
 
     def __init__(self, number: int = signal.SIGINT):
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -56,13 +52,8 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interrupted(Exception):
-    """The run was asked to stop and has saved its state.
-
-    Args:
-        number: of the signal.
-        run: folder to resume from.
-        note: what else happened.
-    """
+    """The run was asked to stop by a signal and has saved its state; `note` says what else
+    happened."""
 
     def __init__(self, number: int, run: str, note: str = ""):
         name = signal.Signals(number).name

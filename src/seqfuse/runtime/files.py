@@ -19,11 +19,8 @@ from seqfuse.runtime.errors import InputError
 def find(
     file: str, root: str | Path, key: str, folders: bool = False, patterns: bool = False
 ) -> Path:
-    """A file (or folder, or pattern, too) from here or from `root`, perhaps without its `.gz`.
-
-    Args:
-        key: names it in the message.
-    """
+    """A file (or folder, or pattern, too) from here or from `root`, perhaps without its `.gz`;
+    `key` names it in the message."""
     path = find_in((".", root), file, folders, patterns)
     if path is None:
         raise InputError(f"{file} is not there, nor in {root}: check {key}")
@@ -132,12 +129,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_ahead(path: Path, spans: Iterable[tuple[int, int]]) -> None:
-    """Asks the system for parts of a file that will be read soon, where it takes such advice.
+    """Asks the system for parts of a file that will be read soon, where it takes such advice: the
+    first byte of each, and bytes.
 
     Nothing waits for them, and they take no memory but that of the system's own cache.
-
-    Args:
-        spans: first byte of each, and bytes.
     """
     if not hasattr(os, "posix_fadvise"):  # macOS, Windows
         return
@@ -147,21 +142,15 @@ def read_ahead(path: Path, spans: Iterable[tuple[int, int]]) -> None:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Replaces a file by new content in one step.
-
-    Raises:
-        OSError: it cannot be written; what was there before is still whole.
-    """
+    """Replaces a file by new content in one step; what was there before stays whole on an
+    OSError."""
     beside = write_beside(path, content)
     os.replace(beside, path)
 
 
 def append(path: Path, content: str) -> None:
-    """Adds text to the end of a file, or nothing; makes the file where it is not there.
-
-    Raises:
-        OSError: it cannot be written; what was there before is still whole.
-    """
+    """Adds text to the end of a file, or nothing on an OSError; makes the file where it is not
+    there."""
     before = path.stat().st_size if path.exists() else None
     try:
         with path.open("ab") as file:
@@ -183,15 +172,11 @@ def write_shared(path: Path, content: bytes | str) -> None:
 
 
 def write_beside(path: Path, content: bytes | str) -> Path:
-    """Writes content onto the disk under another name in the same folder.
+    """Writes content onto the disk under another name in the same folder, and returns where it
+    lies.
 
-    The name is always the same, so what a killed process leaves behind is written over.
-
-    Returns:
-        where it lies, to be moved to `path`.
-
-    Raises:
-        OSError: it cannot be written; nothing is left of it.
+    The name is always the same, so what a killed process leaves behind is written over. Nothing is
+    left on an OSError.
     """
     beside = path.with_name(f"{path.name}.tmp")
     data = content.encode() if isinstance(content, str) else content

@@ -14,9 +14,7 @@ def held_out(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The input of a net (b t 2c), and the targets (b t k) not in it, NaN where they are.
 
-    Args:
-        values: (b t c) scaled windows, targets first; NaN is missing.
-        hidden: (b t k) where targets are held out.
+    Of scaled windows (b t c), targets first, NaN where missing; `hidden` (b t k) is held out.
     """
     k = hidden.shape[2]
     targets = values[..., :k]

@@ -78,7 +78,6 @@ class LagBank(Fitted):
     def forward(
         self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b h k one"]:
-        """The forecast by the bank alone."""
         with torch.autocast(x.device.type, enabled=False):
             seen, last = self._lags(x.to(self.weight.dtype), mask)
             k = self.num_targets
@@ -92,23 +91,15 @@ class LagBank(Fitted):
     def join(
         self, net: Float[Tensor, "b h k p"], bank: Float[Tensor, "b h k one"]
     ) -> Float[Tensor, "b h k p"]:
-        """The forecast by both together."""
         median = net[..., net.shape[-1] // 2].unsqueeze(-1)
         return net + self.fitted_share.to(net) * (bank.to(net.dtype) - median)
 
     def weigh(self, net: float, bank: float, both: float) -> float | None:
-        """Takes the share with the least squared error, where that is clearly below today's.
+        """Takes the share with the least squared error, where that is clearly below today's;
+        returns the error with it, or None where the old share is kept.
 
         The error of a weighted mean is a quadratic function of the weight, which three errors
-        determine.
-
-        Args:
-            net: mean squared error of the net's median on held-out windows.
-            bank: that of the bank.
-            both: that of both together.
-
-        Returns:
-            the error with the new share; None where the old one is kept.
+        determine: those of the net's median, of the bank and of both on held-out windows.
         """
         share = float(self.fitted_share)
         if not 0 < share < 1:
@@ -159,7 +150,6 @@ class LagBank(Fitted):
         return [Moments.of(*pair) for pair in zip(seen.unbind(1), ahead.unbind(1), strict=True)]
 
     def _pairs(self, batch: Batch) -> tuple[Float[Tensor, "b k l"], Float[Tensor, "b k h"]]:
-        """Lags of each target and what came behind."""
         seen, last = self._lags(batch.x.to(self.weight.dtype), batch.mask)
         return seen, rearrange(batch.y - last.unsqueeze(1), "b h k -> b k h").to(seen)
 

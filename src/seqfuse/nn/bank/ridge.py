@@ -27,11 +27,9 @@ def fit(
 ) -> Ridge:
     """The fit of the strength with the least squared error of rows left out.
 
-    As scikit-learn's `RidgeCV`: all leave-one-out errors come from one eigendecomposition, of
-    x xᵀ or of xᵀ x, whichever is smaller (Rifkin & Lippert 2007).
-
-    Args:
-        weights: of the rows' squared errors, above 0; without any, all alike.
+    As scikit-learn's `RidgeCV`: all leave-one-out errors come from one eigendecomposition, of x xᵀ
+    or of xᵀ x, whichever is smaller (Rifkin & Lippert 2007). Weights, above 0, are those of the
+    rows' squared errors.
     """
     x, y = x.double(), y.double()
     n, p = x.shape

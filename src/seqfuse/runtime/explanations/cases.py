@@ -105,7 +105,6 @@ class Case(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Items."""
         return len(self.prediction)
 
     @property
@@ -125,14 +124,8 @@ def explained_at_once(batch_size: int | str) -> int:
 
 
 def inputs_of(pipeline: Any, raw: Recordings, items: Recordings, feeds: Feeds) -> list[Input]:
-    """The inputs of a batch of labelled items.
-
-    Args:
-        pipeline: fitted.
-        raw: items as they were read.
-        items: the same as the net takes them.
-        feeds: the same as an engine takes them.
-    """
+    """The inputs of a batch of labelled items: as they were read, as the net takes them, and as an
+    engine takes them."""
     if not items.sources:
         return [_input("", pipeline, raw, items, feeds)]
     return [

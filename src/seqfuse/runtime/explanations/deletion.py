@@ -47,7 +47,6 @@ def area(
     It is of classes the mean probability that is left, of numbers their mean change, with a minus.
 
     Args:
-        engine: predicts.
         case: items of one source.
         order: (b t) how important each step is said to be.
         points: of a curve.
@@ -78,7 +77,6 @@ class Verdict(NamedTuple):
     items: int
 
     def line(self, method: str) -> str:
-        """The verdict for people."""
         how = "better than chance" if self.is_better else "no better than chance"
         return (
             f"deletion test on {self.items} items: {method} finds the steps that count {how} "

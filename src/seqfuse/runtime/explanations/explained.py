@@ -66,7 +66,6 @@ class Explanation(NamedTuple):
         return {**{name: np.repeat(each, count) for name, each in self.columns.items()}, **rows}
 
     def line(self) -> str:
-        """The summary as text."""
         top = {name: column[0] for name, column in self.summary().items() if name[:4] == "top_"}
         most = top.pop("top_attribution", 0.0)
         names = ", ".join(f"{name} {each}" for name, each in self.columns.items())

@@ -191,13 +191,8 @@ def _along(
 def occlusion(engine: Engine, case: Case, segment: int | None = None) -> Attribution:
     """The score less that with a segment of a channel occluded, shared evenly by its steps.
 
-    It takes nothing but predictions (Zeiler & Fergus 2014), and as many as there are segments.
-
-    Args:
-        engine: predicts.
-        case: items.
-        segment: steps that are occluded together; None takes the fewest of which an item has no
-            more than `SEGMENTS`.
+    It takes nothing but predictions (Zeiler & Fergus 2014), and as many as there are segments, of
+    which an item has no more than `SEGMENTS` if their size is not given.
     """
     every = np.arange(case.size)
     score = case.score.value(case.prediction, every)
@@ -232,14 +227,8 @@ def _segments(each: Input, size: int | None) -> Iterator[tuple[int, NDArray[np.i
 def occluded(
     engine: Engine, case: Case, rows: NDArray[np.int64], hidden: Mapping[str, NDArray[np.bool_]]
 ) -> NDArray[np.float64]:
-    """(n) scores of items with the baseline in place of some values.
-
-    Args:
-        engine: predicts.
-        case: items.
-        rows: (n) numbers of the items.
-        hidden: by feed, (n t g) channels to be occluded.
-    """
+    """(n) scores of items, by their numbers, with the baseline in place of some values: by feed,
+    hidden channels (n t g)."""
     feeds = {name: array[rows] for name, array in case.feeds.items()}
     for each in case.inputs:
         if each.feed in hidden:

@@ -74,7 +74,6 @@ class LogOdds:
         return slope.reshape(prediction.shape)
 
     def kept(self, values: Floats, whole: Floats) -> Floats:
-        """Probabilities."""
         return sigmoid(values)
 
     def _scores(self, prediction: Floats, rows: Numbers) -> tuple[Floats, Floats]:
@@ -91,11 +90,7 @@ class LogOdds:
 class Linear:
     """A weighted sum of a prediction: a number in the user's units, or the score of a label.
 
-    Args:
-        weights: (b ...) of the numbers of each prediction.
-        offsets: (b) added to the sums.
-        names: what is explained of each item.
-        unit: of the sums.
+    Weights (b ...) are those of the numbers of each prediction, offsets (b) are added to the sums.
     """
 
     signed = False
@@ -113,18 +108,13 @@ class Linear:
         return self.weights[rows]
 
     def kept(self, values: Floats, whole: Floats) -> Floats:
-        """Changes, with a minus."""
         return -np.abs(values - whole)
 
 
 class Errors:
     """The weighted mean of absolute errors of a prediction, of what is known to have come.
 
-    Args:
-        truth: (b h k) what came.
-        weights: (b h k) of its numbers.
-        names: what is explained of each item.
-        unit: of the mean.
+    Truth and weights are (b h k).
     """
 
     signed = True
@@ -142,7 +132,6 @@ class Errors:
         return slope
 
     def kept(self, values: Floats, whole: Floats) -> Floats:
-        """Errors."""
         return values
 
     def _off(self, prediction: Floats, rows: Numbers) -> Floats:

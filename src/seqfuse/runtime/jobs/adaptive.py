@@ -70,13 +70,10 @@ class Adaptive:
     def __call__(
         self, starts: NDArray[np.int64], owners: NDArray[np.int64], quantiles: Floats, truth: Floats
     ) -> Floats:
-        """Adapts the bands of a batch, in order.
+        """Adapts the bands of a batch (b h k p), in order; truth (b h k) is NaN where it is not
+        known.
 
-        Args:
-            starts: (b) rows at which horizons begin.
-            owners: (b) their series.
-            quantiles: (b h k p)
-            truth: (b h k) what came, NaN where it is not known.
+        Its horizons begin at rows `starts` (b) of the series `owners` (b).
         """
         adapted = quantiles.copy()
         for i, owner in enumerate(owners.tolist()):

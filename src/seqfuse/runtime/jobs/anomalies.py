@@ -188,7 +188,6 @@ class Detector(Job):
     def cases_known(
         self, wanted: Wanted, recordings: Sequence[Recording], **names: str
     ) -> Iterator[Case]:
-        """The alarms of recordings to explain."""
         if self.metadata["overlap"]:
             raise InputError(explained.RECONSTRUCTED)
         wanted.check_whole("anomalies")
@@ -303,7 +302,6 @@ class Detector(Job):
         return Rows(blocks(), total, lambda: notes, lambda: alarms)
 
     def _scored(self, recordings: Sequence[Recording]) -> Iterator[tuple[Scored, float]]:
-        """Each recording with its scores, and the threshold."""
         if self.limit.budget is None:
             yield from ((self._scores(recording), self.threshold) for recording in recordings)
             return
@@ -326,7 +324,6 @@ class Detector(Job):
         return columns
 
     def _alarms(self, scored: Scored, threshold: float) -> Columns:
-        """Rows of the alarms of a recording."""
         recording, contributions = scored.recording, scored.contributions
         alarms = intervals(scored.scores, threshold, self.gap)
         steps = np.array(alarms, dtype=np.int64).reshape(-1, 3)

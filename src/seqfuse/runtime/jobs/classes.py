@@ -144,7 +144,6 @@ class Classifier(Job):
         return np.concatenate([self._apart(answer) for answer in self._ask(x)])
 
     def _apart(self, answer: Answer) -> NDArray[Any]:
-        """Disagreement about the items of a batch."""
         if answer.disagreement is None:
             raise InputError(ALONE)
         return answer.disagreement
@@ -178,14 +177,8 @@ class Classifier(Job):
         file: str | None = None,
         numbers: NDArray[np.int64] | None = None,
     ) -> Iterator[Case]:
-        """Items to explain, in batches.
-
-        Args:
-            parts: as they were read.
-            wanted: what is explained.
-            file: their origin, where there are several.
-            numbers: of the items, where they are none of a file; in order without.
-        """
+        """Items to explain, in batches: as they were read, from a file where there are several,
+        with numbers of their own where they are of none."""
         first = 0
         for part in parts:
             for rows in in_blocks(len(part), explained_at_once(self.batch_size)):
@@ -213,7 +206,6 @@ class Classifier(Job):
     def cases_known(
         self, wanted: Wanted, items: Recordings, rows: NDArray[np.int64]
     ) -> Iterator[Case]:
-        """The items at these rows of a split to explain."""
         for part in in_blocks(len(rows), READ):
             yield from self.cases([items.take(rows[part])], wanted, numbers=rows[part])
 
@@ -255,7 +247,6 @@ class Classifier(Job):
         )
 
     def known(self, items: Recordings, rows: NDArray[np.int64]) -> Rows:
-        """Rows for people of the items at these rows of a split, with their `label`."""
         blocks = (
             next(self._blocks([items.take(rows[part])], numbers=rows[part]))
             for part in in_blocks(len(rows), READ)
@@ -271,7 +262,6 @@ class Classifier(Job):
         return self._answers([Block(self.pipeline.transform(self._items(x)), {})])
 
     def _items(self, x: Any) -> Recordings:
-        """Items in memory."""
         if is_frame(x):
             return self.pipeline.items(labelled.frame_items(x, self.file_format))
         items = self.pipeline.items(by_time(x, self.layout))
@@ -309,12 +299,10 @@ class Classifier(Job):
         return Rows((self._columns(answer) for answer in self._answers(blocks)), total, self._notes)
 
     def _notes(self) -> Iterator[str]:
-        """Advice on the level of sets."""
         if self._sets is not None and (advice := self._sets.note()):
             yield f"{'note':<12}{advice}"
 
     def _count(self, lengths: NDArray[np.int64]) -> int:
-        """Rows for people of items of so many steps."""
         return len(lengths)
 
     def _columns(self, answer: Answer) -> Columns:
@@ -337,7 +325,6 @@ class Classifier(Job):
         return columns
 
     def _truth(self, items: Recordings) -> Columns:
-        """The labels of items, where they are known."""
         if items.labels is None:
             return {}
         y = self.labels.encode(items)
@@ -438,7 +425,6 @@ class Tagger(Classifier):
         return tags
 
     def _probabilities(self, answer: Answer, best: NDArray[np.int64]) -> NDArray[Any]:
-        """(b t) of the best tags."""
         probabilities = tag_probabilities(answer.prediction, answer.mask)
         return np.take_along_axis(probabilities, best[:, :, None], axis=2)[:, :, 0]
 
@@ -541,7 +527,6 @@ class ClipScorer(Classifier):
         return columns | self._truth(answer.block.items) | self._doubts(answer)
 
     def _apart(self, answer: Answer) -> NDArray[Any]:
-        """(b) the mean over frames and cells."""
         apart = super()._apart(answer).mean(axis=2)[:, : answer.mask.shape[1]]
         return np.average(apart, axis=1, weights=answer.mask[:, : apart.shape[1]])
 
