@@ -54,11 +54,10 @@ def seasonal_name(season: int) -> str:
 def worth(
     errors: Mapping[str, tuple[float, Mapping[str, float]]], others: str = "naive forecasts"
 ) -> tuple[str, bool]:
-    """A sentence on errors of a net beside naive ones, and whether all are below the best of them.
+    """A sentence on errors of a net beside those of others, and whether all are below the best of
+    them.
 
-    Args:
-        errors: by name, such as MAE: that of the net, and those of naive forecasts by theirs.
-        others: what the latter are.
+    Errors are by name, such as MAE: that of the net, and those of naive forecasts by theirs.
     """
     parts, is_better = [], True
     for name, (of_net, naive) in errors.items():
@@ -75,12 +74,7 @@ def worth(
 
 
 class Comparison:
-    """Errors of forecasts beside those of naive ones, summed over what was observed.
-
-    Args:
-        targets: their names.
-        season: steps after which a naive forecast repeats.
-    """
+    """Errors of forecasts of targets beside those of naive ones, summed over what was observed."""
 
     def __init__(self, targets: Sequence[str], season: int):
         self.targets, self.season = list(targets), season
@@ -99,14 +93,8 @@ class Comparison:
         forecast: NDArray[Any],
         scale: NDArray[np.float64],
     ) -> None:
-        """Adds windows.
-
-        Args:
-            past: look-backs (b t k).
-            truth: what came (b h k), NaN where missing.
-            forecast: of the net (b h k).
-            scale: standard deviations of the targets (b k).
-        """
+        """Adds windows: look-backs (b t k), what came (b h k), NaN where missing, forecasts of the
+        net (b h k), and standard deviations of the targets (b k)."""
         sizes = past.shape[1], truth.shape[1]
         naive = [repeated(*sizes), *([repeated(*sizes, self.season)] * (self.season > 1))]
         others = [follow(past, kind) for kind in (*naive, drift(*sizes))]

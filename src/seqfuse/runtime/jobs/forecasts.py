@@ -156,13 +156,8 @@ class Forecaster(Job):
                 `min_look_back` steps in the order of `columns`; where some are known ahead, as
                 many more as the horizon that was trained for, whose other cells are not looked at.
                 Or a table: a dict of columns, a frame, or the path of a file.
-            every: of a table, forecasts from every n-th row: from `start` on, or counted back from
-                the last.
-            start: of a table, the time stamp (or number of a row) at or after which the first
-                horizon begins.
-            horizon: steps to forecast, at most as many as were trained for.
-            known: of a table, rows ahead with what is known of them, as another table.
-            adaptive: of a table with `every` or `start`, whether bands follow earlier errors.
+            every, start, horizon, known, adaptive: as in `Request`; all but `horizon` of tables
+            alone.
 
         Returns:
             (h k p) or (b h k p), targets by quantiles; of a table columns as in a file.
@@ -203,7 +198,6 @@ class Forecaster(Job):
     def cases_known(
         self, wanted: Wanted, table: Table, starts: Any, **names: str
     ) -> Iterator[Case]:
-        """Forecasts from these rows of a table on to explain."""
         return self._cases(table, self._windows(table, starts), wanted, names)
 
     def _cases(
@@ -281,7 +275,6 @@ class Forecaster(Job):
         return {"step": steps, **stamps}
 
     def _of_array(self, x: Any) -> Iterator[Forecasts]:
-        """Forecasts for an array, batch by batch."""
         return self._outputs(*self._array_windows(x))
 
     def _array_windows(self, x: Any) -> tuple[Table, Windows]:
@@ -348,7 +341,6 @@ class Forecaster(Job):
             yield table.names[owner] if table.names else "", [panel for _, panel in pairs]
 
     def _panel(self, table: Table, part: Forecasts, truth: Any, i: int, target: int) -> Panel:
-        """A forecast of a target in a batch."""
         horizon, row = self.request.horizon or self.horizon, part.starts[i]
         steps = int(part.steps[i])
         shown = min(steps, 3 * self.horizon)
@@ -372,7 +364,6 @@ class Forecaster(Job):
         return table.undo(self.pipeline.undo(part.past[rows, :steps]), part.starts[rows])
 
     def _with_scenario(self, given: Path | Cells, known: Any) -> Cells:
-        """A table with the rows of a scenario below its own."""
         if not self.reader.known:
             raise InputError(
                 f"known={known if isinstance(known, (str, Path)) else '<table>'}: the net was "
@@ -507,7 +498,6 @@ class Forecaster(Job):
         return table.undo(self.pipeline.undo(truth), starts)
 
     def _places(self, table: Table, rows: NDArray[np.int64], horizon: int) -> Columns:
-        """Group, origin, time and step of each row of the output."""
         steps = np.arange(horizon)
         columns: Columns = {}
         if self.reader.group:

@@ -116,7 +116,6 @@ class Imputer(Job):
         return self._cases(table, found(), self.look_back, {}, hidden)
 
     def _explained(self, wanted: Wanted) -> list[int]:
-        """Numbers of the columns whose gaps are explained."""
         wanted.check_whole("filled gaps")
         every = np.arange(len(self.targets))
         return sorted({*chosen(wanted.target, self.targets, "target", every).tolist()})
@@ -216,10 +215,7 @@ class Imputer(Job):
     def known(self, table: Table, starts: Any, hidden: Callable[[int], NDArray[np.bool_]]) -> Rows:
         """Values held out of a split, as the test step sees them: a row for each.
 
-        Args:
-            table: the split's.
-            starts: (w) where windows begin.
-            hidden: (t k) what is held out of the window at a row.
+        Windows begin at rows `starts` (w); `hidden` (t k) is held out of the window at a row.
         """
         return Rows(self._held_out(table, starts, hidden))
 
@@ -247,7 +243,6 @@ class Imputer(Job):
             }
 
     def _array(self, x: Any) -> NDArray[np.float64]:
-        """(t c) an array, checked."""
         values = as_numbers(x, "x", f"numbers (time, {len(self.columns)} columns)", (2,))
         values = values.astype(np.float64)
         if values.shape[1] != len(self.columns):
@@ -261,7 +256,6 @@ class Imputer(Job):
         return values
 
     def _table(self, cells: Cells) -> Table:
-        """Series with gaps, checked."""
         table = self.reader.ahead(cells, self.pipeline, 0)
         for name, values in zip(table.names or (), table, strict=True):
             self._check_values(values, f"{table.origin} ({name})" if name else table.origin)
@@ -314,12 +308,8 @@ class Imputer(Job):
         return np.where(missing, answers, values[:, :k])
 
     def _looked_at(self, missing: Any, offsets: NDArray[np.int64]) -> dict[int, list[int]]:
-        """By their steps, where windows begin that have a gap.
-
-        Args:
-            missing: (n) rows with a gap.
-            offsets: (r + 1) where series begin.
-        """
+        """By their steps, where windows begin that have a gap: of rows `missing` (n), in series
+        that begin at `offsets` (r + 1)."""
         before = np.concatenate([[0], missing.cumsum()])
         starts_of: dict[int, list[int]] = {}
         for first, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):

@@ -86,7 +86,6 @@ class Regressor(Classifier):
         return {f"{prefix}label": y for prefix, y in zip(self._prefixes(), columns, strict=True)}
 
     def _prefixes(self) -> list[str]:
-        """Prefixes of the columns of each target."""
         targets = self.labels.targets
         return [f"{name}_" for name in targets] if len(targets) > 1 else [""]
 
@@ -94,11 +93,9 @@ class Regressor(Classifier):
 def deviation(
     scaled: NDArray[Any], undo: Callable[[NDArray[Any]], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Standard deviations (... k) in the user's units.
+    """Standard deviations (... k) of scaled numbers in the user's units.
 
-    Args:
-        scaled: of scaled numbers.
-        undo: puts scaled numbers (... k p) back into these units; an affine map.
+    The affine map `undo` puts scaled numbers (... k p) back into these units.
     """
     spread = scaled[..., None].astype(np.float64)
     return (undo(spread) - undo(np.zeros_like(spread)))[..., 0]

@@ -23,13 +23,11 @@ class ClipPipeline(Labelled):
         self.shape: tuple[int, ...] = ()
 
     def fit(self, items: Recordings) -> "ClipPipeline":
-        """Learns classes from the training clips, frames (n c height width)."""
         self.shape = items.values.shape[1:]
         self.fit_labels(items)
         return self
 
     def items(self, x: Any) -> Recordings:
-        """Clips given in memory: (n t c height width) of uint8, or a list of such."""
         check_several(x)
         clips = [np.asarray(clip) for clip in x]
         for i, clip in enumerate(clips):
@@ -42,11 +40,9 @@ class ClipPipeline(Labelled):
         return Recordings.of(clips, origin="x", unit="clips")
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         return {"channels": self.shape[0], **self.labels.sizes()}
 
     def transform(self, items: Recordings) -> Recordings:
-        """The frames as they are."""
         self._check(items.values.shape[1:])
         return items
 
@@ -70,28 +66,21 @@ class ClipPipeline(Labelled):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The fitted state, as lists and strings."""
         return {"shape": list(self.shape), "labels": self.labels.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what another pipeline had fitted."""
         self.shape = tuple(state["shape"])
         self.load_labels(state)
 
 
 class NormalOrNot(Classes):
-    """Classes 0, the normal one, and 1, an anomaly, whatever its label.
-
-    Args:
-        normal: label of the normal clips.
-    """
+    """Classes 0, the label `normal`, and 1, an anomaly, whatever its label."""
 
     def __init__(self, normal: str):
         super().__init__()
         self.normal = normal
 
     def fit(self, items: Recordings) -> "NormalOrNot":
-        """Checks that every training item is normal."""
         if odd := sorted(set(items.labels or ()) - {self.normal}):
             raise InputError(f"'{odd[0]}' is trained on, but data.normal={self.normal}")
         self.classes = [self.normal, ANOMALY]
@@ -103,11 +92,7 @@ class NormalOrNot(Classes):
 
 
 class NormalClipPipeline(ClipPipeline):
-    """One class is normal and trained on; whatever else there is, is an anomaly.
-
-    Args:
-        normal: label of the normal clips.
-    """
+    """One class is normal and trained on; whatever else there is, is an anomaly."""
 
     def __init__(self, normal: str | None):
         if not normal:

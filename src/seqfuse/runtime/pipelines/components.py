@@ -12,11 +12,7 @@ TINY = 1e-12
 
 
 class Components:
-    """Principal components of normal vectors.
-
-    Args:
-        normal: (n d) at least one.
-    """
+    """Principal components of normal vectors (n d), at least one."""
 
     def __init__(self, normal: Vectors):
         self.mean = normal.mean(axis=0)
@@ -34,11 +30,8 @@ class Components:
     def residuals(self, vectors: Vectors, fraction: float) -> NDArray[np.float64]:
         """(n) mean squares of what the leading components leave of vectors (n d).
 
-        Known as SPE or Q (Jackson and Mudholkar 1979).
-
-        Args:
-            vectors: to be put together again.
-            fraction: of the variance of the normal ones, more than which the components hold.
+        They hold more than a fraction of the variance of the normal ones. Known as SPE or Q
+        (Jackson and Mudholkar 1979).
         """
         return np.square(self.leftover(vectors, fraction)).mean(axis=1)
 
@@ -54,10 +47,6 @@ class Components:
 
         Known as Hotelling's T² and, squared, Mahalanobis' distance. What lies outside of all
         components is divided by `floor`, as in a direction along which nothing ever changed.
-
-        Args:
-            vectors: (n d).
-            floor: standard deviation that there is in every direction.
         """
         centred = vectors - self.mean
         along = np.square(centred @ self.axes.T)
@@ -82,12 +71,8 @@ def held_out(
 ) -> NDArray[np.float64]:
     """(n) numbers of windows (n d), by components of those that share no step with their fold.
 
-    Args:
-        vectors: normal windows, in the order of time, of at least four times `size` steps.
-        starts: (n) their first steps.
-        size: steps of a window.
-        numbers: of windows, by components.
-        num_folds: stretches of windows, each of which is left out once.
+    Normal windows of `size` steps, which begin at `starts` (n), in the order of time, of at least
+    four times as many steps; each stretch of windows is left out once.
     """
     values = np.empty(len(vectors))
     for fold in np.array_split(np.arange(len(vectors)), min(num_folds, len(vectors))):

@@ -243,7 +243,6 @@ class Classes(Labels):
         return "tags" if self.per_step else "classes"
 
     def fit(self, items: Recordings) -> "Classes":
-        """Learns the classes; where labels are not read, `UNLABELLED` is the only one."""
         self.per_step = items.per_step
         self.classes = _sorted(names_in(items.labels or ())) or [UNLABELLED]
         if len(self.classes) < 2 and self.classes != [UNLABELLED]:
@@ -291,14 +290,12 @@ class Several(Labels):
     label_type, job = "several", "labels"
 
     def fit(self, items: Recordings) -> "Several":
-        """Learns the names of the labels that occur."""
         self.classes = _sorted(items.labels or ())
         if not self.classes:
             raise InputError("no item has a label: nothing can be learnt")
         return self
 
     def encode(self, items: Recordings) -> NDArray[np.int64]:
-        """(n k) 1 for each label that an item has, else 0."""
         numbers = {name: i for i, name in enumerate(self.classes)}
         labels: Any = items.labels
         y = np.zeros((len(labels), len(self.classes)), dtype=np.int64)
@@ -317,7 +314,6 @@ class Several(Labels):
 
 
 def _matrix(items: Recordings) -> NDArray[np.float64]:
-    """(n k) the numbers of all items."""
     if len(sizes := sorted({len(label) for label in items.labels or ()})) > 1:
         raise InputError(f"{items.origin}: items have {sizes} numbers: give each as many")
     return np.array(items.labels, dtype=np.float64)
@@ -335,7 +331,6 @@ class Numbers(Labels):
         self.standardisation = Standardisation.none(0)
 
     def fit(self, items: Recordings) -> "Numbers":
-        """Learns names and scales."""
         y = _matrix(items)
         names = [f"y{i}" for i in range(y.shape[1])] if y.shape[1] > 1 else ["y"]
         self.targets = list(items.targets) or names
@@ -409,11 +404,9 @@ class Labelled:
         self.labels: Labels = Classes()
 
     def fit_labels(self, items: Recordings) -> None:
-        """Learns the labels of the training items, of whatever type they are."""
         self.labels = kind_of(items.labels or ())().fit(items)
 
     def load_labels(self, state: dict[str, Any]) -> None:
-        """Takes over the labels of another pipeline's state."""
         self.labels = KINDS[state["labels"]["type"]]()
         self.labels.load_state_dict(state["labels"])
 

@@ -36,10 +36,8 @@ class Standardisation:
     def of(cls, values: NDArray[Any], constant: float | None = None) -> "Standardisation":
         """Fits rows (n c); NaN are left out, and a column of NaN alone has a NaN mean.
 
-        Args:
-            values: numbers.
-            constant: divides constant columns by this fraction of their magnitude, which counts
-                as 1 at least, so that a detector sees what stirs after it stood still.
+        Constant columns are divided by a fraction `constant` of their magnitude, which counts
+        as 1 at least, so that a detector sees what stirs after it stood still.
         """
         chunks = [values[first : first + CHUNK] for first in range(0, len(values), CHUNK)]
         count = sum((~np.isnan(chunk)).sum(axis=0) for chunk in chunks)
@@ -54,7 +52,6 @@ class Standardisation:
 
     @classmethod
     def none(cls, columns: int) -> "Standardisation":
-        """Values as they are."""
         return cls(np.zeros(columns), np.ones(columns))
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -70,12 +67,10 @@ class Standardisation:
         return values * std + mean
 
     def state_dict(self) -> dict[str, list[float]]:
-        """Mean and standard deviation, as lists."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Sequence[float]]) -> "Standardisation":
-        """Rebuilds the standardisation from its state."""
         return cls(np.array(state["mean"], np.float64), np.array(state["std"], np.float64))
 
 
@@ -150,7 +145,6 @@ class TablePipeline:
         return self.standardisation.undo(targets, outputs)
 
     def state_dict(self) -> dict[str, Any]:
-        """The fitted state, as lists and strings."""
         return {
             "scaling": self.scaling,
             "columns": self.columns,
@@ -163,7 +157,6 @@ class TablePipeline:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what another pipeline had fitted."""
         self.scaling, self.columns = state["scaling"], list(state["columns"])
         self.num_targets, self.num_known = state["num_targets"], state["num_known"]
         # Before there were other clocks, seconds from row to row.
@@ -212,18 +205,15 @@ class RecordingPipeline:
         return np.array([float(name == trained) for trained in names], dtype=np.float32)
 
     def transform(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
-        """(t c) of one recording, scaled."""
         if name not in self.scales:
             raise InputError(f"recording '{name}' has no scale: training never saw it")
         scaled = self.scales[name].apply(values)
         return scaled.clip(-self.limit, self.limit).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:
-        """The fitted state, as lists and strings."""
         scales = {name: scale.state_dict() for name, scale in self.scales.items()}
         return {"columns": self.columns, "names": self.names, "scales": scales}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what another pipeline had fitted."""
         self.columns, self.names = list(state["columns"]), list(state["names"])
         self.scales = {n: Standardisation.from_state(s) for n, s in state["scales"].items()}

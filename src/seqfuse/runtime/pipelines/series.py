@@ -159,7 +159,6 @@ class SeriesPipeline(Labelled):
         """How a table holds series."""
 
     def fit(self, items: Recordings) -> "SeriesPipeline":
-        """Learns scales and classes from the training series."""
         x = items.values
         for channel in np.flatnonzero(np.isnan(x).all(axis=0))[:1]:
             raise InputError(f"channel {channel} holds only missing values: remove it")
@@ -184,20 +183,16 @@ class SeriesPipeline(Labelled):
 
     @property
     def in_channels(self) -> int:
-        """Channels of a raw series."""
         return len(self.standardisation.mean)
 
     @property
     def out_channels(self) -> int:
-        """Channels of a transformed series."""
         return self.in_channels * (2 if self.missing == "indicator" else 1)
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         return {"channels": self.out_channels, **self.labels.sizes()}
 
     def transform(self, items: Recordings) -> Recordings:
-        """Scales the series and fills what is missing."""
         x = items.values
         if x.shape[1] != self.in_channels:
             hint = ""
@@ -237,7 +232,6 @@ class SeriesPipeline(Labelled):
         return np.concatenate([Standardisation.of(item).apply(item) for item in items])
 
     def state_dict(self) -> dict[str, Any]:
-        """The fitted state, as lists and strings."""
         return {
             "scaling": self.scaling,
             "missing": self.missing,
@@ -249,7 +243,6 @@ class SeriesPipeline(Labelled):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what another pipeline had fitted."""
         self.scaling, self.missing = state["scaling"], state["missing"]
         self.standardisation = Standardisation.from_state(state["standardisation"])
         self.has_time = bool(state.get("has_time", True))

@@ -40,7 +40,6 @@ class SourcesPipeline(Labelled):
         self.parts: dict[str, Any] = {}
 
     def fit(self, items: Recordings) -> "SourcesPipeline":
-        """Fits each source's pipeline to its part of the training split."""
         self.fit_labels(items)
         for name, part in items.sources.items():
             self.parts[name] = self._new(name)
@@ -90,7 +89,6 @@ class SourcesPipeline(Labelled):
         return steps.astype(np.int64)
 
     def transform(self, items: Recordings) -> Recordings:
-        """Each source by its own pipeline."""
         parts = {}
         for name, part in items.sources.items():
             if name not in self.parts:
@@ -105,18 +103,15 @@ class SourcesPipeline(Labelled):
         return self.given.get(name, self.default)()
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         each = {name: part.sizes()["channels"] for name, part in self.parts.items()}
         sizes = {"sources": list(each), "source_channels": each, "channels": sum(each.values())}
         return {**sizes, **self.labels.sizes()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The fitted state, as lists and strings."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         return {"sources": parts, "labels": self.labels.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what another pipeline had fitted."""
         self.parts = {name: self._new(name) for name in state["sources"]}
         for name, part in self.parts.items():
             part.load_state_dict(state["sources"][name])

@@ -83,7 +83,6 @@ class TextPipeline(Labelled):
         self._known: dict[str, list[int]] = {}
 
     def fit(self, items: Recordings) -> "TextPipeline":
-        """Learns words, characters and classes from the training texts."""
         self.fit_labels(items)
         counts = Counter(map(self._look_up, items.values))
         words = [word for word, times in _frequent_first(counts) if times >= self.min_count]
@@ -92,7 +91,6 @@ class TextPipeline(Labelled):
         return self
 
     def items(self, x: Any) -> Recordings:
-        """Texts, or lists of words, given in memory."""
         check_several(x)
         return texts([self._words(i, text) for i, text in enumerate(x)], origin="x")
 
@@ -163,7 +161,6 @@ class TextPipeline(Labelled):
         return [self.characters.get(c, UNKNOWN) for c in word]
 
     def sizes(self) -> dict[str, Any]:
-        """Sizes that a config may leave at `auto`."""
         subwords = self.buckets if self.subwords == "ngrams" else len(self.characters)
         return {
             "channels": 1 + self.max_subwords,
@@ -173,7 +170,6 @@ class TextPipeline(Labelled):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """The fitted state, as lists and strings."""
         return {
             "words": list(self.words),
             "characters": list(self.characters),
@@ -181,7 +177,6 @@ class TextPipeline(Labelled):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over what another pipeline had fitted."""
         self.load_labels(state)
         self._keep(state["words"], state["characters"])
 

@@ -204,11 +204,8 @@ def _put(system: Any, path: Path, place: str) -> None:
 
 
 def put_folder(folder: Path, address: str, last: str = "") -> None:
-    """Writes the files of a folder below an address: all, or none.
-
-    Args:
-        last: name of the file that comes last, without which the folder says nothing.
-    """
+    """Writes the files of a folder below an address: all, or none; the one named `last`, without
+    which the folder says nothing, comes last."""
     check_writable(address)
     system, place = _opened(address)
     paths = sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: (p.name == last, p))

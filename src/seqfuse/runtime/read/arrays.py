@@ -20,12 +20,7 @@ BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 class ArrayFile:
-    """Rows of one array, in order.
-
-    Args:
-        path: an .npy, or an .npz, compressed or not.
-        name: of the array in an .npz.
-    """
+    """Rows of one array, in order, of an .npy or by its name of an .npz, compressed or not."""
 
     def __init__(self, path: Path, name: str = "x"):
         self.path, self.name = path, name
@@ -60,7 +55,6 @@ class ArrayFile:
         return archive.open(member), size, f"{self.path}: {member.filename}"
 
     def read(self, rows: int) -> NDArray[Any]:
-        """The next so many rows."""
         if not self.fortran:
             return self._numbers((rows, *self.shape[1:]))
         if self._whole is None:  # rows lie scattered over the file

@@ -50,7 +50,6 @@ class Track:
         return f"{self.origin}: {self.prefix}x at row {index[0]}, channel {index[1]}"
 
     def has(self, name: str) -> bool:
-        """Whether there is such an array."""
         return self.prefix + name in self.arrays
 
     def _column(self, name: str) -> np.ndarray:
@@ -130,7 +129,6 @@ class Track:
         )
 
     def span(self, name: str) -> tuple[int, int]:
-        """First and last time of a recording."""
         time = self.time[self.rows[name]]
         return int(time[0]), int(time[-1])
 
@@ -146,12 +144,9 @@ class Piece(NamedTuple):
 
 
 class Devices:
-    """Recordings of several devices, of which each has all.
+    """Recordings of several devices, of which each has all; labels are those of the first.
 
-    Args:
-        tracks: what was recorded, by source; labels are those of the first.
-        widths: ms of a step of each source; the clock is that of the first, which need have no
-            track.
+    Steps of a source are so many ms wide; the clock is that of the first, which need have no track.
     """
 
     def __init__(self, tracks: Mapping[str, Track], widths: Mapping[str, float]):
@@ -170,11 +165,8 @@ class Devices:
     ) -> Recordings:
         """The recordings of these names, each step the mean of the samples within it.
 
-        Args:
-            absent: sources that help to find the clock, and are left out.
-            labels: the names of the labels 0, 1, ...; without them they are their own.
-            labelled: whether labels are read: of each step that of the sample nearest to its
-                middle.
+        Sources that are `absent` help to find the clock, and are left out. `labels` names 0, 1,
+        ...; where they are read, a step has that of the sample nearest to its middle.
         """
         pieces = [self._piece(name) for name in names]
         times = [self._times(piece) for piece in pieces]
@@ -264,18 +256,11 @@ def cut(
     label_type: str = "classes",
     classes: Sequence[str] | None = None,
 ) -> Recordings:
-    """Windows of recordings; `<name>-<first step>` names each.
+    """Windows of `size` steps of recordings, every n-th; `<name>-<first step>` names each.
 
-    The most frequent label is the window's; of `several` all labels of its steps are; `numbers`
-    are the fractions of its steps that each class has. Steps behind the last whole window are left
-    out; a recording shorter than one is a window.
-
-    Args:
-        items: with a label for each step, or without labels.
-        size: steps of a window.
-        every: steps from one window to the next.
-        label_type: what a window's label is.
-        classes: of which `numbers` are fractions; without them, those that occur.
+    The most frequent label is the window's; of `several` all labels of its steps are; `numbers` are
+    the fractions of its steps that each class has, of these or of those that occur. Steps behind
+    the last whole window are left out; a recording shorter than one is a window.
     """
     places = [
         (row, first)
@@ -316,20 +301,11 @@ def bins(time: NDArray[np.int64], start: float, width: float) -> NDArray[np.int6
 def average(
     x: NDArray[np.float32], time: NDArray[np.int64], start: float, width: float, steps: int
 ) -> NDArray[np.float32]:
-    """The mean of the samples (n c) within each step.
+    """(steps c) The mean of the samples (n c) within each step, whose times never decrease.
 
-    A step without a sample, or with missing values (NaN) alone, gets what lies on the line
-    between its neighbours; a channel without any value stays NaN.
-
-    Args:
-        x: the samples.
-        time: of each, never decreasing.
-        start: of the first step, in the unit of `time`.
-        width: of a step, in the unit of `time`.
-        steps: how many.
-
-    Returns:
-        (steps c).
+    A step without a sample, or with missing values (NaN) alone, gets what lies on the line between
+    its neighbours; a channel without any value stays NaN. The start and the width of a step are in
+    the unit of `time`.
     """
     step = bins(time, start, width)
     inside = (step >= 0) & (step < steps)

@@ -51,7 +51,6 @@ def series_in(
 
 
 def _full_lines(path: Path) -> TextLines:
-    """TextLines that say something, with their numbers."""
     for number, line in lines_of(path):
         if (text := line.strip()) and text[0] not in "#%":
             yield number, text
@@ -113,7 +112,6 @@ SERIES_ENDINGS = tuple(f".{kind}{gz}" for kind in READERS for gz in ("", ".gz"))
 
 
 def _split_header(path: Path, lines: TextLines) -> dict[str, str]:
-    """Keys and values of the header; the rows stay in `lines`."""
     header: dict[str, str] = {}
     for _, line in lines:
         key, _, value = line[1:].partition(" ")

@@ -392,7 +392,6 @@ def in_parts(items: Recordings, size: int) -> Blocks:
 
 
 def _check_arrays(path: Path, names: Sequence[str], sources: Sequence[str], labelled: bool) -> None:
-    """Raises InputError where the file holds something else."""
     if labelled and "y" not in names:
         raise missing(path, "y", names)
     kinds = {
@@ -470,11 +469,7 @@ def read_windows(
 ) -> Blocks:
     """Windows of a table, the last of each series and every n-th before it, without labels.
 
-    Args:
-        table: options of a `TableReader`.
-        look_back: rows of a window.
-        every: rows from one window to the next.
-        clock: of the rows in training, as a list.
+    `table` has the options of a `TableReader`, `clock` is that of the rows in training, as a list.
     """
     rows = TableReader(**table).read(path, Clock.of_state(clock))
     for starts in np.split(ends := rows.ends(look_back, every), range(size, len(ends), size)):

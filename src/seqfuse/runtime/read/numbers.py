@@ -82,10 +82,7 @@ def numbers_in(
 ) -> NDArray[np.float64]:
     """(n) a column of cells; NaN where one is missing.
 
-    Args:
-        cells: words, numbers or an array.
-        where: names row and column of a cell.
-        fix: ends the message about a word.
+    `where` names row and column of a cell, and `fix` ends the message about a word.
     """
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
         values = cells.astype(np.float64)
@@ -131,13 +128,8 @@ def with_points(
     """A column of cells with the point as decimal sign and nothing between thousands.
 
     `3,14`, `1.234,5` and `1,234.5` each say which sign is the decimal one, and that holds for the
-    column; where a column has only such as `1,234`, `comma` decides. Where cells disagree, all
-    are left as they are, so that the first of them is refused.
-
-    Args:
-        cells: words, numbers and what is missing.
-        where: names row and column of a cell.
-        comma: whether the comma is the decimal sign where the cells do not say so.
+    column; where a column has only such as `1,234`, `comma` decides. Where cells disagree, all are
+    left as they are, so that the first of them is refused. `where` names row and column of a cell.
     """
     if not any(isinstance(cell, str) and MARKED.search(cell) for cell in cells):
         return cells
@@ -174,15 +166,10 @@ def _all_at_once(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64] | N
 
 
 def as_float32(values: Any, place: Callable[[tuple[int, ...]], str]) -> NDArray[np.float32]:
-    """An array of numbers with 32 bits, as a net takes them.
+    """An array of numbers with 32 bits, as a net takes them, of an array or lists.
 
-    Args:
-        values: an array, or lists.
-        place: names a value by its index.
-
-    Raises:
-        InputError: a value is none, or too large for 32 bits.
-        ValueError: rows are of unequal lengths, or all are of another kind.
+    `place` names a value by its index. Raises ValueError where rows are of unequal lengths, or all
+    values are of another kind.
     """
     array = np.asarray(values)
     if array.dtype.kind in "OUS":

@@ -47,10 +47,7 @@ def rows_of(path: Path, delimiter: str | None = None) -> Iterator[Row]:
     """Rows of a table with a header, or of JSON lines.
 
     Columns and rows without anything in them, at the end, are left out: spreadsheets write them.
-
-    Args:
-        path: of the file.
-        delimiter: of its columns, as of `delimiter_of`; None: see there.
+    The delimiter is that of `delimiter_of`, if none is given.
     """
     check_ending(path, RECORD_ENDINGS)
     if ".jsonl" in path.name.lower()[-9:]:

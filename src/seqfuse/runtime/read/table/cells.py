@@ -71,17 +71,12 @@ class Cells(NamedTuple):
         return self.columns[name]
 
     def without(self, name: str) -> "Cells":
-        """The other columns."""
         return self._replace(columns={n: cells for n, cells in self.columns.items() if n != name})
 
 
 def read_table(path: Path, texts: Collection[str] = ()) -> Cells:
-    """The columns of a .csv, .tsv, .jsonl (plain or gzipped) or .parquet.
-
-    Args:
-        path: of the file; of Parquet, also a folder or a pattern, whose files are one table.
-        texts: columns whose cells are kept as they are written.
-    """
+    """The columns of a .csv, .tsv, .jsonl (plain or gzipped) or .parquet, or of Parquet files in a
+    folder or of a pattern; `texts` are columns whose cells are kept as they are written."""
     if is_parquet(path):
         return _parquet(path)
     return _simple(path, texts) or read_cells(path)

@@ -78,7 +78,6 @@ class ParquetTable:
         """By column its type; those of folders come last."""
 
     def name(self, file: int) -> str:
-        """Name of a file, below the folder."""
         return self.files[file].relative_to(self.base).as_posix()
 
     def read(
@@ -137,7 +136,6 @@ class ParquetTable:
         return {n: kind.value_type if is_coded(kind) else kind for n, kind in kinds.items()}, rows
 
     def _check_names(self, kinds: dict[str, Any], others: dict[str, Any], file: Path) -> None:
-        """Raises InputError unless a file has the columns of the first one."""
         first = self.files[0]
         for name in [*kinds, *others]:
             if (name in kinds) != (name in others):

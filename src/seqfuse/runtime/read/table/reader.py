@@ -107,9 +107,7 @@ class Table(Recordings):
     def in_own_units(self, pipeline: TablePipeline, spans: Sequence[Span]) -> "Table":
         """With targets standardised by series, if the pipeline wants that.
 
-        Args:
-            pipeline: knows the scales of the series trained on.
-            spans: for each series, rows that the scale of a new one is taken from.
+        Spans are the rows of each series that the scale of a new one is taken from.
         """
         if pipeline.scaling != "series":
             return self
@@ -329,11 +327,9 @@ class TableReader:
         training: Callable[[Table], Sequence[Span]] | None = None,
         holidays: Sequence[str] = (),
     ) -> Table:
-        """A table.
+        """A table of a file, or of what lies in memory.
 
         Args:
-            given: the path of a file, or what lies in memory.
-            clock: if it is given.
             columns: of a pipeline that was fitted, whose words are taken.
             training: gives the rows whose words are learnt, where there is no such pipeline.
             holidays: of a pipeline that was fitted.
