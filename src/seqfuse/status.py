@@ -39,7 +39,6 @@ def main() -> None:
 
 
 def _named(words: list[str]) -> tuple[str, bool]:
-    """The place that is looked at, and whether JSON is wanted."""
     options = {"json=true": True, "json=false": False}
     places = [word for word in words if word not in options]
     if len(places) > 1 or any(word.startswith(("json=", "-")) for word in places):

@@ -47,16 +47,13 @@ def train(
     given: Mapping[str, Any] | None = None,
     callbacks: "Sequence[Callback]" = (),
 ) -> Metrics:
-    """Trains and tests one model, and prints what came out.
+    """Trains and tests one model, and prints and returns its metrics, by their names in the
+    dashboard.
 
     Args:
-        recipe: a composed config (`conf/train.yaml`).
         run: the folder that keeps what the run leaves behind.
         given: arguments of the splits that lie in memory, in place of those of the config.
         callbacks: further ones, beside those of the config.
-
-    Returns:
-        the metrics, by the names they have in the dashboard.
     """
     from seqfuse.callbacks import mirror
     from seqfuse.config import build, ensemble  # slow: torch, lightning
@@ -84,14 +81,10 @@ def fit(
     given: Mapping[str, Any] | None = None,
     callbacks: "Sequence[Callback]" = (),
 ) -> Metrics:
-    """Trains and tests one net.
+    """Trains and tests one net; `given` and `callbacks` as in `train`.
 
-    Args:
-        recipe: checked, with its run folder.
-        known: a checkpoint of the same training rows, whose bank is taken over.
-        report: says what came out, as `runs.report` does.
-        given: as in `train`.
-        callbacks: as in `train`.
+    `known` is a checkpoint of the same training rows, whose bank is taken over; `report` says what
+    came out, as `runs.report` does.
     """
     from seqfuse.callbacks.boards import closing
     from seqfuse.callbacks.heartbeat import Heartbeat, at_work

@@ -106,12 +106,10 @@ class Recordings:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(r) steps of each recording."""
         return np.diff(self.offsets)
 
     @property
     def per_step(self) -> bool:
-        """Whether each step has a label."""
         return bool(self.labels) and isinstance(self.labels[0], list)  # type: ignore[index]
 
     def __iter__(self) -> Iterator[Any]:
@@ -120,7 +118,6 @@ class Recordings:
             yield self.values[first:end]
 
     def item(self, row: int) -> Any:
-        """The values (t ...) of one recording."""
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Recordings":

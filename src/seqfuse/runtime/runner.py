@@ -40,13 +40,9 @@ OPTION = re.compile(rf"({'|'.join([*OPTIONS, *EXPLAINED])})=(.+)")
 
 
 def load(folder: str | Path, int8: bool = False, threads: int = 0, **options: Any) -> Any:
-    """The job of an exported folder.
+    """The job of a folder that `seqfuse-export` wrote, with options of its own.
 
-    Args:
-        folder: that `seqfuse-export` wrote.
-        int8: takes the graph with weights in 8 bits.
-        threads: of onnxruntime; 0 leaves their number to it.
-        options: of the job, such as `every` of forecasts.
+    `int8` takes the graph with weights in 8 bits; 0 threads leave their number to onnxruntime.
     """
     folder, name = Path(folder), GRAPH_INT8 if int8 else GRAPH
     metadata = read_metadata(folder)

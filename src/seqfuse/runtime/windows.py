@@ -57,7 +57,6 @@ class Windows:
 
     @property
     def steps(self) -> int:
-        """Steps of x."""
         return self.look_back + (self.horizon if self.num_known else 0)
 
     def at(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
@@ -114,7 +113,6 @@ class Windows:
             yield starts, {"x": x, "mask": self.mask(starts)}
 
     def _limit(self, batch_size: int | str) -> int:
-        """Windows of a batch to predict."""
         if isinstance(batch_size, int):
             return batch_size
         channels = self.filled.shape[1] + (0 if self.codes is None else self.codes.shape[1])

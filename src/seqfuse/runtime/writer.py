@@ -51,12 +51,8 @@ class Rows(Iterator[Columns]):
 class Writer:
     """Writes rows into a hidden file beside the output, which gets its name at the end.
 
-    An output at an address is written on this machine, and sent there at the end.
-
-    Args:
-        output: path or address; its ending chooses the format.
-        overwrite: whether the file may be there already.
-        key: what the output is called in messages.
+    An output at an address is written on this machine, and sent there at the end. Its ending
+    chooses the format; `key` names it in messages.
     """
 
     def __init__(self, output: str | Path, overwrite: bool = False, key: str = "output="):
@@ -160,12 +156,7 @@ class Writer:
 
 
 class Alarms(Writer):
-    """Writes the alarms of rows beside these, whole or not at all.
-
-    Args:
-        output: its ending chooses the format.
-        rows: the writer of the rows.
-    """
+    """Writes the alarms of rows beside these, by a writer of their own, whole or not at all."""
 
     def __init__(self, output: str | Path, rows: Writer):
         super().__init__(output, rows.overwrite, "alarms=")

@@ -47,11 +47,7 @@ def take(launcher: Mapping[str, Any], job: int) -> None:
     """Limits this process, if it is a worker, to its cores and to one GPU.
 
     Has to come before torch is imported. joblib tells its workers how many threads they may
-    use; what users set themselves stays.
-
-    Args:
-        launcher: its node of the config.
-        job: number of the job in its sweep; those side by side are in a row.
+    use; what users set themselves stays. Jobs side by side have numbers in a row.
     """
     if (per_job := launcher.get("cpus_per_task")) is not None:
         os.environ.setdefault(THREADS, str(per_job))
@@ -69,7 +65,6 @@ def _is_local(launcher: Mapping[str, Any]) -> bool:
 
 
 def _visible() -> list[str]:
-    """GPUs that this process may use."""
     return [gpu for gpu in os.environ.get(VISIBLE, _gpus()).split(",") if gpu not in ("", "-1")]
 
 

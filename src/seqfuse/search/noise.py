@@ -38,12 +38,8 @@ class Difference(NamedTuple):
 
 
 def against(best: pd.Series, other: pd.Series) -> tuple[float, float, float, float]:
-    """Mean difference of the other to the best, its interval, and the p-value of none.
-
-    Args:
-        best: the metric, by seed.
-        other: the same of another setting.
-    """
+    """Mean difference of the other to the best, both by seed, its interval, and the p-value of
+    none."""
     seeds = best.index.intersection(other.index)
     difference = float(other.mean() - best.mean())
     if len(seeds) > 1 and len(seeds) == len(best) == len(other):
@@ -64,12 +60,7 @@ def against(best: pd.Series, other: pd.Series) -> tuple[float, float, float, flo
 
 
 def differences(names: Sequence[str], values: Sequence[pd.Series]) -> list[Difference]:
-    """Each setting against the first, which is the best.
-
-    Args:
-        names: of settings.
-        values: the metric of each setting, by seed.
-    """
+    """Each setting, by seed, against the first, which is the best."""
     return _differences(names[1:], [(values[0], other) for other in values[1:]])
 
 
@@ -109,11 +100,8 @@ def over_sets(
 ) -> list[Comparison]:
     """Each setting against the first, over data sets (Demšar 2006).
 
-    Args:
-        names: of settings.
-        values: the metric of each setting, by data set and seed. What only one of two settings
-            has is left out.
-        mode: whether `max` or `min` is best.
+    Values are by data set and seed; what only one of two settings has is left out. `max` or `min`
+    is best.
     """
     differences = []
     for name, other in zip(names[1:], values[1:], strict=True):
@@ -135,9 +123,7 @@ def over_sets(
 def by_set(first: pd.Series, other: pd.Series) -> list[Difference]:
     """The other setting against the first on each data set, corrected for the number of sets.
 
-    Args:
-        first: the metric, by data set and seed.
-        other: the same of the other setting.
+    Both are by data set and seed.
     """
     names = sorted({*first.index.get_level_values(0)} & {*other.index.get_level_values(0)})
     return _differences(names, [(first[name], other[name]) for name in names])
@@ -170,11 +156,7 @@ def verdict_over_sets(
 ) -> str:
     """The answer over data sets in Markdown: a sentence for each setting, and a table.
 
-    Args:
-        metric: that decides.
-        names: of settings, the reference first.
-        values: the metric of each, by data set and seed.
-        mode: whether `max` or `min` is best.
+    Arguments as of `over_sets`.
     """
     sentences, lines = [], []
     for row in over_sets(names, values, mode):
@@ -213,13 +195,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(metric: str, names: Sequence[str], values: Sequence[pd.Series]) -> Verdict:
-    """Whether the setting that comes first is the best.
-
-    Args:
-        metric: that decides.
-        names: of settings, in order of their means.
-        values: the metric of each, by seed.
-    """
+    """Whether the setting that comes first, in order of means over seeds, is the best."""
     rows = differences(names, values)
     first = values[0]
     spread = f" ± {first.std(ddof=1):.4f}" if len(first) > 1 else ""

@@ -28,13 +28,10 @@ ENOUGH = 10
 
 
 def report(search: Search, folder: Path, compose: Compose, bare: Compose) -> None:
-    """Writes the best config and the figures of a search, and prints how to train the former.
+    """Writes the best config and the figures of a search that has ended, or was stopped, and prints
+    how to train the former.
 
-    Args:
-        search: at its end, or where it was stopped.
-        folder: of the sweep.
-        compose: overrides to the config of a job.
-        bare: overrides to a config without anything of the search's.
+    `bare` composes a config without anything of the search's.
     """
     with trouble(search.address):
         states = [t.user_attrs.get("status", t.state.name.lower()) for t in search.trials()]

@@ -58,11 +58,8 @@ class Dimension(NamedTuple):
 class Goal(NamedTuple):
     """Goal of a study; another goal is another study.
 
-    Args:
-        space: the keys and what each may be.
-        fixed: overrides that all trials share.
-        monitor: the metric whose best validation counts.
-        mode: "min" or "max".
+    Trials share the overrides `fixed`; the best validation of `monitor`, by mode `min` or `max`,
+    counts.
     """
 
     space: list[Dimension]

@@ -53,11 +53,8 @@ class Away(InputError):
 
 
 def open_storage(address: str) -> BaseStorage:
-    """Opens a storage, making it where there is none.
-
-    Args:
-        address: path of a journal, or `sqlite:///file`, `postgresql://...`, `redis://...`.
-    """
+    """Opens a storage, making it where there is none: the path of a journal, or `sqlite:///file`,
+    `postgresql://...`, `redis://...`."""
     with trouble(address):
         if "://" not in address:
             return _journal(Path(address))
@@ -89,12 +86,8 @@ def _database(address: str) -> RDBStorage:
 
 
 def patiently(address: str, action: Callable[[], T]) -> T:
-    """Does something with a storage, and again where its server went away meanwhile.
-
-    Args:
-        address: of the storage.
-        action: done perhaps in part, or in whole, when it is done again.
-    """
+    """Does something with a storage, and again where its server went away meanwhile, when it may
+    have been done in part, or in whole."""
     end, waits = time.monotonic() + OUTAGE, False
     while True:
         try:

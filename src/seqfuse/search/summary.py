@@ -72,7 +72,6 @@ class Jobs(NamedTuple):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The table, row by row."""
         return self.table.to_dict("records")  # type: ignore[return-value]
 
     @property
@@ -278,9 +277,7 @@ def _equal(column: Any, value: Any) -> Any:
 def means_table(means: Jobs, answers: Mapping[int, Verdict]) -> str:
     """Settings with n, and mean ± standard deviation over seeds (interval) of each metric.
 
-    Args:
-        means: of jobs that differ only in their seed.
-        answers: by row; a setting that is best beyond noise is in bold.
+    A setting that is best beyond noise, by the answer to its row, is in bold.
     """
     rows = means.rows
     for number, answer in answers.items():

@@ -87,11 +87,8 @@ class Summaries(Callback):
 
     @classmethod
     def write(cls) -> str:
-        """Writes the summary of the sweep that began here, if there was one.
-
-        Returns:
-            which of its jobs did not complete, as one line; empty if all did.
-        """
+        """Writes the summary of the sweep that began here, if there was one; returns in one line
+        which of its jobs did not complete, and nothing if all did."""
         folder, cls._folder = cls._folder, None
         if folder is None or not any(folder.glob(f"*/{outcome.FILE}")):
             return ""
@@ -101,29 +98,20 @@ class Summaries(Callback):
 
 
 class Steady(Launcher):
-    """A launcher that launches again what another one had not begun when a job was killed.
-
-    Args:
-        inner: the other one, set up.
-        folder: of the sweep.
-    """
+    """A launcher that launches again what another one had not begun when a job was killed."""
 
     def __init__(self, inner: Launcher, folder: Path):
         self.inner, self.folder = inner, folder
         Summaries.launches([])
 
     def setup(self, **given: Any) -> None:
-        """Sets up the other one."""
         self.inner.setup(**given)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Launches jobs whose numbers are in a row, and returns when all have ended.
-
-        Raises:
-            Exception: of the other launcher, if it began none of them.
-        """
+        """Launches jobs whose numbers are in a row, and returns when all have ended; raises the
+        error of the other launcher, if it began none of them."""
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
         Summaries.launches(numbers)
         lost: list[Exception] = []

@@ -29,17 +29,10 @@ def calibrate(
     task: Task, data: DataModule, trainer: Trainer, validated: Mapping[str, float] | None = None
 ) -> bool:
     """Fits what is fitted when training has ended: weights of net and bank, temperature and
-    familiarity.
+    familiarity; returns whether there was anything to fit.
 
-    Args:
-        task: with its final weights.
-        data: set up.
-        trainer: chooses device and precision.
-        validated: metrics of these weights on the validation split, if the bank's share of a
-            forecast is to be fitted to them.
-
-    Returns:
-        whether there was anything to fit.
+    Weights of the task are final; `validated` are its metrics on the validation split, if the
+    bank's share of a forecast is to be fitted to them.
     """
     task.eval().to(trainer.strategy.root_device)
     has_share = _weigh(task, data, trainer, validated or {})
@@ -139,7 +132,6 @@ def _batches(items: Any, rows: Tensor) -> list[Batch]:
 
 @torch.no_grad()
 def _outputs(task: Task, trainer: Trainer, batch: Batch) -> Output:
-    """Output for a batch, before calibration."""
     x, mask = task.transfer_batch_to_device((batch.x, batch.mask), task.device, 0)
     with trainer.precision_plugin.forward_context():
         return task.net(x, mask)

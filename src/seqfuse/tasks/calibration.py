@@ -85,7 +85,6 @@ class Conformal(nn.Module):
         self._scores.append(torch.maximum(low - target, target - high).cpu())
 
     def clear(self) -> None:
-        """Forgets all scores."""
         self._scores = []
 
     def fit(self) -> None:
@@ -108,10 +107,6 @@ class PointConformal(Conformal):
     """Split-conformal bands of one width around a point (Lei et al. 2018).
 
     Before margins were fitted there is no band, but the point alone.
-
-    Args:
-        quantiles: of the prediction with its bands, in order, around 0.5.
-        shape: of the targets of an item.
     """
 
     def __init__(self, quantiles: Sequence[float], shape: Sequence[int]):
@@ -162,9 +157,6 @@ class Scaling(nn.Module):
 
     (Guo et al. 2017.) The number is that of the highest likelihood of the labels, which are
     smoothed as in `nn.bank.ridge.temperature`, but for a CRF.
-
-    Args:
-        num_classes: of the rows that `rows` makes.
     """
 
     temperature: Tensor
@@ -195,7 +187,6 @@ class Scaling(nn.Module):
         raise NotImplementedError
 
     def metadata(self) -> dict[str, Any]:
-        """Plain data that users of probabilities need; empty where there is none."""
         raise NotImplementedError
 
     def test_sets(self) -> sets.Sets | None:
@@ -340,15 +331,9 @@ def between(
 
     What the bank says of a row by a fit to all others is honest; what the net says of it is not,
     though it is no surer, on average (`Bank.soften`). So the temperature is the geometric mean of
-    two: of a net that knows the classes as it does, and of one that makes the mistakes of the
-    bank. Measured by `tests.benchmarks.calibration`.
-
-    Args:
-        join: makes one prediction of scores of the net and of the bank.
-        net: scores of the net.
-        left_out: log-probabilities of the bank, of each row by a fit to all others.
-        y: classes.
-        calibrator: finds each of the two.
+    two: of a net that knows the classes as it does, and of one that makes the mistakes of the bank.
+    Measured by `tests.benchmarks.calibration`. `join` makes one prediction of scores of the net and
+    of the bank, and the calibrator finds each of the two.
     """
     guesses, rows = left_out.argmax(dim=1), torch.arange(len(y))
     mistaken = net.clone()
@@ -435,11 +420,8 @@ class Familiarity(nn.Module):
     ) -> None:
         """Takes encodings of training items, if there are two or more, and not all alike.
 
-        Args:
-            encodings: of the items.
-            y: (n) classes of training items; or other targets, which are no classes.
-            held_out: encodings of other items.
-            changed: encodings of the training items, each in a form that is new to the net.
+        Targets `y` may be no classes; `changed` are training items in a form that is new to the
+        net.
         """
         from sklearn.covariance import ledoit_wolf  # slow
 
@@ -483,7 +465,6 @@ class Familiarity(nn.Module):
         self.distances = distances.to(self.centre).sort().values
 
     def metadata(self) -> dict[str, Any]:
-        """Distances that those of new items are held against, as plain data."""
         return {"distances": self.distances.tolist()} if self.is_fitted else {}
 
 
@@ -522,7 +503,6 @@ class EntityBias(nn.Module):
         return prediction - bias * is_outside
 
     def clear(self) -> None:
-        """Forgets all counts."""
         self._counts: list[Any] = []
 
     def update(self, prediction: Scores, y: Tensor) -> None:
@@ -538,7 +518,6 @@ class EntityBias(nn.Module):
         self.bias.fill_(self.biases[int((2 * right / both.clamp(min=1)).argmax())])
 
     def _metrics(self) -> list[Any]:
-        """Counts of each bias, made when they are needed: a model that predicts has none."""
         from seqfuse.tasks.metrics import EntityF1  # slow: torchmetrics
 
         self._counts = self._counts or [EntityF1(self.classes) for _ in self.biases]
@@ -573,11 +552,9 @@ class LabelThresholds(Scaling):
         return prediction - self.thresholds.to(prediction)
 
     def clear(self) -> None:
-        """Forgets all scores."""
         self._batches: list[tuple[Tensor, Tensor]] = []
 
     def update(self, prediction: Float[Tensor, "b k"], y: Int[Tensor, "b k"]) -> None:
-        """Keeps scores and labels."""
         self._batches.append((prediction.detach().float().cpu(), y.cpu()))
 
     def fit(self) -> None:
@@ -638,15 +615,10 @@ TAIL, MIN_TAIL, MAX_TAIL = 0.1, 5, 20
 def threshold(held_out: Floats, training: Floats, span: int, quantile: float) -> float:
     """The score from 0 to 1 that a fraction of 1 - `quantile` of new normal steps reaches.
 
-    Neighbouring steps have much the same score: `span` of them count as five independent ones.
-    Where the held-out ones are worth less than a hundred, training steps make up the difference:
-    so few may all be calm by chance. NaN if there is no score.
-
-    Args:
-        held_out: (n) scores of normal steps that nothing was fitted to; NaN is left out.
-        training: (m) scores of normal steps of the training part.
-        span: steps that a score looks at.
-        quantile: fraction of new normal scores below the threshold.
+    Neighbouring steps have much the same score: `span` of them, which a score looks at, count as
+    five independent ones. Where the held-out ones (n) are worth less than a hundred, training steps
+    (m) make up the difference: so few may all be calm by chance. NaN is left out, and returned if
+    there is no score.
     """
     scores, spare = held_out[~np.isnan(held_out)], training[~np.isnan(training)]
     if not len(scores) + len(spare):
@@ -661,17 +633,13 @@ def threshold(held_out: Floats, training: Floats, span: int, quantile: float) ->
 
 
 def tail_quantile(values: Floats, weights: Floats, quantile: float) -> float:
-    """A quantile that may lie beyond all values: peaks over a threshold.
+    """A quantile that may lie beyond all values (n), which stand for so many independent ones (n):
+    peaks over a threshold.
 
     Excesses of the k highest values over the next one are taken to be exponential (Pickands 1975,
     Davison and Smith 1990; of anomaly scores Siffer et al. 2017). As only k of them tell their
     mean, a new one follows a generalised Pareto distribution of shape 1 / k: the fewer there are,
     the further out the quantile. Of very many values it is one of them.
-
-    Args:
-        values: (n) at least one.
-        weights: (n) how many independent values each stands for.
-        quantile: above 0 and below 1.
     """
     order = np.argsort(values)
     ordered, weights = values[order], weights[order]
@@ -686,18 +654,14 @@ def tail_quantile(values: Floats, weights: Floats, quantile: float) -> float:
 
 
 class Errors:
-    """Residuals of windows, gathered batch by batch until all are there.
-
-    Args:
-        predictions: whether to keep the predictions, too.
-    """
+    """Residuals of windows, with predictions or without, gathered batch by batch until all are
+    there."""
 
     def __init__(self, predictions: bool = False) -> None:
         self._keep = predictions
         self._parts: list[Residuals] = []
 
     def add(self, prediction: Tensor, batch: Batch) -> None:
-        """Adds the residuals of a batch."""
         forecast = prediction.detach().float().cpu().numpy()  # numpy knows no bfloat16
         index, y = batch.index.cpu().numpy(), batch.y.cpu().numpy()
         self._parts.append(Residuals.of(index, forecast, y, self._keep))
@@ -764,7 +728,6 @@ class Threshold(nn.Module):
         return value
 
     def metadata(self) -> dict[str, Any]:
-        """The scorer, and its thresholds."""
         from seqfuse.runtime.jobs.anomalies import SCORERS  # which imports all jobs
 
         scorer: Any = self.scorer
@@ -778,7 +741,6 @@ class Threshold(nn.Module):
         }
 
     def clear(self) -> None:
-        """Forgets the errors."""
         self.errors = Errors(self.scorer.reads_predictions)
 
     def fit(self, splits: "Monitored", errors: Errors | None = None) -> None:

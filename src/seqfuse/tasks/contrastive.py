@@ -41,11 +41,7 @@ class View(NamedTuple):
 
 
 class Changed:
-    """Two views, each changed at random, on its own.
-
-    Args:
-        changes: by name, in order (see `seqfuse.data.augment`); null leaves one out.
-    """
+    """Two views, each changed at random, on its own, by changes in order; null leaves one out."""
 
     def __init__(self, changes: Mapping[str, Change | None]):
         self.changes = [change for change in changes.values() if change]
@@ -58,10 +54,8 @@ class Changed:
 class Overlapping:
     """Two stretches of the series that overlap, as in TS2Vec (Yue et al. 2022, section 3.2).
 
-    All series of a batch are cut alike; the shortest has a step in both.
-
-    Args:
-        changes: of each stretch, by name, in order; they keep the steps. null leaves one out.
+    All series of a batch are cut alike; the shortest has a step in both. Changes, in order, keep
+    the steps; null leaves one out.
     """
 
     def __init__(self, changes: Mapping[str, Change | None]):
@@ -161,10 +155,7 @@ def contrast(
 ) -> Float[Tensor, ""]:
     """Cross-entropy of each item's twin among the 2n - 1 others of its group, by dot product.
 
-    Args:
-        left: n items in each of g groups.
-        right: their twins.
-        real: which of them count.
+    Of n items in each of g groups, and their twins, those that are `real` count.
     """
     n = left.shape[1]
     items, counts = torch.cat([left, right], dim=1), torch.cat([real, real], dim=1)

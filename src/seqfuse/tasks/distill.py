@@ -64,7 +64,6 @@ class SoftTargets(nn.Module):
         return (y != NO_LABEL).sum()
 
     def _softened(self, scores: Tensor, labelled: Tensor) -> Tensor:
-        """Logarithms of softened probabilities."""
         scores = scores.float() / self.temperature
         if scores.dim() < 4:
             return scores.log_softmax(dim=-1)
@@ -175,7 +174,6 @@ def teachers(
 
 
 def _makes(node: Mapping[str, Any], kind: type) -> bool:
-    """Whether a section of the config makes an object of that class."""
     target = get_object(node["_target_"])
     return isinstance(target, type) and issubclass(target, kind)
 

@@ -68,7 +68,6 @@ class CrossEntropy(nn.Module):
         return F.cross_entropy(prediction, y, self.weight, label_smoothing=self.label_smoothing)
 
     def items(self, y: Int[Tensor, " b"]) -> Float[Tensor, ""]:
-        """The sum of the weights of the series."""
         weights = torch.ones(len(y), device=y.device) if self.weight is None else self.weight[y]
         return weights.sum()
 
@@ -100,7 +99,6 @@ class TagLoss(nn.Module):
         return -crf.log_likelihood(prediction, y, labelled).sum() / self.items(y).clamp(min=1)
 
     def items(self, y: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
-        """The number of labelled steps."""
         return (y != NO_LABEL).sum().float()
 
 
@@ -110,7 +108,6 @@ class ObservedLoss(nn.Module):
     average = NumberAverage()
 
     def items(self, y: Float[Tensor, "b *s"]) -> Float[Tensor, ""]:
-        """The number of observed targets."""
         return (~y.isnan()).sum().to(y.dtype)
 
 

@@ -71,9 +71,6 @@ class OwnF1(F1):
     So does SKAB's published evaluation (Katser and Kozitsin 2020, in the notebooks of its
     repository, which multiply it by a factor that each detector has). It promises nothing of new
     rows: of a recording that drifts, many normal ones are above.
-
-    Args:
-        quantile: of the scores of the training part.
     """
 
     prefix = "own_"
@@ -97,8 +94,7 @@ def own_threshold(result: Scored, quantile: float) -> float:
 class VusPr:
     """VUS-PR (Paparrizos et al. 2022), the mean over recordings that have an anomaly.
 
-    Args:
-        max_buffer: steps; labels are softened by buffers of every size up to it.
+    Labels are softened by buffers of every size up to `max_buffer` steps.
     """
 
     name = "vus_pr"
@@ -158,9 +154,6 @@ class NabScore:
 
     NAB counts the first detection in a window and every one outside: an alarm that goes on
     counts once. Only scores above all of the `hold` steps before are alarms.
-
-    Args:
-        hold: steps.
     """
 
     def __init__(self, hold: int = 128):

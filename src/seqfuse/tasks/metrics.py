@@ -318,9 +318,7 @@ class ObservedMean(Metric):
 class PointError(ObservedMean):
     """Mean of |error|^power of the middle output: 1 is MAE, 2 is MSE.
 
-    Args:
-        power: of the errors.
-        std: standard deviations of the targets, for errors in the user's units.
+    Standard deviations of the targets give errors in the user's units.
     """
 
     def __init__(self, power: int = 1, std: Sequence[float] = (1.0,)):
@@ -378,11 +376,7 @@ class EachTarget(R2):
     """MSE, MAE and R2 of each of several targets, such as `mae_<name>`; of one target nothing.
 
     What a split does not define is left out: of a target that was not observed there, or (R2) has
-    one value alone.
-
-    Args:
-        names: of the targets.
-        std: their standard deviations, for errors in the user's units.
+    one value alone. Standard deviations give errors in the user's units.
     """
 
     undefined = ""
@@ -416,11 +410,7 @@ class EachTarget(R2):
 
 
 class ScaledError(ObservedMean):
-    """MASE (Hyndman & Koehler 2006): MAE over that of a seasonal-naive forecast in training.
-
-    Args:
-        naive_errors: MAE on the training split of each target, one season ahead.
-    """
+    """MASE (Hyndman & Koehler 2006): MAE over that of a seasonal-naive forecast in training."""
 
     scale: Tensor
 
@@ -433,12 +423,8 @@ class ScaledError(ObservedMean):
 
 
 class NaiveError(ObservedMean):
-    """Mean of |error|^power of a baseline: the value one season before, repeated.
-
-    Args:
-        season: steps; 1 repeats the last value.
-        power: 1 is MAE, 2 is MSE.
-    """
+    """Mean of |error|^power of a baseline: the value one season before, repeated; of a season of
+    one step the last value."""
 
     def __init__(self, season: int = 1, power: int = 1):
         super().__init__()
@@ -464,9 +450,6 @@ class MeanError(ObservedMean):
     """Mean of |error|^power of a baseline: the mean of the training rows, to which 0 is scaled.
 
     Of returns that is a random walk with drift.
-
-    Args:
-        power: 1 is MAE, 2 is MSE.
     """
 
     def __init__(self, power: int = 1):
@@ -492,10 +475,6 @@ class InterpolationError(ObservedMean):
 
     The input of an imputation begins with it; behind its columns are as many that are 1 where a
     value is seen. What is seen is no gap, and does not count.
-
-    Args:
-        num_columns: of the interpolation.
-        power: 1 is MAE, 2 is MSE.
     """
 
     def __init__(self, num_columns: int, power: int = 1):

@@ -28,11 +28,7 @@ class Schedule:
 
 
 class Constant(Schedule):
-    """The learning rate of the optimizer, times a factor, unchanged.
-
-    Args:
-        factor: at least 0.
-    """
+    """The learning rate of the optimizer, times a factor, unchanged."""
 
     def __init__(self, factor: float = 1.0):
         if factor < 0:
@@ -47,14 +43,8 @@ class Constant(Schedule):
 
 
 class Plateau(Schedule):
-    """Multiplies the learning rate by `factor` after `patience` epochs without progress.
-
-    Args:
-        monitor: a loss, `val/loss` or `train/loss`.
-        factor: above 0 and below 1.
-        patience: epochs to wait.
-        min_lr: the lowest learning rate.
-    """
+    """Multiplies the learning rate by `factor` after `patience` epochs without progress of a
+    loss."""
 
     def __init__(
         self,
@@ -78,11 +68,9 @@ class Plateau(Schedule):
 
 
 class Cosine(Schedule):
-    """Linear warm-up, then half a cosine down (Loshchilov & Hutter 2017).
+    """Linear warm-up, a fraction of all steps, then half a cosine down (Loshchilov & Hutter 2017).
 
-    Args:
-        warmup: fraction of all steps spent warming up.
-        final: last learning rate, as a fraction of the first.
+    The last learning rate is a fraction `final` of the first.
     """
 
     has_end = True
@@ -106,9 +94,8 @@ class Cosine(Schedule):
 class OneCycle(Schedule):
     """One cycle up to the optimizer's learning rate and down again (Smith & Topin 2018).
 
-    Args:
-        warmup: fraction of all steps on the way up.
-        start: first learning rate, as a fraction of the highest.
+    The way up is a fraction `warmup` of all steps, the first learning rate a fraction `start` of
+    the highest.
     """
 
     has_end = True

@@ -51,12 +51,11 @@ def bound(items: int) -> int:
 def search(
     rate: Callable[[int], float], maximum: int, has_room: Callable[[float], bool] | None = None
 ) -> tuple[dict[int, float], str]:
-    """Tries sizes, each twice the one before: rates by size, and why there are no more.
+    """Tries sizes up to a maximum, each twice the one before: rates by size, and why there are no
+    more.
 
-    Args:
-        rate: samples per second at a size.
-        maximum: the largest size to try.
-        has_room: whether there is room for so much more memory (MiB).
+    `rate` gives samples per second at a size; `has_room` tells whether there is room for so much
+    more memory (MiB).
     """
     has_room = has_room or _has_room
     rates: dict[int, float] = {}

@@ -65,14 +65,12 @@ class Ramp(Callback):
 
 
 def suggest(curve: Curve) -> float | None:
-    """A tenth of the learning rate at the minimum of the loss (Howard & Gugger 2020, chapter 5).
+    """A tenth of the learning rate at the minimum of the loss (Howard & Gugger 2020, chapter 5), in
+    three digits, so that it can be typed; None where the loss fell by no more than from batch to
+    batch.
 
     Lightning's rule, the steepest slope, differed up to 8 times between seeds, this one up to 5
     (synthetic, JapaneseVowels, ETTh1; 4 seeds each).
-
-    Returns:
-        three digits, so that it can be typed; None where the loss fell by no more than it
-        differs from batch to batch.
     """
     means = curve.smooth()[FIRST:]
     if len(means) < FIRST:

@@ -26,11 +26,8 @@ def tune(
     """Finds what the recipe asks to be found; `data` are set up.
 
     The search trains copies: weights, random state and the order of the data are then those
-    of a run that was given the values.
-
-    Returns:
-        the recipe with values in place of the wish to find them, so that its `config.yaml`
-        repeats the run; the data in batches of the size found; and the values by their keys.
+    of a run that was given the values. These take the place of the wish to find them in the recipe,
+    so that its `config.yaml` repeats the run, and are returned by their keys, too.
     """
     wanted = [key for key in FINDS if recipe.get(key)]
     recipe, values = recipe.copy() if wanted else recipe, {}

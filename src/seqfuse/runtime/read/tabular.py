@@ -148,7 +148,6 @@ def _rows_of_series(path: Path, tabular: Tabular, labelled: bool) -> Iterator[li
 
 
 def _checked(path: Path, tabular: Tabular, labelled: bool) -> Iterator[Row]:
-    """Rows that have the columns of the first one, which are those that are wanted."""
     keys: list[str] = []
     for line, row in rows_of(path):
         if not keys:
@@ -168,7 +167,6 @@ def _checked(path: Path, tabular: Tabular, labelled: bool) -> Iterator[Row]:
 
 
 def _check_names(path: Path, keys: Sequence[str], tabular: Tabular, labelled: bool) -> list[str]:
-    """The columns of the channels, once all that is wanted is there."""
     known = f"(it has: {', '.join([*keys][:12])}{', ...' * (len(keys) > 12)})"
     names = tabular.channels or [key for key in keys if key not in tabular.beside]
     for name in names:

@@ -36,11 +36,7 @@ class Limit(NamedTuple):
 
     @classmethod
     def checked(cls, **given: Any) -> "Limit":
-        """A limit of numbers, or of text that stands for them; at most one is given.
-
-        Raises:
-            InputError: two are given, or one is out of range.
-        """
+        """A limit of numbers, or of text that stands for them; at most one is given."""
         chosen = {name: value for name, value in given.items() if value is not None}
         words = [f"{name}={value}" for name, value in chosen.items()]
         if len(words) > 1:
@@ -70,12 +66,9 @@ def at_quantile(thresholds: Sequence[float], quantile: float) -> float:
 
 
 def intervals(scores: Scores, threshold: float, gap: int) -> list[Alarm]:
-    """Alarms of a recording, in the order of time.
+    """Alarms of a recording by its scores (t), NaN where none is known, in the order of time.
 
-    Args:
-        scores: (t), NaN where none is known.
-        threshold: the lowest score that is flagged.
-        gap: flagged steps at most so far apart are in one alarm.
+    Flagged steps at most a gap apart are in one alarm.
     """
     flagged = np.flatnonzero(scores >= threshold)
     parts = np.split(flagged, np.flatnonzero(np.diff(flagged) > gap) + 1) if len(flagged) else []
@@ -93,13 +86,9 @@ def highest_before(scores: Scores, steps: int) -> Scores:
 def within_budget(recordings: Sequence[Scores], allowed: int, gap: int) -> float:
     """The highest threshold with as many alarms as are allowed, or the most below that number.
 
-    It comes down from the highest score, and no threshold above it has more alarms than are
-    allowed. Infinite, if even the highest score makes more.
-
-    Args:
-        recordings: scores (t) of each, NaN where none is known.
-        allowed: alarms, at most, in all of them.
-        gap: as in `intervals`.
+    It comes down from the highest score of all recordings (t), NaN where none is known, and no
+    threshold above it has more alarms than are allowed. Infinite, if even the highest score makes
+    more. The gap is as in `intervals`.
     """
     firsts, covers = [], []
     for recording in recordings:
@@ -139,11 +128,8 @@ def days(times: Sequence[NDArray[Any]]) -> float:
 def drivers(contributions: Scores, alarm: Alarm, num_train: int, names: Sequence[str]) -> list[str]:
     """The fewest channels that make up half of what is above the usual, the strongest first.
 
-    Args:
-        contributions: (t c) of channels to the scores.
-        alarm: in whose steps they are averaged.
-        num_train: leading steps, in which they are usual.
-        names: (c) of the channels.
+    Contributions (t c) are averaged over the steps of the alarm; those of the leading `num_train`
+    steps are usual.
     """
     usual = contributions[:num_train].mean(axis=0)
     excess = contributions[alarm.start : alarm.end + 1].mean(axis=0) - usual

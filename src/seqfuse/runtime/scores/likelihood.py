@@ -31,13 +31,10 @@ class Residuals(NamedTuple):
         y: NDArray[np.floating],
         keep: bool,
     ) -> "Residuals":
-        """Residuals of a batch of windows.
+        """Residuals of a batch of windows whose horizons begin at `starts` (w).
 
-        Args:
-            starts: (w) where their horizons begin.
-            prediction: (w h c p), of which the output in the middle counts.
-            y: (w h c) what there was.
-            keep: whether predictions are read, beside their errors.
+        The output in the middle of predictions (w h c p) counts; these are kept if they are read,
+        beside their errors.
         """
         middle = prediction[..., prediction.shape[-1] // 2]
         errors = np.abs(middle - y).mean(axis=-1)
@@ -60,11 +57,8 @@ class Residuals(NamedTuple):
         return self.starts + self.errors.shape[1] <= num_train
 
     def merge(self, numbers: Scores, num_train: int, num_steps: int) -> Scores:
-        """Numbers (w h) of these windows as their mean per step, in training of the normal ones.
-
-        Returns:
-            (num_steps), NaN at steps of no window.
-        """
+        """(num_steps) numbers (w h) of these windows as their mean per step, in training of the
+        normal ones; NaN at steps of no window."""
         normal = self.normal(num_train)
         trained = merge(numbers[normal], self.starts[normal], num_steps)
         merged = merge(numbers, self.starts, num_steps)
@@ -79,11 +73,8 @@ class Residuals(NamedTuple):
 
 
 def merge(errors: Scores, starts: NDArray[np.int64], num_steps: int) -> Scores:
-    """Errors (w h) of windows whose horizons begin at `starts`, as their mean per step.
-
-    Returns:
-        (num_steps), NaN at steps of no horizon.
-    """
+    """(num_steps) errors (w h) of windows whose horizons begin at `starts`, as their mean per step;
+    NaN at steps of no horizon."""
     steps = starts[:, None] + np.arange(errors.shape[1])
     total = np.bincount(steps.ravel(), errors.ravel(), num_steps)
     count = np.bincount(steps.ravel(), minlength=num_steps)
@@ -131,11 +122,9 @@ class Likelihood:
         self.level = level
 
     def span(self, horizon: int) -> int:
-        """Steps that a score looks at."""
         return self.recent + horizon * (1 + self.whole)
 
     def least(self, horizon: int) -> int:
-        """Steps that tell what is normal, at least."""
         return 1
 
     def of_windows(
@@ -154,14 +143,8 @@ class Likelihood:
         num_train: int,
         residuals: Residuals,
     ) -> Scores:
-        """(t c) what each channel adds to recent errors, in standard deviations of normal errors.
-
-        Args:
-            values: (t c) of a recording.
-            scaled: (t c) as the net sees them.
-            num_train: leading steps that are normal.
-            residuals: with predictions.
-        """
+        """(t c) what each channel of a recording adds to recent errors, in standard deviations of
+        normal errors; `scaled` values are those that the net sees."""
         steps = residuals.starts[:, None] + np.arange(residuals.errors.shape[1])
         errors = np.abs(residuals.predictions - scaled[steps]).astype(np.float64)
         if self.whole:

@@ -26,13 +26,8 @@ MAX_PROBATION = 750
 
 
 class File(NamedTuple):
-    """Scores of a detector for one file, with the true windows.
-
-    Attributes:
-        scores: (t,), from 0 to 1.
-        windows: first and last step of each labelled window, in order of time.
-        name: for messages.
-    """
+    """Scores (t,) of a detector for one file, from 0 to 1, with the first and the last step of each
+    true window, in order of time."""
 
     scores: NDArray[np.floating]
     windows: Sequence[tuple[int, int]]

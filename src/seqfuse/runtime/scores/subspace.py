@@ -32,9 +32,6 @@ class Subspace:
     Args:
         fraction: of the variance of normal windows that the leading components hold.
         num_folds: stretches of normal windows that are left out in turn, to see what is usual.
-
-    Raises:
-        ValueError: an option is out of range.
     """
 
     options = ("fraction", "num_folds")
@@ -49,11 +46,9 @@ class Subspace:
         self.num_folds = num_folds
 
     def span(self, horizon: int) -> int:
-        """Steps that a score looks at: windows to either side."""
         return 2 * horizon
 
     def least(self, horizon: int) -> int:
-        """Steps that tell what is normal, at least."""
         return LEADING * horizon
 
     def of_windows(
@@ -88,12 +83,6 @@ class Subspace:
 
         Both squares are sums over the steps and channels of a window (complete decomposition,
         Alcala and Qin 2009).
-
-        Args:
-            values: (t c) of a recording.
-            scaled: (t c) as the net sees them.
-            num_train: leading steps that are normal.
-            residuals: with predictions.
         """
         size, channels = residuals.errors.shape[1], values.shape[1]
         normal = np.flatnonzero(residuals.normal(num_train))

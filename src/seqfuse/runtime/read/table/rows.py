@@ -56,12 +56,10 @@ class RowReader:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Kind and options of the reader, as plain data."""
         targets = "all" if self.targets is None else self.targets
         return {"kind": "rows", "targets": targets, "covariates": self.covariates}
 
     def moment(self, start: Any) -> int:
-        """The number of the row at which the first horizon begins."""
         if type(start) is not int or start < 0:
             raise InputError(f"start={start} must be the number of a row: rows have no dates here")
         return start
@@ -97,11 +95,8 @@ class RowReader:
 
 
 class Scaled:
-    """Rows that are checked and scaled when they are gathered.
-
-    Args:
-        filled: whether 0 stands for what is missing.
-    """
+    """Rows that are checked and scaled when they are gathered; `filled` ones have 0 for what is
+    missing."""
 
     def __init__(self, table: Table, pipeline: TablePipeline, filled: bool = False):
         self.rows, self.pipeline, self.filled = table.values, pipeline, filled
@@ -160,11 +155,10 @@ class Rows(Protocol):
 
 
 def open_rows(path: Path, wanted: Sequence[str] | None, pool: int) -> Rows:
-    """The rows of a file, or of Parquet files; nothing but their heads is read.
+    """The rows of a .npy file, an array (rows, columns), or of Parquet files; nothing but their
+    heads is read.
 
     Args:
-        path: ends in .npy, an array (rows, columns), or in .parquet; or is a folder or a pattern of
-            Parquet files.
         wanted: columns; None takes every number column. Those of an array are '0', '1', ...
         pool: MiB of rows that are shuffled; twice as many of row groups are kept in memory.
     """
@@ -195,7 +189,6 @@ class State(NamedTuple):
         return cls(found.st_size, found.st_mtime_ns)
 
     def check(self, path: Path) -> None:
-        """Raises InputError if the file is another by now."""
         try:
             now = State.of(path)
         except OSError as error:

@@ -16,13 +16,8 @@ def with_scenario(
 ) -> Cells:
     """A table with the rows of a scenario below its own, whose targets are empty.
 
-    Args:
-        cells: the table.
-        scenario: time stamps, the group if there is one, and what is known ahead. Whatever else
-            is in it is left out.
-        reader: of the table.
-        targets: columns to forecast, which a scenario leaves empty.
-        words: columns whose cells are words.
+    A scenario has time stamps, the group if there is one, and what is known ahead; whatever else is
+    in it is left out. `words` are columns whose cells are words.
     """
     ahead = [name for name in reader.known if name in cells.columns and name not in reader.stamps]
     for name in ahead:
@@ -58,7 +53,6 @@ def with_scenario(
 
 
 def _groups(table: Cells, reader: TableReader, size: int) -> list[str]:
-    """(n) the series that each row belongs to."""
     return groups_of(table, reader.group) if reader.group else [""] * size
 
 

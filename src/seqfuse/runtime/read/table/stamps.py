@@ -58,14 +58,9 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     """Time stamps of one column, or of columns for year, month, day and so on.
 
     A column is written by ISO 8601, year first: 2024-01, 2024-01-31, 2024-01-31 12:00, 2024/01/31
-    12:00:30, 2024-01-31T12:00Z; or in another form, which then has to be named. Stamps with an
-    offset (Z, +01:00) become UTC. Without a month it is January, without a day the first. A
+    12:00:30, 2024-01-31T12:00Z; or in another form, of strptime, which then has to be named. Stamps
+    with an offset (Z, +01:00) become UTC. Without a month it is January, without a day the first. A
     single column of years is called year.
-
-    Args:
-        cells: the table.
-        names: of the column or columns.
-        form: as of strptime, such as %d.%m.%Y; None: ISO 8601.
     """
     columns = [cells.column(name) for name in names]
     if not len(columns[0]):
@@ -77,13 +72,8 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
 
 
 def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
-    """A single stamp, of ISO 8601 or another form.
-
-    Args:
-        value: as it was typed, or a date in memory.
-        form: as of strptime.
-        key: names it in the message.
-    """
+    """A single stamp, as it was typed, of ISO 8601 or another form of strptime, or a date in
+    memory; `key` names it in the message."""
     if isinstance(value, np.datetime64) and not np.isnat(value):
         return value.astype("datetime64[s]")
     for each in {form, None}:
@@ -220,7 +210,6 @@ def _year_last(cell: Any, column: Sequence[Any]) -> list[str]:
 
 
 def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
-    """Time stamps from columns that hold their parts."""
     parts_of_time = list(PARTS_OF_TIME)
     for name in names:
         if name.lower() not in parts_of_time:
@@ -253,13 +242,9 @@ def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
 
 
 def written(stamp: Any, like: Any, form: str | None = None, part: str | None = None) -> Any:
-    """A time stamp as another cell of its column is written.
+    """A time stamp, datetime64[s], as another cell of its column is written.
 
-    Args:
-        stamp: datetime64[s].
-        like: the other cell.
-        form: as of strptime; None: ISO 8601.
-        part: column, of year, month and so on, that makes up a stamp, with others or alone.
+    `part` is a column, of year, month and so on, that makes up a stamp, with others or alone.
     """
     moment = stamp.astype("datetime64[s]").item()
     if part and not ISO.fullmatch(str(like).strip()):
@@ -284,14 +269,10 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
 def clock_places(
     stamps: Stamps, clock: Clock | None, gaps: str, where: str, row: Callable[[int], str]
 ) -> NDArray[np.int64]:
-    """(n) the step of the clock that each row stands at.
+    """(n) the step of the clock that each row of one series stands at.
 
-    Args:
-        stamps: of the rows of one series.
-        clock: None: as most rows have it.
-        gaps: `refuse`, `fill` or `ignore` (rows are the clock).
-        where: begins an error message.
-        row: what a row is called.
+    Without a clock it is as most rows have it; gaps are `refuse`d, `fill`ed or `ignore`d (rows are
+    the clock). `where` begins an error message, and `row` names a row.
     """
     seconds = np.diff(stamps).astype(np.int64)
     begins_anew = (seconds < 0).any() and 2 * len(np.unique(stamps)) <= len(stamps)
