@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqfuse.runtime import files
+from seqfuse.runtime.errors import InputError
 from tests.conftest import full_disk
 
 
@@ -85,3 +86,12 @@ def test_two_processes_that_write_at_once_both_succeed(
     files.write_shared(path, "ours")
     assert path.read_text() == "ours"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("a.xlsx", "as CSV"), ("a.csv.zip", "unpack"), ("a.MAT", "savez"), ("a.feather", "to_csv")],
+)
+def test_other_files_are_told_what_to_do_with(name: str, fix: str) -> None:
+    with pytest.raises(InputError, match=rf"{name}: .*\.csv: .*{fix}"):
+        files.check_ending(Path(name), [".npz", ".csv"])

@@ -71,15 +71,23 @@ def open_binary(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+ANSWERS = {
+    (".xlsx", ".xlsm", ".xls", ".ods"): "save its sheet as CSV",
+    (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "unpack it",
+    (".mat", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".feather"): (
+        "open it in Python, and write a frame by to_csv or to_parquet, arrays by numpy.savez"
+    ),
+}
+"""What to do with a file by its ending."""
 
 
 def check_ending(path: Path, endings: Sequence[str]) -> None:
     """Raises InputError unless the name of a file ends in one of these."""
     if path.name.lower().endswith(tuple(endings)):
         return
-    sheet = ": save its sheet as CSV" if path.name.lower().endswith(WORKBOOKS) else ""
-    raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}{sheet}")
+    answers = [fix for others, fix in ANSWERS.items() if path.name.lower().endswith(others)]
+    fix = "".join(f": {answer}" for answer in answers)
+    raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}{fix}")
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
