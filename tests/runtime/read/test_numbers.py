@@ -36,7 +36,7 @@ def with_value(value: Any, kind: Any = np.float64) -> np.ndarray:
 )
 def test_these_are_numbers(cell: Any, value: float) -> None:
     assert number(cell) == value
-    assert np.isnan(number(None))
+    assert np.isnan([number(missing) for missing in (None, "-", ".", "#DIV/0!", "N/A")]).all()
 
 
 @pytest.mark.parametrize(

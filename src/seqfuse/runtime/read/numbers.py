@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 
-MISSING_WORDS = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "<na>", "null", "none"))
+MISSING_WORDS = frozenset(
+    (
+        *("", "?", ".", "-", "--", "\u2013", "\u2014"),
+        *("na", "n/a", "nan", "<na>", "null", "none"),
+        *("#n/a", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"),
+    )
+)
 TRUTH_VALUES = {"true": 1.0, "false": 0.0}
 WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 LARGEST_WHOLE = 2**64
@@ -104,7 +110,9 @@ def numbers_in(
 
 DIGIT_GROUPS = re.compile(r"(?<=\d)[ '\u00a0\u2019\u202f](?=\d{3}(?!\d))")
 """Spaces and apostrophes between thousands."""
-MARKED = re.compile(r"[,'\u00a0\u2019\u202f]|\d \d|\.\d{3}\.")
+UNIT = re.compile(r"[$\u20ac\u00a3\u00a5\u20b9%]")
+"""Sign of a currency, or per cent."""
+MARKED = re.compile(r"[,'\u00a0\u2019\u202f$\u20ac\u00a3\u00a5\u20b9%]|\d \d|\.\d{3}\.")
 """Signs of numbers that are not written in the plain way."""
 EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 """A number whose sign may be the decimal one, or one of thousands."""
@@ -125,7 +133,7 @@ POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}", re.ASCII)
 def with_points(
     cells: Sequence[Any], where: Callable[[int], str], comma: bool = False
 ) -> Sequence[Any]:
-    """A column of cells with the point as decimal sign and nothing between thousands.
+    """A column of cells with the point as decimal sign, nothing between thousands, and no unit.
 
     `3,14`, `1.234,5` and `1,234.5` each say which sign is the decimal one, and that holds for the
     column; where a column has only such as `1,234`, `comma` decides. Where cells disagree, all are
@@ -133,6 +141,7 @@ def with_points(
     """
     if not any(isinstance(cell, str) and MARKED.search(cell) for cell in cells):
         return cells
+    cells = _without_unit(cells)
     texts = {i: DIGIT_GROUPS.sub("", c.strip()) for i, c in enumerate(cells) if isinstance(c, str)}
     clear = [text for text in texts.values() if not EITHER.fullmatch(text)]
     is_comma = any(WITH_COMMA.fullmatch(text) or POINTS.fullmatch(text) for text in clear)
@@ -152,6 +161,31 @@ def with_points(
         if form.fullmatch(text) or EITHER.fullmatch(text) or POINTS.fullmatch(text):
             texts[i] = text.replace(drop, "").replace(",", ".")
     return [texts.get(i, cell) for i, cell in enumerate(cells)]
+
+
+def _without_unit(cells: Sequence[Any]) -> Sequence[Any]:
+    """Cells without the sign of a currency or per cent, where there is only one such sign.
+
+    In brackets, as accountants write it, an amount is below zero.
+    """
+    units = {unit for cell in cells if isinstance(cell, str) for unit in UNIT.findall(cell)}
+    if len(units) != 1:
+        return cells
+    unit = re.escape(units.pop())
+    before = re.compile(rf"([+-]?) *{unit} *(?=[+-]?[\d.,])")
+    behind = re.compile(rf"(?<=[\d.,])\s*{unit}$")
+    bracketed = re.compile(rf"\((?=.*{unit})(.*)\)")
+
+    def plain(cell: Any) -> Any:
+        if not isinstance(cell, str) or not UNIT.search(cell):
+            return cell
+        text = cell.strip()
+        below = bracketed.fullmatch(text)
+        text = f"-{below[1].strip()}" if below else text
+        amount = before.match(text)
+        return amount[1] + text[amount.end() :] if amount else behind.sub("", text)
+
+    return [plain(cell) for cell in cells]
 
 
 def _all_at_once(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64] | None:
