@@ -166,7 +166,7 @@ class LabelledTable:
 
     Args:
         label: column of 0 and 1; 1 is anomalous. `auto`: see `read_labelled`.
-        time, gaps, time_format: as `TableReader` takes them.
+        time, gaps, duplicates, time_format: as `TableReader` takes them.
         group: column that tells recordings apart.
         targets: columns to watch; `all` takes every number column that is nothing else.
         train: leading fraction of each recording that may be trained on.
@@ -182,13 +182,16 @@ class LabelledTable:
         gaps: str = "refuse",
         train: float = 0.3,
         time_format: str | None = None,
+        duplicates: str = "refuse",
     ):
         if not 0 < train < 1:
             raise InputError(f"data.train={train} must be above 0 and below 1")
         if not isinstance(label, str):
             raise InputError(f"data.label={label}: name a column, or type auto")
         self.source = source
-        table = TableReader(time, group, targets, gaps=gaps, time_format=time_format)
+        table = TableReader(
+            time, group, targets, gaps=gaps, time_format=time_format, duplicates=duplicates
+        )
         self.train: dict[str, Any] = {"fraction": train}
         self.file_format = {
             "kind": "labelled",

@@ -40,13 +40,18 @@ def table(path: Path, **options: Any) -> Table:
         (["1'234.5", "12\u2019345"], [1234.5, 12345]),
         (["-1.234,50", "+2,5e3"], [-1234.5, 2500]),
         (["1.5", "2.25", "-3"], [1.5, 2.25, -3]),
+        (["$1,960.24", "-$3", "($1,200.00)", "7"], [1960.24, -3, -1200, 7]),
+        (["1.234,50 €", "7 €"], [1234.5, 7]),
+        (["2.5 %", "-1%"], [2.5, -1]),
     ],
 )
 def test_the_decimal_sign_is_that_of_the_column(cells: list[str], numbers: list[float]) -> None:
     assert [float(cell) for cell in with_points(cells, str)] == numbers
 
 
-@pytest.mark.parametrize("cells", [["1,5", "2.5"], ["a,b", "1.5"], ["1,2,3"], ["1.2.3"], [","]])
+@pytest.mark.parametrize(
+    "cells", [["1,5", "2.5"], ["a,b", "1.5"], ["1,2,3"], ["1.2.3"], [","], ["$5", "5 €"]]
+)
 def test_cells_that_disagree_are_left_as_they_are(cells: list[str]) -> None:
     assert list(with_points(cells, str)) == cells
 
@@ -141,6 +146,40 @@ def test_a_form_of_dates_is_named_as_it_must_be_typed(
     assert all(f"data.time_format={part}" in str(caught.value) for part in named)
     if len(set(dates)) == 2:
         assert len(table(path, time_format=form, gaps="ignore").values) == 2
+
+
+def test_the_newest_row_may_come_first(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", "date,a", *(f"{day},{day[-2:]}" for day in DAYS[::-1]))
+    found = table(path)
+    assert found.values[:, 0].tolist() == [*range(1, 31)]
+    assert found.rows is not None
+    assert found.rows.tolist() == [*range(29, -1, -1)]
+
+
+@pytest.mark.parametrize("by_series", [True, False])
+def test_rows_of_one_stamp_are_refused_unless_one_is_chosen(
+    tmp_path: Path, by_series: bool
+) -> None:
+    shops = "xy" if by_series else "x"
+    rows = [f"{day},{shop},{i}{k}" for shop in shops for i, day in enumerate(DAYS) for k in "12"]
+    path, group = written(tmp_path / "t.csv", "date,shop,a", *rows), {"group": "shop"}
+    with pytest.raises(InputError, match=r"line 3: .*twice: type data.duplicates=last, or first"):
+        table(path, **group)
+    for kept, end in (("first", 1), ("last", 2)):
+        found = table(path, duplicates=kept, **group)
+        assert found.values[:, 0].tolist() == [10 * i + end for i in range(30)] * len(shops)
+
+
+@pytest.mark.parametrize("form", ["2024-01-01 00:00:{:05.2f}", "17067024{:05.2f}"])
+def test_rows_within_a_second_are_their_own_clock(tmp_path: Path, form: str) -> None:
+    rows = [f"{form.format(i / 50)},{i}" for i in range(200)]
+    path = written(tmp_path / "t.csv", "date,a", *rows)
+    with pytest.raises(InputError, match="finer than a second.*data.gaps=ignore"):
+        table(path)
+    assert table(path, gaps="ignore").values[:, 0].tolist() == [*range(200)]
+    path = written(tmp_path / "t.csv", "date,a", *rows, rows[-1])
+    with pytest.raises(InputError, match=r"line 202: .* is there twice: .*data.duplicates"):
+        table(path, gaps="ignore")
 
 
 @pytest.mark.parametrize("targets", ["all", ["price"]])

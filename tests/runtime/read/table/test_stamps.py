@@ -1,5 +1,6 @@
 """Time stamps as they are written."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.table.cells import rows_in_memory
-from seqfuse.runtime.read.table.stamps import shown_in, stamps_of, written
+from seqfuse.runtime.read.table.stamps import shown_in, stamp_of, stamps_of, written
 
 
 def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:
@@ -64,6 +65,60 @@ def test_months_and_years_begin_with_their_first_day() -> None:
 )
 def test_stamps_are_written_as_their_neighbours(like: Any, part: str | None, text: Any) -> None:
     assert written(np.datetime64("2020-02-01", "s"), like, part=part) == text
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "stamp"),
+    [
+        ("2012Q3", None, "2012-07-01T00:00:00"),
+        ("2012-Q3", None, "2012-07-01T00:00:00"),
+        ("20240131", None, "2024-01-31T00:00:00"),
+        (20240131, None, "2024-01-31T00:00:00"),
+        ("2024013112", None, "2024-01-31T12:00:00"),
+        ("202401311230", None, "2024-01-31T12:30:00"),
+        ("1706702400", None, "2024-01-31T12:00:00"),
+        (1706702400000, None, "2024-01-31T12:00:00"),
+        (1706702400.0, "unix", "2024-01-31T12:00:00"),
+        ("45322.5", "excel", "2024-01-31T12:00:00"),
+        (45322, "excel", "2024-01-31T00:00:00"),
+    ],
+)
+def test_quarters_and_numbers_are_stamps_and_written_alike(
+    cell: Any, form: str | None, stamp: str
+) -> None:
+    found = read(["when"], form, when=[cell, cell])
+    assert found.astype(str).tolist() == [stamp, stamp]
+    assert written(found[0], cell, form) == cell
+    assert str(stamp_of(cell, form, "start")) == stamp
+
+
+def test_counted_time_is_of_this_time() -> None:
+    with pytest.raises(
+        InputError, match=r"row 3, column 'when': 1.7067e\+12 .*data.time_format=unix"
+    ):
+        read(["when"], when=["1706702400", "1706702400000"])
+    with pytest.raises(InputError, match="row 3, column 'when' is empty"):
+        read(["when"], when=["1706702400", ""])
+    for cell, fix in (("45322", "excel"), ("1950", "%Y")):
+        with pytest.raises(InputError, match=f"data.time_format={fix}"):
+            read(["when"], when=[cell])
+
+
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [
+        ("Jan 2024", "%b %Y"),
+        ("31-Jan-24", "%d-%b-%y"),
+        ("January 31, 2024", "%B %d, %Y"),
+        ("1/31/24", "%m/%d/%y"),
+        ("2024.01.31 12:00", "%Y.%m.%d %H:%M"),
+        ("2024-01-31 01:00:00 PM", "%Y-%m-%d %I:%M:%S %p"),
+    ],
+)
+def test_a_form_that_fits_is_named(cell: str, form: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"type data.time_format='{form}'")):
+        read(["when"], when=[cell])
+    assert str(read(["when"], form, when=[cell])[0]).startswith("2024-01-")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import Span
 
 GAPS = ("refuse", "fill", "ignore")
+DUPLICATES = ("refuse", "first", "last")
 HOLIDAY = "holiday"
 """Column that follows from the time stamp and the dates of holidays."""
 
@@ -219,9 +220,12 @@ class TableReader:
         gaps: missing time stamps and empty cells are `refuse`d, or `fill`ed (stamps are
             added; the last value goes on as input; nothing is scored there), or `ignore`d
             (rows are the clock, as for trading days).
+        duplicates: of rows with the same stamp, which follow each other, all but the `first` or the
+            `last` are left out, or they are `refuse`d.
         returns: targets are log-returns of the columns, which hold prices.
         time_format: of time stamps as they are written, such as %d.%m.%Y (strptime); None: by
-            ISO 8601, year first. Stamps with an offset (Z, +01:00) become UTC.
+            ISO 8601, year first, and as `stamps_of` says. Stamps with an offset (Z, +01:00) become
+            UTC. Rows may begin with the newest.
     """
 
     endings = TABLE_ENDINGS
@@ -242,8 +246,10 @@ class TableReader:
         static: Sequence[str] = (),
         categories: Sequence[str] = (),
         holidays: Iterable[str] = (),
+        duplicates: str = "refuse",
     ):
         check_option(GAPS, gaps=gaps)
+        check_option(DUPLICATES, duplicates=duplicates)
         self.stamps = as_list(time)
         self.group = group
         self.targets = None if targets == "all" else as_list(targets)
@@ -264,7 +270,7 @@ class TableReader:
                     "data.static and data.known: add it to one of them"
                 )
         self.words = {name: [_word(w) for w in chosen] for name, chosen in (words or {}).items()}
-        self.gaps, self.returns = gaps, returns
+        self.gaps, self.duplicates, self.returns = gaps, duplicates, returns
         check_time_format(time_format)
         if time_format and not isinstance(time, (str, int)):
             raise InputError(f"data.time_format={time_format} is for data.time=<one column>")
@@ -300,6 +306,7 @@ class TableReader:
             "time_format": self.time_format,
             "static": self.static,
             "categories": self.categories,
+            "duplicates": self.duplicates,
         }
 
     @cached_property
@@ -585,13 +592,37 @@ class TableReader:
         clock: Clock | None,
     ) -> Series:
         where = f"{cells.origin} ({name})" if name else cells.origin
-        places = clock_places(stamps, clock, self.gaps, where, lambda i: cells.row(int(rows[i])))
+        if len(stamps) > 1 and (np.diff(stamps) < np.timedelta64(0, "s")).all():  # newest first
+            rows, stamps = rows[::-1], stamps[::-1]
+        if self.duplicates != "refuse":
+            changes = np.diff(stamps) != np.timedelta64(0, "s")
+            kept = (
+                np.append(changes, True) if self.duplicates == "last" else np.append(True, changes)
+            )
+            rows, stamps = rows[kept], stamps[kept]
+        finer = self._finer(cells, rows, stamps)
+        if finer.any() and self.gaps != "ignore":
+            raise InputError(
+                f"{where}: time stamps are finer than a second, such as "
+                f"'{cells.columns[self.stamps[0]][rows[1]]}': type data.gaps=ignore, so that rows "
+                "are the clock"
+            )
+        places = clock_places(
+            stamps, clock, self.gaps, where, lambda i: cells.row(int(rows[i])), finer
+        )
         if self.gaps == "ignore":
             return Series(name, where, rows, places, stamps, None)
         if len(stamps) > 1:
             clock = clock or Clock.of(stamps)
         time = clock.after(stamps[0], np.arange(places[-1] + 1)) if clock else stamps
         return Series(name, where, rows, places, time, clock)
+
+    def _finer(self, cells: Cells, rows: NDArray[np.int64], stamps: Stamps) -> NDArray[np.bool_]:
+        """(n - 1) whether a row is in the same second as the one above it, but written apart."""
+        same, column = np.diff(stamps) == np.timedelta64(0, "s"), cells.columns[self.stamps[0]]
+        for i in np.flatnonzero(same) if len(self.stamps) == 1 else ():
+            same[i] = str(column[rows[i]]) != str(column[rows[i + 1]])
+        return same & (len(self.stamps) == 1)
 
     def _lengthened(self, series: Series, sheet: Sheet, horizon: int, to_test: bool) -> Series:
         """A series that ends `horizon` steps after its last row with a target; `to_test`: or

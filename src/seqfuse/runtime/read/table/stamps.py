@@ -1,8 +1,10 @@
 """Time stamps of tables, and their clock."""
 
+import itertools
 import re
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -40,16 +42,35 @@ ISO = re.compile(
 )
 
 
+QUARTER = re.compile(r"(\d{4})([- ]?)Q([1-4])", re.ASCII)
+"""A quarter of a year, as pandas writes it."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SERIALS = {
+    "unix": (EPOCH, 1.0),
+    "unix_ms": (EPOCH, 1e-3),
+    "unix_us": (EPOCH, 1e-6),
+    "unix_ns": (EPOCH, 1e-9),
+    "excel": (datetime(1899, 12, 30, tzinfo=UTC), 24.0 * 3600),
+}
+"""Forms of numbers that count time: when it begins, and the seconds of one unit."""
+DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Forms of dates without signs, by the number of their digits."""
+UNIX = {10: "unix", 13: "unix_ms", 16: "unix_us", 19: "unix_ns"}
+"""What counts since 1970 from the year 2001 to 2286, by the number of its digits."""
+
+
 def check_time_format(form: str | None) -> None:
     """Raises InputError unless a form of time stamps can be read, and holds the year."""
-    if form is None:
+    if form is None or form in SERIALS:
         return
     try:
         probe = datetime(2024, 1, 31, 12, tzinfo=UTC)
         year = datetime.strptime(probe.strftime(form), form).year
     except (ValueError, TypeError, re.error) as error:
-        raise InputError(f"data.time_format={form} cannot be read ({error}): use directives of "
-                         "strptime, such as %d.%m.%Y %H:%M") from None  # fmt: skip
+        raise InputError(
+            f"data.time_format={form} cannot be read ({error}): use directives of strptime, such "
+            f"as %d.%m.%Y %H:%M, or {', '.join(SERIALS)}"
+        ) from None
     if year != probe.year:
         raise InputError(f"data.time_format={form} has no year: add %Y")
 
@@ -58,15 +79,20 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     """Time stamps of one column, or of columns for year, month, day and so on.
 
     A column is written by ISO 8601, year first: 2024-01, 2024-01-31, 2024-01-31 12:00, 2024/01/31
-    12:00:30, 2024-01-31T12:00Z; or in another form, of strptime, which then has to be named. Stamps
-    with an offset (Z, +01:00) become UTC. Without a month it is January, without a day the first. A
-    single column of years is called year.
+    12:00:30, 2024-01-31T12:00Z, 20240131, or as a quarter, 2024Q1; or it counts seconds since 1970
+    (or thousandths, ...); or in another form, which then has to be named. Stamps with an offset (Z,
+    +01:00) become UTC. Without a month it is January, without a day the first. A single column of
+    years is called year.
+    `form`, as of strptime, or of `SERIALS`, names it.
     """
     columns = [cells.column(name) for name in names]
     if not len(columns[0]):
         raise InputError(f"{cells.origin} has no rows")
     if len(names) > 1 or (names[0].lower() == "year" and YEAR.fullmatch(str(columns[0][0]))):
         return _from_parts(cells, names)
+    form = form or _form_of_number(columns[0][0])
+    if form in SERIALS:
+        return _counted(cells, names[0], form)
     stamps = None if form else _canonical(columns[0])
     return _one_by_one(cells, names[0], form) if stamps is None else stamps
 
@@ -76,7 +102,7 @@ def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
     memory; `key` names it in the message."""
     if isinstance(value, np.datetime64) and not np.isnat(value):
         return value.astype("datetime64[s]")
-    for each in {form, None}:
+    for each in {form, _form_of_number(value)}:
         try:
             moment = _moment(value, each)
         except (ValueError, TypeError, OverflowError, AttributeError):
@@ -99,7 +125,37 @@ def dated_columns(cells: Cells, form: str | None) -> list[str]:
             if not YEAR_LAST.fullmatch(str(first).strip()):
                 continue
         found.append(name)
-    return found
+    return sorted(found, key=lambda name: _form_of_number(firsts[name]) is not None)
+
+
+def _form_of_number(cell: Any) -> str | None:
+    """Form of a stamp that is a number, as far as its digits leave no doubt; else None."""
+    text = str(cell).strip().removesuffix(".0")
+    whole = text.partition(".")[0]
+    if not (whole.isascii() and whole.isdecimal()):
+        return None
+    form = DIGITS.get(len(text))
+    with suppress(ValueError):
+        if form and 1800 <= datetime.strptime(text, form).year < 2200:
+            return form
+    return UNIX.get(len(whole)) if whole[0] != "0" and text.count(".") < 2 else None
+
+
+def _counted(cells: Cells, name: str, form: str) -> Stamps:
+    """Time stamps from numbers that count time."""
+    values, (start, unit) = numbers_of(cells, name), SERIALS[form]
+    for i in np.flatnonzero(np.isnan(values))[:1]:
+        raise InputError(f"{cells.place(name, int(i))} is empty: it has no stamp")
+    low, high = ((datetime(y, 1, 1, tzinfo=UTC) - start).total_seconds() for y in (1800, 2200))
+    seconds = values * unit
+    for i in np.flatnonzero((seconds < low) | (seconds > high))[:1]:
+        raise InputError(
+            f"{cells.place(name, int(i))}: {values[i]:g} is not of the form data.time_format={form}"
+            f", {unit:g} s each since {start:%Y-%m-%d}, of this time"
+        )
+    return np.datetime64(start.replace(tzinfo=None), "s") + np.rint(seconds).astype(
+        "timedelta64[s]"
+    )
 
 
 def _canonical(column: Any) -> Stamps | None:
@@ -150,9 +206,14 @@ def _moment(cell: Any, form: str | None) -> datetime:
         return cell
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day)
-    text = str.strip(cell)
+    if form in SERIALS:
+        start, unit = SERIALS[form]
+        return (start + timedelta(seconds=round(float(cell) * unit))).replace(tzinfo=None)
+    text = str(cell).strip() if form else str.strip(cell)
     if form:
-        return datetime.strptime(text, form)
+        return datetime.strptime(text.removesuffix(".0"), form)
+    if quarter := QUARTER.fullmatch(text):
+        return datetime(int(quarter[1]), 3 * int(quarter[3]) - 2, 1)
     parts = ISO.fullmatch(text)
     if parts is None:
         raise ValueError
@@ -172,12 +233,15 @@ def _no_stamp(cell: Any, form: str | None, column: Sequence[Any]) -> str:
     except (TypeError, ValueError):
         is_number = False
     if is_number:
-        return f" holds numbers, not dates such as 2024-01-31 12:00: '{text}'"
+        fix = ": type data.time_format=%Y" if YEAR.fullmatch(text) else ""
+        if 20_000 <= float(cell) < 80_000:
+            fix = ": if they are days since 1900, as in Excel, type data.time_format=excel"
+        return f" holds numbers, not dates such as 2024-01-31 12:00: '{text}'{fix}"
     why = f": '{text}' is no time stamp with the year first, such as 2024-01-31 12:00"
     forms = [f"data.time_format='{form}'" for form in _year_last(cell, column)]
     if len(forms) > 1:
         return f"{why}: type {forms[0]} if the day comes first, {forms[1]} if the month does"
-    if forms:
+    if forms or (forms := [f"data.time_format='{form}'" for form in _spelt(column)]):
         return f"{why}: type {forms[0]}"
     return f"{why}: for another form name it, such as data.time_format='%d.%m.%Y %H:%M'"
 
@@ -207,6 +271,28 @@ def _year_last(cell: Any, column: Sequence[Any]) -> list[str]:
     if max(firsts) <= 12 and sign != ".":
         forms.append(f"%m{sign}%d{sign}%Y{clock}")
     return forms
+
+
+def _spelt(column: Sequence[Any]) -> Iterator[str]:
+    """Forms with names of months, years of two digits, or signs of their own, that a column has."""
+    texts = list(dict.fromkeys(str(cell).strip() for cell in column if not is_empty(cell)))
+    for day, clock in itertools.product(DAYS, CLOCKS):
+        with suppress(ValueError):
+            for text in texts:
+                datetime.strptime(text, day + clock)
+            yield day + clock
+
+
+DAYS = (
+    *("%Y.%m.%d", "%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%y"),
+    *(f"%d{sign}%{month}{sign}%{year}" for sign in "- ." for month in "bB" for year in "Yy"),
+    *(f"%{month}{rest}" for rest in (" %d, %Y", " %Y", "-%Y", "-%y") for month in "bB"),
+    "%Y年%m月%d日",
+)
+"""Forms of days, beside those that are read unasked and those with the year last in numbers."""
+TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S UTC", "%I:%M %p", "%I:%M:%S %p")
+CLOCKS = ("", *(gap + time for gap in (" ", ", ", "T") for time in TIMES))
+"""Forms of a time behind a day."""
 
 
 def _from_parts(cells: Cells, names: Sequence[str]) -> Stamps:
@@ -247,12 +333,21 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
     `part` is a column, of year, month and so on, that makes up a stamp, with others or alone.
     """
     moment = stamp.astype("datetime64[s]").item()
+    form = form or _form_of_number(like)
+    if form in SERIALS:
+        start, unit = SERIALS[form]
+        count = (moment.replace(tzinfo=UTC) - start).total_seconds() / unit
+        return type(like)(f"{count:.10g}" if form == "excel" else round(count))
+    if form and isinstance(like, (int, float, np.number)):
+        return type(like)(moment.strftime(form))
     if part and not ISO.fullmatch(str(like).strip()):
         return type(like)(getattr(moment, part.lower()))
     if not isinstance(like, str):
         return stamp if isinstance(like, np.datetime64) else moment
     if form:
         return moment.strftime(form)
+    if quarter := QUARTER.fullmatch(like.strip()):
+        return f"{moment.year}{quarter[2]}Q{(moment.month + 2) // 3}"
     parts = ISO.fullmatch(like.strip())
     assert parts is not None  # it was read by this form
     _, sign, _, day_of_month, hour, _, second, offset = parts.groups()
@@ -267,12 +362,22 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
 
 
 def clock_places(
-    stamps: Stamps, clock: Clock | None, gaps: str, where: str, row: Callable[[int], str]
+    stamps: Stamps,
+    clock: Clock | None,
+    gaps: str,
+    where: str,
+    row: Callable[[int], str],
+    finer: NDArray[np.bool_] | bool = False,
 ) -> NDArray[np.int64]:
     """(n) the step of the clock that each row of one series stands at.
 
-    Without a clock it is as most rows have it; gaps are `refuse`d, `fill`ed or `ignore`d (rows are
-    the clock). `where` begins an error message, and `row` names a row.
+    Args:
+        stamps: of the rows of one series.
+        clock: None: as most rows have it.
+        gaps: `refuse`, `fill` or `ignore` (rows are the clock).
+        where: begins an error message.
+        row: what a row is called.
+        finer: (n - 1) whether a row differs from the one above it by less than a second.
     """
     seconds = np.diff(stamps).astype(np.int64)
     begins_anew = (seconds < 0).any() and 2 * len(np.unique(stamps)) <= len(stamps)
@@ -284,7 +389,10 @@ def clock_places(
         )
     for wrong, what in (
         (seconds < 0, "is before the row above it: sort the rows by time"),
-        (seconds == 0, "is there twice: keep one of the two rows"),
+        (
+            (seconds == 0) & ~np.asarray(finer),
+            "is there twice: type data.duplicates=last, or first, to keep one of them",
+        ),
     ):
         for i in np.flatnonzero(wrong)[:1] + 1:
             raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
