@@ -201,7 +201,9 @@ class Folds:
         return f"up to {self.num_steps} steps, {sizes['channels']} channels, {labels}"
 
     def notes(self) -> Iterator[str]:
-        return self.dataset.notes(self.raw("train"))
+        train = self.raw("train")
+        yield from self.dataset.notes(train)
+        yield from self.pipeline.notes(train)
 
 
 def _check(num_folds: int, fold: int, split: str) -> None:
@@ -231,13 +233,17 @@ def hold_out(
         key: of the config, that gave `num_folds`.
     """
     if num_folds > len(data):
-        raise InputError(f"{key}={num_folds} is more than the {len(data)} items of {data.origin}")
+        raise InputError(
+            f"{key}={num_folds} is more than the {len(data)} {data.unit} of {data.origin}"
+            f"{_fewer(len(data), key)}"
+        )
     groups = data.groups
     if kind == "grouped" and groups is None:
         raise InputError(f"data.split=grouped, but {data.origin} has no groups")
     if groups is not None and num_folds > len(set(groups)):
         raise InputError(
             f"{key}={num_folds} is more than the {len(set(groups))} groups of {data.origin}"
+            f"{_fewer(len(set(groups)), key)}"
         )
     if kind == "stratified" and data.per_step:
         raise InputError("data.split=stratified is for one label per item: type data.split=random")
@@ -251,6 +257,13 @@ def hold_out(
         moved = _with_rare_labels(data, train, val)
         train, val = np.union1d(train, moved), np.setdiff1d(val, moved)
     return np.sort(train), np.sort(val)
+
+
+def _fewer(most: int, key: str) -> str:
+    """What may be typed for a number of folds that is more than the most there can be."""
+    if most > 1:
+        return f": type {key}={min(most, 5)}"
+    return f": type {key}=0" if key == "data.num_folds" else ""
 
 
 def _with_rare_labels(data: Recordings, train: np.ndarray, val: np.ndarray) -> np.ndarray:

@@ -24,6 +24,14 @@ def test_words_and_signs() -> None:
     assert tokenise(" \n\t") == []
 
 
+def test_words_of_other_scripts() -> None:
+    assert tokenise("我买了iPhone 15。") == [*"我买了", "iPhone", "15", "。"]
+    assert tokenise("これはテスト") == [*"これはテスト"]
+    assert tokenise("हिन्दी किताब।") == ["हिन्दी", "किताब", "।"]
+    assert tokenise("cafe\u0301 naïve - über's") == ["cafe\u0301", "naïve", "-", "über's"]
+    assert tokenise("한국어 문장 😍") == ["한국어", "문장", "😍"]
+
+
 def test_the_same_word() -> None:
     assert normal("Room") == "room"
     assert normal("1999") == normal("2024")
@@ -71,6 +79,10 @@ def test_long_texts_are_cut() -> None:
     ids, lengths = transform(TextPipeline(max_length=2).fit(ITEMS), TEXTS)
     assert ids.shape[1] == 2
     assert lengths.tolist() == [2, 2, 2]
+    [note] = TextPipeline(max_length=2).notes(texts([*TEXTS, ["it"]]))
+    assert "3 of 4 texts" in note
+    assert "data.max_length=4" in note
+    assert not [*TextPipeline(max_length=3).notes(ITEMS), *TextPipeline(max_length=0).notes(ITEMS)]
 
 
 def test_tags_behind_the_last_word_are_none() -> None:

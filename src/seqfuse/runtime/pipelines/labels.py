@@ -7,7 +7,7 @@ numbers (NaN where one is missing), or a tuple of the names of all labels that i
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -405,6 +405,10 @@ class Labelled:
 
     def fit_labels(self, items: Recordings) -> None:
         self.labels = kind_of(items.labels or ())().fit(items)
+
+    def notes(self, items: Recordings) -> Iterator[str]:
+        """Notes on what is made of the training split, for people."""
+        yield from ()
 
     def load_labels(self, state: dict[str, Any]) -> None:
         self.labels = KINDS[state["labels"]["type"]]()

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +19,19 @@ PADDING, UNKNOWN = 0, 1
 FIRST = 2
 """The first id of something known."""
 SUBWORDS = ("ngrams", "characters")
-TOKEN = re.compile(r"\w+(?:['\u2019]\w+)?|[^\w\s]")
+SIGNS = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Kana and ideographs, written without blanks between words: each is a word by itself."""
+MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+"""Accents and vowel signs that belong to the letter before them."""
+TOKEN = re.compile(rf"[{SIGNS}]|[^\W{SIGNS}]+(?:[{MARKS}]+[^\W{SIGNS}]*)*(?:['\u2019]\w+)?|[^\w\s]")
 ENDING = re.compile(r"(?:['\u2019]s)?[^\w\s]*$")
 
 
 def tokenise(text: str) -> list[str]:
-    """Words, with an apostrophe in them, and signs, each by itself; blanks are left out."""
+    """Words, with an apostrophe in them, and signs, each by itself; blanks are left out.
+
+    Of Chinese and Japanese, each character is a word (as in BERT's multilingual vocabulary).
+    """
     return TOKEN.findall(text)
 
 
@@ -120,6 +127,16 @@ class TextPipeline(Labelled):
             ids[i, : len(numbers)] = numbers
             before = word
         return replace(items, values=ids)
+
+    def notes(self, items: Recordings) -> Iterator[str]:
+        """Says how many texts are longer than what is read of them."""
+        long = int((items.lengths > self.max_length).sum()) if self.max_length else 0
+        if long:
+            yield (
+                f"{long:,} of {len(items):,} {items.unit} are longer than {self.max_length} words "
+                f"(the longest: {items.lengths.max():,}), and no more is read of them: "
+                f"data.max_length={2 * self.max_length} reads more, 0 all"
+            )
 
     def baseline(self, items: Recordings) -> NDArray[np.int32]:
         """Ids of texts without words: padding, whose vectors are zero."""
