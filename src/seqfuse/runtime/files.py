@@ -22,6 +22,8 @@ def find(
     """A file (or folder, or pattern, too) from here or from `root`, perhaps without its `.gz`;
     `key` names it in the message."""
     path = find_in((".", root), file, folders, patterns)
+    if path is None and (folder := find_in((".", root), file, folders=True)):
+        raise InputError(f"{folder} is a folder: name a file in {key}")
     if path is None:
         raise InputError(f"{file} is not there, nor in {root}: check {key}")
     return path
@@ -74,6 +76,7 @@ def open_binary(path: Path) -> IO[bytes]:
 ANSWERS = {
     (".xlsx", ".xlsm", ".xls", ".ods"): "save its sheet as CSV",
     (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "unpack it",
+    (".json",): "write an object on each line, without brackets around them, and call it .jsonl",
     (".mat", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".feather"): (
         "open it in Python, and write a frame by to_csv or to_parquet, arrays by numpy.savez"
     ),

@@ -60,6 +60,9 @@ def test_words_that_other_readers_take_for_missing(tmp_path: Path) -> None:
     [
         ("a.csv", "text,label\nhi,x\n  ,y\n", "a.csv, line 3: column 'text' is empty"),
         ("a.csv", "text,label,text\nhi,x,y\n", "a.csv, line 1: columns 1 and 3 have one name"),
+        ("a.csv", "review,mood\nhi,x\n", "no column 'text' .*data.text=.* data.label=<column>"),
+        ("a.csv", f"{'so good ' * 9},x\nhi,y\n", "a.csv: the first line is read as names .* text,"),
+        ("a.json", "[]", "a.json: .*call it .jsonl"),
         ("a.jsonl", '{"text": []  , "label": "x"}\n', "line 1: column 'text' is empty"),
     ],
 )
@@ -77,6 +80,16 @@ def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
     splits.fit()
     with pytest.raises(InputError, match="test.csv: line 3 has label 'z', which training never"):
         splits.tensors("test")
+
+
+def test_a_folder_and_few_texts(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"folder is a folder: name a file in data\.train"):
+        TextTable("folder", root=str(tmp_path))("train")
+    content = "text,label\n" + "a,x\nb,y\n" * 4
+    splits = Folds(table(tmp_path / "a.csv", content), TextPipeline(), num_folds=10)
+    with pytest.raises(InputError, match=r"num_folds=10 .* 8 texts of .*: type data.num_folds=5"):
+        splits.fit()
 
 
 @pytest.mark.parametrize("fold", range(3))

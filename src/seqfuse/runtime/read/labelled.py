@@ -209,7 +209,7 @@ def read_texts(
     A column `id` names them, where there are no labels to be read.
     """
     for first, part in numbered(rows_of(path), size):
-        words = [_words(path, line, row, text) for line, row in part]
+        words = [_words(path, line, row, text, label) for line, row in part]
         lines = [line for line, _ in part]
         labels = None
         if label:
@@ -220,8 +220,9 @@ def read_texts(
         yield texts(words, labels=labels, names=names, lines=lines, origin=str(path))
 
 
-def _words(path: Path, line: int, row: dict[str, Any], text: str) -> list[str]:
-    fix = f"type data.text=<column>, or rename the column to '{text}'"
+def _words(path: Path, line: int, row: dict[str, Any], text: str, label: str | None) -> list[str]:
+    more = f" data.label=<column> (no '{label}' either)" if label and label not in row else ""
+    fix = f"type data.text=<column>{more}, or rename the column to '{text}'"
     value = cell(path, line, row, text, fix)
     words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
     if not words:
@@ -251,7 +252,8 @@ def _check_tags(path: Path, lines: list[int], words: list[str], tags: list[str])
     before = "O"
     for line, word, tag in zip(lines, words, tags, strict=True):
         if tag in ("", "_"):
-            raise InputError(f"{path}, line {line}: the word '{word}' has no tag")
+            fix = ": give the list of them as `tags`" if ".jsonl" in path.name.lower() else ""
+            raise InputError(f"{path}, line {line}: the word '{word}' has no tag{fix}")
         if tag.startswith("I-") and before[1:] != tag[1:]:
             raise InputError(
                 f"{path}, line {line}: '{tag}' begins inside (behind '{before}'): begin with "

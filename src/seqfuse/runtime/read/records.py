@@ -15,6 +15,8 @@ from seqfuse.runtime.files import check_ending, lines_of
 from seqfuse.runtime.read.numbers import number
 
 RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
+LONGEST_NAME = 60
+"""Characters of a column's name, above which it is taken for a value."""
 Row = tuple[int, dict[str, Any]]
 """Line it begins at, and its columns."""
 
@@ -23,7 +25,13 @@ def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any
     """One cell; raises InputError with the fix where the row has no such column."""
     if name in row and row[name] is not None:
         return row[name]
-    listed = ", ".join(str(cell) for cell in row if cell)
+    names = [str(cell) for cell in row if cell]
+    if sentence := next((text for text in names if len(text) > LONGEST_NAME), ""):
+        raise InputError(
+            f"{path}: the first line is read as names of columns, and one is called "
+            f"'{sentence[:LONGEST_NAME]}...': put a line of names above it, such as {name},..."
+        )
+    listed = ", ".join(names)
     raise InputError(f"{path}, line {line}: no column '{name}' (it has: {listed}): {fix}")
 
 
