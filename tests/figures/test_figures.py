@@ -7,6 +7,7 @@ import matplotlib.dates as mdates
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seqfuse.figures import imputations as imputed
@@ -38,6 +39,17 @@ TIMES = {
     "dates": START + np.arange(12).astype("timedelta64[h]"),
     "rows": np.arange(16_000, 16_012),
 }
+
+
+def test_signs_that_no_font_has_are_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """matplotlib warns of each of them."""
+    text = sentences([Sentence(["正面", "\U0001f642"], np.ones(2), "行 0")])
+    assert pixels(text).std() > 0
+    monkeypatch.setattr("seqfuse.figures.drawing.fallbacks", lambda: ["DejaVu Serif"])
+    assert pixels(text).std() > 0
+    fonts = [word.get_fontfamily() for word in text.findobj(Text) if "正" in word.get_text()]
+    assert fonts
+    assert all(families[-1] == "DejaVu Serif" for families in fonts)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Elements of all figures: colours, signals shaded by attention, legends, images."""
 
+import warnings
 from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.image import imsave
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -25,6 +28,12 @@ COLOURS = ("#1b4f72", "#0b7a5b", "#6c3483")
 RIGHT, WRONG = COLOURS[1], "#c0392b"
 SHADING = LinearSegmentedColormap.from_list("shading", ["#ffffff", "#fdd0a2", "#fd9a4e"])
 MAX_CHANNELS = 3
+FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei"),
+    *("Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Malgun Gothic", "Arial Unicode MS"),
+    *("Noto Sans Devanagari", "Nirmala UI", "Noto Emoji", "Segoe UI Emoji", "Symbola"),
+)
+"""Fonts of Linux, Windows and macOS that hold what DejaVu Sans does not."""
 
 
 class Scale(NamedTuple):
@@ -121,14 +130,26 @@ def legend(figure: Figure, handles: Sequence[Any], columns: int = 6) -> None:
     )
 
 
+@cache
+def fallbacks() -> list[str]:
+    """Fonts of this machine with signs that matplotlib's own lacks."""
+    names = set(get_font_names())
+    return [name for name in FONTS if name in names]
+
+
 def pixels(figure: Figure, dpi: int = 100) -> NDArray[np.uint8]:
     """The figure as an image, (height, width, 4)."""
     figure.set_dpi(dpi)
     for text in figure.findobj(Text):
-        if "$" in text.get_text():  # type: ignore[attr-defined]
-            text.set_parse_math(False)  # type: ignore[attr-defined]  # a word is no formula
+        assert isinstance(text, Text)
+        if "$" in text.get_text():
+            text.set_parse_math(False)  # a word is no formula
+        if not text.get_text().isascii() and (more := fallbacks()):
+            text.set_fontfamily([*text.get_fontfamily(), *more])
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())
 
 
