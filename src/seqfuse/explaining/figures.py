@@ -127,6 +127,6 @@ class ExplanationFiles:
 
     def add(self, folder: Path, item: Explanation) -> None:
         self.count += 1
-        stem = re.sub(r"[^\w.-]+", "_", _name(item)).strip("._")[:60]
+        stem = re.sub(r"[^\w.-]+", "_", _name(item)).removesuffix(".png").strip("._")[:60]
         image = drawing.pixels(explanation(item), dpi=120)
         drawing.save(folder / f"{self.count:03d}_{stem}.png", image)
