@@ -63,3 +63,12 @@ def test_where_a_run_lands(command: Command, tmp_path: Path) -> None:
     [folder] = {path.parent.name for path in run.rglob("events*")}
     assert "lr=0.002" in folder
     assert f"label: {folder}" in (run / "config.yaml").read_text()
+
+
+@pytest.mark.long
+def test_jobs_of_a_sweep_are_named_by_what_varies(command: Command, tmp_path: Path) -> None:
+    words = ["-m", "trainer.max_epochs=1", "test=false", "callbacks=none", "seed=1"]
+    code, _, err = command(main, *TINY, *words, "optimizer.lr=1e-3,1e-2")
+    assert code == 0, err
+    jobs = {path.parent.name for path in (tmp_path / "logs" / "sweeps").rglob("events*")}
+    assert jobs == {"lr=0.001", "lr=0.01"}

@@ -14,8 +14,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -228,7 +230,7 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
         # CUDA reads it when it starts; without it some sums come out in another order each time.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if "label" in config and not config.resume:  # a run that goes on has one
-        config.label = names.label(settings.overrides.task) or config.label
+        config.label = names.label(_swept(settings, folder)) or config.label
     try:
         return command(config, folder)
     except InputError as error:
@@ -238,6 +240,16 @@ def _begin(command: Command, config: DictConfig, folder: Path) -> Any:
         if stopped is None or start.is_child() or not state.can_go_on(folder):
             raise
         raise Interrupted(stopped.number, os.path.relpath(folder)) from None
+
+
+def _swept(settings: HydraConf, folder: Path) -> list[str]:
+    """Overrides of a run; of a job of a sweep those that the sweep varies, if there are any."""
+    words, file = list(settings.overrides.task), folder.parent / "multirun.yaml"
+    if settings.mode != RunMode.MULTIRUN or not file.is_file():
+        return words
+    typed = OverridesParser.create().parse_overrides(OmegaConf.load(file).hydra.overrides.task)
+    fixed = {word.get_key_element() for word in typed if not word.is_sweep_override()}
+    return [word for word in words if word.partition("=")[0] not in fixed] or words
 
 
 def _one_of_many(command: Command, config: DictConfig, config_name: str) -> dict[str, Any]:
