@@ -5,10 +5,7 @@ import math
 import pytest
 import torch
 
-from seqfuse.nn.autoregression.cycle import Cycle
-from seqfuse.nn.autoregression.decomposed import Decomposed
-from seqfuse.nn.autoregression.low_rank import LowRank
-from seqfuse.nn.heads import Autoregression
+from seqfuse.nn.heads import Autoregression, Cycle, Decomposed, LowRank
 
 LOOK_BACK, HORIZON, PERIOD = 9, 4, 5
 

@@ -15,9 +15,6 @@ from seqfuse.nn.attention import (
     ScaledSum,
     Steps,
 )
-from seqfuse.nn.autoregression.cycle import Cycle
-from seqfuse.nn.autoregression.decomposed import Decomposed
-from seqfuse.nn.autoregression.low_rank import LowRank
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.bank.lags import LagBank
 from seqfuse.nn.cnn import Cnn, DenseCnn, Inception, SegmentConv
@@ -26,7 +23,10 @@ from seqfuse.nn.heads import (
     Autoregression,
     ClassHead,
     CrfHead,
+    Cycle,
+    Decomposed,
     HorizonHead,
+    LowRank,
     NumberHead,
     ProjectionHead,
     StepHead,

@@ -1,10 +1,11 @@
-"""Heads: read-out to prediction."""
+"""Heads: read-out to prediction; and linear forecasts that are added to it."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -177,35 +178,164 @@ class HorizonHead(nn.Module):
         return rearrange(segments, "b q (s k p) -> b (q s) k p", k=k, p=p)[:, : self.horizon]
 
 
-class Autoregression(nn.Module):
-    """Linear autoregression (Lai et al. 2018, section 3.6): the same weights for every target.
-
-    Each step of the horizon is a weighted sum of the look-back, of which the normalization has
-    subtracted the last value (NLinear, Zeng et al. 2023). The weights are trained with the net and
-    begin at zero, so that training begins with the net alone. They belong to `lags`.
+class Lagged(nn.Module):
+    """A linear forecast by the last real steps of each target, added to every quantile of the
+    net's. All weights begin so that it is zero: training begins with the net alone.
 
     Args:
         look_back: lags that have a weight.
         horizon: steps to forecast.
         num_targets: first channels of the input, those to forecast.
+    """
+
+    def __init__(self, look_back: int, horizon: int, num_targets: int = 1):
+        super().__init__()
+        positive(look_back=look_back, horizon=horizon, num_targets=num_targets)
+        self.look_back, self.horizon, self.num_targets = look_back, horizon, num_targets
+
+    def forward(
+        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b h k one"]:
+        seen = lags(x[..., : self.num_targets], mask, self.look_back)
+        return rearrange(self.forecast(seen, x, mask), "b k h -> b h k 1")
+
+    def forecast(
+        self, seen: Float[Tensor, "b k l"], x: Tensor, mask: Tensor
+    ) -> Float[Tensor, "b k h"]:
+        """Steps of the horizon by lags."""
+        raise NotImplementedError
+
+
+class Autoregression(Lagged):
+    """Linear autoregression (Lai et al. 2018, section 3.6): the same weights for every target.
+
+    Each step of the horizon is a weighted sum of the look-back, of which the normalization has
+    subtracted the last value (NLinear, Zeng et al. 2023). The weights are trained with the net.
+
+    Args:
         lr_factor: factor of the optimizer's learning rate. Weights are stored divided by it (as in
             Karras et al. 2018, section 4.1), so the factor holds for Adam and its like, whose steps
             do not depend on the size of a gradient.
     """
 
     def __init__(self, look_back: int, horizon: int, num_targets: int = 1, lr_factor: float = 1.0):
-        super().__init__()
-        positive(look_back=look_back, horizon=horizon, num_targets=num_targets)
+        super().__init__(look_back, horizon, num_targets)
         if not 0 < lr_factor < float("inf"):
             raise ValueError(f"lr_factor={lr_factor} must be above 0")
-        self.look_back, self.num_targets, self.lr_factor = look_back, num_targets, lr_factor
+        self.lr_factor = lr_factor
         self.weight = nn.Parameter(torch.zeros(horizon, look_back))
 
-    def forward(
-        self, x: Float[Tensor, "b t c"], mask: Bool[Tensor, "b t"]
-    ) -> Float[Tensor, "b h k one"]:
-        seen = lags(x[..., : self.num_targets], mask, self.look_back)
-        return rearrange(F.linear(seen, self.lr_factor * self.weight), "b k h -> b h k 1")
+    def forecast(
+        self, seen: Float[Tensor, "b k l"], x: Tensor, mask: Tensor
+    ) -> Float[Tensor, "b k h"]:
+        return F.linear(seen, self.lr_factor * self.weight)
+
+
+class Cycle(Lagged):
+    """Linear autoregression on a series less a learned cycle, which is added again.
+
+    CycleNet (Lin et al. 2024): each series has one learned value for each place in the cycle. The
+    place of a step follows from a sine and a cosine, as the calendar has them
+    (`data.known=[hour]`), which are the last two channels of the input; the places of the horizon
+    come behind that of the last step.
+
+    Args:
+        period: steps of the cycle.
+        num_series: targets, folded into the batch or side by side.
+    """
+
+    clock: Tensor
+
+    def __init__(
+        self,
+        look_back: int,
+        horizon: int,
+        period: int,
+        num_series: int,
+        num_targets: int = 1,
+    ):
+        super().__init__(look_back, horizon, num_targets)
+        positive(period=period)
+        if num_series % num_targets:
+            raise ValueError(f"num_targets={num_targets} must divide num_series={num_series}")
+        self.weight = nn.Parameter(torch.zeros(horizon, look_back))
+        self.cycle = nn.Parameter(torch.zeros(num_series, period))
+        angles = torch.arange(period, dtype=torch.float64) * (2 * math.pi / period)
+        clock = torch.stack([angles.sin(), angles.cos()], dim=1).to(self.weight.dtype)
+        self.register_buffer("clock", clock, persistent=False)
+
+    def forecast(
+        self, seen: Float[Tensor, "b k l"], x: Tensor, mask: Tensor
+    ) -> Float[Tensor, "b k h"]:
+        real = lags(mask.unsqueeze(2).to(x.dtype), mask, self.look_back)
+        last = self._place(lags(x[..., -2:], mask, 1).squeeze(2))
+        before = last.unsqueeze(1) - torch.arange(self.look_back, device=x.device)
+        behind = last.unsqueeze(1) + 1 + torch.arange(self.horizon, device=x.device)
+        # The cycle, too, without its value at the last step.
+        cycles = rearrange(self.cycle, "(r k) p -> r k p", k=self.num_targets)
+        cycles = cycles[torch.arange(x.shape[0], device=x.device) % cycles.shape[0]]
+        now = _at(cycles, last.unsqueeze(1))
+        rest = seen - real * (_at(cycles, before) - now)
+        return F.linear(rest, self.weight) + _at(cycles, behind) - now
+
+    def _place(self, clock: Float[Tensor, "b two"]) -> Int[Tensor, " b"]:
+        """The place in the cycle with the nearest sine and cosine."""
+        return (clock @ self.clock.to(clock).T).argmax(dim=1)
+
+
+def _at(cycles: Float[Tensor, "b k p"], places: Int[Tensor, "b l"]) -> Float[Tensor, "b k l"]:
+    """Values of each series at places of the cycle, which goes on before 0 and behind its end."""
+    index = places.remainder(cycles.shape[2]).unsqueeze(1)
+    return cycles.gather(2, index.expand(-1, cycles.shape[1], -1))
+
+
+class Decomposed(Lagged):
+    """Linear autoregression on a trend and a remainder, each with weights of its own.
+
+    DLinear (Zeng et al. 2023): the trend is a moving average of `window` steps, an odd number, and
+    the remainder is what it leaves. At the ends of the look-back fewer steps are averaged; DLinear
+    repeats the first and the last value.
+    """
+
+    def __init__(self, look_back: int, horizon: int, num_targets: int = 1, window: int = 25):
+        super().__init__(look_back, horizon, num_targets)
+        positive(window=window)
+        if window % 2 == 0:
+            raise ValueError(f"window={window} must be odd, for as many steps on either side")
+        self.window = window
+        self.trend = nn.Parameter(torch.zeros(horizon, look_back))
+        self.remainder = nn.Parameter(torch.zeros(horizon, look_back))
+
+    def forecast(
+        self, seen: Float[Tensor, "b k l"], x: Tensor, mask: Tensor
+    ) -> Float[Tensor, "b k h"]:
+        real = lags(mask.unsqueeze(2).to(x.dtype), mask, self.look_back)
+        trend = real * self._sums(seen) / self._sums(real).clamp(min=1)
+        return F.linear(trend, self.trend) + F.linear(seen - trend, self.remainder)
+
+    def _sums(self, seen: Float[Tensor, "b k l"]) -> Float[Tensor, "b k l"]:
+        """Sums over the steps around each."""
+        means = F.avg_pool1d(seen, self.window, stride=1, padding=self.window // 2)
+        return means * self.window
+
+
+class LowRank(Lagged):
+    """Linear autoregression through `rank` sums of lags, from which each step is made.
+
+    The weights are a product of two matrices (Izenman 1975, reduced-rank regression), of which the
+    second begins at zero.
+    """
+
+    def __init__(self, look_back: int, horizon: int, num_targets: int = 1, rank: int = 16):
+        super().__init__(look_back, horizon, num_targets)
+        positive(rank=rank)
+        self.sums = nn.Parameter(torch.randn(rank, look_back) * look_back**-0.5)
+        self.steps = nn.Parameter(torch.zeros(horizon, rank))
+
+    def forecast(
+        self, seen: Float[Tensor, "b k l"], x: Tensor, mask: Tensor
+    ) -> Float[Tensor, "b k h"]:
+        return F.linear(F.linear(seen, self.sums), self.steps)
 
 
 def lags(

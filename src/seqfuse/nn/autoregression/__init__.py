@@ -1,1 +1,0 @@
-"""Linear forecasts with fewer, or other, weights than `heads.Autoregression`."""
