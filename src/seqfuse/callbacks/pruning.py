@@ -1,6 +1,7 @@
 """Ends a trial of a search early when others did better by then."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -8,23 +9,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from seqfuse.runtime.errors import Pruned
 
 
+@dataclass(eq=False, repr=False)
 class Pruning(Callback):
     """Reports the monitor at each validation to the search's storage, and asks its pruner.
 
     Does nothing, and imports no Optuna, outside a search, where there is no storage.
     """
 
-    def __init__(
-        self,
-        monitor: str,
-        storage: str | None = None,
-        study: str | None = None,
-        number: int | None = None,
-        pruner: Any = None,
-    ):
-        self.monitor = monitor
-        self.storage, self.study, self.number = storage, study, number
-        self.pruner = pruner
+    monitor: str
+    storage: str | None = None
+    study: str | None = None
+    number: int | None = None
+    pruner: Any = None
+
+    def __post_init__(self) -> None:
         self._running: Any = None
         self._reported = 0
 

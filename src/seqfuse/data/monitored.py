@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from seqfuse.runtime.read.monitored import Recording
 from seqfuse.runtime.windows import Windows, sliding
 
 
+@dataclass(eq=False, repr=False)
 class Monitored:
     """Splits of recordings: training and validation lie in the part that may be trained on.
 
@@ -42,35 +44,31 @@ class Monitored:
     num_test = None
     """Not counted: testing goes over all rows."""
 
-    def __init__(
-        self,
-        source: RecordingSource,
-        pipeline: RecordingPipeline,
-        columns: str | Sequence[str] = "all",
-        look_back: int = 96,
-        horizon: int = 8,
-        stride: int = 1,
-        validation: float = 0.2,
-        reconstruct: bool = False,
-    ):
-        check_minimum(1, look_back=look_back, horizon=horizon, stride=stride)
-        if stride > horizon:
-            raise InputError(f"data.stride={stride} must be at most data.horizon={horizon}")
-        if not columns:
-            raise InputError("data.columns=[] leaves nothing to watch: name columns, or type all")
-        if not 0 < validation < 1:
-            raise InputError(f"data.validation={validation} must be above 0 and below 1")
-        if reconstruct and look_back != horizon:
+    source: RecordingSource
+    pipeline: RecordingPipeline
+    columns: str | Sequence[str] = "all"
+    look_back: int = 96
+    horizon: int = 8
+    stride: int = 1
+    validation: float = 0.2
+    reconstruct: bool = False
+
+    def __post_init__(self) -> None:
+        check_minimum(1, look_back=self.look_back, horizon=self.horizon, stride=self.stride)
+        if self.stride > self.horizon:
             raise InputError(
-                f"a reconstruction gives back what it sees: type data.horizon={look_back}, "
+                f"data.stride={self.stride} must be at most data.horizon={self.horizon}"
+            )
+        if not self.columns:
+            raise InputError("data.columns=[] leaves nothing to watch: name columns, or type all")
+        if not 0 < self.validation < 1:
+            raise InputError(f"data.validation={self.validation} must be above 0 and below 1")
+        if self.reconstruct and self.look_back != self.horizon:
+            raise InputError(
+                f"a reconstruction gives back what it sees: type data.horizon={self.look_back}, "
                 "as long as data.look_back"
             )
-        self.source = source
-        self.pipeline = pipeline
-        self.columns = columns
-        self.look_back, self.horizon, self.stride = look_back, horizon, stride
-        self.validation = validation
-        self.overlap = horizon if reconstruct else 0
+        self.overlap = self.horizon if self.reconstruct else 0
         self.fingerprints: dict[str, str] = {}
         self._recordings: list[Recording] = []
         self._tensors: dict[str, WindowTensors] = {}

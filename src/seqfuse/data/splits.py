@@ -1,8 +1,8 @@
 """Training, validation and test splits of labelled items: series, texts, clips."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ HALVED = 200
 SPLITS = ("stratified", "grouped", "random")
 
 
+@dataclass(eq=False, repr=False)
 class Folds:
     """Labelled items: validation is one fold of the training split, unless the source has one.
 
@@ -43,31 +44,25 @@ class Folds:
             validation have the same items.
     """
 
-    def __init__(
-        self,
-        dataset: Callable[..., Recordings],
-        pipeline: Any,
-        num_folds: int | str = 5,
-        fold: int = 0,
-        split: str = "stratified",
-        seed: int = 0,
-        label_fraction: float = 1.0,
-        calibration: bool | str = False,
-    ):
-        self.is_auto = num_folds == "auto"
+    dataset: Any
+    pipeline: Any
+    num_folds: Any = 5
+    fold: int = 0
+    split: str = "stratified"
+    seed: int = 0
+    label_fraction: float = 1.0
+    calibration: bool | str = False
+
+    def __post_init__(self) -> None:
+        self.is_auto = self.num_folds == "auto"
+        self.num_folds = 0 if self.is_auto else int(self.num_folds)
         if not self.is_auto:
-            _check(int(num_folds), fold, split)
-        check_fraction(label_fraction)
-        if calibration not in (True, False, "auto"):
-            raise InputError(f"data.calibration={calibration} must be auto, true or false")
-        self.dataset = dataset if isinstance(dataset, Source) else Function(dataset)
-        self.pipeline = pipeline
-        self.num_folds = 0 if self.is_auto else int(num_folds)
-        self.fold = fold
-        self.split = split
-        self.seed = seed
-        self.label_fraction = label_fraction
-        self.calibration = calibration
+            _check(self.num_folds, self.fold, self.split)
+        check_fraction(self.label_fraction)
+        if self.calibration not in (True, False, "auto"):
+            raise InputError(f"data.calibration={self.calibration} must be auto, true or false")
+        if not isinstance(self.dataset, Source):
+            self.dataset = Function(self.dataset)
         self.fingerprints: dict[str, str] = {}
         self._tensors: dict[str, Items] = {}
         self._raw: dict[str, Recordings] = {}

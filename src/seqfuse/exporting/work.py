@@ -1,5 +1,6 @@
 """From a loaded checkpoint to a folder: graph, check, int8, measurements, card."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class TooMuchLost(InputError):
         self.before = before
 
 
+@dataclass(eq=False, repr=False)
 class Export:
     """One checkpoint on its way out.
 
@@ -35,23 +37,19 @@ class Export:
     is.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        data: DataModule,
-        trained: dict[str, Any],
-        config: dict[str, Any],
-        trainer: Trainer,
-        before: float | None = None,
-    ):
-        self.before = before
-        self.task, self.data, self.trained, self.config = task, data, trained, config
-        self.trainer = trainer
-        pipeline = data.splits.pipeline
+    task: Task
+    data: DataModule
+    trained: dict[str, Any]
+    config: dict[str, Any]
+    trainer: Trainer
+    before: float | None = None
+
+    def __post_init__(self) -> None:
+        task, pipeline = self.task, self.data.splits.pipeline
         familiarity = task.familiarity if "distances" in task.metadata() else None
         self.graph = Graph(task.net, task.correction, sources_of(pipeline), familiarity).eval()
-        self.samples = Samples(trained, pipeline, self.graph)
-        self.metadata = metadata.describe(task, data, trained, config["opset"])
+        self.samples = Samples(self.trained, pipeline, self.graph)
+        self.metadata = metadata.describe(task, self.data, self.trained, self.opset)
 
     def write(self, part: Path) -> card.Measured:
         export(self.graph, self.samples(3, self.samples.steps, True), part / GRAPH, self.opset)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ Span = tuple[int, int]
 """First row, and row after the last."""
 
 
+@dataclass(eq=False, repr=False)
 class Windows:
     """Look-backs and what is to be predicted of each, gathered batch by batch.
 
@@ -33,24 +35,19 @@ class Windows:
             its steps come first, and behind them it is masked and zero.
     """
 
-    def __init__(
-        self,
-        values: Any,
-        filled: Any,
-        starts: range | NDArray[np.int64],
-        look_back: int,
-        horizon: int,
-        num_targets: int,
-        num_known: int = 0,
-        overlap: int = 0,
-        codes: NDArray[np.float32] | None = None,
-        offsets: NDArray[np.int64] | None = None,
-    ):
-        self.values, self.filled, self.starts = values, filled, starts
-        self.look_back, self.horizon = look_back, horizon
-        self.num_targets, self.num_known = num_targets, num_known
-        self.ahead = look_back - overlap
-        self.codes, self.offsets = codes, offsets
+    values: Any
+    filled: Any
+    starts: range | NDArray[np.int64]
+    look_back: int
+    horizon: int
+    num_targets: int
+    num_known: int = 0
+    overlap: int = 0
+    codes: NDArray[np.float32] | None = None
+    offsets: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        self.ahead = self.look_back - self.overlap
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -1,7 +1,7 @@
 """The user's own series: arrays, tables, or files of the UCR/UEA archive."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from seqfuse.runtime.read.tabular import TABULAR_ENDINGS, Tabular, read_tabular
 from seqfuse.runtime.recordings import Recordings
 
 
+@dataclass(eq=False, repr=False)
 class Arrays(OwnFiles):
     """Reads x (three axes, or two for one channel) and y (series) or (series, k) from files.
 
@@ -28,7 +29,6 @@ class Arrays(OwnFiles):
     .ts, .tsv and .arff are as in the UCR/UEA archive.
 
     Args:
-        train, test, root, test_folds: as of `OwnFiles`.
         layout: order of the axes of x: `btc` is (series, time, channels).
         labelled: without it, labels are not read, and need not be there.
         id: column of a table that tells series apart, where a row is a step.
@@ -39,22 +39,16 @@ class Arrays(OwnFiles):
     kind = "series: .npz (with x and y), .npy, .csv, .jsonl, .parquet, .ts, .tsv or .arff"
     folders = True
 
-    def __init__(
-        self,
-        train: str | None,
-        test: str | None = None,
-        layout: str = "btc",
-        test_folds: int = 5,
-        root: str = ".",
-        labelled: bool = True,
-        label_type: str = "classes",
-        id: str = "id",
-        label: str = "y",
-    ):
-        check_option(LAYOUTS, layout=layout)
-        super().__init__(train, test, None, root, test_folds)
-        self.layout, self.labelled, self.label_type = layout, labelled, label_type
-        self.tabular = Tabular(id, label)
+    layout: str = "btc"
+    labelled: bool = True
+    label_type: str = "classes"
+    id: str = "id"
+    label: str = "y"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_option(LAYOUTS, layout=self.layout)
+        self.tabular = Tabular(self.id, self.label)
         self._tabular: Tabular | None = None
 
     def read(self, path: Path, split: str) -> Recordings:
@@ -66,9 +60,8 @@ class Arrays(OwnFiles):
         else:
             if not is_parquet(path):
                 check_ending(path, (*ARRAY_ENDINGS, *SERIES_ENDINGS, *TABULAR_ENDINGS))
-            self._tabular = self._tabular or self.tabular.of(
-                path
-            )  # the test part is as that trained on
+            # The test part is as that trained on.
+            self._tabular = self._tabular or self.tabular.of(path)
             blocks = read_tabular(path, self._tabular, *labels)
         items = Recordings.joined(list(blocks))
         if known := self._tabular:

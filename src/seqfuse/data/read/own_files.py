@@ -1,8 +1,9 @@
 """The user's own files: one to train on, perhaps one to test and one to validate on."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from seqfuse.runtime.files import find
 from seqfuse.runtime.recordings import Recordings
 
 
+@dataclass(eq=False, repr=False)
 class OwnFiles(Source):
     """Files of labelled items.
 
@@ -27,24 +29,23 @@ class OwnFiles(Source):
         test_folds: one part in so many of `train` is the test split, where `test` is absent.
     """
 
-    kind: str
+    kind: ClassVar[str]
     """Name of the file in the message that none is named."""
     folders = False
     """Whether a folder, or a pattern, is read, too."""
 
-    def __init__(
-        self,
-        train: str | None,
-        test: str | None = None,
-        val: str | None = None,
-        root: str = ".",
-        test_folds: int = 5,
-    ):
-        if not train:
+    train: str | None
+    test: str | None = None
+    val: str | None = None
+    root: str = field(default=".", kw_only=True)
+    test_folds: int = field(default=5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.train:
             raise InputError(f"data.train is empty: name your {self.kind}")
-        check_minimum(2, test_folds=test_folds)
-        self.files = {"train": str(train), "val": val, "test": test}
-        self.has_validation, self.root, self.test_folds = val is not None, root, test_folds
+        check_minimum(2, test_folds=self.test_folds)
+        self.files = {"train": str(self.train), "val": self.val, "test": self.test}
+        self.has_validation = self.val is not None
 
     def read(self, path: Path, split: str) -> Recordings:
         raise NotImplementedError

@@ -1,6 +1,7 @@
 """The user's own sources: an .npz with an array for each of them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from seqfuse.runtime.read.labelled import read_sources
 from seqfuse.runtime.recordings import Recordings
 
 
+@dataclass(eq=False, repr=False)
 class SourceArrays(OwnFiles):
     """Reads `<source>_x` of each source, `y` and perhaps `groups` from an .npz.
 
     Args:
-        train, test, root, test_folds: as of `OwnFiles`.
         sources: which to read, the clock first; `auto`: all of `train`, in the order of the file.
         missing: sources left out in test and in files to predict; the clock is kept of the
             first one, which must be there.
@@ -24,20 +25,13 @@ class SourceArrays(OwnFiles):
 
     kind = ".npz (with <source>_x and y)"
 
-    def __init__(
-        self,
-        train: str | None,
-        test: str | None = None,
-        sources: Sequence[str] | str = "auto",
-        test_folds: int = 5,
-        missing: Collection[str] = (),
-        root: str = ".",
-        label_type: str = "classes",
-    ):
-        super().__init__(train, test, None, root, test_folds)
-        self.label_type = label_type
-        self.sources = [] if sources == "auto" else list(sources)
-        self.missing = sorted(missing)
+    sources: Sequence[str] | str = "auto"
+    missing: Collection[str] = ()
+    label_type: str = "classes"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.missing = sorted(self.missing)
 
     def read(self, path: Path, split: str) -> Recordings:
         absent = self.missing if split == "test" else []
@@ -53,7 +47,9 @@ class SourceArrays(OwnFiles):
         """Names, the clock first; those of the training file where none are given."""
         path = self.path("train")
         names = array_names(path)
-        sources = self.sources or [n.removesuffix("_x") for n in names if n.endswith("_x")]
+        sources = list(self.sources)
+        if self.sources == "auto":
+            sources = [n.removesuffix("_x") for n in names if n.endswith("_x")]
         if not sources:
             raise missing(path, "<source>_x", names)
         self._check_missing(sources)

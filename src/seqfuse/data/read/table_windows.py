@@ -1,6 +1,7 @@
 """Windows of a table with a number each: the mean of the targets over the rows behind them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import sliding
 
 
+@dataclass(eq=False, repr=False)
 class TableWindows(Source):
     """Windows of all columns, split by time; a label never reaches beyond its split.
 
@@ -29,25 +31,22 @@ class TableWindows(Source):
 
     has_validation = True
 
-    def __init__(
-        self,
-        reader: TableReader,
-        source: TableFile,
-        look_back: int,
-        horizon: int,
-        every: int,
-        split: Sequence[Any],
-    ):
-        check_minimum(1, look_back=look_back, horizon=horizon, every=every)
-        check_split(split)
-        if len(split) + isinstance(split[0], (str, date)) != 3:
-            raise InputError(f"data.split={list(split)}: give training, validation and test alone")
-        self.table, self.source = reader, source
-        self.split = [str(part) if isinstance(part, date) else part for part in split]
-        self.look_back, self.horizon, self.every = look_back, horizon, every
+    reader: TableReader
+    source: TableFile
+    look_back: int
+    horizon: int
+    every: int
+    split: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        check_minimum(1, look_back=self.look_back, horizon=self.horizon, every=self.every)
+        check_split(self.split)
+        self.split = [str(part) if isinstance(part, date) else part for part in self.split]
+        if len(self.split) + isinstance(self.split[0], str) != 3:
+            raise InputError(f"data.split={self.split}: give training, validation and test alone")
 
     def __call__(self, split: str) -> Recordings:
-        table = self.table.read(self.source.path())
+        table = self.reader.read(self.source.path())
         part = [name for name in PARTS if name != "calibration"].index(split)
         spans = [borders(table, self.split, *edge)[part] for edge in pairwise(table.offsets)]
         sizes = (self.look_back, self.horizon, self.every)
@@ -60,7 +59,7 @@ class TableWindows(Source):
         return windows_of(table, starts, self.look_back, self.horizon)
 
     def file_format(self, pipeline: Any) -> Mapping[str, Any]:
-        table = {**self.table.options, "targets": pipeline.labels.targets}
+        table = {**self.reader.options, "targets": pipeline.labels.targets}
         return {
             "kind": "windows",
             "table": table,

@@ -1,6 +1,7 @@
 """Texts with a class each, and sentences with a tag for each word."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from seqfuse.runtime.read.labelled import read_sentences, read_texts
 from seqfuse.runtime.recordings import Recordings
 
 
+@dataclass(eq=False, repr=False)
 class TextTable(OwnFiles):
     """Reads a column of texts and one of labels, of a .csv, .tsv or .jsonl.
 
     Args:
-        train, test, val, root, test_folds: as of `OwnFiles`.
         text: name of the column of texts.
         label: name of the column of labels.
         label_type: `classes`, `numbers` or `several` labels in a cell (see `labels_of`).
@@ -22,19 +23,9 @@ class TextTable(OwnFiles):
 
     kind = ".csv, .tsv or .jsonl file"
 
-    def __init__(
-        self,
-        train: str | None,
-        test: str | None = None,
-        val: str | None = None,
-        text: str = "text",
-        label: str = "label",
-        root: str = ".",
-        label_type: str = "classes",
-        test_folds: int = 5,
-    ):
-        super().__init__(train, test, val, root, test_folds)
-        self.text, self.label, self.label_type = text, label, label_type
+    text: str = "text"
+    label: str = "label"
+    label_type: str = "classes"
 
     def read(self, path: Path, split: str) -> Recordings:
         blocks = list(read_texts(path, self.text, self.label, self.label_type))

@@ -1,6 +1,7 @@
 """Frames of many clips, kept on the disk: a clip is decoded once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ WORTH_A_BAR = 50  # clips
 NAMED = 5  # bad clips that a message names
 
 
+@dataclass(eq=False, repr=False)
 class Decoder:
     """Frames of many clips, through a cache.
 
@@ -26,18 +28,14 @@ class Decoder:
         progress: draws a bar when there are many to decode.
     """
 
-    def __init__(
-        self,
-        num_frames: int = 16,
-        size: int = 64,
-        cache: str | None = None,
-        skip_bad: bool = False,
-        progress: bool = False,
-    ):
-        check_minimum(1, num_frames=num_frames, size=size)
-        self.num_frames, self.size = num_frames, size
-        self.cache = cache
-        self.skip_bad, self.progress = skip_bad, progress
+    num_frames: int = 16
+    size: int = 64
+    cache: str | None = None
+    skip_bad: bool = False
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_minimum(1, num_frames=self.num_frames, size=self.size)
 
     def __call__(self, paths: Sequence[Path]) -> tuple[list[Frames], NDArray[np.int64]]:
         """Frames (t c height width) of clips, and the numbers of the clips that they are of."""

@@ -1,19 +1,20 @@
 """Sequences of key points: a row per sequence, cut from recordings by a sliding window."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.data.items import Source
-from seqfuse.runtime.errors import InputError, check_minimum
+from seqfuse.runtime.errors import InputError, check_minimum, number_within
 from seqfuse.runtime.files import find, lines_of
 from seqfuse.runtime.read.labelled import read_points
 from seqfuse.runtime.recordings import Recordings
 
 
+@dataclass(eq=False, repr=False)
 class KeyPoints(Source):
     """Rows of a class number and then x and y of each step, without a header.
 
@@ -34,25 +35,19 @@ class KeyPoints(Source):
 
     has_validation = True
 
-    def __init__(
-        self,
-        file: str,
-        names: str,
-        test_fold: int = 0,
-        test_folds: int = 5,
-        gap: int = 16,
-        val_fraction: float = 0.5,
-        root: str = ".",
-    ):
-        check_minimum(3, test_folds=test_folds)
-        if not 0 <= test_fold < test_folds:
-            raise InputError(f"data.test_fold={test_fold} must be from 0 to {test_folds - 1}")
-        check_minimum(0, gap=gap)
-        if not 0 <= val_fraction <= 1:
-            raise InputError(f"data.val_fraction={val_fraction} must be from 0 to 1")
-        self.file, self.names, self.root = file, names, root
-        self.test_fold, self.test_folds = test_fold, test_folds
-        self.gap, self.val_fraction = gap, val_fraction
+    file: str
+    names: str
+    test_fold: int = 0
+    test_folds: int = 5
+    gap: int = 16
+    val_fraction: float = 0.5
+    root: str = "."
+
+    def __post_init__(self) -> None:
+        check_minimum(3, test_folds=self.test_folds)
+        number_within("data.test_fold", self.test_fold, 0, self.test_folds - 1)
+        check_minimum(0, gap=self.gap)
+        number_within("data.val_fraction", self.val_fraction, 0, 1)
 
     def __call__(self, split: str) -> Recordings:
         path = find(self.file, self.root, "data.file and data.names")
