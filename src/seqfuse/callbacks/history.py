@@ -22,7 +22,7 @@ FEWEST = 3
 class History(Callback):
     """Losses, a metric, the learning rate and the time left: a line per epoch, and curves.
 
-    Epochs by the hundred get a line now and then. The curves lie in `figures/curves.png` of the run
+    Of many epochs every so many get a line. The curves lie in `figures/curves.png` of the run
     folder; a run that goes on draws its earlier epochs, too.
 
     Args:
@@ -32,7 +32,7 @@ class History(Callback):
         curves: whether they are drawn.
     """
 
-    def __init__(self, lines: int = 100, metric: str | None = None, curves: bool = True):
+    def __init__(self, lines: int = 20, metric: str | None = None, curves: bool = True):
         super().__init__()
         if lines < 0:
             raise ValueError(f"lines={lines} must be at least 0")
