@@ -403,6 +403,14 @@ class Labelled:
     def __init__(self) -> None:
         self.labels: Labels = Classes()
 
+    def baseline(self, items: Recordings) -> NDArray[Any]:
+        """(n ...) what stands for none of the values of items that are explained."""
+        raise InputError(f"items of {type(self).__name__} are not explained: it has no baseline")
+
+    def groups(self, items: Recordings) -> tuple[NDArray[np.int64], list[str]]:
+        """The channel that each number of a step belongs to, and names of the channels."""
+        raise InputError(f"items of {type(self).__name__} are not explained: it has no groups")
+
     def fit_labels(self, items: Recordings) -> None:
         self.labels = kind_of(items.labels or ())().fit(items)
 

@@ -218,7 +218,6 @@ class SeriesPipeline(Labelled):
         return self.transform(replace(items, values=np.full_like(items.values, np.nan))).values
 
     def groups(self, items: Recordings) -> tuple[NDArray[np.int64], list[str]]:
-        """The channel that each number of a step belongs to, and names of the channels."""
         numbers = np.arange(self.in_channels)
         named = len(items.columns) == self.in_channels
         names = list(items.columns) if named else [str(i) for i in numbers]
