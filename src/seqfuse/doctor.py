@@ -61,8 +61,8 @@ def _abilities() -> list[str]:
     except OSError:
         return []
     flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
-    found = list(dict.fromkeys(text for flag, text in FLAGS.items() if flag in flags))
-    return found or ["neither bf16 nor VNNI"]
+    abilities = list(dict.fromkeys(text for flag, text in FLAGS.items() if flag in flags))
+    return abilities or ["neither bf16 nor VNNI"]
 
 
 def _places() -> Iterator[tuple[str, str]]:

@@ -173,7 +173,7 @@ def clips(generator: np.random.Generator) -> dict[str, bytes]:
     """A square that goes to the left or to the right: frames side by side in a picture."""
     from PIL import Image  # slow
 
-    found, size, steps = {}, 32, 16
+    files, size, steps = {}, 32, 16
     for number in range(40):
         name = ("left", "right")[number % 2]
         frames = generator.integers(0, 60, (steps, size, size, 3)).astype(np.uint8)
@@ -183,8 +183,8 @@ def clips(generator: np.random.Generator) -> dict[str, bytes]:
             frames[step, top : top + 8, column : column + 8] = 220
         content = io.BytesIO()
         Image.fromarray(np.concatenate(list(frames), axis=1)).save(content, "png")
-        found[f"clips/{name}/{number:02}.png"] = content.getvalue()
-    return found
+        files[f"clips/{name}/{number:02}.png"] = content.getvalue()
+    return files
 
 
 def large(generator: np.random.Generator) -> dict[str, bytes]:

@@ -68,10 +68,10 @@ def train(
     with ExitStack() as ended:
         if copy := mirror.of(recipe, Path(run)):
             callbacks = (*callbacks, ended.enter_context(copy))
-        one = partial(fit, given=given, callbacks=callbacks)
+        fit_one = partial(fit, given=given, callbacks=callbacks)
         if ensemble.size(recipe) > 1:
-            return ensemble.train(recipe, Path(run), one, given)
-        return one(recipe, None, runs.report)
+            return ensemble.train(recipe, Path(run), fit_one, given)
+        return fit_one(recipe, None, runs.report)
 
 
 def fit(

@@ -29,7 +29,6 @@ class History(Callback):
         lines: of the whole run, at most, where its end is known; 0 for none.
         metric: shown beside the losses; None, or one that is a loss, for the
             task's accuracy or squared error, or else its first.
-        curves: whether they are drawn.
     """
 
     def __init__(self, lines: int = 20, metric: str | None = None, curves: bool = True):

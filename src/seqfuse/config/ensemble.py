@@ -48,7 +48,6 @@ def train(
 
     Args:
         run: the folder of all of them.
-        fit: trains a member.
         given: arguments of the splits that lie in memory.
 
     Returns:

@@ -397,8 +397,8 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
     """Reads dates as text, as OmegaConf does."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith(":timestamp")]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
@@ -532,7 +532,6 @@ def check_composed(
         named: values on the command line, by key.
         run: folder that the run may write to.
         urls: patterns of the addresses of seqfuse's own data sets.
-        source: the folder, for messages.
     """
     trust = [str(package) for package in named.get("trust") or ()]
     OmegaConf.update(config, "trust", trust)

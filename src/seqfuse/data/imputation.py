@@ -121,7 +121,6 @@ class MaskedSplits(TimeSplits):
     Args:
         reader: of the table; its targets are filled, covariates are seen.
         pipeline: fitted on the training rows alone.
-        source: the file.
         masking: draws what is held out.
         look_back: steps of a window; `auto`: 96, or half of the smallest part of the split where
             that is less.

@@ -22,7 +22,6 @@ def draw(labels: ItemLabels, fraction: float, seed: int) -> NDArray[np.int64]:
     class is missing. Of numbers: the fraction of the items.
 
     Args:
-        labels: of all items.
         fraction: of the items to keep.
         seed: of the draw; a larger fraction of the same seed holds the smaller one's items.
 

@@ -37,7 +37,6 @@ class Loader(DataLoader[Batch]):
 
     Args:
         num_batches: in an epoch, if fewer than there are.
-        options: those of torch's loader.
     """
 
     items = 0
@@ -174,8 +173,6 @@ class LengthShuffle(EpochShuffle):
 
     Args:
         lengths: (n) steps of each item.
-        seed: of the order.
-        batch_size: items of a batch.
         mix: batches of a pool.
     """
 
@@ -200,8 +197,6 @@ class ChunkShuffle(EpochShuffle):
     Chunks come in a random order, and items of `mix` chunks are shuffled among each other.
 
     Args:
-        size: items.
-        seed: of the order.
         chunk: items that lie together.
         mix: chunks that are open at a time.
         expect: is given first and last item of each chunk of the next `mix`, one after the other

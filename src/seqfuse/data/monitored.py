@@ -26,7 +26,6 @@ class Monitored:
     measures of anomalies look at what comes after the training part.
 
     Args:
-        source: returns the recordings.
         pipeline: fitted on the training rows alone.
         columns: channels to read; `all` of each recording, which must then agree.
         look_back: steps a forecast sees.

@@ -14,7 +14,6 @@ class People:
         fold: which fold of people to test on, instead; the next one is for validation. Of the
             people in order, the i-th (from 0 on) belongs to fold i mod `num_folds`, whatever
             the seed.
-        num_folds: so many folds.
     """
 
     def __init__(

@@ -34,9 +34,7 @@ class Folds:
             for validation; 0 trains on everything, without validation; `auto` is 20 from
             `ENOUGH` items on, and 0 for fewer. Where the source has a validation split, 0
             leaves it out, and every other number takes it.
-        fold: which one.
         split: `stratified`, `grouped` or `random` folds.
-        seed: of the folds.
         label_fraction: above 0 and at most 1, of the training items, whose labels are known; the
             others are left out of training, but the pipeline is fitted to all of them.
         calibration: whether one half of what is held out is for calibration alone, so that no

@@ -118,9 +118,7 @@ class TimeSplits:
     a random order, and the windows of as many as make up the pool among each other.
 
     Args:
-        reader: of the table.
         pipeline: fitted on the training rows alone; of rows on disk, on blocks all over them.
-        source: the file.
         look_back: steps a forecast sees; `auto`: 7 seasons (or horizons, where these are longer),
             at most 336 steps and a third of the training rows, in whole seasons.
         horizon: steps to forecast; `auto`: a season (24 steps where nothing repeats), at most 96

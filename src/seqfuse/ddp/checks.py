@@ -51,12 +51,12 @@ def _check_started(strategy: Mapping[str, Any], wanted: int, nodes: int, outside
     if not launched and outside > 1:
         raise InputError(f"{outside} processes were started already: type trainer=ddp")
     if launched and outside != ranks:
-        there = start.nodes() or nodes
-        fix = f"trainer.devices={max(outside // there, 1)}"
+        started = start.nodes() or nodes
+        fix = f"trainer.devices={max(outside // started, 1)}"
         raise InputError(
             f"{outside} processes were started, for trainer.devices={wanted} and "
             f"trainer.num_nodes={nodes}: type {fix}"
-            + ("" if there == nodes else f" trainer.num_nodes={there}")
+            + ("" if started == nodes else f" trainer.num_nodes={started}")
         )
     if (start.nodes() or 1) > 1 and not start.is_named() and start.max_restarts():
         raise InputError(
@@ -110,8 +110,8 @@ def count(trainer: dict[str, Any]) -> int:
     given = trainer["devices"]
     if isinstance(given, list):
         return len(given)
-    if given == "auto" and trainer.get("strategy") and (there := start.on_node()):
-        return there
+    if given == "auto" and trainer.get("strategy") and (processes := start.on_node()):
+        return processes
     if given in ("auto", -1, "-1"):
         return _gpus() if on_gpu(trainer) else 1
     number = str(given).removeprefix("-").isdigit()

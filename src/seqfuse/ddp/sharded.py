@@ -95,12 +95,12 @@ class Fsdp(Ranks, FullySharded):
 
     def _gathered(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Whole tensors on the CPU, on rank 0 alone; one is whole at a time on the others."""
-        found = {}
+        gathered = {}
         for name, value in tensors.items():
             whole = collectives.whole(value) if isinstance(value, Tensor) else value
             if self.is_global_zero:
-                found[name] = whole.cpu() if isinstance(value, DTensor) else whole
-        return found
+                gathered[name] = whole.cpu() if isinstance(value, DTensor) else whole
+        return gathered
 
 
 def _like(value: Any, shard: Tensor | None) -> Any:

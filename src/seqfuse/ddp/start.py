@@ -38,7 +38,7 @@ def prepare() -> None:
 
 def refuse_in_sweeps(words: Sequence[str]) -> None:
     """Refuses `trainer=ddp` in a sweep: each rank would start the whole sweep once more."""
-    named = [found[1] for word in words if (found := re.match(r"trainer=.*\b(ddp|fsdp)\b", word))]
+    named = [match[1] for word in words if (match := re.match(r"trainer=.*\b(ddp|fsdp)\b", word))]
     if sweeping(words) and named:
         raise InputError(IN_SWEEP.format(named[0]))
 

@@ -140,12 +140,12 @@ class Classifier(ClassifierMixin, ItemEstimator):
         y = column_or_1d(y, warn=True)
         check_consistent_length(_first(X), y)
         check_classification_targets(y)
-        found, codes = np.unique(y, return_inverse=True)
-        names = [label_text(value) for value in found.tolist()]
+        distinct, codes = np.unique(y, return_inverse=True)
+        names = [label_text(value) for value in distinct.tolist()]
         if len(set(names)) < len(names):
             raise InputError(f"two classes of y are both called '{max(names, key=names.count)}'")
-        labels = labels_of(found[codes].tolist(), "y")
-        return self._fit(X, labels, "", sample_weight, classes=found.tolist())
+        labels = labels_of(distinct[codes].tolist(), "y")
+        return self._fit(X, labels, "", sample_weight, classes=distinct.tolist())
 
     def predict(self, X: Any) -> NDArray[Any]:
         """(n) the most probable class of each item."""

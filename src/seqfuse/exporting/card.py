@@ -53,7 +53,7 @@ def write_card(
     metadata: Mapping[str, Any],
     trained: dict[str, Any],
     config: dict[str, Any],
-    found: Measured,
+    measured: Measured,
 ) -> None:
     """Writes the card into a folder.
 
@@ -68,13 +68,13 @@ def write_card(
         "## Data",
         _data(trained),
         "## Metrics",
-        _metrics(found, config["split"]),
+        _metrics(measured, config["split"]),
         _training(Path(config["ckpt"])),
         "## Size and latency",
-        table(found),
-        _gains(found),
+        table(measured),
+        _gains(measured),
         "## Limits",
-        _limits(metadata, found),
+        _limits(metadata, measured),
     ]
     text = "\n\n".join(part for part in parts if part)
     files.write(folder / "card.md", text + "\n")
@@ -187,15 +187,15 @@ def _inline(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items()) or "as the data has it"
 
 
-def _metrics(found: Measured, split: str) -> str:
-    if not found.metrics:
+def _metrics(measured: Measured, split: str) -> str:
+    if not measured.metrics:
         return "Not measured (split=none)."
-    names = sorted(found.metrics["torch"])
-    head = ["metric", *(NAMES[who] for who in found.metrics)]
-    rows = [[n, *(f"{values[n]:.4f}" for values in found.metrics.values())] for n in names]
+    names = sorted(measured.metrics["torch"])
+    head = ["metric", *(NAMES[who] for who in measured.metrics)]
+    rows = [[n, *(f"{values[n]:.4f}" for values in measured.metrics.values())] for n in names]
     note = f"Measured on the {split} split."
-    if found.tuned:
-        note += f" For int8, all weights were fine-tuned ({found.tuned} epochs), fp32's too."
+    if measured.tuned:
+        note += f" For int8, all weights were fine-tuned ({measured.tuned} epochs), fp32's too."
     return f"{note}\n\n{markdown_table(head, rows)}"
 
 
@@ -211,21 +211,21 @@ def _training(ckpt: Path) -> str:
     return f"The training run had measured: {_inline(shown)}."
 
 
-def table(found: Measured) -> str:
+def table(measured: Measured) -> str:
     """Size, latency and the metric that decides, for people."""
-    times = [f"ms at {batch}: {what}" for batch in found.latency for what in ("median", "p95")]
+    times = [f"ms at {batch}: {what}" for batch in measured.latency for what in ("median", "p95")]
     rows = []
-    for who in next(iter(found.latency.values())):
-        size = f"{found.sizes[who] / 1e6:.2f}" if who in found.sizes else ""
-        spread = [f"{value:.2f}" for each in found.latency.values() for value in each[who]]
-        metric = [f"{found.metrics[who][found.decides]:.4f}"] if found.metrics else []
+    for who in next(iter(measured.latency.values())):
+        size = f"{measured.sizes[who] / 1e6:.2f}" if who in measured.sizes else ""
+        spread = [f"{value:.2f}" for each in measured.latency.values() for value in each[who]]
+        metric = [f"{measured.metrics[who][measured.decides]:.4f}"] if measured.metrics else []
         rows.append([NAMES[who], size, *spread, *metric])
-    head = ["", "MB", *times, *([found.decides] if found.metrics else [])]
-    made = "" if found.metrics else ", made up as no split was read,"
+    head = ["", "MB", *times, *([measured.decides] if measured.metrics else [])]
+    made = "" if measured.metrics else ", made up as no split was read,"
     note = (
         f"One thread of {_processor()}, torch {version('torch')}, onnxruntime "
         f"{version('onnxruntime')}; batches of {' and '.join(map(str, BATCHES))} items"
-        f"{made} of {found.steps} steps."
+        f"{made} of {measured.steps} steps."
     )
     return f"{markdown_table(head, rows)}\n\n{note}"
 
@@ -239,28 +239,28 @@ def _text(path: Path) -> str:
     return path.read_text(errors="replace") if path.is_file() else ""
 
 
-def _gains(found: Measured) -> str:
+def _gains(measured: Measured) -> str:
     lines = []
     for slow, fast in (("torch", "fp32"), ("fp32", "int8")):
-        for batch, times in found.latency.items():
+        for batch, times in measured.latency.items():
             if fast in times and times[fast].median >= times[slow].median:
                 lines.append(
                     f"{NAMES[fast]} gains nothing over {NAMES[slow]} at {batch} "
                     f"({times[slow].median / times[fast].median:.2f} times as fast)"
                 )
-    if "int8" in found.sizes:
-        lines.append(f"int8 has {found.sizes['int8'] / found.sizes['fp32']:.2f} of the size")
+    if "int8" in measured.sizes:
+        lines.append(f"int8 has {measured.sizes['int8'] / measured.sizes['fp32']:.2f} of the size")
     return f"{'; '.join(lines)}." if lines else ""
 
 
-def _limits(metadata: Mapping[str, Any], found: Measured | None = None) -> str:
+def _limits(metadata: Mapping[str, Any], measured: Measured | None = None) -> str:
     lines = [
         "- Numbers hold for data like the training data; nothing here notices when it changes.",
     ]
-    if found:
-        to = f"{found.parity:.1g} (relative, for values above 1)"
+    if measured:
+        to = f"{measured.parity:.1g} (relative, for values above 1)"
         lines.insert(0, f"- Outputs are those of torch to {to}.")
-    if found and "int8" in found.sizes:
+    if measured and "int8" in measured.sizes:
         lines.append("- int8 rounds by batch: an item's numbers depend a little on the others.")
     if metadata["job"] in ("forecasts", "numbers"):
         lines.append("- Bands were calibrated on one part of the past, and hold what they promise "

@@ -50,7 +50,7 @@ def flat(graph: Graph, x: Any, mask: Any) -> dict[str, Tensor]:
     """A batch's x and mask by the names of a graph's inputs; missing sources are left out."""
     if not graph.sources:
         return {"x": x, "mask": mask}
-    feeds = {input_name(name, "mask"): one for name, one in mask.items()}
+    feeds = {input_name(name, "mask"): part for name, part in mask.items()}
     return feeds | {input_name(name, "x"): x[name] for name in graph.sources if name in x}
 
 

@@ -56,13 +56,13 @@ class Export:
         worst = parity.check(self.graph, part / GRAPH, self.samples)
         if self.config["int8"]:
             write_int8(part / GRAPH, part / GRAPH_INT8)
-        found = self._measured(part, worst)
-        self._check_loss(found)
+        measured = self._measured(part, worst)
+        self._check_loss(measured)
         folder.write_example(part, self.graph, self._example())
         folder.write_run(part)
         folder.write_metadata(part, self.metadata)
-        card.write_card(part, self.metadata, self.trained, self.config, found)
-        return found
+        card.write_card(part, self.metadata, self.trained, self.config, measured)
+        return measured
 
     @property
     def opset(self) -> int:
@@ -104,13 +104,13 @@ class Export:
             return self.samples.steps
         return int(self.data.tensors(self.config["split"]).num_steps)
 
-    def _check_loss(self, found: card.Measured) -> None:
-        if "int8" not in found.metrics:
+    def _check_loss(self, measured: card.Measured) -> None:
+        if "int8" not in measured.metrics:
             return
         name, more = measure.deciding(self.task, self.trained)
         first = self.before is None
-        before = found.metrics["torch"][name] if self.before is None else self.before
-        after = found.metrics["int8"][name]
+        before = measured.metrics["torch"][name] if self.before is None else self.before
+        after = measured.metrics["int8"][name]
         lost, bound = measure.loss_of(before, after, more), self.config["bound"]
         if lost > bound:
             remedy = "int8=finetune, " if first else "finetune.epochs=<more>, "

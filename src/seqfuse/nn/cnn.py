@@ -16,7 +16,6 @@ class Cnn(nn.Module):
     """A stack of masked convolutions: conv, norm, ReLU, dropout, max-pool.
 
     Args:
-        in_channels: features that come in.
         channels: features of each layer; their number is the depth.
         kernel_size: steps a convolution sees; one number, or one per layer.
         pool: steps merged into one by max-pooling after each layer (1 = none);
@@ -174,7 +173,6 @@ class Inception(nn.Module):
     features of the first layer stand beside those of the last one (as in Huang et al. 2017).
 
     Args:
-        in_channels: features that come in.
         channels: of each layer, the features of each of its kernels.
         kernel_sizes: of each layer, the steps that its kernels see.
         bottleneck: features to which wider inputs of a layer are mixed first.

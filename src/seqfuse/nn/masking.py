@@ -103,7 +103,6 @@ def align(
     first step and behind that of the last one these two go on. Equal masks change nothing.
 
     Args:
-        x: features.
         mask: their real steps; without any, the result is zero.
         clock: the steps to interpolate at.
     """

@@ -76,7 +76,6 @@ class NgramStem(WordStem):
     Args:
         in_channels: ids of a word and its n-grams.
         vocab_size, num_subwords: ids of words and of n-grams.
-        out_channels: features of a word.
         id_dropout: fraction of ids left out in training, so that words do without each of them.
     """
 
@@ -191,7 +190,6 @@ class FrameStem(nn.Module):
     Batch norm takes its statistics from real frames only.
 
     Args:
-        in_channels: colours of a frame.
         channels: features of each layer; their number is the depth.
         augment: changes frames in training, once per clip.
         colour: whether the CNN sees the frames themselves.

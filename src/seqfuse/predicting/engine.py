@@ -121,9 +121,9 @@ class TorchEngine:
         slopes = torch.from_numpy(slope(numbers)).to(prediction)
         vectors = [pair for pairs in words.values() for pair in pairs]
         leaves = [*points.values(), *(point for point, _ in vectors)]
-        found = torch.autograd.grad(prediction, leaves, slopes, allow_unused=True)
+        grads = torch.autograd.grad(prediction, leaves, slopes, allow_unused=True)
         gradients = [torch.zeros_like(leaf) if g is None else g
-                     for leaf, g in zip(leaves, found, strict=True)]  # fmt: skip
+                     for leaf, g in zip(leaves, grads, strict=True)]  # fmt: skip
         growth = {n: g * steps[n] for n, g in zip(points, gradients, strict=False)}
         rest = iter(gradients[len(points) :])
         for name, pairs in words.items():

@@ -33,7 +33,7 @@ def interpolated(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def shared(
-    numbers: NDArray[np.floating], values: NDArray[np.floating], there: NDArray[np.bool_]
+    numbers: NDArray[np.floating], values: NDArray[np.floating], present: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """(b t c) numbers at values that are there; what interpolated ones have goes to the values
     that they were made of, by how much each gave.
@@ -41,16 +41,16 @@ def shared(
     Args:
         numbers: (b t c) for example the parts of a sum that each value has.
         values: (b t c) interpolated.
-        there: (b t c) which are not.
+        present: (b t c) which are not.
     """
-    first, last, weight = _neighbours(there)
+    first, last, weight = _neighbours(present)
     given = values.astype(np.float64)
     left = (1 - weight) * np.take_along_axis(given, first, axis=1)
     right = weight * np.take_along_axis(given, last, axis=1)
     both = left + right
     part = np.divide(right, both, out=np.asarray(weight, dtype=np.float64), where=both != 0)
-    kept = np.where(there, numbers, 0.0).astype(np.float64)
-    moved = np.where(there | ~there.any(axis=1, keepdims=True), 0.0, numbers)
+    kept = np.where(present, numbers, 0.0).astype(np.float64)
+    moved = np.where(present | ~present.any(axis=1, keepdims=True), 0.0, numbers)
     item, channel = np.arange(len(numbers))[:, None, None], np.arange(numbers.shape[2])
     np.add.at(kept, (item, first, channel), (1 - part) * moved)
     np.add.at(kept, (item, last, channel), part * moved)
@@ -58,13 +58,13 @@ def shared(
 
 
 def _neighbours(
-    there: NDArray[np.bool_],
+    present: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """(b t c) the values that each step lies between, and the weight of the second."""
-    steps = there.shape[1]
+    steps = present.shape[1]
     step = np.arange(steps)[:, None]
-    before = np.maximum.accumulate(np.where(there, step, -1), axis=1)
-    behind = np.minimum.accumulate(np.where(there, step, steps)[:, ::-1], axis=1)[:, ::-1]
+    before = np.maximum.accumulate(np.where(present, step, -1), axis=1)
+    behind = np.minimum.accumulate(np.where(present, step, steps)[:, ::-1], axis=1)[:, ::-1]
     first = np.where(before < 0, behind, before).clip(max=steps - 1)
     last = np.where(behind == steps, before, behind).clip(min=0)
     return first, last, (step - first) / np.maximum(last - first, 1)

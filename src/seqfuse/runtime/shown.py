@@ -21,7 +21,7 @@ FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].+", re.DOTALL)
 
 def visible(text: str) -> str:
     r"""Text with each control character as its code, such as `\x1b`."""
-    return CONTROL.sub(lambda one: ascii(one[0])[1:-1], text)
+    return CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 @lru_cache(maxsize=10_000)

@@ -131,7 +131,6 @@ def sliding(
 
     Args:
         spans: of each recording the rows that horizons lie in; look-backs may reach before them.
-        offsets: where each recording begins.
         ahead: steps from the beginning of a look-back to that of its horizon.
         horizon: steps.
         stride: steps from one window to the next.

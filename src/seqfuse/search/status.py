@@ -227,7 +227,7 @@ def trials(address: str) -> Iterator[Row]:
         names = optuna.get_all_study_names(storage)
         for name in names:
             study = optuna.load_study(study_name=name, storage=storage)
-            wanted, found = study.user_attrs.get(WANTED), []
+            wanted, listed = study.user_attrs.get(WANTED), []
             for trial in study.get_trials(deepcopy=False):
                 worker = str(trial.user_attrs.get("worker", ""))
                 machine, *rest = worker.split("|")
@@ -246,8 +246,8 @@ def trials(address: str) -> Iterator[Row]:
                 )
                 if row.state == "training" and is_gone(study, worker or None, began or 0.0):
                     row = row._replace(state="killed", reason="its search ended")
-                found.append(row)
-            yield from (row._replace(left=_left_of_trial(row, found)) for row in found)
+                listed.append(row)
+            yield from (row._replace(left=_left_of_trial(row, listed)) for row in listed)
     if not names:
         raise InputError(f"status: {path} holds no study: begin one with sweep=optuna")
 

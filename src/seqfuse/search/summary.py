@@ -60,7 +60,6 @@ class Jobs(NamedTuple):
 
     Args:
         table: per job: job, status, reason, settings by key, metrics by name; or a row per setting.
-        settings: what varies.
         metrics: what was measured; what decides comes first.
         mode: whether `max` or `min` is best.
     """

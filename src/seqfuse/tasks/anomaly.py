@@ -24,7 +24,6 @@ class AnomalyTask(Task):
 
     Args:
         loss: of forecasts or reconstructions.
-        scorer: makes scores of windows.
         measures: each takes what was scored and the threshold, returns numbers by name.
         quantile: fraction of normal steps, new to the net, that are below the threshold.
     """

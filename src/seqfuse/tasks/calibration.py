@@ -225,7 +225,6 @@ class Temperature(Scaling):
     Of items that are held out, scores are kept for conformal sets (`runtime.jobs.sets`), too.
 
     Args:
-        classes: their names.
         level: of the sets whose coverage and size are measured on the test split.
     """
 
@@ -696,7 +695,6 @@ class Threshold(nn.Module):
     score looks at, training parts make up the difference, by components fitted without them.
 
     Args:
-        scorer: makes scores of windows.
         quantile: fraction of the scores of normal steps that are below it.
     """
 

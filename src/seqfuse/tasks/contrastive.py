@@ -185,7 +185,6 @@ class ContrastiveTask(Task):
     Args:
         net: with a projection head.
         loss: features of both views (b q p), and where they are real, to a scalar.
-        metrics: none.
         pairs: makes two views of the series of a batch.
     """
 

@@ -91,7 +91,6 @@ class DistillTask(Task):
     nor a checkpoint knows them.
 
     Args:
-        net: the student.
         match: the student's prediction, the teachers' outputs and the target to a scalar, a mean
             over what its `items` counts.
         teaching: fraction of `match` in the training loss; labels have the rest.

@@ -226,16 +226,16 @@ class ChangePoints:
         time, changes = recording.time, np.asarray(recording.changes, dtype=int)
         changes = changes[changes >= recording.num_train]
         seconds = (time - time[0]) / np.timedelta64(1, "s") if time.dtype.kind == "M" else time
-        found = self._detections(scored, threshold, seconds)
+        moments = self._detections(scored, threshold, seconds)
         starts = seconds[changes] - self.seconds * self.before
         ends = starts + self.seconds
         starts[1:] = np.maximum(starts[1:], ends[:-1])
-        gain, outside = 0.0, np.ones(len(found), dtype=bool)
+        gain, outside = 0.0, np.ones(len(moments), dtype=bool)
         for start, end in zip(starts, ends, strict=True):
-            inside = (found >= start) & (found <= end)
+            inside = (moments >= start) & (moments <= end)
             outside &= ~inside
             if inside.any():
-                place = (found[inside][0] - start) / max(end - start, 1e-9)
+                place = (moments[inside][0] - start) / max(end - start, 1e-9)
                 gain += self._earned(place, weights) + weights.false_negative
         highest = len(changes) * (weights.true_positive + weights.false_negative)
         return gain - weights.false_positive * float(outside.sum()), highest

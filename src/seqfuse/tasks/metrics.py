@@ -116,7 +116,6 @@ class SetCoverage(Metric):
     `coverage_90_<class>`, where there are at most 10.
 
     Args:
-        classes: their names.
         level: that coverage should have, from 0 to 1.
     """
 

@@ -24,7 +24,6 @@ class Archive(Source):
 
     Args:
         name: of the data set, such as `GunPoint`.
-        root: folder of data.
         labelled: without it, labels are not read, and need not be there.
         download: whether a set that is not there is downloaded.
         label_type: `classes`, or `numbers`, as in the TSER archive.

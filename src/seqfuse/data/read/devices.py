@@ -30,7 +30,6 @@ class Devices(Source):
         people: who is in which split.
         labels: a file in `root` with the names of the labels 0, 1, ..., one per line; without
             one, labels are named by themselves.
-        root: folder of the files.
         missing: sources left out in validation, in test and in files to predict.
         joined: puts the channels of all sources, of one rate, beside each other.
         windows: steps of a window and from one to the next, that recordings are cut into.

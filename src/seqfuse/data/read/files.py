@@ -14,7 +14,6 @@ class TableFile:
             `tables/*.parquet`, names Parquet files that are one table.
         root: folder that a relative name starts from, and that a download goes to.
         url: where the plain file can be had.
-        sha256: of the plain file.
     """
 
     def __init__(

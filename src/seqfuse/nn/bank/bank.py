@@ -23,8 +23,6 @@ class Bank(Fitted):
     training rows once.
 
     Args:
-        in_channels: channels of the series.
-        num_classes: classes.
         num_steps: of the longest training row.
         num_features: of MiniRocket.
         num_groups: of Hydra.

@@ -94,10 +94,8 @@ class Fractions(Convolutions):
     the series, if they do so anywhere. Source: Dempster, Schmidt & Webb 2021.
 
     Args:
-        in_channels: channels of the series.
         num_steps: of the longest training row, which the longest dilation spans.
         num_features: about so many; a multiple of 84.
-        draw: random numbers.
     """
 
     biases: Tensor
@@ -158,10 +156,8 @@ class Competing(Convolutions):
     are per step, and their roots are taken. Source: Dempster, Schmidt & Webb 2023.
 
     Args:
-        in_channels: channels of the series.
         num_steps: of the longest training row, which the longest dilation spans.
         num_groups: of 8 kernels each, at each dilation.
-        draw: random numbers.
     """
 
     size = 8

@@ -30,7 +30,6 @@ class LagBank(Fitted):
     learn without each other and err differently, so their average is better than either.
 
     Args:
-        in_channels: channels of the series.
         look_back: lags that have a weight; a shorter series lacks the far ones.
         horizon: steps to forecast.
         num_targets: first channels of the input, those to forecast.

@@ -177,11 +177,11 @@ def arrays(
     engine: Engine, cases: Iterable[Case], method: str, segment: int | None = None
 ) -> list[Any]:
     """Attributions of each item: (t g), (t) where steps are one; of several sources by name."""
-    found = []
+    per_item = []
     for explanation in explanations(engine, cases, method, segment):
         each = {
             source.name: source.values[:, 0] if list(source.channels) == [""] else source.values
             for source in explanation.sources
         }
-        found.append(each.get("", each))
-    return found
+        per_item.append(each.get("", each))
+    return per_item

@@ -126,7 +126,7 @@ class Adaptive:
             missed = (scores > self.margins[:, new]) - (1 - self.levels)[:, None, None]
             change = self.rates[:, None, None] * self.largest[:, new] * missed
             self.margins[:, new] += np.where(np.isnan(scores), 0.0, change)
-        self.pending = [one for one in self.pending if one.compared < one.scores.shape[1]]
+        self.pending = [each for each in self.pending if each.compared < each.scores.shape[1]]
 
     def _scores(self, quantiles: Floats, truth: Floats) -> Floats:
         """(l h k) how far targets (h k) lie outside of each band of quantiles (h k p)."""

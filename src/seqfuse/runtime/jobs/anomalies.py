@@ -260,7 +260,7 @@ class Detector(Job):
         if path or isinstance(x, Mapping) or is_frame(x):
             recordings = read_recordings(path or as_cells(x), self.metadata["file_format"])
             if num_train is not None:
-                recordings = [one._replace(num_train=num_train) for one in recordings]
+                recordings = [each._replace(num_train=num_train) for each in recordings]
             return recordings
         values = as_numbers(x, name, f"numbers (time, {len(self.columns)} columns)", (2,))
         if values.shape[1] != len(self.columns):

@@ -105,7 +105,7 @@ class Imputer(Job):
         """Gaps that values held out of a split leave, to explain; arguments as of `known`."""
         allowed = self._explained(wanted)
 
-        def found() -> Iterator[Gap]:
+        def of_split() -> Iterator[Gap]:
             for start in np.asarray(starts).tolist():
                 rows = slice(start, start + self.look_back)
                 is_seen = ~np.isnan(table.values[rows, : len(self.targets)])
@@ -113,7 +113,7 @@ class Imputer(Job):
                     for first, last in runs(hidden(start)[:, column] & is_seen[:, column]):
                         yield Gap(column, start + first, start + last, start)
 
-        return self._cases(table, found(), self.look_back, {}, hidden)
+        return self._cases(table, of_split(), self.look_back, {}, hidden)
 
     def _explained(self, wanted: Wanted) -> list[int]:
         wanted.check_whole("filled gaps")

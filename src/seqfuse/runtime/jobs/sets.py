@@ -43,7 +43,6 @@ class Sets:
     Args:
         metadata: of a net; its `conformal` has the `scores` of calibration items, and the numbers
             of their true `classes`.
-        num_classes: that the net knows.
         level: above 0 and below 1.
     """
 

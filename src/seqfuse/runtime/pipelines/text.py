@@ -199,4 +199,4 @@ class TextPipeline(Labelled):
 
 
 def _frequent_first(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))

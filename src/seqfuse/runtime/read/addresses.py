@@ -330,9 +330,9 @@ def _listing(
         return {"": (info.get("size"), _mark(info))}
     matched = system.glob(f"{place}/{pattern}", detail=True) if pattern else {place: info}
     listing = {}
-    for name, one in matched.items():
-        is_folder = one["type"] == "directory"
-        for inner, each in (system.find(name, detail=True) if is_folder else {name: one}).items():
+    for name, entry in matched.items():
+        is_folder = entry["type"] == "directory"
+        for inner, each in (system.find(name, detail=True) if is_folder else {name: entry}).items():
             inside = inner[len(place) :].lstrip("/")
             if {"..", ".", ""} & {*inside.split("/")} or re.search(r"[\\:\0]", inside):
                 raise InputError(f"{address} holds {inside!r}, which is no name of a file")

@@ -85,7 +85,7 @@ class Track:
     def _cut(self) -> None:
         names = next((names for names in PARTS if all(map(self.has, names))), ())
         columns = [self._column(name) for name in names]
-        changes = [one[1:] != one[:-1] for one in columns]
+        changes = [column[1:] != column[:-1] for column in columns]
         starts = np.flatnonzero(np.any(changes, axis=0)) + 1 if columns else np.array([], int)
         edges = [0, *starts.tolist(), len(self.x)]
         for first, end in pairwise(edges):

@@ -95,8 +95,8 @@ def numbers_in(
         for i in np.flatnonzero(np.abs(values) > LARGEST)[:1]:
             raise InputError(f"{where(int(i))}{too_large(float(values[i]))}")
         return values
-    if (found := _all_at_once(cells)) is not None:
-        return found
+    if (values := _all_at_once(cells)) is not None:
+        return values
     values = np.empty(len(cells))
     for i, cell in enumerate(cells):
         try:

@@ -157,7 +157,7 @@ def check_names(names: Sequence[str]) -> None:
     first: dict[str, int] = {}
     for i, name in enumerate(names):
         if not name:
-            if are_numbers([one for one in names if one]):
+            if are_numbers([word for word in names if word]):
                 raise InputError(": the first line holds numbers: add a line of column names")
             raise InputError(f": column {i + 1} has no name: give it one, or leave it out")
         if first.setdefault(name, i) < i:

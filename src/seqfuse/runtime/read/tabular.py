@@ -231,8 +231,8 @@ def _of_parquet(
         else:
             named = {"names": named[tabular.id].tolist()} if tabular.id in named else {}
         if rows:
-            found = series(items, origin=origin, first=first, label_type=label_type, **named)
-            yield replace(found, origin=str(path))
+            block = series(items, origin=origin, first=first, label_type=label_type, **named)
+            yield replace(block, origin=str(path))
         first += len(starts)
     if not first:
         raise InputError(f"{path} holds no series")

@@ -191,8 +191,8 @@ class Likelihood:
         first = np.maximum(step - self.history, 0) if self.history else np.zeros_like(step)
         end = np.maximum(step, n) if self.history else np.full_like(step, n)
         count, total, square = (
-            np.append(0.0, np.cumsum(one))[end] - np.append(0.0, np.cumsum(one))[first]
-            for one in (real, values, values**2)
+            np.append(0.0, np.cumsum(row))[end] - np.append(0.0, np.cumsum(row))[first]
+            for row in (real, values, values**2)
         )
         mean = total / np.maximum(count, 1)
         deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))

@@ -92,11 +92,11 @@ class Subspace:
             (self._reconstructions(residuals), self._far_squares),
         ):
             components = Components(vectors(normal))
-            found = np.concatenate([
+            sums = np.concatenate([
                 squares(components, vectors(rows)).reshape(-1, size, channels).sum(axis=1)
                 for rows in in_blocks(len(each), BLOCK)
             ])  # fmt: skip
-            each += found / max(found[normal].sum(axis=1).mean(), LEAST**2)
+            each += sums / max(sums[normal].sum(axis=1).mean(), LEAST**2)
         spreads = np.broadcast_to(each[:, None], (len(each), size, channels))
         return residuals.merge_channels(spreads, num_train, len(values))
 

@@ -25,7 +25,6 @@ class ClipFolder(Source):
 
     Args:
         folder: of the classes.
-        decoder: reads clips.
         table: the list; without one, every clip belongs to the class of its folder.
         test_folds: one part in so many is the test split, where no list says so.
         root: folder that relative names start from.

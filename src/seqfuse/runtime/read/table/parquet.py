@@ -97,13 +97,13 @@ class ParquetTable:
             else:
                 table = f.read_row_group(group, stored, use_threads=False)
             rows = self.groups[file][group] if group is not None else sum(self.groups[file])
-            found = {name: _plain(table[name], pa).cast(self.kinds[name]) for name in stored}
-            found |= {
+            parts = {name: _plain(table[name], pa).cast(self.kinds[name]) for name in stored}
+            parts |= {
                 name: pa.repeat(pa.scalar(value, self.kinds[name]), rows)
                 for name, value in self.partitions[file].items()
                 if name in names
             }
-        return pa.table({name: found[name] for name in names})
+        return pa.table({name: parts[name] for name in names})
 
     def read_ahead(self, file: int, columns: Sequence[str], group: int) -> None:
         """Asks the system for columns of a row group that will be read soon."""
@@ -171,11 +171,11 @@ class ParquetTable:
         factory = ds.FileSystemDatasetFactory(local, paths, ds.ParquetFileFormat(), options)
         schema = factory.inspect_schemas()[-1]
         names = [name for name in schema.names if name not in kinds]
-        found = [
+        partitions = [
             ds.get_partition_keys(fragment.partition_expression)
             for fragment in factory.finish(schema).get_fragments()
         ]
-        for file, values in zip(self.files, found, strict=True):
+        for file, values in zip(self.files, partitions, strict=True):
             for name in names:
                 if name not in values:
                     raise InputError(
@@ -183,7 +183,7 @@ class ParquetTable:
                         f"{self.path}: move it, or name one of the folders"
                     )
         kinds.update({name: schema.field(name).type for name in names})
-        return [{name: values[name] for name in names} for values in found]
+        return [{name: values[name] for name in names} for values in partitions]
 
     @contextmanager
     def _broken(self, file: Path, what: str = "") -> Iterator[None]:
@@ -236,13 +236,13 @@ def _files(path: Path, base: Path) -> list[Path]:
     if not is_several(path):
         return [path]
     named = [path] if path.is_dir() else [Path(n) for n in glob.glob(str(path), recursive=True)]
-    found = set()
+    paths = set()
     for each in named:
         inside = (
             glob.glob(f"{glob.escape(str(each))}/**/*", recursive=True) if each.is_dir() else [each]
         )
-        found.update(Path(file) for file in inside)
-    files = [file for file in found if file.suffix.lower() == ENDING and file.is_file()]
+        paths.update(Path(file) for file in inside)
+    files = [file for file in paths if file.suffix.lower() == ENDING and file.is_file()]
     below = {file: file.relative_to(base).parts for file in files}
     kept = [file for file in files if not any(part[0] in "_." for part in below[file])]
     if not kept:

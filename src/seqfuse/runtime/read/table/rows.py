@@ -185,8 +185,8 @@ class State(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "State":
         """The state of a file now."""
-        found = path.stat()
-        return cls(found.st_size, found.st_mtime_ns)
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
 
     def check(self, path: Path) -> None:
         try:
@@ -362,14 +362,14 @@ def _mix(rows: Rows, pool: int) -> int:
     return max(1, int(pool * MIB / (rows.chunk * max(rows.shape[1], 8) * 4)))
 
 
-def _chosen(path: Path, there: list[str], wanted: Sequence[str] | None) -> list[str]:
+def _chosen(path: Path, available: list[str], wanted: Sequence[str] | None) -> list[str]:
     for name in wanted or ():
-        if name not in there:
-            listed = ", ".join(there[:12])
+        if name not in available:
+            listed = ", ".join(available[:12])
             raise InputError(
                 f"{path} has no number column '{name}' (it has: {listed}): set "
                 "data.targets and data.covariates"
             )
-    if not there:
+    if not available:
         raise InputError(f"{path} has no column of numbers")
-    return there if wanted is None else list(wanted)
+    return available if wanted is None else list(wanted)

@@ -117,15 +117,15 @@ def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
 def dated_columns(cells: Cells, form: str | None) -> list[str]:
     """Names of the columns whose first cell is a time stamp, as far as one cell tells."""
     firsts = {name: column[0] for name, column in cells.columns.items() if len(column)}
-    found = []
+    dated = []
     for name, first in firsts.items():
         try:
             stamp_of(first, form, name)
         except InputError:
             if not YEAR_LAST.fullmatch(str(first).strip()):
                 continue
-        found.append(name)
-    return sorted(found, key=lambda name: _form_of_number(firsts[name]) is not None)
+        dated.append(name)
+    return sorted(dated, key=lambda name: _form_of_number(firsts[name]) is not None)
 
 
 def _form_of_number(cell: Any) -> str | None:
@@ -179,23 +179,23 @@ def _canonical(column: Any) -> Stamps | None:
 
 
 def _one_by_one(cells: Cells, name: str, form: str | None) -> Stamps:
-    found, offsets = [], set()
+    moments, offsets = [], set()
     for i, cell in enumerate(cells.column(name)):
         where = partial(cells.place, name, i)
         if is_empty(cell):
             raise InputError(f"{where()} is empty: it has no stamp")
         try:
-            one = _moment(cell, form)
+            moment = _moment(cell, form)
         except (ValueError, TypeError, OverflowError):
             raise InputError(f"{where()}{_no_stamp(cell, form, cells.column(name))}") from None
-        offsets.add(one.tzinfo is not None)
+        offsets.add(moment.tzinfo is not None)
         if len(offsets) > 1:
             raise InputError(
-                f"{where()}: '{str(cell)[:30]}' {'has an' if one.tzinfo else 'has no'} offset from "
-                "UTC, unlike the rows above it: give it to all rows or to none"
+                f"{where()}: '{str(cell)[:30]}' {'has an' if moment.tzinfo else 'has no'} offset "
+                "from UTC, unlike the rows above it: give it to all rows or to none"
             )
-        found.append(one.astimezone(UTC).replace(tzinfo=None) if one.tzinfo else one)
-    return np.array(found, dtype="datetime64[s]")
+        moments.append(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment)
+    return np.array(moments, dtype="datetime64[s]")
 
 
 def _moment(cell: Any, form: str | None) -> datetime:
