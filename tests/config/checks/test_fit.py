@@ -12,6 +12,7 @@ from tests.conftest import composed
 
 DATA = {
     "arrays": ["data.train=x.npz"],
+    "steps": ["data.train=x.npz"],
     "csv": ["data.file=x.csv"],
     "incomplete": ["data.file=x.csv"],
     "mapped": ["data.file=x.npy"],

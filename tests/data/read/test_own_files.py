@@ -120,6 +120,21 @@ def test_tables_and_files_of_the_archive_are_series(tmp_path: Path) -> None:
     (tmp_path / "w.csv").write_text("y,a,b\n" + "u,1,2\nv,3,4\n" * 5)
     wide = Arrays("w.csv", root=str(tmp_path))
     assert "series of 2 steps" in list(wide.notes(wide("train")))[-1]
+    per_step = Arrays(
+        "t.csv", root=str(tmp_path), id="who", label="a", columns=["b"], per_step=True
+    )
+    assert len((per_step("train").labels or ())[0]) == 5
+    np.savez(tmp_path / "s.npz", x=np.ones((5, 4, 1)), y=np.eye(5, 4), lengths=[4, 3, 4, 4, 2])
+    steps = Arrays("s.npz", "s.npz", root=str(tmp_path), per_step=True)("train")
+    assert (steps.labels or ())[1] == ["0", "1", "0"]
+    groups = [*"aabbc"]
+    np.savez(tmp_path / "g.npz", x=np.ones((5, 4, 1)), y=np.eye(5, 4), groups=groups)
+    steps = Arrays("g.npz", test_folds=3, root=str(tmp_path), per_step=True)
+    assert set(steps("train").groups or ()).isdisjoint(steps("test").groups or ())
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "t.csv").rename(tmp_path / "flat" / "t.csv")
+    with pytest.raises(InputError, match="no folder for each class.*columns file and y"):
+        Arrays("flat", root=str(tmp_path))("train")
     (tmp_path / "who.xlsx").touch()
     with pytest.raises(InputError, match=r"who.xlsx.*\.csv"):
         Arrays("who.xlsx", root=str(tmp_path))("train")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import labelled
 from seqfuse.runtime.read.tabular import Tabular, read_tabular
+from seqfuse.runtime.recordings import Recordings
 
 LISTS = {
     **{"id": ["p", "q"], "y": ["up", "down"], "groups": [7, 8]},
@@ -184,3 +186,80 @@ def test_what_is_wrong_with_a_text_is_named(
         list(read_tabular(path, Tabular(**columns).of(path), labelled=True))
     for name in [path.name, *named]:
         assert name in str(error.value)
+
+
+def test_several_columns_are_several_labels_or_numbers(tmp_path: Path) -> None:
+    content = "who,walk,sit,a,b\np,1,0,1,2\nq,True,1,3,4\nr,0,0,5,6\n"
+    frame = pd.read_csv(text(tmp_path / "a.csv", content)).astype({"walk": str})
+    frame["x"] = [[a, b] for a, b in zip(frame.pop("a"), frame.pop("b"), strict=True)]
+    frame["walk"] = [1, 1, 0]
+    frame.to_parquet(tmp_path / "a.parquet")
+    for path in (tmp_path / "a.csv", tmp_path / "a.parquet"):
+        wanted = ["x"] if path.suffix == ".parquet" else ["a", "b"]
+        read = Tabular("id", ["walk", "sit"], "who", wanted, wide=True)
+        [items] = read_tabular(path, read, labelled=True, label_type="several")
+        assert items.labels == [("walk",), ("sit", "walk"), ()]
+        assert (items.groups, items.values.ravel().tolist()) == (["p", "q", "r"], [*range(1, 7)])
+        [items] = read_tabular(path, read, labelled=True, label_type="numbers")
+        assert items.labels == [(1, 0), (1, 1), (0, 0)]
+        assert items.targets == ["walk", "sit"]
+        with pytest.raises(InputError, match="task=regression.*task=multilabel"):
+            list(read_tabular(path, read, labelled=True))
+    text(tmp_path / "a.csv", content.replace("r,0", "r,2"))
+    with pytest.raises(InputError, match="line 4, column 'walk': 2 must be 0 or 1"):
+        list(read_tabular(tmp_path / "a.csv", read._replace(channels=None), True, "several"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_each_step_may_have_a_class(ending: str, tmp_path: Path) -> None:
+    text(tmp_path / "a.csv", "id,y,a,b\n3,up,1,10\n3,down,2,20\n1,down,3,30\n1,up,3,\n")
+    pd.read_csv(tmp_path / "a.csv").to_parquet(tmp_path / "a.parquet")
+    path = tmp_path / f"a.{ending}"
+    [items] = read_tabular(path, Tabular(channels=["b"], per_step=True), labelled=True)
+    assert items.labels == [["up", "down"], ["down"]]
+    assert items.values[:2].tolist() == [[10], [20]]
+    with pytest.raises(InputError, match="y is down, .* series '3' up: a series has one"):
+        list(read_tabular(path, Tabular(), labelled=True))
+
+
+def test_a_folder_for_each_class_holds_a_series_in_each_file(tmp_path: Path) -> None:
+    for name, number in (("walk/2", 2), ("walk/10", 10), ("sit/1", 1)):
+        path = tmp_path / "all" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text(path, f"t,a\n0,{number}\n1,{number}\n")
+    text(tmp_path / "all" / "walk" / "about.txt", "no series")
+    found = Tabular(channels=["a"]).of(tmp_path / "all")
+    assert found.file
+    blocks = list(read_tabular(tmp_path / "all", found, labelled=True))
+    assert [items.labels for items in blocks] == [["sit"], ["walk"], ["walk"]]
+    assert [items.values.ravel().tolist() for items in blocks] == [[1, 1], [10, 10], [2, 2]]
+    path = tmp_path / "all" / "walk" / "2.csv"
+    [new] = labelled.read(path, {"kind": "series", "tabular": found._asdict()})
+    assert (new.names, new.lengths.tolist()) == (["2"], [2])
+    text(path, "t,b\n0,1\n")
+    with pytest.raises(InputError, match="walk/2.csv has no column 'a'"):
+        list(read_tabular(tmp_path / "all", found, labelled=True))
+
+
+def test_a_table_may_list_the_files_of_series(tmp_path: Path) -> None:
+    for i in range(3):
+        path = tmp_path / ("raw" if i else ".") / f"{i}.csv"
+        path.parent.mkdir(exist_ok=True)
+        text(path, f"a\n{i}\n{i}\n")
+    path = text(tmp_path / "list.csv", "file,y,groups\n0.csv,up,g\n1.csv,down,g\nraw/2.csv,up,h\n")
+    found = Tabular().of(path)
+    assert (found.file, found.channels) == (True, ["a"])
+    items = Recordings.joined(list(read_tabular(path, found, labelled=True)))
+    assert (items.labels, items.groups) == (["up", "down", "up"], ["g", "g", "h"])
+    assert items.values[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    text(path, "file,y\n0.csv,up\n7.csv,down\n")
+    with pytest.raises(InputError, match="list.csv, line 3: 7.csv is not beside the table"):
+        list(read_tabular(path, found, labelled=True))
+
+
+def test_a_column_of_words_is_left_out_by_naming_the_channels(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "id,y,who,a\n1,up,Ann,1\n1,up,Ann,2\n")
+    with pytest.raises(InputError, match=r"line 2, column 'who': 'Ann'.*data.columns=\[...\]"):
+        list(read_tabular(path, labelled=True))
+    [items] = read_tabular(path, Tabular(channels=["a"]), labelled=True)
+    assert items.values.tolist() == [[1], [2]]

@@ -64,7 +64,8 @@ class OwnFiles(Source):
                 f"{items.origin}: {len(items)} {items.unit} are too few for a test split "
                 f"(data.test_folds={self.test_folds}): add some, or name a file in data.test"
             )
-        kind = "random" if items.per_step else "stratified"
+        whole = "random" if items.groups is None else "grouped"
+        kind = whole if items.per_step else "stratified"
         train, test = hold_out(items, self.test_folds, 0, kind, 0, "data.test_folds")
         if not len(test):
             raise InputError(

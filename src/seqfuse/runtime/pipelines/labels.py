@@ -24,6 +24,8 @@ UNLABELLED = ""
 """The label of each item where labels are not read."""
 SEPARATOR = "|"
 """Between several labels in one cell."""
+SEPARATORS = re.compile("[|;]")
+"""What is read as such."""
 ItemLabels = Sequence[Any]
 LABEL_TYPES = ("classes", "numbers", "several")
 WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
@@ -41,7 +43,7 @@ def labels_of(
     Args:
         y: of classes (n), or n lists of one for each step; of numbers (n) or (n k), as numbers or
             as they are written; of several labels an array (n k) of 0 and 1, or for each item a
-            list of names, or the names in a text: `a|b`, or a JSON list.
+            list of names, or the names in a text: `a|b`, `a;b`, or a JSON list.
         origin: begins an error message.
         label_type: one of `LABEL_TYPES`.
         lines: of the file, one for each item, in error messages; without them rows are counted.
@@ -146,7 +148,7 @@ def _listed(item: Any) -> Iterable[Any]:
     if isinstance(item, (list, tuple, np.ndarray)):
         return item
     text = str(item).strip()
-    return json.loads(text) if text.startswith("[") else text.split(SEPARATOR)
+    return json.loads(text) if text.startswith("[") else SEPARATORS.split(text)
 
 
 def names_in(labels: ItemLabels) -> list[Sequence[str]]:

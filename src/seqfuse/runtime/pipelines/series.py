@@ -61,6 +61,9 @@ def series(
         labels = labels_of(labels, origin, label_type, metadata.get("lines"))
     kept = last - starts + 1
     if (kept < lengths).any():
+        for column in (labels, metadata.get("lines")):
+            if column is not None and isinstance(column[0], list):  # one for each step
+                column[:] = [each[:end] for each, end in zip(column, kept, strict=True)]
         values = values[np.arange(len(values)) <= np.repeat(last, lengths)]
     return Recordings(
         values,

@@ -125,16 +125,19 @@ def read_arrays(
     labelled: bool = False,
     label_type: str = "classes",
     size: int = READ,
+    per_step: bool = False,
 ) -> Blocks:
     """Series of an array with three axes, or (series, time) of one channel.
 
     `lengths` may say how long each is.
 
     Labels are `y` (and perhaps `groups`, and `y_names` of the columns of y), or of `train.npy`
-    those in `train_y.npy` beside it.
+    those in `train_y.npy` beside it. `per_step`: y (series, time) has a class for each step.
     """
     names = array_names(path)
-    y, groups, targets = _labels(path, names, label_type) if labelled else (None, None, ())
+    y, groups, targets = (
+        _labels(path, names, label_type, per_step) if labelled else (None, None, ())
+    )
     with ArrayFile(path) as x:
         if len(x.shape) not in (2, 3) or x.dtype.kind not in "biuf":
             raise InputError(
@@ -166,7 +169,9 @@ def read_arrays(
                 raise InputError(f"{error} ({read_as})") from None
 
 
-def _labels(path: Path, names: Sequence[str], label_type: str) -> tuple[Any, Any, Sequence[str]]:
+def _labels(
+    path: Path, names: Sequence[str], label_type: str, per_step: bool = False
+) -> tuple[Any, Any, Sequence[str]]:
     """Labels and groups of the items of an array file, and names of the numbers of a label."""
     groups = load_array(path, "groups").tolist() if "groups" in names else None
     beside = path.with_name(f"{path.stem}_y.npy")
@@ -180,6 +185,15 @@ def _labels(path: Path, names: Sequence[str], label_type: str) -> tuple[Any, Any
     else:
         raise InputError(f"{path} needs its labels beside it, in {beside.name}")
     columns = _column_names(path, y) if "y_names" in names else None
+    if per_step:
+        if y.ndim != 2:
+            raise InputError(
+                f"{path}: y has shape {y.shape}, expected (series, time) for data=steps"
+            )
+        ends = [None] * len(y)
+        if "lengths" in names:
+            ends = lengths_of(path, "lengths", len(y)).tolist()
+        y = [row[:end].tolist() for row, end in zip(y, ends, strict=True)]  # type: ignore[assignment]
     labels = labels_of(y, str(path), label_type, names=columns)
     if UNLABELLED in labels:
         raise InputError(f"{path}: row {labels.index(UNLABELLED)} has no label (empty)")

@@ -1,10 +1,11 @@
 """Series in tables, with labels or without: a row for each step, or for each series.
 
-Tables are Parquet, of which a folder or a pattern may be given, .csv, and JSON lines.
+Tables are Parquet, of which a folder or a pattern may be given, .csv, and JSON lines; or a folder
+holds a folder for each class, with a .csv for each of its series, or a table lists such files.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.batches import READ
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.labels import label_text, labels_of
 from seqfuse.runtime.pipelines.series import series
+from seqfuse.runtime.read.monitored import stem
 from seqfuse.runtime.read.numbers import numbers_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, Row, are_numbers, label_in, rows_of
 from seqfuse.runtime.read.table.parquet import ENDING, ParquetTable, is_parquet, pyarrow
+from seqfuse.runtime.read.table.reader import as_list
 from seqfuse.runtime.recordings import Recordings
 
 TEXT_ENDINGS = tuple(ending for ending in RECORD_ENDINGS if ".tsv" not in ending)
@@ -30,33 +34,59 @@ class Tabular(NamedTuple):
 
     id: str = "id"
     """Column that tells series apart."""
-    label: str = "y"
+    label: str | Sequence[str] = "y"
+    """Several columns are as many numbers, or labels of 0 and 1."""
     groups: str = "groups"
     channels: Sequence[str] | None = None
-    """Columns of the channels; None: all but the three."""
+    """Columns of the channels; None: all but those three."""
     wide: bool = False
     """Whether a row of a text file is a series of one channel, and each column a step."""
+    file: bool = False
+    """Whether a text file is a series, and each row a step."""
+    per_step: bool = False
+    """Whether each step has a class of its own."""
 
     @property
-    def beside(self) -> tuple[str, str, str]:
+    def labels(self) -> list[str]:
+        """Columns of the labels."""
+        return as_list(self.label)
+
+    @property
+    def beside(self) -> list[str]:
         """Columns that are no channels."""
-        return self[:3]
+        return [self.id, *self.labels, self.groups]
+
+    @property
+    def same(self) -> list[str]:
+        """Columns that do not change within a series."""
+        return [*([] if self.per_step else self.labels), self.groups]
+
+    def targets(self, label_type: str) -> list[str]:
+        """Names of the numbers of a label, where they are several columns."""
+        return self.labels if label_type == "numbers" and len(self.labels) > 1 else []
 
     def of(self, path: Path) -> "Tabular":
         """A copy that knows the channels of a file, or that it is wide.
 
         A text file is wide where no row has the id of the one above it.
         """
+        if is_class_folder(path) or (not is_parquet(path) and listed_files(path)):
+            file = files_by_class(path)[0] if path.is_dir() else _first_listed(path)
+            first = next((row for _, row in rows_of(file)), {})
+            names = self.channels or [key for key in first if key not in self.beside]
+            return self._replace(channels=names, file=True)
         if is_parquet(path):
             return self._replace(channels=_channels(ParquetTable(path), self, False)[0])
         rows, ids = rows_of(path), []
         for _, row in rows:
             first = row if not ids else first
             ids.append(row.get(self.id))
-        names = [key for key in first if key not in self.beside] if ids else []
-        in_lists = bool(names) and isinstance(first[names[0]], list)
+        if not ids:
+            return self
+        names = self.channels or [key for key in first if key not in self.beside]
+        in_lists = bool(names) and isinstance(first.get(names[0]), list)
         wide = not in_lists and all(a is None or a != b for a, b in itertools.pairwise(ids))
-        return self._replace(channels=None if wide else names, wide=wide)
+        return self._replace(channels=self.channels if wide else names, wide=wide)
 
 
 ALL = Tabular()
@@ -73,7 +103,7 @@ def read_tabular(
 
     Where columns are lists of numbers, a row is a series, and each list a channel. Else a row is a
     step, each column a channel, and the rows of one series, which have the same id, lie together
-    in one file; or the file is wide (see `Tabular`).
+    in one file; or the file is wide (see `Tabular`). Of a folder of classes, each file is a series.
 
     Args:
         tabular: names of columns; that of the labels must be there, and that of the ids where rows
@@ -82,6 +112,8 @@ def read_tabular(
         label_type: `classes`, `numbers` or `several` labels.
         size: series at a time, of a text file.
     """
+    if is_class_folder(path) or (tabular.file and labelled):
+        return _of_files(path, tabular, labelled, label_type)
     if is_parquet(path):
         return _of_parquet(path, tabular, labelled, label_type)
     return _of_text(path, tabular, labelled, label_type, size)
@@ -96,6 +128,77 @@ def numbered(rows: Iterable[Any], size: int) -> Iterator[tuple[int, list[Any]]]:
         yield first, part
 
 
+def is_class_folder(path: Path) -> bool:
+    """Whether a folder has a folder for each class, with series in text files."""
+    return path.is_dir() and bool(files_by_class(path)) and not any(path.rglob(f"*{ENDING}"))
+
+
+def files_by_class(folder: Path) -> list[Path]:
+    """The text files in folders of a folder, in the order of their names."""
+    files = [path for path in folder.glob("*/*") if path.name.lower().endswith(TEXT_ENDINGS)]
+    return sorted(path for path in files if path.is_file() and not path.name.startswith("."))
+
+
+def listed_files(path: Path) -> str:
+    """The column of a table that names the file of each series; empty where there is none."""
+    first = next((row for _, row in rows_of(path)), {})
+    for name in FILE_COLUMNS:
+        if str(first.get(name)).lower().endswith(TEXT_ENDINGS):
+            return name
+    return ""
+
+
+FILE_COLUMNS = ("file", "filename", "path", "File", "Filename", "Path")
+
+
+def _first_listed(path: Path) -> Path:
+    line, row = next(rows_of(path))
+    return _beside(path, line, str(row[listed_files(path)]))
+
+
+def _beside(path: Path, line: int, file: str) -> Path:
+    """A file that a table names: from its folder on, or in one folder of that."""
+    if (path.parent / file).is_file():
+        return path.parent / file
+    matches = [folder / file for folder in path.parent.iterdir() if (folder / file).is_file()]
+    if len(matches) != 1:
+        raise InputError(
+            f"{path}, line {line}: {file} is {'twice' if matches else 'not'} beside the table: "
+            "give its path from there on"
+        )
+    return matches[0]
+
+
+def _of_files(
+    path: Path, tabular: Tabular, labelled: bool, label_type: str
+) -> Iterator[Recordings]:
+    """The series of files, each labelled by the name of its folder, or by the row that lists it."""
+    if tabular.per_step:
+        raise InputError(f"{path}: files have one label each: write them into one table")
+    if path.is_dir():
+        if labelled and label_type != "classes":
+            raise InputError(f"{path}: folders are classes: type task=classification")
+        for file in files_by_class(path):
+            label = label_text(file.parent.name)
+            yield _of_file(file, tabular, {"labels": [label]} if labelled else {})
+        return
+    column = listed_files(path)
+    for line, row in rows_of(path):
+        file, more = _beside(path, line, str(row[column])), {}
+        if labelled:
+            _check_labels(path, list(row), tabular)
+            labels = [_label(path, line, row, tabular, label_type)]
+            groups = [str(row[tabular.groups])] if tabular.groups in row else None
+            labels = labels_of(labels, str(path), label_type, [line])
+            more = {"labels": labels, "groups": groups, "targets": tabular.targets(label_type)}
+        yield _of_file(file, tabular, more)
+
+
+def _of_file(file: Path, tabular: Tabular, more: Mapping[str, Any]) -> Recordings:
+    [items] = _of_text(file, tabular, False, "classes", 1)
+    return replace(items, **more, **({"names": None} if more else {}))
+
+
 def _of_text(
     path: Path, tabular: Tabular, labelled: bool, label_type: str, size: int
 ) -> Iterator[Recordings]:
@@ -103,34 +206,67 @@ def _of_text(
     for first, part in numbered(_rows_of_series(path, tabular, labelled), size):
         heads = [rows[0] for rows in part]
         names = [row[tabular.id] for _, row in heads if tabular.id in row] or None
+        names = [stem(path)] if tabular.file else names
         named: dict[str, Any] = {"names": names and [str(name) for name in names]}
         if labelled:
-            labels = [label_in(path, line, row, tabular.label, label_type) for line, row in heads]
+            labels: list[Any] = [
+                _label(path, line, row, tabular, label_type) for line, row in heads
+            ]
+            if tabular.per_step:
+                labels = [
+                    [_label(path, line, row, tabular, label_type) for line, row in rows]
+                    for rows in part
+                ]
             groups = [row[tabular.groups] for _, row in heads if tabular.groups in row] or None
-            named = {"labels": labels, "groups": groups}
+            named = {"labels": labels, "groups": groups, "targets": tabular.targets(label_type)}
         yield series(
             [_values(path, rows, tabular) for rows in part],
             **{"origin": str(path), "first": first, "label_type": label_type, **named},
-            lines=[line for line, _ in heads],
+            lines=[
+                [line for line, _ in rows] if tabular.per_step and labelled else rows[0][0]
+                for rows in part
+            ],
         )
     if first is None:
         raise InputError(f"{path} holds no series")
 
 
+def _label(path: Path, line: int, row: dict[str, Any], tabular: Tabular, label_type: str) -> Any:
+    """The label of a row; of several columns their numbers, or the names of those that are 1."""
+    names = tabular.labels
+    if len(names) == 1:
+        return label_in(path, line, row, names[0], label_type)
+    if label_type == "classes":
+        raise InputError(
+            f"data.label={names} are several columns: for numbers type task=regression, for labels "
+            "of 0 and 1 task=multilabel"
+        )
+    cells = [row[name] for name in names]
+    if label_type == "numbers":
+        return cells
+    flags = numbers_in(cells, lambda i: f"{path}, line {line}, column '{names[i]}'")
+    for name, flag in zip(names, flags, strict=True):
+        if flag not in (0, 1):
+            raise InputError(f"{path}, line {line}, column '{name}': {flag:g} must be 0 or 1")
+    return [name for name, flag in zip(names, flags, strict=True) if flag]
+
+
 def _rows_of_series(path: Path, tabular: Tabular, labelled: bool) -> Iterator[list[Row]]:
     """The rows of each series of a text file."""
-    same = tabular.beside[1:] if labelled else ()
+    same = tabular.same if labelled else ()
     seen: set[str] = set()
 
     def series_of(numbered_row: Row) -> Any:
         line, row = numbered_row
+        if tabular.file:
+            return path
         is_series = tabular.wide or any(isinstance(cell, list) for cell in row.values())
         return line if is_series else str(row.get(tabular.id, ""))
 
     for _, rows in itertools.groupby(_checked(path, tabular, labelled), series_of):
         part = list(rows)
         line, first = part[0]
-        if (name := first.get(tabular.id)) is not None:
+        if (name := first.get(tabular.id)) is not None and not tabular.file:
             if str(name) in seen:
                 raise InputError(
                     f"{path}, line {line}: series '{name}' goes on behind another one: sort the "
@@ -140,9 +276,14 @@ def _rows_of_series(path: Path, tabular: Tabular, labelled: bool) -> Iterator[li
         for key in same:
             for line, row in part:
                 if row.get(key) != first.get(key):
+                    fix = (
+                        ""
+                        if key == tabular.groups
+                        else "; for a class of each step type data=steps"
+                    )
                     raise InputError(
                         f"{path}, line {line}: {key} is {row[key]}, at the beginning of series "
-                        f"'{name}' {first[key]}: a series has one"
+                        f"'{name}' {first[key]}: a series has one{fix}"
                     )
         yield part
 
@@ -176,24 +317,34 @@ def _check_names(path: Path, keys: Sequence[str], tabular: Tabular, labelled: bo
         raise InputError(f"{path} has no column for a channel {known}: add numbers")
     if labelled and tabular.id not in keys and tabular.id != ALL.id:
         raise InputError(f"{path} has no column '{tabular.id}' {known}: name another in data.id")
-    if labelled and tabular.label not in keys:
+    if labelled:
+        _check_labels(path, keys, tabular)
+    return list(names)
+
+
+def _check_labels(path: Path, keys: Sequence[str], tabular: Tabular) -> None:
+    known = f"(it has: {', '.join([*keys][:12])}{', ...' * (len(keys) > 12)})"
+    absent = [name for name in tabular.labels if name not in keys]
+    if absent:
         alike = [key for key in keys if key.lower() in ("label", "class", "target", "y")]
         raise InputError(
-            f"{path} has no column '{tabular.label}' for labels {known}: type data.label="
+            f"{path} has no column '{absent[0]}' for labels {known}: type data.label="
             f"{alike[0] if alike else '<column>'}; without any, task=contrastive "
             "data.labelled=false"
         )
-    return list(names)
 
 
 def _values(path: Path, rows: Sequence[Row], tabular: Tabular) -> NDArray[np.float64]:
     """(t c)"""
-    names = tabular.channels or [key for key in rows[0][1] if key not in tabular.beside]
+    names = list(tabular.channels or [key for key in rows[0][1] if key not in tabular.beside])
+    fix = ": name the columns of the channels alone, data.columns=[...]"
 
     def numbers(numbered_row: Row) -> NDArray[np.float64]:
         line, row = numbered_row
         return numbers_in(
-            [row[name] for name in names], lambda i: f"{path}, line {line}, column '{names[i]}'"
+            [row[name] for name in names],
+            lambda i: f"{path}, line {line}, column '{names[i]}'",
+            fix,
         )
 
     line, first = rows[0]
@@ -223,11 +374,13 @@ def _of_parquet(
             starts = np.arange(rows)
             items = [_of_lists(origin, row, values) for row in range(rows)]
         else:
-            starts = _starts(origin, columns, tabular.id, tabular.beside[1:] if labelled else ())
+            starts = _starts(origin, columns, tabular.id, tabular.same if labelled else ())
             items = np.split(np.stack([*values.values()], axis=1), starts[1:])
         named: dict[str, Any] = {n: columns[n][starts] for n in tabular.beside if n in columns}
         if labelled:
-            named = {"labels": _labels(named[tabular.label]), "groups": named.get(tabular.groups)}
+            labels = _labels(origin, columns, starts, tabular, label_type)
+            named = {"labels": labels, "groups": named.get(tabular.groups)}
+            named["targets"] = tabular.targets(label_type)
         else:
             named = {"names": named[tabular.id].tolist()} if tabular.id in named else {}
         if rows:
@@ -262,8 +415,21 @@ def _channels(table: ParquetTable, tabular: Tabular, labelled: bool) -> tuple[li
     return names, any(in_lists)
 
 
-def _labels(y: NDArray[Any]) -> Any:
-    return [label.tolist() if isinstance(label, np.ndarray) else label for label in y.tolist()]
+def _labels(
+    origin: str, columns: Columns, starts: NDArray[np.int64], tabular: Tabular, label_type: str
+) -> list[Any]:
+    """The labels of the series that begin in these rows."""
+    if tabular.per_step:
+        parts = np.split(columns[tabular.labels[0]], starts[1:])
+        return [[str(label) for label in part.tolist()] for part in parts]
+    names = tabular.labels
+    if len(names) > 1:
+        return [
+            _label(Path(origin), row + 2, {n: columns[n][row] for n in names}, tabular, label_type)
+            for row in starts.tolist()
+        ]
+    labels = columns[names[0]][starts].tolist()
+    return [label.tolist() if isinstance(label, np.ndarray) else label for label in labels]
 
 
 def _of_lists(origin: str, row: int, channels: Columns) -> NDArray[Any]:
