@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def words(items: Recordings) -> list[list[str]]:
     return [text.tolist() for text in items]
 
 
-def table(path: Path, content: str, **knobs: str) -> TextTable:
+def table(path: Path, content: str, **knobs: Any) -> TextTable:
     path.write_text(content)
     return TextTable(path.name, path.name, root=str(path.parent), **knobs)
 
@@ -80,6 +81,42 @@ def test_a_label_that_training_never_saw(tmp_path: Path) -> None:
     splits.fit()
     with pytest.raises(InputError, match="test.csv: line 3 has label 'z', which training never"):
         splits.tensors("test")
+
+
+def test_a_column_for_each_label(tmp_path: Path) -> None:
+    content = "text,rude,long,x\nhi,1,0,2.5\nyou,0,0,-1\nall,true,1,3\n"
+    labels = {"label": ["rude", "long"], "label_type": "several"}
+    assert table(tmp_path / "a.csv", content, **labels)("train").labels == [
+        *(("rude",), (), ("long", "rude")),
+    ]
+    found = table(tmp_path / "a.csv", content, label=["x"], label_type="numbers")("train")
+    assert (found.labels, found.targets) == ([(2.5,), (-1.0,), (3.0,)], ("x",))
+    with pytest.raises(InputError, match=r"a.csv, line 2: column 'x' has '2.5', expected 0 or 1"):
+        table(tmp_path / "a.csv", content, **{**labels, "label": ["rude", "x"]})("train")
+    with pytest.raises(InputError, match=r"data.label=rude,long: .*task=multilabel"):
+        table(tmp_path / "a.csv", content, **{**labels, "label_type": "classes"})("train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "said"),
+    [
+        ([str(i) for i in range(30)], "classes", "task=regression"),
+        ([str(i % 5) for i in range(30)], "classes", ""),
+        (["a", "b", "a|b"] * 10, "classes", "task=multilabel"),
+        (["a", "b", "a, b"] * 10, "several", "put |"),
+        (["a", "b", "Paris, France"] * 10, "classes", ""),
+    ],
+)
+def test_labels_that_look_like_others(
+    tmp_path: Path, labels: list[str], kind: str, said: str
+) -> None:
+    rows = "".join(f'"word {i}","{label}"\n' for i, label in enumerate(labels))
+    splits = Folds(
+        table(tmp_path / "a.csv", f"text,label\n{rows}", label_type=kind), TextPipeline(), 0
+    )
+    splits.fit()
+    notes = " ".join(splits.notes())
+    assert (said in notes) if said else not notes
 
 
 def test_a_folder_and_few_texts(tmp_path: Path) -> None:

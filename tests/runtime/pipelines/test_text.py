@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.packed import pack, unpack
 from seqfuse.runtime.pipelines.text import UNKNOWN, TextPipeline, normal, texts, tokenise
 
 TEXTS = [["Play", "some", "Jazz"], ["play", "it", "again"], ["Room", "101", "some"]]
@@ -30,6 +31,15 @@ def test_words_of_other_scripts() -> None:
     assert tokenise("हिन्दी किताब।") == ["हिन्दी", "किताब", "।"]
     assert tokenise("cafe\u0301 naïve - über's") == ["cafe\u0301", "naïve", "-", "über's"]
     assert tokenise("한국어 문장 😍") == ["한국어", "문장", "😍"]
+
+
+def test_digits_that_are_kept() -> None:
+    assert normal("Room 101", digits=True) == "room 101"
+    words = texts([["3", "rooms"], ["4", "rooms"]], labels=["a", "b"])
+    for digits in (False, True):
+        pipeline = TextPipeline(digits=digits).fit(words)
+        ids, _ = transform(unpack(pack(pipeline)), [["3"], ["4"]])
+        assert (ids[0] == ids[1]).all() != digits
 
 
 def test_the_same_word() -> None:

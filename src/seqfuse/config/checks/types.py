@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqfuse.config.checks.trainer import check_finders
 from seqfuse.runtime.errors import InputError
 
-COLUMNS = ("data.targets", "data.time", "data.columns")
+COLUMNS = ("data.targets", "data.time", "data.columns", "data.label")
 """One name, or several."""
 PATHS = (
     *(f"data.{name}" for name in ("file", "train", "val", "test", "folder", "vectors")),
@@ -61,7 +61,7 @@ def check_value(key: str, value: Any, default: Any, text: str) -> None:
     if default is None and key in PATHS and not isinstance(value, (str, type(None))):
         raise InputError(f"{key}={text}: expected the name of a file or folder")
     # One number, or one per layer or class.
-    if not _fits(value, default, lists=key.startswith(("model.", "task.", *COLUMNS))):
+    if not _fits(value, default, lists=key.startswith(("model.", "task.")) or key in COLUMNS):
         kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
         default = _plain(default)
         kind = kinds.get(type(default), "a list" if isinstance(default, list) else "null")

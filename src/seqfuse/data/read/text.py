@@ -1,6 +1,6 @@
 """Texts with a class each, and sentences with a tag for each word."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ class TextTable(OwnFiles):
 
     Args:
         text: name of the column of texts.
-        label: name of the column of labels.
+        label: name of the column of labels; or, of several labels or numbers, a column for each.
         label_type: `classes`, `numbers` or `several` labels in a cell (see `labels_of`).
     """
 
     kind = ".csv, .tsv or .jsonl file"
 
     text: str = "text"
-    label: str = "label"
+    label: str | Sequence[str] = "label"
     label_type: str = "classes"
 
     def read(self, path: Path, split: str) -> Recordings:

@@ -27,6 +27,8 @@ SEPARATOR = "|"
 SEPARATORS = re.compile("[|;]")
 """What is read as such."""
 ItemLabels = Sequence[Any]
+MANY = 20
+"""Classes, all of them numbers, from which on numbers are probably meant."""
 LABEL_TYPES = ("classes", "numbers", "several")
 WRITTEN_FLOAT = re.compile(r"[+-]?\d+(\.\d*([eE][+-]?\d+)?|[eE][+-]?\d+)")
 
@@ -208,6 +210,10 @@ class Labels:
         """Sizes, for people."""
         raise NotImplementedError
 
+    def notes(self) -> Iterator[str]:
+        """Notes on what looks as if another type were meant, for people."""
+        yield from ()
+
     def state_dict(self) -> dict[str, Any]:
         """The fitted state, as lists and strings."""
         return {"type": self.label_type, "classes": self.classes}
@@ -278,6 +284,15 @@ class Classes(Labels):
     def describe(self) -> str:
         return "no labels" if self.classes == [UNLABELLED] else f"{len(self.classes)} classes"
 
+    def notes(self) -> Iterator[str]:
+        if len(self.classes) >= MANY and all(_by_number(name)[0] == 0 for name in self.classes):
+            yield (
+                f"labels are {len(self.classes)} different numbers, each a class of its own; if "
+                "near ones are alike, type task=regression"
+            )
+        elif (name := _joined(self.classes, "|;,")) and not self.per_step:
+            yield f"'{name}' is one class; if it is several labels, type task=multilabel"
+
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "per_step": self.per_step}
 
@@ -313,6 +328,10 @@ class Several(Labels):
 
     def describe(self) -> str:
         return f"{len(self.classes)} labels, any number of them for each item"
+
+    def notes(self) -> Iterator[str]:
+        if name := _joined(self.classes, ","):
+            yield f"'{name}' is one label; if it is several, put {SEPARATOR} between them"
 
 
 def _matrix(items: Recordings) -> NDArray[np.float64]:
@@ -418,7 +437,7 @@ class Labelled:
 
     def notes(self, items: Recordings) -> Iterator[str]:
         """Notes on what is made of the training split, for people."""
-        yield from ()
+        yield from self.labels.notes()
 
     def load_labels(self, state: dict[str, Any]) -> None:
         self.labels = KINDS[state["labels"]["type"]]()
@@ -431,6 +450,17 @@ def _fractions(names: Sequence[str]) -> bool:
         return sum(not float(name).is_integer() for name in names) > len(names) / 2
     except ValueError:
         return False
+
+
+def _joined(names: Sequence[str], separators: str) -> str:
+    """The first name that others make up, with a separator between them; or nothing."""
+    known = set(names)
+    for name in names:
+        for separator in separators:
+            parts = [part.strip() for part in name.split(separator)]
+            if len(parts) > 1 and known.issuperset(parts):
+                return name
+    return ""
 
 
 def _sorted(items: Iterable[Sequence[str]]) -> list[str]:

@@ -15,7 +15,7 @@ KINDS: dict[type, tuple[str, ...]] = {
     SeriesPipeline: ("scaling", "missing"),
     TextPipeline: (
         *("subwords", "min_count", "max_length", "max_subwords", "ngrams", "buckets"),
-        "strip",
+        *("strip", "digits"),
     ),
     ClipPipeline: (),
     NormalClipPipeline: ("normal",),

@@ -35,9 +35,9 @@ def tokenise(text: str) -> list[str]:
     return TOKEN.findall(text)
 
 
-def normal(word: str) -> str:
-    """The normal form of a word: in lower case, all digits alike."""
-    return re.sub(r"\d", "0", word.lower())
+def normal(word: str, digits: bool = False) -> str:
+    """The normal form of a word: in lower case, all digits alike unless they are kept."""
+    return word.lower() if digits else re.sub(r"\d", "0", word.lower())
 
 
 def texts(words: Sequence[Sequence[str]], **metadata: Any) -> Recordings:
@@ -60,6 +60,7 @@ class TextPipeline(Labelled):
         max_subwords: subwords of a word that are read; of characters the first and the last.
         ngrams: the shortest and the longest n-gram, in characters, the ends of a word being two.
         buckets: numbers that n-grams are hashed to.
+        digits: whether `2 rooms` and `3 rooms` differ; without, all digits are alike.
         strip: whether `Peru?` and `Peru's` are looked up as `peru`; their subwords stay apart.
     """
 
@@ -74,6 +75,7 @@ class TextPipeline(Labelled):
         ngrams: Sequence[int] = (3, 5),
         buckets: int = 50_000,
         strip: bool = False,
+        digits: bool = False,
     ):
         super().__init__()
         check_option(SUBWORDS, subwords=subwords)
@@ -84,7 +86,7 @@ class TextPipeline(Labelled):
             raise InputError(f"data.ngrams={list(ngrams)} must be two lengths, such as [3,5]")
         self.subwords, self.min_count, self.max_length = subwords, min_count, max_length
         self.max_subwords, self.ngrams, self.buckets = max_subwords, list(ngrams), buckets
-        self.strip = strip
+        self.strip, self.digits = strip, digits
         self.words: dict[str, int] = {}
         self.characters: dict[str, int] = {}
         self._known: dict[str, list[int]] = {}
@@ -130,6 +132,7 @@ class TextPipeline(Labelled):
 
     def notes(self, items: Recordings) -> Iterator[str]:
         """Says how many texts are longer than what is read of them."""
+        yield from super().notes(items)
         long = int((items.lengths > self.max_length).sum()) if self.max_length else 0
         if long:
             yield (
@@ -152,16 +155,19 @@ class TextPipeline(Labelled):
             self._known[word] = [self.words.get(self._look_up(word), UNKNOWN), *parts]
         number, *parts = self._known[word]
         if self.subwords == "ngrams":
-            parts = [self._bucket(f"{normal(before)} {normal(word)}"), *parts]
+            parts = [
+                self._bucket(f"{normal(before, self.digits)} {normal(word, self.digits)}"),
+                *parts,
+            ]
         return [number, *parts[: self.max_subwords]]
 
     def _look_up(self, word: str) -> str:
         """The form of a word that is in the vocabulary."""
-        form = normal(word)
+        form = normal(word, self.digits)
         return (ENDING.sub("", form) or form) if self.strip else form
 
     def _ngrams(self, word: str) -> list[int]:
-        text, (low, high) = f"<{normal(word)}>", self.ngrams
+        text, (low, high) = f"<{normal(word, self.digits)}>", self.ngrams
         return [
             self._bucket(text[i : i + n])
             for n in range(low, high + 1)

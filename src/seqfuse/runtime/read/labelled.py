@@ -214,7 +214,7 @@ def _column_names(path: Path, y: NDArray[Any]) -> list[str]:
 def read_texts(
     path: Path,
     text: str,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     label_type: str = "classes",
     size: int = READ,
 ) -> Blocks:
@@ -229,13 +229,18 @@ def read_texts(
         if label:
             written = [label_in(path, line, row, label, label_type) for line, row in part]
             labels = labels_of(written, str(path), label_type, lines)
+        targets = () if label is None or isinstance(label, str) else tuple(label)
         has_ids = not label and ID in part[0][1] if not first else has_ids
         names = [cell(path, line, row, ID, WHOLE_ID) for line, row in part] if has_ids else None
-        yield texts(words, labels=labels, names=names, lines=lines, origin=str(path))
+        named = {"names": names, "lines": lines, "origin": str(path)}
+        yield texts(words, labels=labels, targets=targets, **named)
 
 
-def _words(path: Path, line: int, row: dict[str, Any], text: str, label: str | None) -> list[str]:
-    more = f" data.label=<column> (no '{label}' either)" if label and label not in row else ""
+def _words(
+    path: Path, line: int, row: dict[str, Any], text: str, label: str | Sequence[str] | None
+) -> list[str]:
+    lacks = isinstance(label, str) and label not in row
+    more = f" data.label=<column> (no '{label}' either)" if lacks else ""
     fix = f"type data.text=<column>{more}, or rename the column to '{text}'"
     value = cell(path, line, row, text, fix)
     words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))

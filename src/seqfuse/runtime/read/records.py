@@ -15,6 +15,8 @@ from seqfuse.runtime.files import check_ending, lines_of
 from seqfuse.runtime.read.numbers import number
 
 RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
+YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "")
+"""Cells of a column that says whether a row has a label."""
 LONGEST_NAME = 60
 """Characters of a column's name, above which it is taken for a value."""
 Row = tuple[int, dict[str, Any]]
@@ -35,8 +37,15 @@ def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any
     raise InputError(f"{path}, line {line}: no column '{name}' (it has: {listed}): {fix}")
 
 
-def label_in(path: Path, line: int, row: dict[str, Any], name: str, label_type: str) -> Any:
-    """The label of a row, stripped; a list where there may be several, or numbers."""
+def label_in(
+    path: Path, line: int, row: dict[str, Any], name: str | Sequence[str], label_type: str
+) -> Any:
+    """The label of a row, stripped; a list where there may be several, or numbers.
+
+    Of several columns: the names of those with a 1, or their numbers.
+    """
+    if not isinstance(name, str):
+        return _labels_in(path, line, row, name, label_type)
     label = cell(path, line, row, name, "type data.label=<column>")
     if isinstance(label, list):
         if label_type == "classes":
@@ -49,6 +58,28 @@ def label_in(path: Path, line: int, row: dict[str, Any], name: str, label_type: 
     if not label and label_type != "several":
         raise InputError(f"{path}, line {line}: column '{name}' is empty: fill or drop it")
     return label
+
+
+def _labels_in(
+    path: Path, line: int, row: dict[str, Any], names: Sequence[str], label_type: str
+) -> list[Any]:
+    if label_type == "classes":
+        raise InputError(
+            f"data.label={','.join(names)}: several columns are several labels (task=multilabel) "
+            "or numbers (task=regression)"
+        )
+    cells = [cell(path, line, row, name, "type data.label=[<columns>]") for name in names]
+    if label_type == "numbers":
+        return cells
+    held = []
+    for name, value in zip(names, cells, strict=True):
+        if (text := str(value).strip().lower()) in YES:
+            held.append(name)
+        elif text not in NO:
+            raise InputError(
+                f"{path}, line {line}: column '{name}' has {str(value)[:20]!r}, expected 0 or 1"
+            )
+    return held
 
 
 def rows_of(path: Path, delimiter: str | None = None) -> Iterator[Row]:
