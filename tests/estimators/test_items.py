@@ -149,6 +149,23 @@ def test_what_cannot_be_fitted_is_named() -> None:
 
 
 @pytest.mark.long
+def test_series_and_texts_of_other_containers() -> None:
+    ragged = np.empty(40, dtype=object)
+    ragged[:] = [x[: 6 + i % 6] for i, x in enumerate(X)]
+    model = seqfuse.Classifier(**SMALL).fit(ragged, Y)
+    np.testing.assert_array_equal(model.predict(ragged[:3]), model.predict(list(ragged[:3])))
+    steps = pd.DataFrame({"id": np.repeat(range(40), 12), "v": X[:, :, 0].ravel()})
+    for wrong, y, said in (
+        (steps, Y, "480 rows, y 40 .*set_index"),
+        (pd.DataFrame({"text": ["good", "bad"] * 20}), Y, r"words in column 'text': .*X\['text'\]"),
+        (pd.DataFrame(X[:, :, 0]).assign(name="a"), Y, "'name': leave it out"),
+        (X[:, :, :, None].repeat(2, axis=3), Y, r"\(40, 12, 2, 2\).*X.reshape\(40, 12, -1\)"),
+        (X, np.eye(2)[(Y == 7).astype(int)], r"y has shape \(40, 2\).*task=multilabel"),
+    ):
+        with pytest.raises(InputError, match=said):
+            seqfuse.Classifier(**SMALL).fit(wrong, y)
+
+
 def test_a_fit_repeats_itself_and_leaves_the_process_alone(fitted: seqfuse.Classifier) -> None:
     np.random.seed(5)
     torch.manual_seed(5)

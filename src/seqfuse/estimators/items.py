@@ -101,10 +101,19 @@ class ItemEstimator(Estimator):
             raise InputError(f"layout={self.layout} must be one of: {', '.join(LAYOUTS)}")
         if issparse(X):
             raise InputError("X is sparse: give X.toarray()")
+        if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+            X = X.tolist()  # of series, or texts
+        if is_frame(X) and X.index.nlevels == 1:
+            _check_frame(X)
         if isinstance(X, Mapping) or _are_texts(X):
             return X
         is_list = _is_ragged(X) or (is_frame(X) and X.index.nlevels > 1)
-        if is_list or np.asarray(X).ndim == 3:
+        if not is_list and np.ndim(X) > 3:
+            raise InputError(
+                f"X has shape {np.shape(X)}, expected (n, time, channels): put the last axes into "
+                f"one, X.reshape({len(X)}, {np.shape(X)[1]}, -1)"
+            )
+        if is_list or np.ndim(X) == 3:
             X = X if is_list else check_array(X, allow_nd=True, input_name="X", **RULES)
             if fitting:
                 self._is_table = False
@@ -137,8 +146,13 @@ class Classifier(ClassifierMixin, ItemEstimator):
             sample_weight: (n) how much each item counts, in the loss and in the bank, from 0.
         """
         X = self._checked(X, fitting=True)
+        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+            raise InputError(
+                f"y has shape {np.shape(y)}, expected one class for each item: several labels are "
+                "for the command (task=multilabel), numbers for seqfuse.Regressor"
+            )
         y = column_or_1d(y, warn=True)
-        check_consistent_length(_first(X), y)
+        _check_lengths(X, y)
         check_classification_targets(y)
         distinct, codes = np.unique(y, return_inverse=True)
         names = [label_text(value) for value in distinct.tolist()]
@@ -190,7 +204,7 @@ class Regressor(RegressorMixin, ItemEstimator):
         if y is None:
             raise ValueError("Regressor requires y to be passed, but the target y is None")
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", ensure_min_samples=2)
-        check_consistent_length(_first(X), y)
+        _check_lengths(X, y)
         return self._fit(X, labels_of(y, "y", "numbers"), "regression", sample_weight)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
@@ -209,6 +223,24 @@ def _first(X: Any) -> Any:
     if isinstance(X, Mapping):
         X = next(iter(X.values()), ())
     return frame_series(X) if is_frame(X) else X
+
+
+def _check_lengths(X: Any, y: Any) -> None:
+    count = len(_first(X))
+    if count > len(y) > 1 and not count % len(y):
+        raise InputError(
+            f"X has {count:,} rows, y {len(y):,} labels: if a row is a step, index the frame by "
+            "series and time, X.set_index([<series>, <time>])"
+        )
+    check_consistent_length(_first(X), y)
+
+
+def _check_frame(X: Any) -> None:
+    """Raises InputError for a frame with words in it."""
+    for i, name in enumerate(X.columns):
+        if isinstance(X.iloc[0, i] if len(X) else None, str):
+            fix = f"for texts give X[{name!r}]" if X.shape[1] == 1 else "leave it out"
+            raise InputError(f"X is a frame with words in column {name!r}: {fix}")
 
 
 def _are_texts(X: Any) -> bool:
