@@ -170,6 +170,19 @@ def test_gains_with_few_labels_are_paired_by_seed() -> None:
     assert [line[-1] for line in cells] == ["more than noise", "noise"]
 
 
+def test_frozen_features_are_held_against_published_ones(tmp_path: Path) -> None:
+    """Means over seeds, of the sets that both have."""
+    ours, theirs = tmp_path / "features.csv", tmp_path / "ssl.csv"
+    ours.write_text("set,seed,accuracy\nCar,0,0.5\nCar,1,0.7\nBeef,0,0.4\nTrace,0,0.9\n")
+    rows = [f"UCR,Car,{name},frozen,accuracy,0.7,x\n" for name in ("TS2Vec", "T-Loss", "TNC")]
+    rows += [row.replace("Car", "Beef").replace("0.7", "0.3") for row in rows]
+    rows += [rows[0].replace("accuracy", "macro F1"), rows[0].replace("UCR", "UEA")]
+    theirs.write_text("benchmark,dataset,system,protocol,metric,value,source\n" + "".join(rows))
+    lines = labels.beside(ours, tmp_path).splitlines()
+    assert "3 sets, mean 0.6333" in lines[0]
+    assert "TS2Vec: 2 sets, ours 0.5000, theirs 0.5000; better, level, worse 1, 0, 1" in lines[1]
+
+
 @pytest.mark.parametrize(
     ("right", "count", "level"),
     [(80, 100, 0.9), (92, 100, 0.95), (96, 100, 0.99), (96, 98, 0.95), (80, 15, 0.9)],

@@ -8,17 +8,23 @@ steps, whatever comes out last, without validation. A share keeps at least one l
 go into an RBF SVM, its C chosen by cross-validation on them, as TS2Vec does (its numbers are those
 of the table). Nothing is chosen on a test split. Writes two tables (.md): accuracies, and what is
 gained over scratch and by the linear probe over the SVM, paired by seed; numbers (.json), a plot.
-Any set of the UCR archive can be named; `--shares` without a number leaves the SVM alone, and
-`--words model/head=normed_classes` is for all runs.
+Any set of the UCR archive can be named; `--words model/head=normed_classes` is for all runs.
+
+`--features` leaves the SVM alone: a row for each set and seed in `features.csv`, as soon as it is
+made; where no set is named of every UCR set of the data folder, those first that were quick before.
+`--anchors <folder>` holds them against published features (`ssl.csv`).
 """
 
 import argparse
 import contextlib
+import functools
 import io
+import itertools
 import json
 import math
 import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +32,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from scipy import stats
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,6 +43,7 @@ from seqfuse.runtime.shown import markdown_table
 from seqfuse.search.noise import LEVEL, against
 from seqfuse.train import train
 from tests.benchmarks import common
+from tests.benchmarks.archive import folders, quickest
 from tests.composing import composed
 
 QUIET = (
@@ -59,21 +67,59 @@ def run(words: list[str], folder: Path) -> dict[str, float]:
         return train(composed(words), folder)
 
 
-def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Accuracies of one set and seed."""
+def words(name: str, seed: int, given: argparse.Namespace) -> list[str]:
+    """Of `seqfuse-train`, for all runs of a set and a seed."""
     root = composed([]).paths.data
     place = ("data=har_windows",) if name == "har_windows" else UCR
-    words = [*(word.format(root=root, name=name) for word in place), "model=wide", *QUIET]
-    words = [*words, f"seed={seed}", "optimizer.lr=3e-3", *given.words]
-    found = []
+    same = [*(word.format(root=root, name=name) for word in place), "model=wide", *QUIET]
+    return [*same, f"seed={seed}", "optimizer.lr=3e-3", *given.words]
+
+
+def pretrained(same: list[str], given: argparse.Namespace, folder: Path) -> Path:
+    """Checkpoint of a net that was trained without labels."""
+    steps = f"trainer.max_steps={given.pretraining}"
+    task = [f"task={given.task}", "data.batch_size=64", "test=false"]
+    task = [*task, "callbacks.early_stopping=null"]
+    # Better on rows of ECG5000 that a share had left out: 0.905 for 0.894 at 5 %.
+    task += ["task.pairs.changes.permute=null"] * (given.task == "contrastive")
+    run([*same, *task, "trainer.max_epochs=-1", steps], folder / "pretrained")
+    return folder / "pretrained" / "checkpoints" / "last.ckpt"
+
+
+def frozen(given: argparse.Namespace, **run: Any) -> common.Row:
+    """Test accuracy of an SVM on features of a set and a seed, and what both trainings cost."""
+    start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        steps = f"trainer.max_steps={given.pretraining}"
-        task = [f"task={given.task}", "data.batch_size=64", "test=false"]
-        task = [*task, "callbacks.early_stopping=null"]
-        # Better on rows of ECG5000 that a share had left out: 0.905 for 0.894 at 5 %.
-        task += ["task.pairs.changes.permute=null"] * (given.task == "contrastive")
-        run([*words, *task, "trainer.max_epochs=-1", steps], Path(folder, "pretrained"))
-        ckpt = Path(folder, "pretrained", "checkpoints", "last.ckpt")
+        same = words(run["set"], run["seed"], given)
+        accuracy = svm(pretrained(same, given, Path(folder)))
+    return {"accuracy": round(accuracy, 5), "seconds": round(time.process_time() - start, 1)}
+
+
+def beside(path: Path, anchors: Path | None) -> str:
+    """Mean accuracy of frozen features, and that of published ones on the same sets."""
+    ours: Any = pd.read_csv(path).groupby("set")["accuracy"].mean()
+    lines = [f"{path.name}: {len(ours)} sets, mean {ours.mean():.4f}"]
+    if anchors is None:
+        return lines[0]
+    rows: Any = pd.read_csv(anchors / "ssl.csv")
+    rows = rows[(rows["benchmark"] == "UCR") & (rows["metric"] == "accuracy")]
+    for system in ("TS2Vec", "T-Loss", "TNC"):
+        other = rows[rows["system"] == system].set_index("dataset")["value"]
+        both = ours.index.intersection(other.index)
+        gain = (ours[both] - other[both]).round(5)
+        counts = f"{(gain > 0).sum()}, {(gain == 0).sum()}, {(gain < 0).sum()}"
+        test: Any = stats.wilcoxon(gain)
+        means = f"ours {ours[both].mean():.4f}, theirs {other[both].mean():.4f}"
+        verdict = f"better, level, worse {counts}; p {test.pvalue:.2g}"
+        lines.append(f"  {system}: {len(both)} sets, {means}; {verdict}")
+    return "\n".join(lines)
+
+
+def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Accuracies of one set and seed."""
+    same, found = words(name, seed, given), []
+    with tempfile.TemporaryDirectory() as folder:
+        ckpt = pretrained(same, given, Path(folder))
         accuracy = svm(ckpt)
         found.append({"set": name, "seed": seed, "row": "svm", "share": 1.0, "test": accuracy})
         # Where steps were compared, there was no attention: the mean then stands for it.
@@ -85,7 +131,7 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, A
                 most = ["trainer.max_epochs=-1", f"trainer.max_steps={given.steps}"]
                 most += ["task.loss.label_smoothing=0.0"]
                 more = [*more, *mean, *most, f"data.label_fraction={share}", "callbacks=none"]
-                metrics = run([*words, *more], Path(folder, f"{row}-{share}"))
+                metrics = run([*same, *more], Path(folder, f"{row}-{share}"))
                 one = {"set": name, "seed": seed, "row": row, "share": share}
                 found.append({**one, "test": metrics["test/accuracy"]})
                 print({**one, "test": round(metrics["test/accuracy"], 4)}, flush=True)
@@ -199,7 +245,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measures, and writes what is known so far after each seed."""
     parser = common.parser("labels", __doc__)
-    parser.add_argument("sets", nargs="*", default=SETS, help="har_windows, or sets of UCR")
+    parser.add_argument("sets", nargs="*", help="har_windows, or sets of UCR")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed; --out keeps what it holds")
     parser.add_argument("--task", default="contrastive")
@@ -208,16 +254,27 @@ def main() -> None:
         type=float,
         nargs="*",
         default=[0.01, 0.05, 0.1, 1.0],
-        help="of the labels; without any, the SVM alone",
+        help="of the labels",
     )
     parser.add_argument("--words", nargs="*", default=[], help="of seqfuse-train, for all runs")
     parser.add_argument("--pretraining", type=int, default=400, help="steps")
     parser.add_argument("--steps", type=int, default=300, help="of training with labels")
     parser.add_argument("--out", type=Path, default=Path("logs", "benchmarks", "labels.json"))
+    parser.add_argument("--features", action="store_true", help="the SVM alone")
+    parser.add_argument("--results", type=Path, default=common.RESULTS, help="of features.csv")
+    parser.add_argument("--anchors", type=Path, help="folder of published numbers")
     given = parser.parse_args()
+    if given.features:
+        path, places = given.results / "features.csv", folders(Path(composed([]).paths.data))
+        names = given.sets or [name for name in places if places[name].name == "ucr"]
+        runs = itertools.product(range(given.first, given.seeds), quickest(names))
+        named = [{"set": name, "seed": seed} for seed, name in runs]
+        common.complete(path, named, functools.partial(frozen, given))
+        print(beside(path, given.anchors))
+        return
     results: list[dict[str, Any]] = json.loads(given.out.read_text()) if given.first else []
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    for name in given.sets:
+    for name in given.sets or SETS:
         for seed in range(given.first, given.seeds):
             results += measure(name, seed, given)
             given.out.write_text(json.dumps(results, indent=2) + "\n")
