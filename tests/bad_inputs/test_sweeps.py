@@ -35,6 +35,10 @@ SEARCH = "sweep=optuna hydra.sweeper.num_trials=1"
     Row(f"{SEARCH} hydra.sweeper.retries=-1", "retries=-1"),
     Row(f"{SEARCH} hydra.sweeper.seed=-1", "seed=-1"),
     Row(f"{SEARCH} hydra.sweeper.params=null", "hydra.sweeper.params"),
+    Row(
+        f"{SEARCH} 'hydra.sweeper.params={{optimizer.lr:interval(0.1,0.2)}}'",
+        ["hydra.sweeper.params", "optimizer.lr='interval(0.1,0.2)'"],
+    ),
     Row(f"{SEARCH} 'optimizer.lr=interval(1,0)'", "optimizer.lr"),
     Row(f"{SEARCH} 'optimizer.lr=tag(log,interval(0,1))'", "optimizer.lr"),
     Row(f"{SEARCH} 'optimizer.lr=tag(lgo,interval(0.1,1))'", "lgo"),

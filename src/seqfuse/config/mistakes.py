@@ -72,12 +72,24 @@ def _of_composing(error: Exception, text: str, config_name: str) -> str:
         if match := re.search(r"Interpolation key '(.+?)' not found", reason):
             reason = f"${{{match[1]}}} stands there, and the config has no key {match[1]}"
         return f"{error.full_key}: {reason}" if error.full_key else reason
+    if match := re.search(
+        r"merging override hydra\.sweeper\.params=\{'?([\w./]+)'?: *(.+)\}", text
+    ):
+        return (
+            f"hydra.sweeper.params={{...}} cannot hold ranges: type each key by itself, such as "
+            f"{match[1]}='{_first_value(match[2])}'"
+        )
     if "does not support sweep type" in text:
         return "interval(...) is for a search, such as sweep=optuna: name values, or a range(...)"
     if "must be a DictConfig" in text:
         return f"{read_from()} is no config: it has no sections"
     cause = str(error.__cause__ or "").partition("\n")[0]
     return text.split("See https")[0] + ("" if cause in text else f" ({cause})")
+
+
+def _first_value(text: str) -> str:
+    """The value of the first key of several, `interval(0,1),b:2`, without the others."""
+    return re.split(r",(?=[\w./]+:)", text, maxsplit=1)[0]
 
 
 def refusal(key: str, text: str) -> InputError:
