@@ -101,8 +101,7 @@ class ItemEstimator(Estimator):
             raise InputError(f"layout={self.layout} must be one of: {', '.join(LAYOUTS)}")
         if issparse(X):
             raise InputError("X is sparse: give X.toarray()")
-        if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-            X = X.tolist()  # of series, or texts
+        X = _listed(X)
         if is_frame(X) and X.index.nlevels == 1:
             _check_frame(X)
         if isinstance(X, Mapping) or _are_texts(X):
@@ -249,6 +248,11 @@ def _are_texts(X: Any) -> bool:
         return False
     first = X.iloc[0] if hasattr(X, "iloc") else X[0] if hasattr(X, "__getitem__") else None
     return isinstance(first, str)
+
+
+def _listed(X: Any) -> Any:
+    """A list of what an array of objects holds: series, or texts."""
+    return X.tolist() if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 else X
 
 
 def _is_ragged(X: Any) -> bool:
