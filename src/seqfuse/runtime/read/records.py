@@ -65,8 +65,8 @@ def _labels_in(
 ) -> list[Any]:
     if label_type == "classes":
         raise InputError(
-            f"data.label={','.join(names)}: several columns are several labels (task=multilabel) "
-            "or numbers (task=regression)"
+            f"data.label=[{','.join(names)}] are several columns: for numbers type "
+            "task=regression, for labels of 0 and 1 task=multilabel"
         )
     cells = [cell(path, line, row, name, "type data.label=[<columns>]") for name in names]
     if label_type == "numbers":
@@ -77,7 +77,7 @@ def _labels_in(
             held.append(name)
         elif text not in NO:
             raise InputError(
-                f"{path}, line {line}: column '{name}' has {str(value)[:20]!r}, expected 0 or 1"
+                f"{path}, line {line}, column '{name}': {str(value)[:20]} must be 0 or 1"
             )
     return held
 

@@ -232,23 +232,8 @@ def _of_text(
 
 
 def _label(path: Path, line: int, row: dict[str, Any], tabular: Tabular, label_type: str) -> Any:
-    """The label of a row; of several columns their numbers, or the names of those that are 1."""
     names = tabular.labels
-    if len(names) == 1:
-        return label_in(path, line, row, names[0], label_type)
-    if label_type == "classes":
-        raise InputError(
-            f"data.label={names} are several columns: for numbers type task=regression, for labels "
-            "of 0 and 1 task=multilabel"
-        )
-    cells = [row[name] for name in names]
-    if label_type == "numbers":
-        return cells
-    flags = numbers_in(cells, lambda i: f"{path}, line {line}, column '{names[i]}'")
-    for name, flag in zip(names, flags, strict=True):
-        if flag not in (0, 1):
-            raise InputError(f"{path}, line {line}, column '{name}': {flag:g} must be 0 or 1")
-    return [name for name, flag in zip(names, flags, strict=True) if flag]
+    return label_in(path, line, row, names if len(names) > 1 else names[0], label_type)
 
 
 def _rows_of_series(path: Path, tabular: Tabular, labelled: bool) -> Iterator[list[Row]]:
