@@ -1,5 +1,7 @@
 """Windows of a table with a number each: nothing crosses the border between splits."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.table_windows import TableWindows
 from seqfuse.runtime.errors import InputError
+from seqfuse.runtime.pipelines.series import SeriesPipeline
 from seqfuse.runtime.read import labelled
 from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.table.reader import TableReader
@@ -81,6 +84,40 @@ def test_windows_of_several_series_say_whose_they_are(tmp_path: Path) -> None:
     assert items.names[0] == "east 2024-01-01 02:00:00"
     assert items.names[-1].startswith("west ")
     assert items.clock == Clock(3600)
+
+
+def test_words_holidays_and_what_is_static_are_read_again(tmp_path: Path) -> None:
+    stamps = np.datetime64("2024-01-01", "D") + np.arange(40)
+    lines = ["date,shop,a,wind,town,code"]
+    for shop, town in (("east", "Ulm"), ("west", "Köln")):
+        for i, day in enumerate(stamps):
+            lines.append(f"{day},{shop},{i},{'NS'[i % 2] if i < 35 else 'W'},{town},{i % 3}")
+    (tmp_path / "a.csv").write_text("\n".join([*lines, ""]))
+    more = {"static": ["town"], "known": ["code"], "categories": ["code"]}
+    reader = TableReader("date", "shop", ["a"], ["wind"], holidays=["2024-01-06"], **more)
+    windows = TableWindows(reader, TableFile("a.csv", str(tmp_path)), 5, 2, 1, [30, 5, 5])
+    items = windows("train")
+    words = ["wind=N", "wind=S", "town=Köln", "town=Ulm"]
+    assert items.columns == ["a", *words, "holiday", "code=0", "code=1", "code=2"]
+    assert items.item(1)[:, 5].tolist() == [0, 0, 0, 0, 1]
+    assert items.item(0)[:, 4].tolist() == [1] * 5
+    assert windows("test").columns == items.columns
+    pipeline = SeriesPipeline().fit(items)
+    other = replace(items, columns=[name.replace("wind=N", "wind=E") for name in items.columns])
+    with pytest.raises(InputError, match="the columns of the channels are a, wind=E, "):
+        pipeline.transform(other)
+
+    class Pipeline:
+        clock = Clock(24 * 3600)
+
+        class labels:
+            targets = ("a",)
+
+    file_format = json.loads(json.dumps(windows.file_format(Pipeline())))
+    new = "\n".join([lines[0], *(f"2024-01-0{i},new,{i},E,Bonn,2" for i in range(2, 7)), ""])
+    (tmp_path / "new.csv").write_text(new)
+    [items] = labelled.read(tmp_path / "new.csv", file_format)
+    assert items.item(0)[-1].tolist() == [6, 0, 0, 0, 0, 1, 0, 0, 1]
 
 
 def test_a_file_with_another_clock_is_refused(tmp_path: Path) -> None:

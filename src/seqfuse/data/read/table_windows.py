@@ -1,8 +1,9 @@
 """Windows of a table with a number each: the mean of the targets over the rows behind them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +13,9 @@ from seqfuse.data.items import Source
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import PARTS, borders, check_split
 from seqfuse.runtime.errors import InputError, check_minimum
-from seqfuse.runtime.read.table.reader import TableReader, windows_of
+from seqfuse.runtime.read.table.reader import Table, TableReader, windows_of
 from seqfuse.runtime.recordings import Recordings
-from seqfuse.runtime.windows import sliding
+from seqfuse.runtime.windows import Span, sliding
 
 
 @dataclass(eq=False, repr=False)
@@ -46,9 +47,8 @@ class TableWindows(Source):
             raise InputError(f"data.split={self.split}: give training, validation and test alone")
 
     def __call__(self, split: str) -> Recordings:
-        table = self.reader.read(self.source.path())
-        part = [name for name in PARTS if name != "calibration"].index(split)
-        spans = [borders(table, self.split, *edge)[part] for edge in pairwise(table.offsets)]
+        table = self.reader.read(self.source.path(), training=partial(self._spans, "train"))
+        spans = self._spans(split, table)
         sizes = (self.look_back, self.horizon, self.every)
         starts = np.asarray(sliding(spans, table.offsets[:-1].tolist(), *sizes))
         if not len(starts):
@@ -56,10 +56,19 @@ class TableWindows(Source):
                 f"{table.origin}: the {split} split is too short for data.look_back="
                 f"{self.look_back} and data.horizon={self.horizon}: type another data.split"
             )
-        return windows_of(table, starts, self.look_back, self.horizon)
+        items = windows_of(table, starts, self.look_back, self.horizon)
+        return replace(
+            items, tabular={"channels": list(table.columns)}
+        )  # those of other files, too
+
+    def _spans(self, split: str, table: Table) -> list[Span]:
+        """For each series its rows in a split."""
+        part = [name for name in PARTS if name != "calibration"].index(split)
+        return [borders(table, self.split, *edge)[part] for edge in pairwise(table.offsets)]
 
     def file_format(self, pipeline: Any) -> Mapping[str, Any]:
-        table = {**self.reader.options, "targets": pipeline.labels.targets}
+        learnt = {"targets": pipeline.labels.targets, "holidays": self.reader.holidays}
+        table = {**self.reader.options, **learnt}
         return {
             "kind": "windows",
             "table": table,
