@@ -157,7 +157,11 @@ BROKEN = {
     "no target": ({}, lambda f: f.assign(value=np.nan), "new.csv: no row has a value in value"),
     "too short": ({}, lambda f: f[:9], "new.csv: 9 rows up to the last target are too few"),
     "unknown column": ({}, lambda f: f.assign(b=1), "new.csv has a column 'b' that the training"),
-    "off the step": ({}, lambda f: f[::-1], "new.csv: row 3: .* is before the row above it"),
+    "off the step": (
+        {},
+        lambda f: f.iloc[[1, 0, *range(2, 100)]],
+        "new.csv: row 3: .* is before the row above it",
+    ),
     "other form": (
         {"targets": ["value"], "known": ["hour"]},
         lambda f: f.assign(hour=1)[:96].pipe(lambda g: g.assign(value=g["value"][:90])),

@@ -643,7 +643,8 @@ class TableReader:
                 raise InputError(
                     f"{series.where}: column '{name}' is to be known ahead, but "
                     f"{_place(series, cells, row)} (step {row - first + 1} of data.horizon="
-                    f"{horizon}) has no value: add what is known, with the targets left empty"
+                    f"{horizon}) has no value: add what is known, with the targets left empty, "
+                    "or give a table of it, known=plan.csv"
                 )
         size = first + horizon
         added = np.arange(1, max(size - len(series.time), 0) + 1)

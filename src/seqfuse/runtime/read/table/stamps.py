@@ -102,7 +102,7 @@ def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
     memory; `key` names it in the message."""
     if isinstance(value, np.datetime64) and not np.isnat(value):
         return value.astype("datetime64[s]")
-    for each in {form, _form_of_number(value)}:
+    for each in {form, None}:
         try:
             moment = _moment(value, each)
         except (ValueError, TypeError, OverflowError, AttributeError):
