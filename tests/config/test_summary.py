@@ -70,6 +70,29 @@ def test_an_accuracy_beside_the_largest_class() -> None:
         assert "find_lr=true" in warning
 
 
+def test_an_accuracy_of_steps_beside_the_most_frequent_class() -> None:
+    def dataset(split: str):
+        labels = [[*"aab"], [*"ab"]] if split == "train" else [[*"abbb"], [*"ab"]]
+        return series([np.ones((len(item), 1)) for item in labels], labels)
+
+    data = DataModule(Folds(dataset, SeriesPipeline(), num_folds=0, split="random"))
+    data.setup("fit")
+    line, warning = summary.of_accuracy(0.5, data, "test", [3, 2])
+    assert "6 steps in 2 series; always a, the most frequent class in training: 0.333" in line
+    assert not warning
+
+
+def test_numbers_beside_the_mean() -> None:
+    line, warning = summary.of_numbers({"test/r2": 0.826, "test/mae": 3.0}, "test")
+    assert "test/r2 0.826: 83 %" in line
+    assert not warning
+    line, warning = summary.of_numbers({"test/r2": -0.1}, "test")
+    assert "no better than always saying the mean" in warning
+    assert not line
+    for metrics in ({"test/r2": np.nan}, {"test/mae": 1.0}):
+        assert summary.of_numbers(metrics, "test") == ("", "")
+
+
 @pytest.mark.parametrize(("limit", "found"), [(1.0, {"test_items": 4}), (1, {}), (0.5, {})])
 def test_an_accuracy_of_some_batches_is_no_fraction_of_all_items(limit: float, found: dict) -> None:
     record = SimpleNamespace(config={"data": {"class_counts": [7, 6]}})

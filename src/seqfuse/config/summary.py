@@ -63,8 +63,10 @@ def of_accuracy(
     `counts` are training items of each class, which a checkpoint knows without their file; None
     where items have no class each.
     """
-    if counts is None or num_judged(data, split, counts) is None:
+    if counts is None:
         return "", ""
+    if num_judged(data, split, counts) is None:
+        return _of_steps(data, split, counts), ""
     items = data.tensors(split)
     largest = counts.index(max(counts))
     share = float((items.y == largest).double().mean())
@@ -81,6 +83,37 @@ def of_accuracy(
         f"{split}/accuracy {accuracy:.3f} is no better than always saying {name} ({share:.3f}): "
         "try find_lr=true, more steps (trainer.max_steps) or data.scaling=series, and check that "
         "labels belong to their rows"
+    )
+
+
+def _of_steps(data: "DataModule", split: str, counts: Sequence[int]) -> str:
+    """What an accuracy of steps is a fraction of, and that of the most frequent class; empty where
+    steps have no class each."""
+    y = data.tensors(split).y
+    if y.ndim != 2 or y.is_floating_point() or not data.splits.pipeline.labels.per_step:
+        return ""
+    real, largest = y >= 0, counts.index(max(counts))
+    share = float((y[real] == largest).double().mean())
+    name, unit = data.splits.pipeline.labels.classes[largest], data.splits.rows(split)[0].unit
+    return (
+        f"{split}/accuracy is of {int(real.sum()):,} steps in {len(y):,} {unit}; always {name}, "
+        f"the most frequent class in training: {share:.3f}"
+    )
+
+
+def of_numbers(metrics: Mapping[str, float], split: str) -> tuple[str, str]:
+    """How far numbers are foretold, or a warning where the mean is as good; or nothing."""
+    r2 = metrics.get(f"{split}/r2")
+    if r2 is None or r2 != r2:
+        return "", ""
+    if r2 > 0:
+        return (
+            f"{split}/r2 {r2:.3f}: {100 * r2:.0f} % of the squared differences from the mean are "
+            "explained; always saying the mean: 0 %"
+        ), ""
+    return "", (
+        f"{split}/r2 {r2:.3f} is no better than always saying the mean: try more steps "
+        "(trainer.max_steps) or find_lr=true, and check that numbers belong to their rows"
     )
 
 
