@@ -389,6 +389,11 @@ class TimeSplits:
         """Time stamps of rows, or their numbers."""
         return self.table().times(np.arange(first, end))
 
+    def name(self, row: int) -> str:
+        """The series of the window whose horizon begins at a row; empty of a single one."""
+        table = self.table()
+        return str(table.names[table.owners(np.array([row]))[0]]) if table.names else ""
+
     @property
     def has_calibration(self) -> bool:
         parts = self._split(self.table()) if self.split == "auto" else self.split

@@ -41,7 +41,7 @@ def _panel(result: Result, number: int, item: Item) -> Panel:
         splits.undo(item.answer, row, outputs=True)[:, target],
         result.task.record.config["task"]["quantiles"],
         item.weights[-shown:],
-        f"{pipeline.columns[target]}, from {shown_in(time, shown)}",
+        f"{splits.name(row)} {pipeline.columns[target]}, from {shown_in(time, shown)}".strip(),
     )
 
 
