@@ -166,6 +166,20 @@ def test_series_and_texts_of_other_containers() -> None:
             seqfuse.Classifier(**SMALL).fit(wrong, y)
 
 
+def test_channels_of_frames_keep_their_names() -> None:
+    frames = [pd.DataFrame(x, columns=["a", "b"]) for x in X]
+    model = seqfuse.Classifier(**SMALL).fit(frames, Y)
+    turned = [frame[["b", "a"]] for frame in frames]
+    with pytest.raises(InputError, match=r"are b, a, .*fitted a, b: .*X\[\['a', 'b'\]\]"):
+        pickle.loads(pickle.dumps(model)).predict(turned)
+    with pytest.raises(InputError, match="frame 1 of X has the columns b, a, the first a, b"):
+        model.predict([frames[0], turned[1]])
+    assert (model.predict(frames) == model.predict(X)).all()
+    long = pd.concat(dict(enumerate(turned)))
+    with pytest.raises(InputError, match="are b, a"):
+        model.predict(long)
+
+
 def test_a_fit_repeats_itself_and_leaves_the_process_alone(fitted: seqfuse.Classifier) -> None:
     np.random.seed(5)
     torch.manual_seed(5)

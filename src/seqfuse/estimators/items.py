@@ -1,6 +1,6 @@
 """Estimators of labelled items: series, texts, several sources."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -52,6 +52,8 @@ class ItemEstimator(Estimator):
     _job = classes.Classifier
     _is_table = False
     """Whether a table was fitted, whose columns are then as many in prediction."""
+    _channels: Sequence[str] = ()
+    """Names of the channels that were fitted, where frames named them."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -114,6 +116,7 @@ class ItemEstimator(Estimator):
             )
         if is_list or np.ndim(X) == 3:
             X = X if is_list else check_array(X, allow_nd=True, input_name="X", **RULES)
+            self._check_channels(X, fitting)
             if fitting:
                 self._is_table = False
                 self.n_features_in_ = self._series(X, "X").values.shape[1]
@@ -124,6 +127,16 @@ class ItemEstimator(Estimator):
         else:
             X = check_array(X, input_name="X", **RULES)
         return X[:, :, None] if self.layout == "btc" else X[:, None]
+
+    def _check_channels(self, X: Any, fitting: bool) -> None:
+        channels = _channels_of(X)
+        if fitting:
+            self._channels = channels
+        elif channels and self._channels and channels != self._channels:
+            raise InputError(
+                f"the channels of X are {', '.join(channels)}, those that were fitted "
+                f"{', '.join(self._channels)}: choose them, X[{self._channels}]"
+            )
 
 
 class Classifier(ClassifierMixin, ItemEstimator):
@@ -232,6 +245,19 @@ def _check_lengths(X: Any, y: Any) -> None:
             "series and time, X.set_index([<series>, <time>])"
         )
     check_consistent_length(_first(X), y)
+
+
+def _channels_of(X: Any) -> list[str]:
+    """Names of the columns of a frame, or of each of several; none of arrays."""
+    frames = [X] if is_frame(X) else [x for x in X if is_frame(x)] if isinstance(X, list) else []
+    names = [[str(name) for name in frame.columns] for frame in frames]
+    for i, others in enumerate(names):
+        if others != names[0]:
+            raise InputError(
+                f"frame {i} of X has the columns {', '.join(others)}, the first "
+                f"{', '.join(names[0])}: bring them into one order"
+            )
+    return names[0] if names else []
 
 
 def _check_frame(X: Any) -> None:
