@@ -79,10 +79,11 @@ def of_accuracy(
     )
     if round(accuracy * len(items)) > int((items.y == largest).sum()):
         return line, ""
+    scaling = " or data.scaling=series" if unit == "series" else ""
     return line, (
         f"{split}/accuracy {accuracy:.3f} is no better than always saying {name} ({share:.3f}): "
-        "try find_lr=true, more steps (trainer.max_steps) or data.scaling=series, and check that "
-        "labels belong to their rows"
+        f"try find_lr=true, more steps (trainer.max_steps){scaling}, and check that labels belong "
+        "to their rows"
     )
 
 
