@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from matplotlib.image import imsave
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.decode import decode, sampled
+from seqfuse.runtime.read.decode import CLIP_ENDINGS, decode, sampled
 from tests.clips import frames, write
 
 
@@ -23,6 +24,21 @@ def test_frames_are_evenly_sampled(tmp_path: Path, ending: str) -> None:
     assert found.dtype == np.uint8
     # Of 20 frames, numbers 2, 7, 12 and 17.
     np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), [40, 90, 140, 190], atol=4)
+
+
+def test_a_gif_is_a_clip(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "rgb8"
+        for picture in greys([20, 120, 220]):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="rgb8")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert path.name.endswith(CLIP_ENDINGS)
+    found = decode(path, 4, 16)
+    assert found.shape == (3, 3, 16, 16)
+    assert (np.diff(found.mean(axis=(1, 2, 3))) > 60).all()
 
 
 def test_the_middles_of_equal_parts() -> None:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 
-VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg")
+VIDEOS = (
+    *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg"),
+    *(".gif", ".wmv", ".flv", ".3gp"),
+)
 STRIPS = (".jpg", ".jpeg", ".png")
 """Square frames side by side in one picture."""
 CLIP_ENDINGS = (*VIDEOS, *STRIPS)

@@ -50,6 +50,20 @@ def test_the_list_says_what_is_what(made: Path) -> None:
     assert test.labels == ["moves", "moves", "stays", "stays"]
 
 
+def test_other_files_are_named_and_folders_of_frames_refused(own: Path, tmp_path: Path) -> None:
+    folder = source(own, None)
+    assert not list(folder.notes(folder("train")))
+    (own / "clips" / "moves" / "notes.txt").touch()
+    [note] = folder.notes(folder("train"))
+    assert "1 entries" in note
+    assert "moves/notes.txt" in note
+    frames = tmp_path / "clips" / "runs" / "v0"
+    frames.mkdir(parents=True)
+    (frames / "0.png").touch()
+    with pytest.raises(InputError, match=r"runs has no clip .*ffmpeg .*/v0/\*\.png' .*/v0\.mp4"):
+        source(tmp_path, None)("train")
+
+
 def test_without_splits_sources_stay_together(own: Path) -> None:
     rewrite(own, lambda row: {k: row[k] for k in ("clip", "label", "source")})
     folder = source(own)
@@ -113,7 +127,7 @@ def test_a_label_that_training_never_saw(own: Path) -> None:
 def test_bad_clips_are_skipped_on_demand(own: Path, capsys) -> None:
     bad = own / "clips" / "moves" / "moves00.mp4"
     bad.write_bytes(b"no video")
-    with pytest.raises(InputError, match="moves00.mp4 cannot be read"):
+    with pytest.raises(InputError, match=r"moves00.mp4 cannot be read.*data\.skip_bad=true"):
         source(own)("train")
     table = ClipFolder("clips", Decoder(6, 16, skip_bad=True), "clips.csv", root=str(own))
     assert len(table("train")) == 15

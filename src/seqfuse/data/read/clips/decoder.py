@@ -50,7 +50,8 @@ class Decoder:
                     rows.append(row)
                 except InputError as error:
                     if not self.skip_bad:
-                        raise
+                        fix = "data.skip_bad=true goes on without such clips"
+                        raise InputError(f"{error}; {fix}") from None
                     bad.append(str(error))
                 progress.update()
         if bad:

@@ -1,7 +1,7 @@
 """A folder of clips: a folder for each class in it, and perhaps a list of what is what."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from seqfuse.data.read.clips.decoder import Decoder
 from seqfuse.data.read.clips.listed import Entry, listed
 from seqfuse.runtime.errors import InputError, check_minimum, check_option
 from seqfuse.runtime.files import find
-from seqfuse.runtime.read.decode import CLIP_ENDINGS
+from seqfuse.runtime.read.decode import CLIP_ENDINGS, STRIPS
 from seqfuse.runtime.recordings import Recordings
 
 
@@ -85,6 +85,20 @@ class ClipFolder(Source):
             return [Entry(p, label, None, None) for label, clips in classes.items() for p in clips]
         return listed(self._find(self.table), classes)
 
+    def notes(self, items: Recordings) -> Iterator[str]:
+        folder = self._find(self.folder)
+        others = [
+            path
+            for inner in sorted(folder.iterdir())
+            for path in (sorted(inner.iterdir()) if inner.is_dir() else ())
+            if not path.name.startswith(".") and not path.name.lower().endswith(CLIP_ENDINGS)
+        ]
+        if others:
+            yield (
+                f"{len(others):,} entries of its folders are no clips and left out, such as "
+                f"{others[0].relative_to(folder).as_posix()}"
+            )
+
     def _find(self, name: str) -> Path:
         return find(name, self.root, "data.folder and data.list", folders=True)
 
@@ -138,7 +152,12 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
         raise InputError(f"{folder} has no folder in it: make one for each class, and put clips in")
     for name, clips in classes.items():
         if not clips:
-            raise InputError(
-                f"{folder / name} has no clip ({', '.join(CLIP_ENDINGS)}): add some, or remove it"
-            )
+            fix = "add some, or remove it"
+            if frames := sorted(p for p in folder.glob(f"{name}/*/*") if p.suffix in STRIPS):
+                clip, ending = frames[0].parent.as_posix(), frames[0].suffix
+                fix = (
+                    "make one of each folder of frames, such as ffmpeg -pattern_type glob -i "
+                    f"'{clip}/*{ending}' {clip}.mp4"
+                )
+            raise InputError(f"{folder / name} has no clip ({', '.join(CLIP_ENDINGS)}): {fix}")
     return classes
