@@ -13,7 +13,7 @@ from seqfuse.data.read.text import TextTable
 from seqfuse.data.splits import Folds
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.text import TextPipeline
-from seqfuse.runtime.read.labelled import read_texts
+from seqfuse.runtime.read.labelled import read, read_texts
 from seqfuse.runtime.recordings import Recordings
 
 CSV = 'text,label\nWhere is my card?,card\n"No, wait,\nplease",wait\nHi there,greeting\n'
@@ -123,6 +123,8 @@ def test_a_folder_and_few_texts(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"folder is a folder: name a file in data\.train"):
         TextTable("folder", root=str(tmp_path))("train")
+    with pytest.raises(InputError, match="folder: it is a folder: give its files one by one"):
+        read(tmp_path / "folder", {"kind": "texts", "text": "text"})
     content = "text,label\n" + "a,x\nb,y\n" * 4
     splits = Folds(table(tmp_path / "a.csv", content), TextPipeline(), num_folds=10)
     with pytest.raises(InputError, match=r"num_folds=10 .* 8 texts of .*: type data.num_folds=5"):

@@ -60,7 +60,8 @@ def read(path: Path, file_format: Mapping[str, Any], **more: Any) -> Blocks:
     options = dict(file_format)
     function, endings = READERS[options.pop("kind")]
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        is_folder = "it is a folder: give its files one by one"
+        raise InputError(f"{path}: {is_folder if path.is_dir() else 'there is no such file'}")
     check_ending(path, endings)
     return function(path, **options, **more)
 
