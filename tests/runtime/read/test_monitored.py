@@ -9,6 +9,7 @@ import pytest
 
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.recordings import LabelledTable, Nab, Skab
+from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.monitored import SKAB_SENSORS, leading, read_recordings
 
 
@@ -47,6 +48,35 @@ def test_a_column_of_labels_is_found_and_never_watched(name: str, tmp_path: Path
         assert new.columns == learnt.columns == ["value"]
         assert learnt.labels.tolist() == [False] * 8 + [True] * 2
     assert not new.labels.any()
+
+
+@pytest.mark.parametrize("group", [None, "line"])
+def test_a_table_of_intervals_says_what_is_anomalous(group: str | None, tmp_path: Path) -> None:
+    lines = "xy" if group else "x"
+    rows = [f"2024-01-{day:02},{line},{day}" for line in lines for day in range(1, 11)]
+    path = tmp_path / "a.csv"
+    path.write_text("date,line,value\n" + "\n".join(rows) + "\n")
+    faults = tmp_path / "faults.csv"
+    faults.write_text("start,end,line\n2024-01-03 12:00,2024-01-05,x\n2024-01-10,2024-01-10,x\n")
+    options = {"group": group, "targets": ["value"], "intervals": str(faults)}
+    source = LabelledTable(TableFile(str(path)), **options)
+    first, *others = source()
+    assert np.flatnonzero(first.labels).tolist() == [3, 4, 9]
+    assert first.windows == [(3, 4), (9, 9)]
+    assert [other.labels.any() for other in others] == [False] * (len(lines) - 1)
+    assert "intervals" not in source.file_format
+    for row, message in (
+        ("2024-02-01,2024-02-02,x", "line 2: no row is from 2024-02-01 00:00:00 to"),
+        ("2024-01-05,2024-01-03,x", "line 2, column 'end': 2024-01-03 00:00:00 is before"),
+    ):
+        faults.write_text(f"start,end,line\n{row}\n")
+        with pytest.raises(InputError, match=rf"faults.csv: {message}"):
+            source()
+    faults.write_text("from,to\n2024-01-03,2024-01-04\n")
+    with pytest.raises(InputError, match="faults.csv has no column 'start'"):
+        source()
+    with pytest.raises(InputError, match="data.intervals=gone.csv is not there"):
+        LabelledTable(TableFile(str(path)), **{**options, "intervals": "gone.csv"})()
 
 
 def test_labels_may_be_there_or_not(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from seqfuse.runtime.read.monitored import (
     read_nab,
     read_skab,
     read_smap_msl,
+    with_intervals,
 )
 from seqfuse.runtime.read.table.cells import read_cells
 from seqfuse.runtime.read.table.reader import TableReader
@@ -166,6 +167,7 @@ class LabelledTable:
 
     Args:
         label: column of 0 and 1; 1 is anomalous. `auto`: see `read_labelled`.
+        intervals: table of what is anomalous, in columns `start` and `end` of time stamps.
         time, gaps, duplicates, time_format: as `TableReader` takes them.
         group: column that tells recordings apart.
         targets: columns to watch; `all` takes every number column that is nothing else.
@@ -183,12 +185,14 @@ class LabelledTable:
         train: float = 0.3,
         time_format: str | None = None,
         duplicates: str = "refuse",
+        intervals: str | None = None,
     ):
         if not 0 < train < 1:
             raise InputError(f"data.train={train} must be above 0 and below 1")
         if not isinstance(label, str):
             raise InputError(f"data.label={label}: name a column, or type auto")
-        self.source = source
+        self.source, self.intervals = source, intervals
+        self.group, self.time_format = group, time_format
         table = TableReader(
             time, group, targets, gaps=gaps, time_format=time_format, duplicates=duplicates
         )
@@ -202,7 +206,13 @@ class LabelledTable:
 
     def __call__(self) -> list[Recording]:
         options = {name: value for name, value in self.file_format.items() if name != "kind"}
-        return read_labelled(self.source.path(), **options, labelled=True)
+        recordings = read_labelled(self.source.path(), **options, labelled=True)
+        if not self.intervals:
+            return recordings
+        path = find_in((".", self.source.root), self.intervals)
+        if path is None:
+            raise InputError(f"data.intervals={self.intervals} is not there: check its name")
+        return with_intervals(recordings, path, self.group, self.time_format)
 
 
 def find(root: Path, name: str, source: str) -> Path:

@@ -11,7 +11,14 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import check_ending
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.numbers import as_float32
-from seqfuse.runtime.read.table.cells import TABLE_ENDINGS, Cells, numbers_of, read_cells
+from seqfuse.runtime.read.table.cells import (
+    TABLE_ENDINGS,
+    Cells,
+    groups_of,
+    numbers_of,
+    read_cells,
+    read_table,
+)
 from seqfuse.runtime.read.table.reader import TableReader
 from seqfuse.runtime.read.table.stamps import Stamps, carried_on, shown, stamps_of
 from seqfuse.runtime.scores.nab import MAX_PROBATION
@@ -172,6 +179,35 @@ def read_labelled(
             )
         )
     return recordings
+
+
+INTERVAL = ("start", "end")
+"""Columns of a table of intervals."""
+
+
+def with_intervals(
+    recordings: Sequence[Recording], path: Path, group: str | None, time_format: str | None
+) -> list[Recording]:
+    """Recordings that are anomalous from `start` to `end` of each row of a table, too.
+
+    A column called like `group` says of which recording; without it, of all.
+    """
+    cells = read_table(path, INTERVAL)
+    starts, ends = (stamps_of(cells, [name], time_format) for name in INTERVAL)
+    names = groups_of(cells, group) if group in cells.columns else [""] * len(starts)
+    labels = [recording.labels.copy() for recording in recordings]
+    for i, (start, end, name) in enumerate(zip(starts, ends, names, strict=True)):
+        if end < start:
+            raise InputError(f"{cells.place('end', i)}: {shown(end)} is before {shown(start)}")
+        inside = [(r.time >= start) & (r.time <= end) & (name in ("", r.name)) for r in recordings]
+        if not any(rows.any() for rows in inside):
+            raise InputError(
+                f"{cells.origin}: {cells.row(i)}: no row is from {shown(start)} to {shown(end)}"
+                f"{name and f' in {name}'}: correct it, or leave it out"
+            )
+        for marks, rows in zip(labels, inside, strict=True):
+            marks |= rows
+    return [r._replace(labels=marks) for r, marks in zip(recordings, labels, strict=True)]
 
 
 def read_nab(path: Path) -> list[Recording]:
