@@ -76,6 +76,7 @@ def open_binary(path: Path) -> IO[bytes]:
 ANSWERS = {
     (".xlsx", ".xlsm", ".xls", ".ods"): "save its sheet as CSV",
     (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "unpack it",
+    (".parquet",): "write it as CSV, pandas.read_parquet(name).to_csv(other, index=False)",
     (".json",): "write an object on each line, without brackets around them, and call it .jsonl",
     (".mat", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".feather"): (
         "open it in Python, and write a frame by to_csv or to_parquet, arrays by numpy.savez"
@@ -84,12 +85,13 @@ ANSWERS = {
 """What to do with a file by its ending."""
 
 
-def check_ending(path: Path, endings: Sequence[str]) -> None:
-    """Raises InputError unless the name of a file ends in one of these."""
+def check_ending(path: Path, endings: Sequence[str], layout: str = "") -> None:
+    """Raises InputError unless the name of a file ends in one of these; `layout` says how to write
+    one, where no better answer is known."""
     if path.name.lower().endswith(tuple(endings)):
         return
     answers = [fix for others, fix in ANSWERS.items() if path.name.lower().endswith(others)]
-    fix = "".join(f": {answer}" for answer in answers)
+    fix = "".join(f": {answer}" for answer in answers or [layout] if answer)
     raise InputError(f"{path}: the ending must be one of: {', '.join(endings)}{fix}")
 
 

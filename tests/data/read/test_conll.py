@@ -39,6 +39,17 @@ def test_two_columns_and_comments(tmp_path: Path) -> None:
     assert two == ([7], ["Hi"], ["INTJ"])
 
 
+def test_lines_between_documents(tmp_path: Path) -> None:
+    """CoNLL-2003."""
+    start = "-DOCSTART- -X- -X- O\n\n"
+    one, two = read(tmp_path / "a.conll", f"{start}Al NNP B-NP B-PER\n\n{start}Hi UH B-INTJ O\n")
+    assert one == ([3], ["Al"], ["B-PER"])
+    assert two == ([7], ["Hi"], ["O"])
+    for name, fix in (("a.csv", "a tab between them"), ("a.parquet", "read_parquet.*to_csv")):
+        with pytest.raises(InputError, match=f"{name}: the ending must be one of.*{fix}"):
+            read(tmp_path / name, "word,tag\n")
+
+
 def test_words_alone(tmp_path: Path) -> None:
     [one] = read(tmp_path / "a.txt", "Al\nZaman\n\n\n")
     assert one == ([1, 2], ["Al", "Zaman"], ["", ""])

@@ -15,6 +15,8 @@ SENTENCE_ENDINGS = tuple(
 )
 CONLLU_COLUMNS = 10
 FORM, UPOS = 1, 3
+NEW_DOCUMENT = "-DOCSTART-"
+"""The word of a line between documents, in CoNLL-2003; it is of no sentence."""
 MAX_WORDS = 5_000
 """Maximum words of a sentence; more is a file without empty lines, and too much for a net."""
 
@@ -32,7 +34,8 @@ class Sentence(NamedTuple):
 def sentences(path: Path) -> Iterator[Sentence]:
     """Sentences of a file, one by one."""
     name = path.name.lower()
-    check_ending(path, SENTENCE_ENDINGS)
+    layout = "a word and its tag on each line, a tab between them, an empty line behind a sentence"
+    check_ending(path, SENTENCE_ENDINGS, f"write {layout}")
     return _json_sentences(path) if ".jsonl" in name[-9:] else _tabled(path)
 
 
@@ -42,6 +45,8 @@ def _tabled(path: Path) -> Iterator[Sentence]:
         line = line.rstrip("\r\n")
         if line.strip() and not (not sentence.words and _is_comment(path, line)):
             columns = line.split("\t") if "\t" in line else line.split()
+            if columns[0] == NEW_DOCUMENT:
+                continue
             width = _same_width(path, number, len(columns), width)
             for part, value in zip(sentence, _word(path, number, columns), strict=False):
                 part.append(value)  # type: ignore[arg-type]
