@@ -263,3 +263,9 @@ def test_a_column_of_words_is_left_out_by_naming_the_channels(tmp_path: Path) ->
         list(read_tabular(path, labelled=True))
     [items] = read_tabular(path, Tabular(channels=["a"]), labelled=True)
     assert items.values.tolist() == [[1], [2]]
+
+
+def test_decimal_commas_of_a_file_with_semicolons(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "id;y;a;b\n1;up;1,5;1,234\n1;up;2;-0,5\n")
+    [items] = read_tabular(path, labelled=True)
+    np.testing.assert_allclose(items.values, [[1.5, 1.234], [2, -0.5]])

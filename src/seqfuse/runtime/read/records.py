@@ -12,7 +12,7 @@ import numpy as np
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import check_ending, lines_of
-from seqfuse.runtime.read.numbers import number
+from seqfuse.runtime.read.numbers import WHOLE_NUMBER, number
 
 RECORD_ENDINGS = tuple(f"{kind}{gz}" for kind in (".csv", ".tsv", ".jsonl") for gz in ("", ".gz"))
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "")
@@ -144,6 +144,7 @@ def _whole(row: dict[str, Any]) -> dict[str, Any]:
 def _separated(path: Path, delimiter: str) -> Iterator[Row]:
     reader = csv.reader((line for _, line in lines_of(path)), delimiter=delimiter, strict=True)
     header: list[str] = []
+    has_index = None
     before = 0
     blank: list[Row] = []
     try:
@@ -152,8 +153,14 @@ def _separated(path: Path, delimiter: str) -> Iterator[Row]:
             if not values or (len(values) == 1 and values[0].isspace()):
                 continue
             if not header:
-                header = _header(path, line, values)
+                is_nameless = len(values) > 1 and values[0].strip() in NAMELESS
+                header = _header(path, line, [INDEX, *values[1:]] if is_nameless else values)
+                has_index = None if is_nameless else False
                 continue
+            if has_index is None and len(values) > 1:  # row numbers say nothing
+                has_index = WHOLE_NUMBER.fullmatch(values[0].strip()) is not None
+                header = header[has_index:]
+            values = values[1:] if has_index else values
             surplus = values[len(header) :]
             if len(values) < len(header) or any(map(str.strip, surplus)):
                 raise InputError(
@@ -170,6 +177,12 @@ def _separated(path: Path, delimiter: str) -> Iterator[Row]:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from None
     if not header:
         raise InputError(f"{path} is empty")
+
+
+NAMELESS = ("", "Unnamed: 0")
+"""Names of a first column that frames of pandas are written with, of their index."""
+INDEX = "index"
+"""Name of that column, unless it numbers the rows, and is left out."""
 
 
 def _header(path: Path, line: int, values: list[str]) -> list[str]:

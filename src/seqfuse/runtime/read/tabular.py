@@ -18,8 +18,16 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import label_text, labels_of
 from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.read.monitored import stem
-from seqfuse.runtime.read.numbers import numbers_in
-from seqfuse.runtime.read.records import RECORD_ENDINGS, Row, are_numbers, label_in, rows_of
+from seqfuse.runtime.read.numbers import numbers_in, with_points
+from seqfuse.runtime.read.records import (
+    RECORD_ENDINGS,
+    Row,
+    are_numbers,
+    delimiter_of,
+    label_in,
+    rows_of,
+)
+from seqfuse.runtime.read.table.cells import DECIMALS
 from seqfuse.runtime.read.table.parquet import ENDING, ParquetTable, is_parquet, pyarrow
 from seqfuse.runtime.read.table.reader import as_list
 from seqfuse.runtime.recordings import Recordings
@@ -202,7 +210,7 @@ def _of_file(file: Path, tabular: Tabular, more: Mapping[str, Any]) -> Recording
 def _of_text(
     path: Path, tabular: Tabular, labelled: bool, label_type: str, size: int
 ) -> Iterator[Recordings]:
-    first = None
+    first, comma = None, path.is_file() and delimiter_of(path) in DECIMALS
     for first, part in numbered(_rows_of_series(path, tabular, labelled), size):
         heads = [rows[0] for rows in part]
         names = [row[tabular.id] for _, row in heads if tabular.id in row] or None
@@ -220,7 +228,7 @@ def _of_text(
             groups = [row[tabular.groups] for _, row in heads if tabular.groups in row] or None
             named = {"labels": labels, "groups": groups, "targets": tabular.targets(label_type)}
         yield series(
-            [_values(path, rows, tabular) for rows in part],
+            [_values(path, rows, tabular, comma) for rows in part],
             **{"origin": str(path), "first": first, "label_type": label_type, **named},
             lines=[
                 [line for line, _ in rows] if tabular.per_step and labelled else rows[0][0]
@@ -319,15 +327,18 @@ def _check_labels(path: Path, keys: Sequence[str], tabular: Tabular) -> None:
         )
 
 
-def _values(path: Path, rows: Sequence[Row], tabular: Tabular) -> NDArray[np.float64]:
+def _values(path: Path, rows: Sequence[Row], tabular: Tabular, comma: bool) -> NDArray[np.float64]:
     """(t c)"""
     names = list(tabular.channels or [key for key in rows[0][1] if key not in tabular.beside])
     fix = ": name the columns of the channels alone, data.columns=[...]"
 
     def numbers(numbered_row: Row) -> NDArray[np.float64]:
         line, row = numbered_row
+        cells: Any = [row[name] for name in names]
+        if comma:
+            cells = with_points(cells, lambda i: f"{path}, line {line}, column '{names[i]}'", True)
         return numbers_in(
-            [row[name] for name in names],
+            cells,
             lambda i: f"{path}, line {line}, column '{names[i]}'",
             fix,
         )

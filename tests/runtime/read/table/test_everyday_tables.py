@@ -11,10 +11,12 @@ import pytest
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import lines_of
 from seqfuse.runtime.pipelines.scaling import TablePipeline
+from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.labelled import read_texts
 from seqfuse.runtime.read.numbers import with_points
 from seqfuse.runtime.read.table.cells import read_cells, read_table
 from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.stamps import written as stamp_written
 
 DAYS = [f"2024-01-{day:02}" for day in range(1, 31)]
 
@@ -154,6 +156,36 @@ def test_the_newest_row_may_come_first(tmp_path: Path) -> None:
     assert found.values[:, 0].tolist() == [*range(1, 31)]
     assert found.rows is not None
     assert found.rows.tolist() == [*range(29, -1, -1)]
+
+
+def test_a_date_and_a_time_may_be_two_columns(tmp_path: Path) -> None:
+    rows = [
+        f"2024-01-0{day},{hour:02}:00,{24 * day + hour}" for day in (1, 2) for hour in range(24)
+    ]
+    path = written(tmp_path / "t.csv", "date,time,a", *rows)
+    found = table(path, time=["date", "time"])
+    assert (found.clock, found.columns) == (Clock(3600), ["a"])
+    assert str(found.time[25]) == "2024-01-02T01:00:00"
+    with pytest.raises(InputError, match=r"'time' has the time of day: type data.time=\[.*,time\]"):
+        table(path, targets=["a"])
+    path = written(tmp_path / "t.csv", "Tag;Uhr;a", "31.01.2024;23:30;1,5", "01.02.2024;00:30;2,5")
+    found = table(path, time=["Tag", "Uhr"], time_format="%d.%m.%Y %H:%M")
+    assert str(found.time[1]) == "2024-02-01T00:30:00"
+    assert stamp_written(found.time[1], "23:30") == "00:30"
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+@pytest.mark.parametrize("read", [read_table, read_cells])
+def test_row_numbers_of_pandas_are_left_out(
+    name: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    rows = [f"{i + 7},{day},{i}" for i, day in enumerate(DAYS)]
+    assert list(read(written(tmp_path / "t.csv", f"{name},date,a", *rows)).columns) == ["date", "a"]
+    path = written(tmp_path / "t.csv", f"{name},a", *(f"{day},1" for day in DAYS))
+    assert list(read(path).columns) == ["index", "a"]
+    with pytest.raises(InputError, match="no column 'date'.*type data.time=index"):
+        table(path)
+    assert len(table(path, time="index").values) == 30
 
 
 @pytest.mark.parametrize("by_series", [True, False])

@@ -17,6 +17,7 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.files import open_binary
 from seqfuse.runtime.read.numbers import numbers_in, with_points
 from seqfuse.runtime.read.records import (
+    NAMELESS,
     RECORD_ENDINGS,
     check_names,
     delimiter_of,
@@ -186,7 +187,8 @@ def _simple(path: Path, texts: Collection[str]) -> Cells | None:
     names = [name.strip() for name in header.split(separator)]
     lines = content.count(b"\n", start) + 1
     separators = content.count(separator.encode(), start)
-    if separators != (len(names) - 1) * lines or "" in names or len(set(names)) < len(names):
+    nameless = names[0] in NAMELESS or "" in names
+    if separators != (len(names) - 1) * lines or nameless or len(set(names)) < len(names):
         return None
     try:
         import pandas as pd

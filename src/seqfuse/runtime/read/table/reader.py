@@ -30,6 +30,7 @@ from seqfuse.runtime.read.table.cells import (
 )
 from seqfuse.runtime.read.table.stamps import (
     CALENDAR,
+    TIME,
     Stamps,
     calendar_of,
     carried_on,
@@ -37,6 +38,7 @@ from seqfuse.runtime.read.table.stamps import (
     clock_places,
     dated_columns,
     is_holiday,
+    is_split,
     on_clock,
     place_of,
     shown,
@@ -203,7 +205,8 @@ class TableReader:
     The last value goes on where one is missing; before the first one, it is the mean.
 
     Args:
-        time: column of time stamps, or several that make one up: [year, month, day, hour].
+        time: column of time stamps, or several that make one up: [year, month, day, hour], or a
+            date and a time.
         group: column that tells series apart; windows never cross from one to the next.
         targets: columns to forecast; `all` takes every number column that is nothing else.
         covariates: columns known up to now.
@@ -272,7 +275,7 @@ class TableReader:
         self.words = {name: [_word(w) for w in chosen] for name, chosen in (words or {}).items()}
         self.gaps, self.duplicates, self.returns = gaps, duplicates, returns
         check_time_format(time_format)
-        if time_format and not isinstance(time, (str, int)):
+        if time_format and not isinstance(time, (str, int)) and not is_split(self.stamps):
             raise InputError(f"data.time_format={time_format} is for data.time=<one column>")
         self.time_format = time_format
 
@@ -322,7 +325,7 @@ class TableReader:
         """The columns of a file, or of a table in memory, as they are written."""
         if isinstance(given, Cells):
             return given
-        stamps = self.stamps if len(self.stamps) == 1 else []
+        stamps = self.stamps if len(self.stamps) == 1 or is_split(self.stamps) else []
         texts = [*self.words, *self.categories, *([self.group] if self.group else []), *stamps]
         return read_table(given, texts)
 
@@ -526,6 +529,8 @@ class TableReader:
                     near = difflib.get_close_matches(name, columns, n=1)
                     dated = dated_columns(cells, self.time_format) if key == "time" else []
                     fix = f"did you mean {near[0]}?" if near else "rename one, or name another"
+                    if key == "time" and not near:
+                        fix = "add a column of time stamps, or name another"
                     if dated:
                         fix = f"type data.time={dated[0]}"
                     if key == "known" and name == HOLIDAY:
@@ -821,6 +826,13 @@ def _check_one_series(cells: Cells, stamps: Stamps, others: set[str]) -> None:
     """Raises InputError where stamps begin anew, and a column says of which series each row is."""
     back = np.flatnonzero(np.diff(stamps) <= np.timedelta64(0, "s")) + 1
     groups: dict[str, int] = {}
+    for name, column in cells.columns.items() if len(back) else ():
+        if TIME.fullmatch(str(column[0]).strip()) and name not in others:
+            raise InputError(
+                f"{cells.origin}: {cells.row(back[0])}: {shown(stamps[back[0]])} is no later than "
+                f"the row above, but column '{name}' has the time of day: type data.time="
+                f"[<column of the date>,{name}]"
+            )
     for name in cells.columns if len(back) else ():
         if name in others:
             continue

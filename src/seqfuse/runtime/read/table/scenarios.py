@@ -8,7 +8,7 @@ import numpy as np
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.table.cells import LISTED, Cells, groups_of, is_empty, numbers_of
 from seqfuse.runtime.read.table.reader import TableReader
-from seqfuse.runtime.read.table.stamps import Stamps, shown, stamps_of
+from seqfuse.runtime.read.table.stamps import Stamps, is_split, shown, stamps_of
 
 
 def with_scenario(
@@ -42,7 +42,7 @@ def with_scenario(
     if reader.group:
         columns[reader.group] = [*groups[0], *groups[1]]
     for name in (*ahead, *(reader.stamps if len(reader.stamps) > 1 else ())):
-        if name in words:
+        if name in words or (name in reader.stamps and is_split(reader.stamps)):
             columns[name] = [cell for table in both for cell in table.column(name)]
         else:
             columns[name] = np.concatenate([numbers_of(table, name) for table in both])

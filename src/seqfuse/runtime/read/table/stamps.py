@@ -35,6 +35,7 @@ PARTS_OF_TIME = {
 SECONDS = {"hour": 3600, "minute": 60, "second": 1}
 CANONICAL = {len(form): form for form in ("0000-00-00", "0000-00-00T00:00", "0000-00-00T00:00:00")}
 YEAR = re.compile(r" *\d{4}(\.0)? *", re.ASCII)
+TIME = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 ISO = re.compile(
     r"(\d{4})([-/])(\d\d?)(?:\2(\d\d?)"
     r"(?:[T ] *(\d\d?)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)? *(Z|[+-]\d\d:?\d\d)?)?)?",
@@ -88,6 +89,11 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     columns = [cells.column(name) for name in names]
     if not len(columns[0]):
         raise InputError(f"{cells.origin} has no rows")
+    if is_split(names):
+        day, clock = columns
+        written_out = [f"{a} {b}" if a and b else None for a, b in zip(day, clock, strict=True)]
+        joined = " ".join(names)
+        return stamps_of(cells._replace(columns={joined: written_out}), [joined], form)
     if len(names) > 1 or (names[0].lower() == "year" and YEAR.fullmatch(str(columns[0][0]))):
         return _from_parts(cells, names)
     form = form or _form_of_number(columns[0][0])
@@ -95,6 +101,11 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
         return _counted(cells, names[0], form)
     stamps = None if form else _canonical(columns[0])
     return _one_by_one(cells, names[0], form) if stamps is None else stamps
+
+
+def is_split(names: Sequence[str]) -> bool:
+    """Whether two columns make up a stamp, of which the first is a date, the second a time."""
+    return len(names) == 2 and all(name.lower() not in PARTS_OF_TIME for name in names)
 
 
 def stamp_of(value: Any, form: str | None, key: str) -> np.datetime64:
@@ -348,6 +359,8 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
         return moment.strftime(form)
     if quarter := QUARTER.fullmatch(like.strip()):
         return f"{moment.year}{quarter[2]}Q{(moment.month + 2) // 3}"
+    if TIME.fullmatch(like.strip()):
+        return str(moment.time())[: len(like.strip())]
     parts = ISO.fullmatch(like.strip())
     assert parts is not None  # it was read by this form
     _, sign, _, day_of_month, hour, _, second, offset = parts.groups()
