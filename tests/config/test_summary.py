@@ -93,6 +93,17 @@ def test_numbers_beside_the_mean() -> None:
         assert summary.of_numbers(metrics, "test") == ("", "")
 
 
+def test_flagged_steps_in_words() -> None:
+    found = {"test/recall": 0.9, "test/precision": 0.446, "test/false_alarms": 0.06}
+    line = summary.of_anomalies(found, "test", 0.999)
+    assert line.startswith("90 % of anomalous steps are flagged, 45 % of flagged ones are")
+    assert "6 % of normal ones are flagged, where task.quantile=0.999 promises 0.1 %" in line
+    line = summary.of_anomalies({"test/false_alarms": 0.002}, "test", 0.99)
+    assert line.startswith(
+        "0.2 % of normal ones are flagged, where task.quantile=0.99 promises 1 %"
+    )
+
+
 @pytest.mark.parametrize(("limit", "found"), [(1.0, {"test_items": 4}), (1, {}), (0.5, {})])
 def test_an_accuracy_of_some_batches_is_no_fraction_of_all_items(limit: float, found: dict) -> None:
     record = SimpleNamespace(config={"data": {"class_counts": [7, 6]}})

@@ -392,7 +392,7 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
         data = trainer.datamodule  # type: ignore[attr-defined]
-        kinds = ("accuracy", "last_value_mae", "interpolation_mae", "r2")
+        kinds = ("accuracy", "last_value_mae", "interpolation_mae", "r2", "false_alarms")
         if metric not in kinds or not _is_whole(trainer, split) or data is None:
             continue  # spawned ranks have the data
         task: Any = trainer.lightning_module
@@ -400,6 +400,10 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
         if metric == "accuracy":
             counts = config.get("class_counts")
             line, warning = summary.of_accuracy(value, data, split, counts)
+        elif metric == "false_alarms":
+            quantile = task.record.config["task"].get("quantile")
+            line = summary.of_anomalies(metrics, split, quantile) if quantile else ""
+            warning = ""
         elif metric == "r2":
             line, warning = summary.of_numbers(metrics, split)
         elif metric == "interpolation_mae":

@@ -118,6 +118,26 @@ def of_numbers(metrics: Mapping[str, float], split: str) -> tuple[str, str]:
     )
 
 
+def of_anomalies(metrics: Mapping[str, float], split: str, quantile: float) -> str:
+    """What flagged steps are, in words, beside the false alarms that a threshold promises."""
+    share = {name: metrics.get(f"{split}/{name}") for name in ("recall", "precision")}
+    known = {name: value for name, value in share.items() if value is not None and value == value}
+    words = {
+        "recall": "of anomalous steps are flagged",
+        "precision": "of flagged ones are anomalous",
+    }
+    said = [f"{100 * value:.0f} % {words[name]}" for name, value in known.items()]
+    alarms = metrics.get(f"{split}/false_alarms", float("nan"))
+    return ", ".join(
+        [
+            *said,
+            f"{100 * alarms:.2g} % of normal ones are flagged, where task.quantile={quantile:g} "
+            f"promises {100 * (1 - quantile):.2g} % of such as in validation; other thresholds: "
+            "seqfuse-predict threshold=, quantile= or budget=",
+        ]
+    )
+
+
 def of_calibration(metrics: Mapping[str, float], temperature: float, items: int) -> str:
     """A temperature, the number of items that it was fitted to, and the calibration error before
     and after it; empty where none is measured. Metrics are `<split>/<name>` of one split, as of all
