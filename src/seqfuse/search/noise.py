@@ -12,6 +12,8 @@ from scipy import stats
 from seqfuse.runtime.shown import markdown_table
 
 Numbers = NDArray[np.float64]
+NAMED = 3
+"""Settings that a sentence names; a table has all of them."""
 LEVEL = 0.05
 FEWEST_SETS = 6
 """Data sets of a verdict, at least: even five wins of five leave 2 · 0.5⁵, above `LEVEL`."""
@@ -209,7 +211,8 @@ def verdict(metric: str, names: Sequence[str], values: Sequence[pd.Series]) -> V
     elif len(close) == len(rows):
         answer = "That may be noise: no other setting differs by more than seeds do."
     else:
-        answer = f"It may be noise that it is better than {', '.join(close)}."
+        more = f" and {len(close) - NAMED:,} more" if len(close) > NAMED else ""
+        answer = f"It may be noise that it is better than {', '.join(close[:NAMED])}{more}."
     top = ("against", "difference", "95 % interval, alone", "p (Holm)")
     lines = [(row.setting, f"{row.mean:+.4f}", _interval(row), _number(row.p)) for row in rows]
     return Verdict(not close, f"{head} {answer}\n\n{markdown_table(top, lines)}")

@@ -43,6 +43,8 @@ INTERVALS = (
     "more than seeds differ by."
 )
 MAX_SETTINGS = 12
+PRINTED = 20
+"""Settings whose means are printed."""
 MAX_COMPARED = 20
 """Settings that are held against the best."""
 CAUTION = (
@@ -172,7 +174,11 @@ def write(sweep: Path, launched: Collection[int] | None = None) -> str:
     for name, draw in figures(jobs).items():
         save(draw, sweep / f"{name}.png")
     answers = verdicts(jobs, means)
-    say(f"\n{means_table(means, answers)}\n")
+    lines = means_table(means, answers).splitlines()
+    say("\n" + "\n".join(lines[: PRINTED + 2]))  # two of them are the head
+    if (more := len(lines) - 2 - PRINTED) > 0:
+        say(f"({more:,} more settings: see summary.md)")
+    say("")
     for sentence in over_sets(jobs, means).partition("\n\n")[0].splitlines()[:MAX_SETTINGS]:
         say(f"over sets   {sentence}")
     for answer in [*answers.values()][:MAX_SETTINGS]:
@@ -190,13 +196,13 @@ def markdown(jobs: Jobs, means: Jobs) -> str:
     ends = ", ".join(f"{count} {status}" for status, count in counts.items())
     parts = [f"# {len(jobs.rows)} jobs: {ends}", f"```bash\n{command}\n```"]
     answers = verdicts(jobs, means)
+    if answers:
+        texts = [over_sets(jobs, means), *(answer.text for answer in answers.values())]
+        parts += ["## Which was best, and is that noise?", *filter(None, texts), CAUTION]
     if means.rows:
         sets = data_sets(means.settings)
         order = "by their means for each data set" if sets else "by their means"
         parts += [f"## Settings, {order}", means_table(means, answers), INTERVALS]
-    if answers:
-        texts = [over_sets(jobs, means), *(answer.text for answer in answers.values())]
-        parts += ["## Which was best, and is that noise?", *filter(None, texts), CAUTION]
     parts += ["## Jobs", _table(jobs.rows, ["job", "status", *jobs.settings], _shown(jobs))]
     if lost := [row for row in jobs.rows if row["status"] != "completed"]:
         parts += ["## Not completed", _table(lost, ["job", "status", "reason"])]
