@@ -1,6 +1,7 @@
 """A checkpoint is data: it runs no code, fetches nothing, and stays where the user is."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,9 @@ def test_it_reads_what_was_typed(forecaster: Path, command: Command) -> None:
     code, out, err = command(evaluate.main, f"ckpt={forecaster}", f"data.file={file}", *CPU)
     assert code == 0, err
     assert "test/mse" in out
+    near = os.path.relpath(file)  # ../..
+    code, out, err = command(evaluate.main, f"ckpt={forecaster}", f"data.file={near}", *CPU)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("where", ["../evil", "/tmp/evil-cache", "~/evil"])

@@ -331,7 +331,8 @@ def _unnamed(
 ) -> Iterator[tuple[str, str]]:
     """Keys and values of paths in the data section that lie where the user did not say."""
     places = [Path.cwd(), Path(os.environ.get("SEQFUSE_DATA", "data")).absolute()]
-    places += [Path(str(value)).expanduser().absolute() for value in named.values() if value]
+    typed = (os.path.expanduser(str(value)) for value in named.values() if value)
+    places += [Path(os.path.abspath(value)) for value in typed]  # without its ..
     for keys, node in _nodes(config["data"].get("module"), source, ("data", "module")):
         if not isinstance(node, Mapping):
             continue
@@ -344,7 +345,9 @@ def _unnamed(
         for key in (key for key in wanted if key in node):  # root comes first
             for value in _list(node[key]):
                 if isinstance(value, str) and value and _leads_away(key, value, node, places):
-                    yield _key_of((*keys, key), value, config), value
+                    place = _key_of((*keys, key), value, config)
+                    if key == "root" or value not in _list(named.get(place)):  # as it was typed
+                        yield place, value
 
 
 def _leads_away(key: str, value: str, node: Mapping[str, Any], places: Sequence[Path]) -> bool:
