@@ -4,7 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Transformer
+from hydra.core.override_parser.types import (
+    IntervalSweep,
+    Override,
+    RangeSweep,
+    Sweep,
+    Transformer,
+)
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import (
     BaseDistribution,
@@ -144,7 +150,7 @@ def _values(override: Override, default: Any) -> Dimension:
     """Dimension of a key; its own value decides whether numbers are whole."""
     key, value, line = override.get_key_element(), override.value(), str(override.input_line)
     ranged = isinstance(value, IntervalSweep | RangeSweep)
-    tags = getattr(value, "tags", set())  # of Hydra's sweeps; plain values have none
+    tags = value.tags if isinstance(value, Sweep) else set()
     if "log" in tags and not (ranged and (value.start or 0) > 0):
         raise InputError(f"{line}: log is for intervals and ranges that begin above 0")
     if tags - {"log"}:

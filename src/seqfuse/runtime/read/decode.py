@@ -86,7 +86,8 @@ def decode(path: Path, num_frames: int, size: int) -> Frames:
     try:
         pictures = list(frames(path, num_frames, size))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        system = error.strerror if isinstance(error, (av.error.FFmpegError, OSError)) else None
+        reason = system or " ".join(str(error).split())
         raise InputError(f"{path} cannot be read ({reason}): mend or remove it") from None
     if not pictures:
         raise InputError(f"{path} has no frame: remove it")
