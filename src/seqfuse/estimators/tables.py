@@ -28,21 +28,48 @@ RULES: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": np.float64}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Forecaster(Estimator):
+class TableEstimator(Estimator):
+    """The base of estimators of a table with time stamps.
+
+    The table is a frame with a row for each step: its time stamps are the index, or a column.
+
+    Args:
+        look_back: steps that a net sees; None: by the season and the rows that there are.
+        time: column of time stamps; None takes the index.
+        group: column that tells series apart.
+        targets: columns to predict; `all` number columns that are nothing else.
+        covariates: columns known up to now, which are not predicted.
+        model: as in `Estimator`, with all parameters that follow.
+    """
+
+    look_back: int | None = None
+    time: str | None = None
+    group: str | None = None
+    targets: str | Sequence[str] = "all"
+    covariates: Sequence[str] = ()
+
+    def _fit(self, X: Any, data: str, word: str, **more: Any) -> pd.DataFrame:
+        """Trains on a frame, with further values of the data section; returns it with stamps."""
+        frame, time = _stamped(X, self.time)
+        words = [] if self.look_back is None else [f"data.look_back={self.look_back}"]
+        recipe = self._recipe(f"data={data}", word, *words)
+        targets = self.targets if isinstance(self.targets, str) else list(self.targets)
+        columns = {"file": NAME, "time": time, "group": self.group, "targets": targets}
+        for name, value in {**columns, "covariates": list(self.covariates), **more}.items():
+            OmegaConf.update(recipe, f"data.{name}", value)
+        self._train(recipe, {"source": TableInMemory(as_cells(frame))})
+        return frame
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Forecaster(TableEstimator):
     """Forecasts of a table with time stamps, with bands that are calibrated on its last rows.
 
         model = seqfuse.Forecaster(horizon=24).fit(frame)
         model.predict(24)  # what comes behind the last row
 
-    The table is a frame with a row for each step: its time stamps are the index, or a column.
-
     Args:
         horizon: steps to forecast.
-        look_back: steps that a forecast sees; None: by the season and the rows that there are.
-        time: column of time stamps; None takes the index.
-        group: column that tells series apart.
-        targets: columns to forecast; `all` number columns that are nothing else.
-        covariates: columns known up to now.
         known: columns known ahead, or hour, weekday, day, month, dayofyear.
         static: columns with one value for each series.
         holidays: adds a column `holiday`, known ahead: of a country such as DE, of a table with a
@@ -50,15 +77,10 @@ class Forecaster(Estimator):
         categories: columns among these three that are words even if they look like numbers.
         split: fractions for training, validation, calibration and test; None keeps a tenth each
             for the second and the third, and nothing for a test.
-        model: as in `Estimator`, with all parameters that follow.
+        look_back: as in `TableEstimator`, with all parameters that follow.
     """
 
     horizon: int = field(default=24, kw_only=False)
-    look_back: int | None = None
-    time: str | None = None
-    group: str | None = None
-    targets: str | Sequence[str] = "all"
-    covariates: Sequence[str] = ()
     known: Sequence[str] = ()
     static: Sequence[str] = ()
     categories: Sequence[str] = ()
@@ -68,24 +90,14 @@ class Forecaster(Estimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Trains a net on a frame; y is not looked at."""
-        frame, time = _stamped(X, self.time)
-        words = [f"data.horizon={self.horizon}"]
-        words += [] if self.look_back is None else [f"data.look_back={self.look_back}"]
-        recipe = self._recipe("data=csv", *words)
-        targets = self.targets if isinstance(self.targets, str) else list(self.targets)
-        columns = {
-            **{"file": NAME, "time": time, "group": self.group, "targets": targets},
-            **{"covariates": list(self.covariates), "known": list(self.known)},
-            **{"static": list(self.static), "categories": list(self.categories)},
-            "holidays": self.holidays
-            if isinstance(self.holidays, str)
-            else [*Holidays(self.holidays)],
-            "split": SPLIT if self.split is None else list(self.split),
-        }
-        for name, value in columns.items():
-            OmegaConf.update(recipe, f"data.{name}", value)
-        self._train(recipe, {"source": TableInMemory(as_cells(frame))})
-        self.frame_ = frame
+        days = self.holidays if isinstance(self.holidays, str) else [*Holidays(self.holidays)]
+        names = ("known", "static", "categories")
+        self.frame_ = self._fit(
+            *(X, "csv", f"data.horizon={self.horizon}"),
+            **{name: list(getattr(self, name)) for name in names},
+            holidays=days,
+            split=SPLIT if self.split is None else list(self.split),
+        )
         return self
 
     def predict(self, horizon: int | None = None, X: Any = None, known: Any = None) -> pd.DataFrame:
@@ -112,47 +124,26 @@ class Forecaster(Estimator):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Imputer(TransformerMixin, Estimator):
+class Imputer(TransformerMixin, TableEstimator):
     """Fills the gaps of a table with time stamps, by what is before, behind and beside them.
 
         seqfuse.Imputer().fit(frame).transform(frame)
 
-    The table is a frame with a row for each step: its time stamps are the index, or a column. It
-    is fitted on seven tenths of the rows, in which further values are held out, and validated on
-    a tenth.
+    It is fitted on seven tenths of the rows, in which further values are held out, and validated on
+    a tenth. Covariates are seen and not filled.
 
     Args:
-        look_back: steps of a window; None: 96, or less where there are few rows.
-        time: column of time stamps; None takes the index.
-        group: column that tells series apart.
-        targets: columns to fill; `all` number columns that are nothing else.
-        covariates: columns that are seen and not filled.
         rate: fraction of the values that is held out in training.
-        model: as in `Estimator`, with all parameters that follow.
+        look_back: steps of a window; None: 96, or less where there are few rows. For it, and all
+            parameters that follow, see `TableEstimator`.
     """
 
-    look_back: int | None = None
-    time: str | None = None
-    group: str | None = None
-    targets: str | Sequence[str] = "all"
-    covariates: Sequence[str] = ()
     rate: float = 0.25
     _job = imputations.Imputer
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Trains a net on a frame, with gaps or without; y is not looked at."""
-        frame, time = _stamped(X, self.time)
-        words = [f"data.masking.rate={self.rate}"]
-        words += [] if self.look_back is None else [f"data.look_back={self.look_back}"]
-        recipe = self._recipe("data=incomplete", *words)
-        columns = {
-            **{"file": NAME, "time": time, "group": self.group},
-            "targets": self.targets if isinstance(self.targets, str) else list(self.targets),
-            "covariates": list(self.covariates),
-        }
-        for name, value in columns.items():
-            OmegaConf.update(recipe, f"data.{name}", value)
-        self._train(recipe, {"source": TableInMemory(as_cells(frame))})
+        self._fit(X, "incomplete", f"data.masking.rate={self.rate}")
         return self
 
     def transform(self, X: Any) -> Any:
