@@ -55,6 +55,29 @@ def test_a_split_leaves_enough_windows_to_calibrate(
         assert "95 %" in notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        (np.where(np.arange(400) % 50, 20.0, -9999), "price is -9999 in 6 of the training rows"),
+        (np.where(np.arange(400) < 399, 3.0, 4), "price is 3 in all training rows"),
+        (np.arange(400) * 25.0 - 999, ""),
+        (np.where(np.arange(400) < 399, np.arange(400) % 7, -9999), ""),  # in the test part alone
+    ],
+)
+def test_marks_of_missing_values_and_constant_targets_are_said(
+    price: np.ndarray, said: str, tmp_path: Path
+) -> None:
+    splits(tmp_path, 400)
+    frame = pd.read_csv(tmp_path / "t.csv").assign(price=price)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    file, reader = TableFile("t.csv", str(tmp_path)), TableReader(targets=["price"])
+    data = TimeSplits(reader, TablePipeline(), file, look_back=24, horizon=12)
+    data.fit()
+    notes = [note for note in data.notes() if note.startswith("column price")]
+    assert len(notes) == bool(said)
+    assert not said or said in notes[0]
+
+
 def test_few_windows_that_were_asked_for_are_said(tmp_path: Path) -> None:
     data = splits(tmp_path, 400, split=[0.75, 0.1, 0.05, 0.1])
     data.fit()

@@ -452,6 +452,9 @@ class TimeSplits:
                 f"data.look_back={self.look_back} data.horizon={self.horizon}"
             )
         spans, offsets = np.array(self.spans("train")), self.table().offsets[:-1]
+        if self.table().steps:  # it lies in memory
+            rows = np.concatenate([self.table().values[first:end] for first, end in spans])
+            yield from _odd_columns(rows, self.table().columns, self.table().num_targets)
         if self.skipped_season:
             yield (
                 f"a season of {self.skipped_season} steps is longer than the "
@@ -502,6 +505,29 @@ def borders(table: Table, split: Sequence[Any], first: int, end: int) -> list[Sp
             f"{table.origin}: data.split={list(split)} is more than its {end - first} rows"
         )
     return list(itertools.pairwise([first, *edges]))
+
+
+MARKS = (-999, -9999, -99999, -99.9, -999.9, -9999.9, 999, 9999, 99999)
+"""Numbers that some files have where a value is missing."""
+
+
+def _odd_columns(rows: NDArray[Any], columns: Sequence[str], targets: int) -> Iterator[str]:
+    """Notes about columns (n c) with a number that may stand for a missing value, and about targets
+    that never change."""
+    for number, (name, column) in enumerate(zip(columns, rows.T, strict=True)):
+        known = column[np.isfinite(column)]
+        for mark in MARKS:
+            others = known[known != mark]
+            if not len(others) or len(others) == len(known):
+                continue
+            if np.abs(others - mark).min() > 3 * max(np.ptp(others), 1):
+                yield (
+                    f"column {name} is {mark:g} in {len(known) - len(others):,} of the training "
+                    "rows, far from all other values: if that means missing, empty those cells "
+                    "and type data.gaps=fill"
+                )
+        if number < targets and len(known) > 1 and not np.ptp(known):
+            yield f"column {name} is {known[0]:g} in all training rows: there is nothing to learn"
 
 
 def check_split(split: Sequence[Any]) -> None:
