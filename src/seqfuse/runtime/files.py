@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -122,9 +123,12 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             raise InputError(
                 f"{path} is broken UTF-16 ({error.reason}): save it as UTF-8"
             ) from None
+        other = shlex.quote(str(path.with_name(f"utf8_{path.name}")))
+        command = f"iconv -f cp1252 -t utf-8 {shlex.quote(str(path))} > {other}"
+        fix = "" if path.suffix == ".gz" else f", of a Western text by {command}"
         raise InputError(
             f"{path}, line {number}, column {error.start + 1} is not UTF-8 ({error.reason}): "
-            "save it as UTF-8"
+            f"save it as UTF-8{fix}"
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from None
