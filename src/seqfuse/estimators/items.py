@@ -109,12 +109,13 @@ class ItemEstimator(Estimator):
         if isinstance(X, Mapping) or _are_texts(X):
             return X
         is_list = _is_ragged(X) or (is_frame(X) and X.index.nlevels > 1)
-        if not is_list and np.ndim(X) > 3:
+        shape = () if is_list else np.asarray(X).shape
+        if len(shape) > 3:
             raise InputError(
-                f"X has shape {np.shape(X)}, expected (n, time, channels): put the last axes into "
-                f"one, X.reshape({len(X)}, {np.shape(X)[1]}, -1)"
+                f"X has shape {shape}, expected (n, time, channels): put the last axes into one, "
+                f"X.reshape({shape[0]}, {shape[1]}, -1)"
             )
-        if is_list or np.ndim(X) == 3:
+        if is_list or len(shape) == 3:
             X = X if is_list else check_array(X, allow_nd=True, input_name="X", **RULES)
             self._check_channels(X, fitting)
             if fitting:
@@ -158,9 +159,10 @@ class Classifier(ClassifierMixin, ItemEstimator):
             sample_weight: (n) how much each item counts, in the loss and in the bank, from 0.
         """
         X = self._checked(X, fitting=True)
-        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        shape = np.asarray(y).shape
+        if len(shape) == 2 and shape[1] > 1:
             raise InputError(
-                f"y has shape {np.shape(y)}, expected one class for each item: several labels are "
+                f"y has shape {shape}, expected one class for each item: several labels are "
                 "for the command (task=multilabel), numbers for seqfuse.Regressor"
             )
         y = column_or_1d(y, warn=True)
