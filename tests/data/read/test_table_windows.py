@@ -1,8 +1,10 @@
 """Windows of a table with a number each: nothing crosses the border between splits."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +57,7 @@ def test_files_are_cut_into_the_same_windows(tmp_path: Path) -> None:
 
     class Pipeline:
         clock = Clock(3600)
+        tabular = None
 
         class labels:
             targets = ("a",)
@@ -93,9 +96,13 @@ def test_words_holidays_and_what_is_static_are_read_again(tmp_path: Path) -> Non
         for i, day in enumerate(stamps):
             lines.append(f"{day},{shop},{i},{'NS'[i % 2] if i < 35 else 'W'},{town},{i % 3}")
     (tmp_path / "a.csv").write_text("\n".join([*lines, ""]))
-    more = {"static": ["town"], "known": ["code"], "categories": ["code"]}
-    reader = TableReader("date", "shop", ["a"], ["wind"], holidays=["2024-01-06"], **more)
-    windows = TableWindows(reader, TableFile("a.csv", str(tmp_path)), 5, 2, 1, [30, 5, 5])
+    more: dict[str, Any] = {"static": ["town"], "known": ["code"], "categories": ["code"]}
+
+    def source_of(days: Sequence[str]) -> TableWindows:
+        reader = TableReader("date", "shop", ["a"], ["wind"], holidays=days, **more)
+        return TableWindows(reader, TableFile("a.csv", str(tmp_path)), 5, 2, 1, [30, 5, 5])
+
+    windows = source_of(["2024-01-06"])
     items = windows("train")
     words = ["wind=N", "wind=S", "town=Köln", "town=Ulm"]
     assert items.columns == ["a", *words, "holiday", "code=0", "code=1", "code=2"]
@@ -107,13 +114,7 @@ def test_words_holidays_and_what_is_static_are_read_again(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="the columns of the channels are a, wind=E, "):
         pipeline.transform(other)
 
-    class Pipeline:
-        clock = Clock(24 * 3600)
-
-        class labels:
-            targets = ("a",)
-
-    file_format = json.loads(json.dumps(windows.file_format(Pipeline())))
+    file_format = json.loads(json.dumps(source_of(["2024-02-01"]).file_format(pipeline)))
     new = "\n".join([lines[0], *(f"2024-01-0{i},new,{i},E,Bonn,2" for i in range(2, 7)), ""])
     (tmp_path / "new.csv").write_text(new)
     [items] = labelled.read(tmp_path / "new.csv", file_format)

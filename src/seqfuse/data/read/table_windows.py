@@ -13,7 +13,8 @@ from seqfuse.data.items import Source
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import PARTS, borders, check_split
 from seqfuse.runtime.errors import InputError, check_minimum
-from seqfuse.runtime.read.table.reader import Table, TableReader, windows_of
+from seqfuse.runtime.read.table.reader import Table, TableReader, windows_of, words_in
+from seqfuse.runtime.read.table.stamps import CALENDAR
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import Span, sliding
 
@@ -57,9 +58,8 @@ class TableWindows(Source):
                 f"{self.look_back} and data.horizon={self.horizon}: type another data.split"
             )
         items = windows_of(table, starts, self.look_back, self.horizon)
-        return replace(
-            items, tabular={"channels": list(table.columns)}
-        )  # those of other files, too
+        learnt = {"channels": list(table.columns), "holidays": list(table.holidays)}
+        return replace(items, tabular=learnt)  # by which other files are read
 
     def _spans(self, split: str, table: Table) -> list[Span]:
         """For each series its rows in a split."""
@@ -67,8 +67,14 @@ class TableWindows(Source):
         return [borders(table, self.split, *edge)[part] for edge in pairwise(table.offsets)]
 
     def file_format(self, pipeline: Any) -> Mapping[str, Any]:
-        learnt = {"targets": pipeline.labels.targets, "holidays": self.reader.holidays}
-        table = {**self.reader.options, **learnt}
+        learnt = pipeline.tabular or {"channels": (), "holidays": ()}
+        inputs = [name for name in self.reader.inputs if name not in CALENDAR]
+        table = {
+            **self.reader.options,
+            "targets": pipeline.labels.targets,
+            "words": {**self.reader.words, **words_in(learnt["channels"], inputs)},
+            "holidays": list(learnt["holidays"]),
+        }
         return {
             "kind": "windows",
             "table": table,
