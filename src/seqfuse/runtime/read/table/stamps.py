@@ -60,6 +60,10 @@ UNIX = {10: "unix", 13: "unix_ms", 16: "unix_us", 19: "unix_ns"}
 """What counts since 1970 from the year 2001 to 2286, by the number of its digits."""
 
 
+MEASURED = re.compile(r"[+-]?\d+\.\d+")
+"""A number that no date and no time is written as."""
+
+
 def check_time_format(form: str | None) -> None:
     """Raises InputError unless a form of time stamps can be read, and holds the year."""
     if form is None or form in SERIALS:
@@ -89,7 +93,7 @@ def stamps_of(cells: Cells, names: Sequence[str], form: str | None = None) -> St
     columns = [cells.column(name) for name in names]
     if not len(columns[0]):
         raise InputError(f"{cells.origin} has no rows")
-    if is_split(names):
+    if is_split(names) and not all(MEASURED.fullmatch(str(column[0])) for column in columns):
         day, clock = columns
         written_out = [f"{a} {b}" if a and b else None for a, b in zip(day, clock, strict=True)]
         joined = " ".join(names)
