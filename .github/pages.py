@@ -174,7 +174,9 @@ def arguments(target: Any) -> dict[str, str]:
     module, _, name = target.rpartition(".")
     part = getattr(import_module(module), name)
     ours = target.startswith("seqfuse.")
-    texts = [part.__doc__] if ours else [part.__doc__, part.__init__.__doc__]
+    texts = [part.__doc__, None if ours else part.__init__.__doc__]
+    if ours and isinstance(part, type):  # which takes arguments of those it is derived from
+        texts = [base.__doc__ for base in reversed(part.__mro__) if base is not object]
     meanings: dict[str, str] = {}
     for text in filter(None, texts):
         meanings |= {n: m if ours else sentence(m) for n, m in described(text, ours).items()}
