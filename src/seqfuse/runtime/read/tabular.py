@@ -330,7 +330,10 @@ def _check_labels(path: Path, keys: Sequence[str], tabular: Tabular) -> None:
 def _values(path: Path, rows: Sequence[Row], tabular: Tabular, comma: bool) -> NDArray[np.float64]:
     """(t c)"""
     names = list(tabular.channels or [key for key in rows[0][1] if key not in tabular.beside])
-    fix = ": name the columns of the channels alone, data.columns=[...]"
+    fix = (
+        ": leave what is no channel out of the file; in training, name the channels by "
+        "data.columns=[...]"
+    )
 
     def numbers(numbered_row: Row) -> NDArray[np.float64]:
         line, row = numbered_row
