@@ -88,7 +88,7 @@ def of_accuracy(
 
 
 def _of_steps(data: "DataModule", split: str, counts: Sequence[int]) -> str:
-    """What an accuracy of steps is a fraction of, and that of the most frequent class; empty where
+    """Steps that an accuracy is a fraction of, and that of the most frequent class; empty where
     steps have no class each."""
     y = data.tensors(split).y
     if y.ndim != 2 or y.is_floating_point() or not data.splits.pipeline.labels.per_step:
@@ -119,7 +119,7 @@ def of_numbers(metrics: Mapping[str, float], split: str) -> tuple[str, str]:
 
 
 def of_anomalies(metrics: Mapping[str, float], split: str, quantile: float) -> str:
-    """What flagged steps are, in words, beside the false alarms that a threshold promises."""
+    """Flagged steps, in words, beside the false alarms that a threshold promises."""
     share = {name: metrics.get(f"{split}/{name}") for name in ("recall", "precision")}
     known = {name: value for name, value in share.items() if value is not None and value == value}
     words = {

@@ -253,7 +253,7 @@ def hold_out(
 
 
 def _fewer(most: int, key: str) -> str:
-    """What may be typed for a number of folds that is more than the most there can be."""
+    """Advice on a number of folds that is more than the most there can be."""
     if most > 1:
         return f": type {key}={min(most, 5)}"
     return f": type {key}=0" if key == "data.num_folds" else ""

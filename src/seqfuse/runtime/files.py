@@ -83,7 +83,7 @@ ANSWERS = {
         "open it in Python, and write a frame by to_csv or to_parquet, arrays by numpy.savez"
     ),
 }
-"""What to do with a file by its ending."""
+"""Advice about a file by its ending."""
 
 
 def check_ending(path: Path, endings: Sequence[str], layout: str = "") -> None:

@@ -81,11 +81,11 @@ class Job:
         return explained.columns(self.engine, cases, method, segment)
 
     def cases_in(self, x: Any, wanted: Wanted) -> Iterator[Case]:
-        """What is in memory to explain, batch by batch."""
+        """Items in memory to explain, batch by batch."""
         raise NotImplementedError
 
     def cases_of(self, path: Path, wanted: Wanted, file: str | None = None) -> Iterator[Case]:
-        """What is in a file to explain, batch by batch; `file` names it where there are several."""
+        """Items of a file to explain, batch by batch; `file` names it where there are several."""
         raise NotImplementedError
 
 

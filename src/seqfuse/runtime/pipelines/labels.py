@@ -25,7 +25,7 @@ UNLABELLED = ""
 SEPARATOR = "|"
 """Between several labels in one cell."""
 SEPARATORS = re.compile("[|;]")
-"""What is read as such."""
+"""Signs between several labels that are read."""
 ItemLabels = Sequence[Any]
 MANY = 20
 """Classes, all of them numbers, from which on numbers are probably meant."""

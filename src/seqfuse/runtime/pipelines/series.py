@@ -157,7 +157,7 @@ class SeriesPipeline(Labelled):
         self.has_time = True
         """Whether an item had more than one step in training."""
         self.clock: Clock | None = None
-        """Of windows of a table."""
+        """Clock of the table that windows were cut from."""
         self.tabular: dict[str, Any] | None = None
         """How a table holds series."""
 

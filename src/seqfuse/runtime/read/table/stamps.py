@@ -57,7 +57,7 @@ SERIALS = {
 DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Forms of dates without signs, by the number of their digits."""
 UNIX = {10: "unix", 13: "unix_ms", 16: "unix_us", 19: "unix_ns"}
-"""What counts since 1970 from the year 2001 to 2286, by the number of its digits."""
+"""Units of time since 1970, by the number of digits that they have from the year 2001 to 2286."""
 
 
 MEASURED = re.compile(r"[+-]?\d+\.\d+")
@@ -396,24 +396,8 @@ def clock_places(
         row: what a row is called.
         finer: (n - 1) whether a row differs from the one above it by less than a second.
     """
-    seconds = np.diff(stamps).astype(np.int64)
-    begins_anew = (seconds < 0).any() and 2 * len(np.unique(stamps)) <= len(stamps)
-    for i in np.flatnonzero(seconds < 0)[: int(begins_anew)] + 1:
-        (j, *_) = np.flatnonzero(stamps == stamps[i])
-        raise InputError(
-            f"{where}: {row(i)}: {shown(stamps[i])} stands in {row(j)}, too, as most do: drop one "
-            "copy, or, of several series, type data.group=<column that tells them apart>"
-        )
-    for wrong, what in (
-        (seconds < 0, "is before the row above it: sort the rows by time"),
-        (
-            (seconds == 0) & ~np.asarray(finer),
-            "is there twice: type data.duplicates=last, or first, to keep one of them",
-        ),
-    ):
-        for i in np.flatnonzero(wrong)[:1] + 1:
-            raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
-    if gaps == "ignore" or not len(seconds):
+    _check_order(stamps, where, row, finer)
+    if gaps == "ignore" or len(stamps) < 2:
         return np.arange(len(stamps))
     clock = clock or Clock.of(stamps)
     places = clock.steps(stamps)
@@ -439,6 +423,29 @@ def clock_places(
             "these, or cut the series there; data.gaps=fill adds no more rows than there are"
         )
     return places
+
+
+def _check_order(
+    stamps: Stamps, where: str, row: Callable[[int], str], finer: NDArray[np.bool_] | bool
+) -> None:
+    """Checks that each row of a series is behind the one above it; arguments of `clock_places`."""
+    seconds = np.diff(stamps).astype(np.int64)
+    begins_anew = (seconds < 0).any() and 2 * len(np.unique(stamps)) <= len(stamps)
+    for i in np.flatnonzero(seconds < 0)[: int(begins_anew)] + 1:
+        (j, *_) = np.flatnonzero(stamps == stamps[i])
+        raise InputError(
+            f"{where}: {row(i)}: {shown(stamps[i])} stands in {row(j)}, too, as most do: drop one "
+            "copy, or, of several series, type data.group=<column that tells them apart>"
+        )
+    for wrong, what in (
+        (seconds < 0, "is before the row above it: sort the rows by time"),
+        (
+            (seconds == 0) & ~np.asarray(finer),
+            "is there twice: type data.duplicates=last, or first, to keep one of them",
+        ),
+    ):
+        for i in np.flatnonzero(wrong)[:1] + 1:
+            raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
 
 
 def shown(stamp: Any) -> str:
