@@ -93,6 +93,14 @@ def test_a_batch_holds_an_item_for_each_rank(ranks: int) -> None:
         data.check_ranks(ranks)
 
 
+def test_ranks_that_do_not_divide_a_batch_are_told_sizes_that_do() -> None:
+    data = module()
+    assert not [*data.notes(1), *data.notes(2), *data.notes(8)]
+    (note,) = data.notes(3)
+    assert "2 of them 3 items, the others 2" in note
+    assert "data.batch_size=6 or 9" in note
+
+
 def classes() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(7, 3), torch.tensor([0, 1, 2, 2, 2, 1, 0])
 

@@ -256,7 +256,7 @@ def announce(task: "Task", data: "DataModule", trainer: "Trainer") -> None:
         f"            {len(data.tensors('train')):,} {splits.unit} to train on, {val}{test}, "
         f"{splits.describe()}"
     )
-    for note in splits.notes():
+    for note in (*splits.notes(), *data.notes(trainer.world_size)):
         say(f"note        {note}")
     if classes := summary.of_classes(data):
         say(classes)

@@ -1,7 +1,7 @@
 """The one LightningDataModule: loaders over any data that comes in splits."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -99,6 +99,16 @@ class DataModule(LightningDataModule):
             raise InputError(
                 f"data.batch_size={self.batch_size} is less than the {ranks} devices that share "
                 f"a batch: type data.batch_size={ranks} or more"
+            )
+
+    def notes(self, ranks: int) -> Iterator[str]:
+        """Lines about batches that ranks share unevenly; losses and gradients are the same."""
+        less, longer = divmod(int(self.batch_size), ranks)
+        if longer:
+            yield (
+                f"{ranks} devices share a batch unevenly: {longer} of them {less + 1} items, the "
+                f"others {less}; the loss is that of the whole batch, and data.batch_size={less * ranks} "
+                f"or {(less + 1) * ranks} keeps all equally busy"
             )
 
     def tensors(self, split: str) -> Any:
