@@ -1,9 +1,9 @@
 """Losses and metrics of one process, and of two that share every batch.
 
-Four small jobs (classes with weights, forecasts with missing targets, forecasts read from disk,
-anomalies), each trained for at least 50 steps, validated, calibrated and tested twice: by one
-process, and by two over gloo that torchrun starts. Dropout is off and there is no batch norm;
-batches, validation and test splits are of odd sizes, so that shares differ and some are empty.
+Five small jobs (classes with weights, classes by a net with batch norm, forecasts with missing
+targets, forecasts read from disk, anomalies), each trained for at least 50 steps, validated,
+calibrated and tested twice: by one process, and by two over gloo that torchrun starts. Dropout is
+off; batches, validation and test splits are of odd sizes, so that shares differ and some are empty.
 
     python -m tests.benchmarks.ddp [--steps 50] [--out file.json]
 
@@ -46,6 +46,10 @@ JOBS: dict[str, tuple[str, ...]] = {
     "classes": (
         *("data=synthetic", "model=base", "data.num_samples=81", "data.num_steps=12"),
         *("data.batch_size=9", "task.loss.class_weights=[1.0,3.0]", "trainer.max_epochs=7"),
+    ),
+    "series": (
+        *("data=synthetic", "data.num_samples=81", "data.num_steps=12", "data.batch_size=9"),
+        "trainer.max_epochs=10",
     ),
     "forecasts": (
         *("data=csv", "data.file=table.csv", "data.time=when", "data.targets=[load,heat]"),

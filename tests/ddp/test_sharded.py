@@ -24,6 +24,10 @@ PLAIN = ("model.lstm.dropout=0.0", "data.batch_size=9", "trainer.max_epochs=4")
 """The last batch of an epoch has one item, and so none for the second rank."""
 JOBS = {
     "classes": (*TINY, *PLAIN, "task.loss.class_weights=[1.0,3.0]", "clip=norm"),
+    "series": (
+        *("data=synthetic", "data.num_samples=80", "data.num_steps=12", *PLAIN),
+        *(*ddp.QUIET[1:4], "callbacks.figures=null"),
+    ),
     "bank": (
         *(*TINY, *PLAIN, "model.bank.num_features=500", "model/bank=convolutions"),
         *("data.num_folds=5", "optimizer=adamw", "optimizer.weight_decay=0.01"),

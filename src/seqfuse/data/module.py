@@ -107,8 +107,8 @@ class DataModule(LightningDataModule):
         if longer:
             yield (
                 f"{ranks} devices share a batch unevenly: {longer} of them {less + 1} items, the "
-                f"others {less}; the loss is that of the whole batch, and data.batch_size={less * ranks} "
-                f"or {(less + 1) * ranks} keeps all equally busy"
+                f"others {less}; the loss is that of the whole batch, and "
+                f"data.batch_size={less * ranks} or {(less + 1) * ranks} keeps all equally busy"
             )
 
     def tensors(self, split: str) -> Any:

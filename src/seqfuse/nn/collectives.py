@@ -1,5 +1,8 @@
 """Collectives of torch.distributed; without other processes each returns its own input."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -7,6 +10,7 @@ from torch import Tensor, distributed, nn
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 Value = TypeVar("Value")
+_idle = ContextVar("_idle", default=False)
 
 
 def count() -> int:
@@ -43,6 +47,37 @@ def highest(value: int, device: torch.device) -> int:
     number = torch.tensor(value, device=device)
     distributed.all_reduce(number, distributed.ReduceOp.MAX)
     return int(number)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        tensor = tensor.clone()
+        distributed.all_reduce(tensor)
+        return tensor
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # every rank's loss depends on the sum
+        return _Sum.apply(gradients[0].contiguous())  # type: ignore[return-value]
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum of the ranks' tensors of one shape; zero counts of a rank that is `idle`.
+
+    The gradient of a rank's tensor is the sum of those of all ranks' losses.
+    """
+    tensor = tensor * 0.0 if _idle.get() else tensor
+    return tensor if count() == 1 else _Sum.apply(tensor)  # type: ignore[return-value]
+
+
+@contextmanager
+def idle() -> Iterator[None]:
+    """Within, this rank takes part in `total` with zeros: it has no item of the batch."""
+    token = _idle.set(True)
+    try:
+        yield
+    finally:
+        _idle.reset(token)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -7,6 +7,11 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from seqfuse.nn import collectives
+
+_uncompiled: Any = torch.compiler.disable
 
 
 def zero(x: Num[Tensor, "b t *d"], mask: Bool[Tensor, "b t"]) -> Num[Tensor, "b t *d"]:
@@ -62,7 +67,40 @@ class NoNorm(nn.Module):
         return x
 
 
-class BatchNorm(nn.BatchNorm1d):
+class SharedNorm(_BatchNorm):
+    """Batch norm whose statistics in training are those of the rows that all ranks have."""
+
+    def forward(self, x: Float[Tensor, "n d *s"]) -> Float[Tensor, "n d *s"]:
+        if not self.training or collectives.count() == 1:
+            return super().forward(x)
+        return self._shared(x)
+
+    @_uncompiled
+    def _shared(self, x: Tensor) -> Tensor:
+        past_mean, past_variance, momentum = self.running_mean, self.running_var, self.momentum
+        assert past_mean is not None
+        assert past_variance is not None
+        assert momentum is not None
+        rows = x.to(torch.promote_types(x.dtype, torch.float32))
+        others = [0, *range(2, x.dim())]
+        shape = (1, -1, *(1,) * (x.dim() - 2))
+        size = rows.new_tensor([rows.numel() / rows.shape[1]])
+        sums = collectives.total(torch.cat([rows.sum(others), size]))
+        number = sums[-1]
+        if number < 2:  # a single row has no variance
+            return F.batch_norm(x, past_mean, past_variance, self.weight, self.bias, eps=self.eps)
+        mean = sums[:-1] / number
+        centred = rows - mean.view(shape)
+        variance = collectives.total(centred.square().sum(others)) / number
+        with torch.no_grad():
+            past_mean.lerp_(mean, momentum)
+            past_variance.lerp_(variance * number / (number - 1), momentum)
+            self.get_buffer("num_batches_tracked").add_(1)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+
+class BatchNorm(SharedNorm, nn.BatchNorm1d):
     """Batch norm (Ioffe & Szegedy 2015) whose statistics come from real steps alone."""
 
     def forward(  # type: ignore[override]
@@ -74,7 +112,7 @@ class BatchNorm(nn.BatchNorm1d):
         if mask.numel() > 1 and bool(mask.all()):  # the same without picking steps out
             normed = super().forward(rearrange(steps, "b t d -> (b t) d"))
             return rearrange(normed, "(b t) d -> b d t", b=len(x))
-        if len(steps[mask]) < 2:  # a single step has no variance
+        if collectives.count() == 1 and len(steps[mask]) < 2:  # a single step has no variance
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
         normed = super().forward(steps[mask])
         padded = normed.new_zeros(steps.shape).masked_scatter(mask.unsqueeze(-1), normed)

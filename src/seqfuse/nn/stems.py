@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqfuse.nn.masking import lengths, zero
+from seqfuse.nn.masking import SharedNorm, lengths, zero
 from seqfuse.nn.shapes import fraction, positive
 
 Frames = Float[Tensor, "b t c height width"]
@@ -264,9 +264,13 @@ def motion(
 def _layer(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
+        FrameNorm(out_channels),
         nn.ReLU(),
     )
+
+
+class FrameNorm(SharedNorm, nn.BatchNorm2d):
+    """Batch norm of frames."""
 
 
 class Augment(nn.Module):

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from seqfuse.nn import collectives
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.bank.lags import LagBank
+from seqfuse.nn.masking import SharedNorm
 from seqfuse.nn.net import Net
 from seqfuse.nn.shapes import Batch, Fitted
 from seqfuse.predicting.ensemble import Ensemble
@@ -185,7 +186,7 @@ class Task(Model, LightningModule):
 
     def _step_of_none(self, stage: str) -> Tensor:
         """The loss of a batch of which this rank has no part: without a gradient of its own."""
-        if self.is_sharded:
+        if self.is_sharded or stage == "train":
             nothing = self._idle_forward(stage)
         else:
             sums = [p.sum() for p in self.net.parameters() if p.requires_grad]
@@ -195,19 +196,24 @@ class Task(Model, LightningModule):
         return loss
 
     def _idle_forward(self, stage: str) -> Tensor:
-        """Zero, by a forward of an item that does not count: ranks have shards of the weights that
-        the others need. It leaves batch statistics as they are."""
+        """Zero, by a forward of an item that does not count: the others need this rank's shard of
+        the weights, or its part in batch statistics."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         items = data.tensors(stage)
         item = self.transfer_batch_to_device(items.__getitems__([0]), self.device, 0)
         norms = [part for part in self.net.modules() if isinstance(part, collectives.BATCH_NORMS)]
-        modes = [part.training for part in norms]
-        for part in norms:
+        alone = [part for part in norms if part.training and not isinstance(part, SharedNorm)]
+        for part in alone:
             part.eval()
-        prediction = self.net(item.x, item.mask).prediction
-        for part, mode in zip(norms, modes, strict=True):
-            part.train(mode)
+        with collectives.idle():
+            prediction = self._passed(item)
+        for part in alone:
+            part.train()
         return prediction.nan_to_num(0.0, 0.0, 0.0).sum() * 0.0
+
+    def _passed(self, batch: Batch) -> Tensor:
+        """A batch's way through the net in training."""
+        return self.net(batch.x, batch.mask).prediction
 
     def _loss_of_none(self, nothing: Tensor, stage: str) -> tuple[Tensor, int]:
         """`_loss` of no item: as many collectives as there are on the other ranks."""

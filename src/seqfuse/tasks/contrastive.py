@@ -225,6 +225,11 @@ class ContrastiveTask(Task):
         self.losses[stage].update(loss.detach(), size)
         return {"loss": loss}
 
+    def _passed(self, batch: Batch) -> Tensor:
+        net = self._checked(batch)
+        views = self.pairs(batch.x, batch.mask)
+        return torch.stack([_features(net, view).sum() for view in views])
+
     def _checked(self, batch: Batch) -> Net:
         if not isinstance(self.net, Net):  # an exported net has its prediction alone
             raise InputError(NO_HEAD)
