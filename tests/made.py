@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.data.module import DataModule
 from seqfuse.tasks.base import Record, Task
 from tests.conftest import composed
@@ -13,14 +13,14 @@ class Made(NamedTuple):
 
     task: Task
     data: DataModule
-    config: build.Config
+    config: recipes.Config
 
 
 def make(*words: str) -> Made:
     """Composes and builds; the data is read."""
     recipe = composed(words)
-    data = build.build_data(build.resolve(recipe))
+    data = build.build_data(recipes.resolve(recipe))
     data.setup("fit")
-    config = build.resolve(build.fill(recipe, data.sizes()))
+    config = recipes.resolve(recipes.fill(recipe, data.sizes()))
     task = build.build_task(config, record=Record(config, {}, {}))
     return Made(task.eval(), data, config)

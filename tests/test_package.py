@@ -16,8 +16,8 @@ from packaging.utils import canonicalize_name
 import hydra_plugins
 import seqfuse
 from seqfuse import nn
+from seqfuse.config.checks.extras import EXTRAS
 from seqfuse.config.checks.groups import CONF
-from seqfuse.config.extras import EXTRAS
 
 IMPORTING = '''
 import importlib, sys

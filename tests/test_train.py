@@ -16,7 +16,7 @@ import torch
 from omegaconf import OmegaConf
 
 import seqfuse
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.config.cli import offer_recipe
 from seqfuse.data.read.synthetic import Synthetic
 from seqfuse.evaluate import evaluate
@@ -234,7 +234,7 @@ def test_a_schedule_with_an_end_cannot_be_extended(tiny: Compose, tmp_path: Path
 
 def test_the_defaults_are_the_reference_s(tiny: Compose) -> None:
     """Section 5 of the architecture: dropout, Adam, clipping and the plateau schedule."""
-    config = build.resolve(composed(["data=synthetic", "model=base"]))
+    config = recipes.resolve(composed(["data=synthetic", "model=base"]))
     assert config["model"]["lstm"]["dropout"] == 0.3
     assert config["optimizer"]["_target_"] == "torch.optim.Adam"
     assert config["optimizer"]["lr"] == 1e-3
@@ -382,7 +382,7 @@ def test_lightning_does_not_write_over_the_user_s_own(
     recipe = tiny("trainer.deterministic=true")
     recipe.paths.run = str(tmp_path)
     try:
-        build.build_trainer(build.resolve(recipe))
+        build.build_trainer(recipes.resolve(recipe))
         assert torch.are_deterministic_algorithms_enabled()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
     finally:

@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.runtime.errors import InputError, Stopped
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.config.mistakes import explain
 from seqfuse.runtime.errors import InputError
 from seqfuse.search.outcome import KILLED, Outcome, of_error, read, settings

@@ -5,9 +5,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqfuse.config.bare import build
     from seqfuse.estimators.items import Classifier, Regressor
     from seqfuse.estimators.loading import load
+    from seqfuse.estimators.net import build
     from seqfuse.estimators.tables import Detector, Forecaster, Imputer
     from seqfuse.fetching.hub import push_to_hub
 
@@ -29,7 +29,7 @@ _HOMES = {
     "Forecaster": "seqfuse.estimators.tables",
     "Imputer": "seqfuse.estimators.tables",
     "Regressor": "seqfuse.estimators.items",
-    "build": "seqfuse.config.bare",
+    "build": "seqfuse.estimators.net",
     "load": "seqfuse.estimators.loading",
     "push_to_hub": "seqfuse.fetching.hub",
 }

@@ -31,12 +31,12 @@ def evaluate(config: DictConfig, run: Path) -> dict[str, float]:
 
     Metrics, by `<split>/<name>`, and figures are written to the folder of the run.
     """
-    from seqfuse.config import build  # slow: torch and lightning
+    from seqfuse.config import loading  # slow: torch and lightning
 
     split = config.split
     if split not in ("train", "val", "test"):
         raise InputError(f"split={split} must be one of: train, val, test")
-    task, data, _, _, trainer = build.load_for(config, run, evaluated=split)
+    task, data, _, _, trainer = loading.load_for(config, run, evaluated=split)
     if not trainer.limit_test_batches:
         raise InputError("trainer.limit_test_batches=0 leaves nothing to measure")
     trainer.test(task, datamodule=data, verbose=False)

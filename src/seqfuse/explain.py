@@ -57,7 +57,7 @@ def explain(config: DictConfig, run: Path) -> int:
     Nothing is written to the folder of the run.
     """
     _check(config)
-    from seqfuse.config import build, runs  # slow: torch
+    from seqfuse.config import loading, runs  # slow: torch
     from seqfuse.data.progress import bar
     from seqfuse.exporting.folder import whole  # an annex
     from seqfuse.runtime.explanations.deletion import ITEMS as JUDGED
@@ -66,7 +66,7 @@ def explain(config: DictConfig, run: Path) -> int:
     from seqfuse.runtime.jobs.make import make_job
     from seqfuse.runtime.writer import Writer
 
-    engine, splits = build.load_engine(config, run)
+    engine, splits = loading.load_engine(config, run)
     metadata = {**splits.metadata(), **engine.model.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}
     job = make_job(metadata, engine, _batch_size(config), **options)

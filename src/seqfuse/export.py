@@ -36,14 +36,14 @@ def export(config: DictConfig, run: Path) -> Any:
     from seqfuse.exporting.settings import check_settings
 
     check_settings(config)
-    from seqfuse.config import build, runs  # slow: torch and lightning
+    from seqfuse.config import loading, runs  # slow: torch and lightning
     from seqfuse.exporting import card, folder
     from seqfuse.exporting.finetune import finetune
     from seqfuse.exporting.work import Export, TooMuchLost, check_job
 
     config = config.copy()
     config.trainer.precision = "32-true"
-    task, data, trained, plain, trainer = build.load_for(config, run, evaluated=config.split)
+    task, data, trained, plain, trainer = loading.load_for(config, run, evaluated=config.split)
     check_job(config, task)
     with folder.whole(config.output) as part:
         try:

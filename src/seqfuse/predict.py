@@ -98,11 +98,11 @@ def predict(config: DictConfig, run: Path) -> int:
 
     writer = Writer(config.output, config.overwrite)
     alarms = Alarms(config.alarms, writer) if config.alarms else None
-    from seqfuse.config import build, runs  # slow: torch
+    from seqfuse.config import loading, runs  # slow: torch
     from seqfuse.data.progress import bar
     from seqfuse.runtime.jobs.make import OPTIONS, make_job, of_input
 
-    engine, splits = build.load_engine(config, run)
+    engine, splits = loading.load_engine(config, run)
     split, given = config.split, config.input and str(local(config.input))
     metadata = {**splits.metadata(), **engine.model.metadata()}
     options = {name: config[name] for name in OPTIONS if config[name] is not None}

@@ -56,13 +56,13 @@ def train(
         callbacks: further ones, beside those of the config.
     """
     from seqfuse.callbacks import mirror
-    from seqfuse.config import build, ensemble  # slow: torch, lightning
+    from seqfuse.config import build, ensemble, recipes  # slow: torch, lightning
     from seqfuse.resume import state
 
     check_sections(recipe)
     check_fit(recipe)
     recipe = state.in_folder(runs.prepare(recipe, Path(run)))
-    recipe = build.with_validation(recipe)
+    recipe = recipes.with_validation(recipe)
     build.rehearse(recipe)
     ensemble.check_folder(recipe, Path(run))
     with ExitStack() as ended:
@@ -88,28 +88,28 @@ def fit(
     """
     from seqfuse.callbacks.boards import closing
     from seqfuse.callbacks.heartbeat import Heartbeat, at_work
-    from seqfuse.config import build
+    from seqfuse.config import build, recipes, starting
     from seqfuse.tuning.tune import tune
 
     callbacks = (*callbacks, Heartbeat())
-    config = build.resolve(recipe)
+    config = recipes.resolve(recipe)
     runs.seed(config)
     with ExitStack() as shown:
         shown.enter_context(at_work(Path(str(recipe.paths.run))))
         data = build.build_data(config, given=given)
         data.setup("fit")
-        record = build.sized(recipe, data)
+        record = recipes.sized(recipe, data)
         trainer = shown.enter_context(closing(build.build_trainer(record.config, *callbacks)))
         data.check_ranks(trainer.world_size)
         recipe, data, tuned = tune(recipe, data, trainer)
         # Other batches, and so perhaps another number of steps; or another precision.
         if {"data.batch_size", "trainer.precision"} & tuned.keys():
-            config = build.sized(recipe, data).config
+            config = recipes.sized(recipe, data).config
             trainer = shown.enter_context(closing(build.build_trainer(config, *callbacks)))
         kept = runs.outside_search(recipe)
         if tuned or kept is not recipe:
-            recipe, record = kept, build.sized(kept, data, tuned)
-        task = build.first_task(record, data)
+            recipe, record = kept, recipes.sized(kept, data, tuned)
+        task = starting.first_task(record, data)
         if known:
             task.take_bank(known)
         return _fit(task, data, trainer, recipe, report)
@@ -124,7 +124,7 @@ def _fit(
 ) -> Metrics:
     """Trains and tests what has been built."""
     from seqfuse.compat.lightning import skip_idle_hooks
-    from seqfuse.config import build, checkpoint
+    from seqfuse.config import checkpoint, loading
     from seqfuse.resume import job, state
     from seqfuse.tasks.calibrate import calibrate
 
@@ -145,7 +145,7 @@ def _fit(
             # Not by `ckpt_path`: a callback that averages weights would put back the others.
             content = checkpoint.read(path)
         if task.is_sharded:
-            task = build.whole_task(task, content)
+            task = loading.whole_task(task, content)
         if path:
             task.load_state_dict(content["state_dict"])
             validated = runs.validated(content.get("logged", {}))

@@ -104,7 +104,7 @@ def complete(path: Path, runs: Iterable[Row], measure: Callable[..., Row]) -> No
 
 def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
     """Trains on one thread of a CPU; the job of the best checkpoint, its splits and the metrics."""
-    from seqfuse.config import build  # slow: torch and lightning
+    from seqfuse.config import loading  # slow: torch and lightning
     from seqfuse.predicting.engine import TorchEngine
     from seqfuse.runtime.jobs.make import make_job
     from seqfuse.train import train
@@ -112,7 +112,7 @@ def trained(*words: str) -> tuple[Any, Any, dict[str, float]]:
 
     with tempfile.TemporaryDirectory() as folder:
         metrics = train(composed([*PLAIN, *words]), Path(folder, "run"))
-        task, data, _ = build.load(Path(folder, "run", "checkpoints", "best.ckpt"))
+        task, data, _ = loading.load(Path(folder, "run", "checkpoints", "best.ckpt"))
     job = make_job({**data.splits.metadata(), **task.metadata()}, TorchEngine(task))
     return job, data.splits, metrics
 

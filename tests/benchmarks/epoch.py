@@ -27,7 +27,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqfuse.compat.lightning import skip_idle_hooks
-from seqfuse.config import build, cli, runs
+from seqfuse.config import build, cli, recipes, runs
 from seqfuse.data.module import DataModule
 from seqfuse.nn.shapes import Batch
 from seqfuse.tasks.base import Record, Task
@@ -107,13 +107,13 @@ def prepared(words: list[str], run: Path, threads: int | None) -> tuple[Task, Da
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         recipe = compose("train", [*words, f"trainer.num_threads={threads or 'null'}"])
     recipe = runs.prepare(recipe, run)
-    config = build.resolve(recipe)
+    config = recipes.resolve(recipe)
     runs.seed(config)
     data, trainer = build.build_data(config), build.build_trainer(config)
     data.setup("fit")
-    recipe = build.fill(recipe, data.sizes(), data.splits.num_steps)
-    config = build.resolve(recipe)
-    task = build.build_task(config, record=Record(config, build.unresolved(recipe), {}))
+    recipe = recipes.fill(recipe, data.sizes(), data.splits.num_steps)
+    config = recipes.resolve(recipe)
+    task = build.build_task(config, record=Record(config, recipes.unresolved(recipe), {}))
     return task, data, trainer
 
 

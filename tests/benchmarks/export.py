@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from seqfuse.config import build, cli
+from seqfuse.config import build, cli, recipes
 from seqfuse.exporting import measure
 from seqfuse.exporting.graph import Graph, export
 from seqfuse.exporting.quantise import write_int8
@@ -53,8 +53,8 @@ def net_of(hidden: int) -> torch.nn.Module:
     words = ["data=synthetic", "model=base", f"model.lstm.hidden_size={hidden}"]
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         recipe = compose("train", words)
-    auto = {n: value for n, value in build.ANY_SIZES.items() if recipe.data.get(n) == "auto"}
-    return build.build_net(build.resolve(build.fill(recipe, auto))["model"])
+    auto = {n: value for n, value in recipes.ANY_SIZES.items() if recipe.data.get(n) == "auto"}
+    return build.build_net(recipes.resolve(recipes.fill(recipe, auto))["model"])
 
 
 def feeds_of(batch: int) -> dict[str, torch.Tensor]:

@@ -38,7 +38,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from seqfuse.config import build
+from seqfuse.config import loading
 from seqfuse.runtime.shown import markdown_table
 from seqfuse.search.noise import LEVEL, against
 from seqfuse.train import train
@@ -140,7 +140,7 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> list[dict[str, A
 
 def svm(ckpt: Path) -> float:
     """Test accuracy of an RBF SVM on frozen features."""
-    task, data, _ = build.load(ckpt)
+    task, data, _ = loading.load(ckpt)
     data.splits.fit()  # type: ignore[attr-defined]
     parts = [features(task, data, split) for split in ("train", "test")]
     (x, y), (other, truth) = parts

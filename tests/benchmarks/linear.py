@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from tests.composing import composed
 
 NAMES = ("banking77", "snips")
@@ -15,7 +15,7 @@ NAMES = ("banking77", "snips")
 
 def accuracy(name: str) -> float:
     """Test accuracy; trained on the whole training split."""
-    config = build.resolve(composed([f"data={name}"]))
+    config = recipes.resolve(composed([f"data={name}"]))
     source = build.make(config["data"]["module"]["splits"]["dataset"], "data")
     train, test = source("train"), source("test")
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)

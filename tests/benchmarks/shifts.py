@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.predicting.ensemble import ClassAverage
 from seqfuse.runtime.jobs.softmax import log_sum, softmax
 from tests.benchmarks import common
@@ -48,7 +48,7 @@ class Shift(NamedTuple):
 
 def split_of(name: str, split: str) -> tuple[list[np.ndarray], list[str]]:
     """Series and classes of a split of the archives."""
-    data = build.build_data(build.resolve(composed([f"data.name={name}", "data.num_folds=0"])))
+    data = build.build_data(recipes.resolve(composed([f"data.name={name}", "data.num_folds=0"])))
     data.setup("fit")
     items, rows = data.splits.rows(split)
     return [items.item(row) for row in rows], [items.labels[row] for row in rows]

@@ -77,9 +77,9 @@ def test_validation_does_not_count(
 
 
 def test_the_loader_counts_what_it_delivers(tiny: Compose) -> None:
-    from seqfuse.config import build
+    from seqfuse.config import build, recipes
 
-    data = build.build_data(build.resolve(tiny("data.batch_size=24")))
+    data = build.build_data(recipes.resolve(tiny("data.batch_size=24")))
     data.setup("fit")
     loader = data.train_dataloader()
     assert isinstance(loader, Loader)

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import build, cli
+from seqfuse.config import build, cli, loading, recipes
 from seqfuse.config.untrusted import check_targets
 from seqfuse.runtime.errors import InputError
 from seqfuse.search.sweep import Summaries
@@ -131,10 +131,10 @@ def recipe_with(option: str) -> DictConfig:
 @pytest.mark.parametrize("option", GROUPS)
 def test_every_option_composes_and_binds(option: str) -> None:
     recipe = recipe_with(option).copy()
-    for size, value in build.ANY_SIZES.items():
+    for size, value in recipes.ANY_SIZES.items():
         if size in recipe.data:
             recipe.data[size] = value
-    found = list(nodes(build.resolve(recipe)))
+    found = list(nodes(recipes.resolve(recipe)))
     assert len(found) > 10
     for key, node in found:
         target = get_object(node["_target_"])
@@ -155,7 +155,7 @@ def test_every_target_in_the_files_is_seen() -> None:
     seen = set()
     own = [name for name in EXPERIMENTS if "_target_" in (EXPERIMENT / f"{name}.yaml").read_text()]
     for option in (*GROUPS, *(f"experiment/{name}" for name in own)):
-        seen |= {node["_target_"] for _, node in nodes(build.unresolved(recipe_with(option)))}
+        seen |= {node["_target_"] for _, node in nodes(recipes.unresolved(recipe_with(option)))}
     assert written == seen
 
 
@@ -197,8 +197,8 @@ def test_every_experiment_says_what_it_measured(experiment: str) -> None:
 
 
 def test_what_a_checkpoint_builds_is_allowed() -> None:
-    config = build.resolve(composed([]))
-    check_targets({key: config[key] for key in build.BUILT})
+    config = recipes.resolve(composed([]))
+    check_targets({key: config[key] for key in loading.BUILT})
 
 
 @pytest.mark.long
@@ -214,7 +214,7 @@ def test_what_a_checkpoint_builds_is_allowed() -> None:
 def test_tests_compose_as_hydra_does(words: list[str]) -> None:
     composed(words).data.name = "changed"
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        assert build.unresolved(composed(words)) == build.unresolved(compose("train", words))
+        assert recipes.unresolved(composed(words)) == recipes.unresolved(compose("train", words))
 
 
 def test_no_config_needs_a_plus() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import seqfuse
-from seqfuse.config import build, ensemble
+from seqfuse.config import build, ensemble, loading, recipes
 from seqfuse.config.cli import offer_recipe
 from seqfuse.evaluate import evaluate
 from seqfuse.nn.bank.bank import Bank
@@ -55,7 +55,7 @@ def test_members_are_the_runs_of_their_seeds(run: Path, tmp_path: Path) -> None:
     models = [seqfuse.load(ckpt(path)) for path in (run / "members" / "0", tmp_path, run)]
     first, second, both = (model.predict_proba(X) for model in models)
     np.testing.assert_allclose(both, (first + second) / 2, atol=1e-6)
-    tasks = [build.load(ckpt(path))[0] for path in (run / "members" / "0", tmp_path, run)]
+    tasks = [loading.load(ckpt(path))[0] for path in (run / "members" / "0", tmp_path, run)]
     x, mask = torch.from_numpy(X), torch.ones(9, 26, dtype=torch.bool)
     one, two, joint = (task.net(x, mask).prediction for task in tasks)
     wanted = tasks[2].net.average.join(torch.stack([one, two]))
@@ -223,7 +223,7 @@ def test_what_it_cannot_do_is_refused_before_training(
 
 @pytest.mark.long
 def test_other_data_are_noticed(run: Path) -> None:
-    data = build.build_data(build.resolve(composed([*TINY, *SMALL, "data.num_samples=90"])))
+    data = build.build_data(recipes.resolve(composed([*TINY, *SMALL, "data.num_samples=90"])))
     data.setup("fit")
     with pytest.raises(InputError, match="data changed"):
         ensemble._trained(run / "members" / "0" / "checkpoints" / "best.ckpt", data)

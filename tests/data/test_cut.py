@@ -39,9 +39,9 @@ def test_mistakes(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_people_stay_apart(data_root: Path) -> None:
-    from seqfuse.config import build
+    from seqfuse.config import build, recipes
 
-    splits = build.build_data(build.resolve(composed(["data=har_windows"]))).splits
+    splits = build.build_data(recipes.resolve(composed(["data=har_windows"]))).splits
     splits.fit()
     assert isinstance(splits.pipeline, SeriesPipeline)
     train, val = splits.rows("train")[0], splits.rows("val")[0]

@@ -10,7 +10,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from seqfuse import evaluate
-from seqfuse.config import build, runs
+from seqfuse.config import build, loading, recipes, runs
 from seqfuse.config.checks.trainer import check_trainer, precision
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
@@ -104,7 +104,7 @@ def test_its_checkpoint_is_that_of_one_process(trained: tuple[Path, Path], comma
     told = json.loads((two / "metrics.json").read_text())
     for name, value in found.items():
         assert float(value) == pytest.approx(told[name], abs=6e-5)
-    task, *_ = build.load(best)
+    task, *_ = loading.load(best)
     assert not [p for p in task.parameters() if isinstance(p, DTensor)]
 
 
@@ -168,7 +168,7 @@ def test_half_precision_of_shards_needs_no_scale(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    config = build.resolve(tiny(*TWO, "trainer.accelerator=gpu"))
+    config = recipes.resolve(tiny(*TWO, "trainer.accelerator=gpu"))
     assert precision(config["trainer"]) == "bf16-mixed"
     trainer: Any = {**config["trainer"], "precision": "16-mixed"}
     with pytest.raises(InputError, match="16-mixed .*type precision=bf16-mixed"):
@@ -177,7 +177,7 @@ def test_half_precision_of_shards_needs_no_scale(
 
 def test_the_optimizer_of_shards_is_not_fused(tiny: Compose, tmp_path: Path) -> None:
     for words, fused in ((("trainer=fsdp",), False), ((), True)):
-        config = build.resolve(runs.prepare(tiny(*words, "data.channels=3"), tmp_path))
+        config = recipes.resolve(runs.prepare(tiny(*words, "data.channels=3"), tmp_path))
         config["data"]["class_counts"] = [1, 1]
         task = build.build_task(config)
         assert task.optimizer(task.net.parameters()).defaults["fused"] is fused

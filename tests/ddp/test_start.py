@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lightning.fabric.plugins.environments import lightning, slurm, torchelastic
 
-from seqfuse.config import build, runs
+from seqfuse.config import build, recipes, runs
 from seqfuse.config.cli import fail
 from seqfuse.ddp import start
 from seqfuse.ddp.checks import check_devices
@@ -112,13 +112,13 @@ def test_devices(
 ) -> None:
     outside(environment)
     with pytest.raises(InputError, match=message):
-        check_devices(build.resolve(tiny(*words))["trainer"])
+        check_devices(recipes.resolve(tiny(*words))["trainer"])
 
 
 def test_more_devices_than_there_are(tiny: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    trainer = build.resolve(tiny("trainer=ddp", "trainer.devices=3"))["trainer"]
+    trainer = recipes.resolve(tiny("trainer=ddp", "trainer.devices=3"))["trainer"]
     trainer["accelerator"] = "gpu"
     with pytest.raises(InputError, match="trainer.devices=3, torch finds 2: type 2 or less"):
         check_devices(trainer)
@@ -151,7 +151,7 @@ def test_a_rank_from_outside_leaves_no_folder_and_is_silent(outside, monkeypatch
 
 
 def built(tiny: Compose, tmp_path: Path, *words: str):
-    return build.build_trainer(build.resolve(runs.prepare(tiny(*words, "logger=none"), tmp_path)))
+    return build.build_trainer(recipes.resolve(runs.prepare(tiny(*words, "logger=none"), tmp_path)))
 
 
 def test_slurm_s_environment_is_taken(tiny: Compose, tmp_path: Path, outside) -> None:

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor, distributed
 from torchmetrics import Metric
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.ddp import strategy
 from seqfuse.ddp.strategy import check_places, packed, unpacked
 from seqfuse.nn import collectives
@@ -69,7 +69,7 @@ def test_a_rank_of_torchrun_that_lost_another_says_so(
 @pytest.mark.long
 def test_a_spawned_task_counts_alone(tiny: Compose, tmp_path: Path) -> None:
     """What processes are given is shared memory, metrics too."""
-    task = build.build_task(build.resolve(tiny("data.class_counts=[1,1]", "data.channels=3")))
+    task = build.build_task(recipes.resolve(tiny("data.class_counts=[1,1]", "data.channels=3")))
     for state in states(task):
         state.share_memory_()
     other = states(pickle.loads(pickle.dumps(task)))

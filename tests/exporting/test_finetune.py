@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from seqfuse.config import build
+from seqfuse.config import build, loading, recipes
 from seqfuse.exporting import finetune, measure
 from seqfuse.exporting.finetune import Rounded, matrices, rounded
 from seqfuse.train import train
@@ -66,8 +66,8 @@ def test_what_is_lost(before: float, after: float, more: bool, lost: float) -> N
 )
 def test_the_metric_that_decides(words: list[str], wanted: tuple[str, bool]) -> None:
     recipe = composed(words)
-    auto = {n: value for n, value in build.ANY_SIZES.items() if recipe.data.get(n) == "auto"}
-    config = build.resolve(build.fill(recipe, auto))
+    auto = {n: value for n, value in recipes.ANY_SIZES.items() if recipe.data.get(n) == "auto"}
+    config = recipes.resolve(recipes.fill(recipe, auto))
     config["optimizer"].pop("fused", None)
     with torch.device("meta"):
         task = build.build_task(config)
@@ -127,11 +127,11 @@ def test_finetuning_learns_to_do_with_rounded_weights(
 ) -> None:
     """With three values for each weight, accuracy comes back."""
     train(composed(list(RUN)), tmp_path)
-    task, data, trained = build.load(tmp_path / "checkpoints" / "best.ckpt")
+    task, data, trained = loading.load(tmp_path / "checkpoints" / "best.ckpt")
     monkeypatch.setattr(finetune, "LEVELS", 1)
     before = accuracy(task, data)
     words = [*QUIET, "callbacks=none", "logger=none"]
-    config = build.resolve(composed([*RUN, *words]))
+    config = recipes.resolve(composed([*RUN, *words]))
     config = {key: config[key] for key in ("trainer", "callbacks", "logger")}
     config |= {"paths": {"run": str(tmp_path)}, "finetune": {"epochs": 4, "lr_fraction": 0.3}}
     tuned = finetune.finetune(task, data, trained, config)

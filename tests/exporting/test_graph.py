@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.exporting import parity
 from seqfuse.exporting.graph import Graph, export, write
 from seqfuse.exporting.quantise import write_int8
@@ -68,12 +68,12 @@ def made(name: str) -> tuple[Graph, Samples]:
     """A net with its first weights, and batches for it."""
     words, given = NETS[name]
     recipe = composed(words)
-    data: dict[str, Any] = {**build.ANY_SIZES, **given}
+    data: dict[str, Any] = {**recipes.ANY_SIZES, **given}
     if name in ("text", "tags"):
         data |= pipeline_of(name, {"data": recipe.data}).sizes()
     data["channels"] = 3 if name == "clips" else data["channels"]
     auto = {key: value for key, value in data.items() if recipe.data.get(key) == "auto"}
-    config = build.resolve(build.fill(recipe, auto))
+    config = recipes.resolve(recipes.fill(recipe, auto))
     task = build.build_task(config)
     pipeline = pipeline_of(name, config)
     graph = Graph(task.net, task.calibrator, sources_of(pipeline)).eval()

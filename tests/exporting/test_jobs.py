@@ -337,9 +337,9 @@ def test_several_sources_and_one_that_is_missing(tmp_path: Path, command: Callab
     generator = np.random.default_rng(0)
     phone = [generator.normal(size=(n, 3)) for n in (9, 14)]
     watch = [generator.normal(size=(2 * n, 2)) for n in (9, 14)]
-    from seqfuse.config import build
+    from seqfuse.config import loading
 
-    task, data, _ = build.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    task, data, _ = loading.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
     alone = {"watch": watch, "clock": [9, 14]}
     for x in ({"phone": phone, "watch": watch}, {"phone": phone}, alone):
         wanted = by_torch(task, data.splits.pipeline, x)

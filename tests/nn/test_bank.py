@@ -9,7 +9,7 @@ import torch
 from sklearn.linear_model import Ridge, RidgeClassifierCV
 from torch import Tensor
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.nn.bank import ridge
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.nn.bank.convolutions import Competing, Convolutions, Fractions
@@ -304,7 +304,7 @@ def joined(share: float) -> torch.nn.Module:
     sizes = ["data.channels=2", "data.num_classes=3", "data.num_steps=30"]
     small = ["model.bank.num_features=1000", "model.bank.num_groups=8"]
     recipe = composed([*words, *sizes, *small])
-    net = build.build_net(build.resolve(recipe)["model"])
+    net = build.build_net(recipes.resolve(recipe)["model"])
     x, mask = series(15, 30, 2)
     net.bank.fit(x, mask, torch.arange(15) % 3)
     return net

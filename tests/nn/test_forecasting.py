@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.nn.attention import Conditioned
 from seqfuse.nn.bank.lags import PULLS, LagBank
 from seqfuse.nn.cnn import SegmentConv
@@ -20,7 +20,7 @@ def net(*overrides: str, channels: int = 3, targets: int = 3, known: int = 0) ->
     sizes = [f"data.channels={channels}", f"data.num_targets={targets}", f"data.num_known={known}"]
     small = ["data.look_back=24", "data.horizon=10", "model.segment_size=4"]
     recipe = composed(["data=ett", *small, *sizes, *overrides])
-    return build.build_net(build.resolve(recipe)["model"]).double().eval()
+    return build.build_net(recipes.resolve(recipe)["model"]).double().eval()
 
 
 def real(x: torch.Tensor, steps: int | None = None) -> torch.Tensor:

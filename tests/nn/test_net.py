@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqfuse.config import build, cli
+from seqfuse.config import build, cli, recipes
 from seqfuse.nn.net import Net
 from seqfuse.runtime.errors import InputError
 from tests.conftest import composed
@@ -45,7 +45,7 @@ def cached(name: str) -> Net:
 def net(*overrides: str, channels: int = 3, classes: int = 2) -> Net:
     sizes = [f"data.channels={channels}", f"data.num_classes={classes}", "data.class_counts=null"]
     sizes += ["data.num_steps=40"]
-    return build.build_net(build.resolve(composed([*overrides, *sizes]))["model"])
+    return build.build_net(recipes.resolve(composed([*overrides, *sizes]))["model"])
 
 
 def count(module: torch.nn.Module) -> int:

@@ -8,7 +8,7 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.predicting.ensemble import ClassAverage, Ensemble, LabelAverage, NumberAverage
 from seqfuse.runtime.errors import InputError
 from tests.conftest import TINY, composed
@@ -21,8 +21,8 @@ def draw(*shape: int) -> Tensor:
     return 3 * torch.randn(*shape, dtype=torch.float64)
 
 
-def config(*words: str) -> build.Config:
-    return build.resolve(composed([*TINY, *SIZES, *words]))
+def config(*words: str) -> recipes.Config:
+    return recipes.resolve(composed([*TINY, *SIZES, *words]))
 
 
 def ensemble(*words: str) -> Ensemble:

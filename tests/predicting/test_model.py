@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqfuse.config import build
+from seqfuse.config import loading
 from seqfuse.predicting.engine import place
 from seqfuse.predicting.model import MODELS
 from seqfuse.runtime.errors import InputError
@@ -85,8 +85,8 @@ def test_a_checkpoint_is_measured_without_a_word_of_libraries(run: Path) -> None
 @pytest.mark.long
 def test_it_is_the_task_without_training(run: Path) -> None:
     path = run / "run/checkpoints/best.ckpt"
-    task, data, _ = build.load(path)
-    model, splits = build.load_model(path)
+    task, data, _ = loading.load(path)
+    model, splits = loading.load_model(path)
     assert not isinstance(model, Task)
     assert isinstance(task, type(model))
     assert model.metadata() == task.metadata()

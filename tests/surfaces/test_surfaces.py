@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import seqfuse
-from seqfuse.config import build
+from seqfuse.config import build, loading
 from seqfuse.data.module import DataModule
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.read.recordings import LabelledTable
@@ -427,7 +427,7 @@ def surfaces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     train(composed([*QUIET, *ONE_STEP, *JOBS[name].words(folder)]), folder / "run")
     shipped.export(folder / "run", folder / "shipped", "split=none", "repeats=1")
     ckpt = folder / "run" / "checkpoints" / "best.ckpt"
-    task, data, config = build.load(ckpt, ())
+    task, data, config = loading.load(ckpt, ())
     metadata = {**data.splits.metadata(), **task.metadata()}
     spec = importlib.util.spec_from_file_location(f"run_{name}", folder / "shipped/run.py")
     assert spec is not None

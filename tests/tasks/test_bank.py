@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from onnxruntime import InferenceSession
 
 import seqfuse
-from seqfuse.config import build, checkpoint
+from seqfuse.config import build, checkpoint, loading, recipes, starting
 from seqfuse.nn.bank.bank import Bank
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
@@ -47,7 +47,7 @@ def test_a_checkpoint_holds_the_bank(run: Path) -> None:
     bank = bank_of(run)
     assert bank["net.bank.is_fitted"]
     assert bank["net.bank.weight"].abs().max() > 0
-    task, _, _ = build.load(run / "checkpoints" / "last.ckpt")
+    task, _, _ = loading.load(run / "checkpoints" / "last.ckpt")
     assert_same({f"net.{n}": w for n, w in task.net.state_dict().items() if "bank" in n}, bank)
 
 
@@ -65,9 +65,9 @@ def test_each_part_has_an_accuracy_of_its_own(tiny: Compose, tmp_path: Path) -> 
 @pytest.mark.long
 def test_it_is_fitted_to_training_rows_without_augmentation(run: Path, tiny: Compose) -> None:
     changed = tiny(*SMALL, "+data.augment.jitter._target_=seqfuse.data.augment.Jitter")
-    data = build.build_data(build.resolve(changed))
+    data = build.build_data(recipes.resolve(changed))
     data.setup("fit")
-    task = build.first_task(build.sized(changed, data), data)
+    task = starting.first_task(recipes.sized(changed, data), data)
     items = data.tensors("train")
     batch = items.__getitems__(range(len(items)))
     task.net.bank.fit(batch.x, batch.mask, batch.y)
@@ -122,7 +122,7 @@ def test_a_bank_is_exported_with_its_net(run: Path, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_bank_alone_predicts_as_it_was_fitted(tmp_path: Path) -> None:
     train(composed([*TINY, *SMALL, "model=bank"]), tmp_path)
-    task, data, _ = build.load(tmp_path / "checkpoints" / "last.ckpt")
+    task, data, _ = loading.load(tmp_path / "checkpoints" / "last.ckpt")
     batch = data.tensors("test").__getitems__(range(5))
     prediction = task.net(batch.x, batch.mask).prediction
     torch.testing.assert_close(prediction, task.net.bank(batch.x, batch.mask))
@@ -134,7 +134,7 @@ def test_a_bank_alone_predicts_as_it_was_fitted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["multilabel", "contrastive"])
 def test_other_tasks_have_no_bank(task: str) -> None:
     words = ["data.channels=3", "data.num_classes=2", "data.num_steps=20", "data.class_counts=null"]
-    config = build.resolve(composed([*TINY, *words, f"task={task}", "model/bank=convolutions"]))
+    config = recipes.resolve(composed([*TINY, *words, f"task={task}", "model/bank=convolutions"]))
     assert build.build_task(config).net.bank is None
 
 
@@ -169,12 +169,12 @@ def test_a_bank_that_is_told_less_has_a_smaller_share(
     assert share < 0.1
     assert metrics["test/mse"] < 0.3 * metrics["test/bank_alone"]
     # Another net that is joined to this bank begins with its own.
-    other, _, _ = build.load(best)
+    other, _, _ = loading.load(best)
     other.net.bank.fitted_share.fill_(0.5)
     other.take_bank({"state_dict": kept})
     assert other.net.bank.fitted_share == 0.5
     # Bands are those of this share: as wide as validating these weights makes them.
-    task, data, _ = build.load(best)
+    task, data, _ = loading.load(best)
     widths = task.calibrator.margins.clone()
     task.calibrator.margins.zero_()
     Trainer(accelerator="cpu", logger=False, enable_progress_bar=False).validate(task, data)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from seqfuse.config import build
+from seqfuse.config import build, loading, starting
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import NO_LABEL
 from seqfuse.tasks import distill
@@ -111,13 +111,13 @@ def content(run: Path) -> dict:
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[DistillTask]:
     """Students, as they are made with their teachers."""
     seen: list[DistillTask] = []
-    make_task = build.start_task
+    make_task = starting.start_task
 
     def start_task(*arguments: Any) -> Task:
         seen.append(make_task(*arguments))  # type: ignore[arg-type]
         return seen[-1]
 
-    monkeypatch.setattr(build, "start_task", start_task)
+    monkeypatch.setattr(starting, "start_task", start_task)
     return seen
 
 
@@ -153,7 +153,7 @@ def test_a_loaded_student_needs_no_teacher(teacher: Path, tmp_path: Path) -> Non
     lost.write_bytes(teacher.read_bytes())
     train(composed([*STUDENT, f"teacher={lost}", "trainer.max_steps=1"]), tmp_path / "run")
     lost.unlink()
-    task, _, config = build.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    task, _, config = loading.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert isinstance(task, DistillTask)
     assert config["teacher"] == str(lost)
     assert task.teachers == ()
@@ -289,7 +289,7 @@ def test_tags_are_taught_by_a_crf(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     named = "teacher=teacher/checkpoints/last.ckpt"
     for head in ("crf", "tags"):
         made = make(*TAGS, "task=distill_tags", named, f"model/head={head}", "task.teaching=1.0")
-        task: Any = build.start_task(made.config, made.data).eval()
+        task: Any = starting.start_task(made.config, made.data).eval()
         loss = task._step(made.data.tensors("train").__getitems__([0, 1, 2]), "train")["loss"]
         assert loss.isfinite()
         loss.backward()

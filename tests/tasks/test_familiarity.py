@@ -12,7 +12,7 @@ from torch import Tensor
 
 import seqfuse
 from seqfuse import predict
-from seqfuse.config import build
+from seqfuse.config import loading
 from seqfuse.runtime import runner
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.make import make_job
@@ -162,7 +162,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_far_item_is_beyond_all(run: Path) -> None:
     path = run / "checkpoints" / "best.ckpt"
     model: Any = seqfuse.load(path)
-    items, rows = build.load(path)[1].splits.rows("test")
+    items, rows = loading.load(path)[1].splits.rows("test")
     x = [items.item(row) for row in rows]
     ordinary, far = model.unfamiliar(x), model.unfamiliar(FAR)
     count = len(weights(run, "best")["familiarity.distances"])

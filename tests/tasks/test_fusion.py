@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import seqfuse
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.data.items import Items
 from seqfuse.data.loader import Sliceable
 from seqfuse.evaluate import main as evaluate
@@ -173,7 +173,7 @@ def test_a_mistake_gets_one_line(
 
 
 def test_a_rank_without_items_gets_none_of_each_source(root: Path) -> None:
-    data = build.build_data(build.resolve(composed([*options("early"), f"data.root={root}"])))
+    data = build.build_data(recipes.resolve(composed([*options("early"), f"data.root={root}"])))
     data.setup("fit")
     items = data.tensors("train")
     assert isinstance(items, Items)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from seqfuse.config import build
+from seqfuse.config import loading
 from seqfuse.evaluate import main as evaluate_main
 from seqfuse.predict import main as predict_main
 from seqfuse.tasks.metrics import InterpolationError
@@ -64,7 +64,7 @@ def test_a_poisoned_test_split_changes_nothing(tmp_path: Path) -> None:
 def test_what_is_asked_for_changes_no_prediction(tmp_path: Path) -> None:
     """Poison: with other values where some are held out, the trained net says the same of them."""
     run(tmp_path, "trainer.max_epochs=1", "test=false")
-    task, data, _ = build.load(tmp_path / "run/checkpoints/best.ckpt")
+    task, data, _ = loading.load(tmp_path / "run/checkpoints/best.ckpt")
     items = data.tensors("test")
     batch = items.__getitems__([5])
     start, asked = int(batch.index), ~batch.y[0].isnan().numpy()
@@ -81,7 +81,7 @@ def test_what_is_asked_for_changes_no_prediction(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_baselines_are_those_of_pandas(tmp_path: Path) -> None:
     metrics = run(tmp_path, "trainer.max_epochs=1")
-    _, data, _ = build.load(tmp_path / "run/checkpoints/best.ckpt")
+    _, data, _ = loading.load(tmp_path / "run/checkpoints/best.ckpt")
     items = data.tensors("test")
     values, errors, means = items.windows.values, [], []
     for start in items.index.tolist():

@@ -11,7 +11,7 @@ import torch
 
 import seqfuse
 from seqfuse import predict
-from seqfuse.config import build
+from seqfuse.config import loading, starting
 from seqfuse.nn.shapes import Batch
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import main, train
@@ -60,7 +60,7 @@ def test_a_frozen_encoder_stays_bit_for_bit(
     torch.testing.assert_close(found, before, atol=0, rtol=0)
     [optimizer] = torch.load(last, weights_only=True)["optimizer_states"]
     assert len(optimizer["param_groups"][0]["params"]) == 2
-    task, _, _ = build.load(last)
+    task, _, _ = loading.load(last)
     assert set(state(last)) == {f"net.{name}" for name in task.net.state_dict()}
 
 
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_named(
 def test_mistakes_are_named(pretrained: Path, words: list[str], message: str) -> None:
     made = make(*WIDE, *(word.format(ckpt=pretrained) for word in words))
     with pytest.raises(InputError, match=re.escape(message)):
-        build.start_weights(made.task.net, made.data, made.config)
+        starting.start_weights(made.task.net, made.data, made.config)
 
 
 @pytest.mark.long
@@ -201,7 +201,7 @@ def test_a_pretrained_encoder_predicts_nothing(pretrained: Path, command: Callab
     )
     with pytest.raises(InputError, match="was pre-trained and predicts nothing"):
         seqfuse.load(pretrained)
-    task, _, _ = build.load(pretrained)
+    task, _, _ = loading.load(pretrained)
     task.net = torch.nn.Identity()  # as an export stands in for it
     x, y = torch.zeros(2, 5, 3), torch.zeros(2).long()
     with pytest.raises(InputError, match="was pre-trained and predicts nothing"):

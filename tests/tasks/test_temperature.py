@@ -13,7 +13,7 @@ from torch import Tensor
 
 import seqfuse
 from seqfuse import predict
-from seqfuse.config import build
+from seqfuse.config import build, loading, recipes, starting
 from seqfuse.data.splits import Folds
 from seqfuse.nn import crf
 from seqfuse.predicting.model import Model
@@ -164,10 +164,10 @@ def test_ranges(knobs: dict[str, Any], message: str) -> None:
 
 def test_what_is_halved_is_held_out() -> None:
     series = ("data=arrays", "data.train=x.npz")
-    assert build.with_validation(composed(series)).data.num_folds == "auto"
-    asked = build.with_validation(composed([*series, "data.calibration=true"]))
+    assert recipes.with_validation(composed(series)).data.num_folds == "auto"
+    asked = recipes.with_validation(composed([*series, "data.calibration=true"]))
     assert asked.data.num_folds == 5
-    without = build.with_validation(composed([*series, "task.calibrator=null"]))
+    without = recipes.with_validation(composed([*series, "task.calibrator=null"]))
     assert without.data.calibration is False
 
 
@@ -197,7 +197,7 @@ def test_every_surface_applies_it(
     run: tuple[Path, dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ckpt = run[0] / "checkpoints" / "best.ckpt"
-    task, _, _ = build.load(ckpt)
+    task, _, _ = loading.load(ckpt)
     model: Any = seqfuse.load(ckpt)
     calibrated = model.predict_proba(X)
     folder = shipped.export(run[0], tmp_path / "shipped", "split=none")
@@ -224,9 +224,9 @@ def test_without_held_out_items_it_is_fitted_by_the_bank(tmp_path: Path) -> None
 
 def test_a_bank_that_is_given_is_left_out_alike(tmp_path: Path) -> None:
     recipe = composed([*TINY, *BANK])
-    data = build.build_data(build.resolve(recipe))
+    data = build.build_data(recipes.resolve(recipe))
     data.setup("fit")
-    task = build.first_task(build.sized(recipe, data), data)
+    task = starting.first_task(recipes.sized(recipe, data), data)
     bank: Any = task.net.bank
     rows, left_out = task._leave_out(bank, data.tensors("train"))
     before = bank.weight.clone()
@@ -238,9 +238,9 @@ def test_a_bank_that_is_given_is_left_out_alike(tmp_path: Path) -> None:
 
 def test_between_a_net_that_knows_and_one_that_errs(tmp_path: Path) -> None:
     recipe = composed([*TINY, *BANK])
-    data = build.build_data(build.resolve(recipe))
+    data = build.build_data(recipes.resolve(recipe))
     data.setup("fit")
-    bank: Any = build.first_task(build.sized(recipe, data), data).net.bank
+    bank: Any = starting.first_task(recipes.sized(recipe, data), data).net.bank
     scores, y = drawn(500)
     scores, calibrator = scores.log_softmax(dim=1), Temperature(CLASSES)
     sure = 9.0 * torch.nn.functional.one_hot(y, 3)

@@ -192,9 +192,9 @@ def test_poisoned_test_split_changes_no_weight(kind: str, ending: str, files: Pa
 @pytest.mark.long
 def test_attention_of_tags_is_of_steps(tags: Path, files: Path) -> None:
     """Every query looks at the words of its own sentence alone."""
-    from seqfuse.config import build
+    from seqfuse.config import loading
 
-    task, data, _ = build.load(tags / "checkpoints" / "best.ckpt")
+    task, data, _ = loading.load(tags / "checkpoints" / "best.ckpt")
     batch = data.tensors("test").__getitems__([0, 1, 2])
     weights = task(batch.x, batch.mask).weights
     assert weights.shape[1:] == (batch.mask.shape[1],) * 2

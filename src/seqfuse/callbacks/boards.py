@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
+from seqfuse.config.checks.extras import need
 from seqfuse.config.checks.trainer import validates
-from seqfuse.config.extras import need
 from seqfuse.runtime.errors import InputError
 
 Image = NDArray[np.uint8]

@@ -28,13 +28,15 @@ from typing import Any
 import torch
 
 from seqfuse.config import untrusted
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.runtime import files
 from seqfuse.runtime.bundle import METADATA
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
 
-KEYS = ("config", "recipe", "state_dict", "DataModule")
+DATA = "DataModule"
+"""Key of the data, by the name that Lightning gives it."""
+KEYS = ("config", "recipe", "state_dict", DATA)
 CALIBRATION = (
     *("calibrator.", "familiarity."),
     *("net.bank.net_temperature", "net.bank.fitted_share"),
@@ -43,7 +45,7 @@ CALIBRATION = (
 SECTIONS = {
     "config": ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks"),
     "recipe": ("data", "paths"),
-    "DataModule": ("pipeline",),
+    DATA: ("pipeline",),
 }
 """Keys that must stand in some of them."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import build, checkpoint, runs
+from seqfuse.config import build, checkpoint, recipes, runs
 from seqfuse.config.checks.trainer import FINDS, validates
 from seqfuse.data.module import DataModule
 from seqfuse.runtime import files
@@ -56,7 +56,7 @@ def train(
     from seqfuse.resume import job
 
     recipe = runs.outside_search(recipe)
-    config = build.resolve(recipe)
+    config = recipes.resolve(recipe)
     _check(config)
     runs.write_config(recipe, run)
     job.note(run)
@@ -81,7 +81,7 @@ def train(
     return _join(recipe, run, measured, given)
 
 
-def _check(config: build.Config) -> None:
+def _check(config: recipes.Config) -> None:
     """Checks what an ensemble needs, before its first member is trained."""
     wish = f"ensemble={config['ensemble']}"
     if config["trainer"].get("strategy"):
@@ -141,9 +141,9 @@ def _join(
     """Makes the checkpoint, calibrated on what was held out, and tests it."""
     from seqfuse.callbacks.boards import closing
 
-    data = build.build_data(build.resolve(recipe), given=given)
+    data = build.build_data(recipes.resolve(recipe), given=given)
     data.setup("fit")
-    record = build.sized(recipe, data)
+    record = recipes.sized(recipe, data)
     task = build.build_task(record.config, record=record)
     members = [run / runs.MEMBERS / str(i) for i in range(task.num_members)]
     task.net.load_state_dict(_weights([_trained(path / BEST, data) for path in members]))
@@ -156,7 +156,7 @@ def _finish(
     task: Task, data: DataModule, trainer: Trainer, run: Path, measured: Sequence[Metrics]
 ) -> Metrics:
     """Calibrates, saves and tests an ensemble, and says what it gave."""
-    config: build.Config = task.record.config
+    config: recipes.Config = task.record.config
     metrics: Metrics = {}
     if validates(config):
         trainer.validate(task, datamodule=data, verbose=False)

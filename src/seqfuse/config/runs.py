@@ -22,11 +22,11 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from seqfuse.config import summary
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import Diverged, InputError
 from seqfuse.runtime.read.addresses import is_address
 from seqfuse.runtime.shown import say
+from seqfuse.tasks import summary
 
 try:
     import fcntl

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from seqfuse.config import build, checkpoint, runs, untrusted
+from seqfuse.config import checkpoint, loading, recipes, runs, untrusted
 from seqfuse.config.checks.fit import check_fit
 from seqfuse.config.compose import compose
 from seqfuse.estimators.loading import load
@@ -139,8 +139,8 @@ class Estimator(BaseEstimator):
         data.
         """
         check_fit(recipe)
-        config = build.resolve(recipe)
-        parts = {key: config[key] for key in build.BUILT}
+        config = recipes.resolve(recipe)
+        parts = {key: config[key] for key in loading.BUILT}
         untrusted.check_targets(parts, recipe.trust, "the overrides")
         with self._run_folder() as run, _undisturbed(self.verbose), runs.claimed(run):
             try:

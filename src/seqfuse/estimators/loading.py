@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqfuse.config import build, checkpoint
+from seqfuse.config import checkpoint, loading
 from seqfuse.predicting.engine import TorchEngine
 from seqfuse.runtime.jobs.make import make_job, without_cache
 
@@ -26,6 +26,6 @@ def load(ckpt: str | Path, trust: Sequence[str] = (), **options: Any) -> Any:
         options: of the job, such as `every` of forecasts or `threshold` of anomalies and labels.
     """
     ckpt = checkpoint.local(ckpt)
-    model, splits = build.load_model(ckpt, trust)
+    model, splits = loading.load_model(ckpt, trust)
     metadata = {**splits.metadata(), **model.metadata()}
     return make_job(without_cache(metadata), TorchEngine(model), **options)

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read import addresses
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfuse.config import checkpoint, untrusted
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.addresses import is_address
@@ -85,10 +85,10 @@ def write(ckpt: Path, repo: str, folder: Path, trust: Sequence[str] = ()) -> Non
     """Writes the files that are uploaded: `model.safetensors`, and the card."""
     from safetensors.torch import save
 
-    from seqfuse.config import build  # slow: torch, lightning
+    from seqfuse.config import loading  # slow: torch, lightning
     from seqfuse.exporting import card
 
-    task, data, _ = build.load(ckpt, trust)  # what cannot be built is of no use to others
+    task, data, _ = loading.load(ckpt, trust)  # what cannot be built is of no use to others
     content = checkpoint.read(ckpt)
     plain = {key: content[key] for key in ("DataModule", "estimator") if key in content}
     for key in ("config", "recipe"):

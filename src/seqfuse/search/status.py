@@ -210,7 +210,7 @@ def _left(status: dict[str, Any]) -> float | None:
 
 def trials(address: str) -> Iterator[Row]:
     """Trials of all studies in a storage, as their processes left them there."""
-    from seqfuse.config.extras import need
+    from seqfuse.config.checks.extras import need
 
     need(f"status of {address.partition('://')[0]}", "optuna", "sqlalchemy")
     import optuna

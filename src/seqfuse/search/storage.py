@@ -27,7 +27,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.addresses import check_database, masked
 from seqfuse.runtime.shown import say

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from seqfuse.config.mistakes import explain
-from seqfuse.config.summary import interval
 from seqfuse.runtime import files
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.shown import cell_text, markdown_table, say
 from seqfuse.search import outcome
 from seqfuse.search.noise import LEVEL, Verdict, verdict, verdict_over_sets
+from seqfuse.tasks.summary import interval
 
 SEED = "seed"
 DATA = re.compile(r"experiment|data(\.(name|file|train|val|test|folder|test_fold|horizon))?")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from seqfuse.config import build, checkpoint
+from seqfuse.config import checkpoint, loading, recipes
 from seqfuse.data.module import DataModule
 from seqfuse.nn import collectives, crf
 from seqfuse.nn.shapes import Batch
@@ -147,7 +147,7 @@ class DistillTask(Task):
 
 
 def teachers(
-    config: build.Config, student: nn.Module, data: DataModule
+    config: recipes.Config, student: nn.Module, data: DataModule
 ) -> dict[str, list[nn.Module]]:
     """The argument `teachers` of a distillation, nothing for other tasks.
 
@@ -177,8 +177,8 @@ def _makes(node: Mapping[str, Any], kind: type) -> bool:
     return isinstance(target, type) and issubclass(target, kind)
 
 
-def _teacher(path: str, student: nn.Module, data: DataModule, config: build.Config) -> nn.Module:
-    trained, its_data, its_config = build.load(
+def _teacher(path: str, student: nn.Module, data: DataModule, config: recipes.Config) -> nn.Module:
+    trained, its_data, its_config = loading.load(
         checkpoint.fetched(path), config.get("trust", ()), key="teacher"
     )
     if isinstance(trained, ContrastiveTask):

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from omegaconf import DictConfig, OmegaConf
 
 from seqfuse.callbacks.boards import boards
-from seqfuse.config import build
+from seqfuse.config import build, recipes, starting
 from seqfuse.config.checks.trainer import FINDS, precision
 from seqfuse.data.module import DataModule
 from seqfuse.figures.drawing import pixels, save
@@ -117,7 +117,7 @@ def _precision(recipe: DictConfig, data: DataModule) -> str:
 
 def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback) -> None:
     """Trains a new task for some steps at a constant schedule; leaves nothing behind."""
-    config = build.sized(recipe, data).config
+    config = recipes.sized(recipe, data).config
     config["scheduler"] = {"_target_": "seqfuse.tasks.schedules.Constant"}
     config["callbacks"] = config["logger"] = {}
     config["model"] = {**config["model"], "bank": None}  # which takes no part in a step
@@ -130,7 +130,7 @@ def probe(recipe: DictConfig, data: DataModule, steps: int, *watching: Callback)
         "check_val_every_n_epoch": 10**9,
     }
     with contextlib.redirect_stdout(io.StringIO()):  # the run itself will say it
-        task = build.start_task(config, data)
+        task = starting.start_task(config, data)
     trainer = build.build_trainer(config, *watching)
     try:
         trainer.fit(task, datamodule=data)

@@ -5,7 +5,7 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.config.checks import fit, groups
 from seqfuse.runtime.errors import InputError
 from tests.conftest import composed
@@ -39,7 +39,7 @@ def answer(*words: str) -> str:
     recipe = composed([*words, *teacher, "trainer=cpu"])
     try:
         fit.check_fit(recipe)
-        build.rehearse(build.with_validation(recipe))
+        build.rehearse(recipes.with_validation(recipe))
     except InputError as error:
         return str(error)
     return ""

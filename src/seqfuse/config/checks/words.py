@@ -8,8 +8,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from seqfuse.config.checks.extras import need
 from seqfuse.config.checks.groups import groups
-from seqfuse.config.extras import need
 from seqfuse.config.mistakes import no_such_option
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.addresses import SCHEMES, check_database, check_secrets

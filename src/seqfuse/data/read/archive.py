@@ -4,7 +4,7 @@ import difflib
 import importlib.util
 from pathlib import Path
 
-from seqfuse.config.extras import need
+from seqfuse.config.checks.extras import need
 from seqfuse.data.items import Source
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, read_archive

@@ -4,9 +4,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seqfuse.config import build as builder
+from seqfuse.config.build import build_net
 from seqfuse.config.checks.fit import asked, check_fit
 from seqfuse.config.compose import compose
+from seqfuse.config.recipes import any_sizes, fill, resolve
 from seqfuse.nn.net import Net
 from seqfuse.runtime.errors import InputError
 
@@ -45,5 +46,5 @@ def build(*words: str, **sizes: Any) -> Net:
     if unknown:
         given = ", ".join(f"{name}=..." for name in sorted(unknown))
         raise InputError(f"this model needs sizes that the data would tell: give {given}")
-    config = builder.resolve(builder.fill(recipe, builder.any_sizes(recipe)))
-    return builder.build_net(config["model"])
+    config = resolve(fill(recipe, any_sizes(recipe)))
+    return build_net(config["model"])

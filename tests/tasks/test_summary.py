@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqfuse.config import runs, summary
+from seqfuse.config import runs
 from seqfuse.config.cli import offer_recipe
 from seqfuse.data.module import DataModule
 from seqfuse.data.splits import Folds
@@ -15,6 +15,7 @@ from seqfuse.evaluate import evaluate
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.jobs.sets import Sets
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
+from seqfuse.tasks import summary
 from seqfuse.train import train
 from tests.conftest import composed
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqfuse.config import build
+from seqfuse.config import build, recipes
 from seqfuse.data import splits
 from seqfuse.runtime.errors import InputError
 from seqfuse.train import train
@@ -15,10 +15,10 @@ from tests.trained import assert_same, checkpoint
 MARKS = {"GunPoint": 0.95, "Coffee": 0.95, "ArrowHead": 0.75}
 
 
-def filled(*words: str, num_folds: int = 0, num_batches: int = 3) -> build.Config:
+def filled(*words: str, num_folds: int = 0, num_batches: int = 3) -> recipes.Config:
     recipe = composed([*words])
-    sizes = build.any_sizes(recipe) | {"num_folds": num_folds, "num_batches": num_batches}
-    return build.resolve(build.fill(recipe, sizes))
+    sizes = recipes.any_sizes(recipe) | {"num_folds": num_folds, "num_batches": num_batches}
+    return recipes.resolve(recipes.fill(recipe, sizes))
 
 
 @pytest.mark.parametrize(("batches", "steps"), [(1, 400), (16, 400), (17, 425), (1000, 25_000)])
@@ -66,8 +66,8 @@ def test_without_validation_a_monitor_of_it_is_refused() -> None:
 
 def test_what_is_calibrated_has_validation() -> None:
     asked = composed(["data=arrays", "data.train=x.npz", "task=multilabel"])
-    assert build.with_validation(asked).data.num_folds == 5
-    assert build.with_validation(composed([])).data.num_folds == "auto"
+    assert recipes.with_validation(asked).data.num_folds == 5
+    assert recipes.with_validation(composed([])).data.num_folds == "auto"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from seqfuse import train
+from seqfuse.config.checks.extras import EXTRAS
 from seqfuse.config.checks.groups import CONF
-from seqfuse.config.extras import EXTRAS
 from seqfuse.data.read.archive import Archive, bundled
 from seqfuse.exporting.settings import check_settings
 from seqfuse.runtime.errors import InputError
@@ -22,7 +22,7 @@ from seqfuse.runtime.read.table.cells import pyarrow
 from seqfuse.runtime.writer import Writer
 from tests.conftest import TINY, assert_refused
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 Block = Callable[[str], None]
 BOARDS = ("mlflow", "trackio", "wandb")
 """Boards of which a user has one, and so each is an extra of its own, and none in `all`."""
