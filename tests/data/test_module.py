@@ -8,7 +8,7 @@ import torch
 
 from seqfuse.data.loader import EpochShuffle
 from seqfuse.data.module import DataModule
-from seqfuse.data.splits import Folds
+from seqfuse.data.splits import Folds, hold_out
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.labels import label_text
 from seqfuse.runtime.pipelines.series import SeriesPipeline, series
@@ -170,3 +170,12 @@ def test_labels_that_differ_stay_apart() -> None:
 @pytest.mark.parametrize("label", [1, 1.0, "1", "1.0", " 1 ", np.int64(1), np.float32(1)])
 def test_one_label_has_one_text(label: object) -> None:
     assert label_text(label) == "1"
+
+
+def test_groups_are_whole_where_no_class_has_a_row_for_each_fold() -> None:
+    labels = [str(i // 2) for i in range(20)]
+    items = series(np.zeros((20, 3, 1)), labels, [i // 4 for i in range(20)])
+    whose = np.asarray(items.groups)
+    for fold in range(5):
+        train, val = hold_out(items, 5, fold, "stratified", 0)
+        assert not {*whose[train]} & {*whose[val]}

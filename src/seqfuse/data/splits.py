@@ -99,7 +99,7 @@ class Folds:
         items, rows = self._held_out()
         if not self.calibrates_apart:
             return items, rows
-        kind = "random" if items.per_step else self.split
+        kind = "random" if items.per_step and self.split == "stratified" else self.split
         halves = hold_out(items.take(rows), 2, 0, kind, self.seed, "data.calibration")
         return items, rows[halves[split == "calibration"]]
 
@@ -278,7 +278,9 @@ def _splitter(data: Recordings, num_folds: int, kind: str, seed: int):
     shuffle = {"n_splits": num_folds, "shuffle": True, "random_state": seed}
     if kind == "grouped":
         return GroupKFold(**shuffle)
-    members = np.unique(strata(data.labels or ()), return_counts=True)[1]
-    if kind == "random" or members.max() < num_folds:
+    if kind == "random":
         return KFold(**shuffle)
+    members = np.unique(strata(data.labels or ()), return_counts=True)[1]
+    if members.max() < num_folds:  # no class has a member for each fold
+        return KFold(**shuffle) if data.groups is None else GroupKFold(**shuffle)
     return StratifiedKFold(**shuffle) if data.groups is None else StratifiedGroupKFold(**shuffle)
