@@ -22,7 +22,7 @@ from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import Cells, as_cells, read_cells, read_table
 from seqfuse.runtime.read.table.parquet import is_parquet
 from seqfuse.runtime.read.table.reader import Table, TableReader
-from seqfuse.runtime.read.table.stamps import PARTS_OF_TIME, written
+from seqfuse.runtime.read.table.stamps import PARTS_OF_TIME, half_of_form, is_split, written
 from seqfuse.runtime.windows import Windows, gather, sliding
 from seqfuse.runtime.writer import Columns, Rows
 
@@ -385,7 +385,10 @@ class Imputer(Job):
             return before
         if name in self.reader.stamps:
             part = name if name.lower() in PARTS_OF_TIME else None
-            return written(stamp, before, self.reader.time_format, part)
+            form = self.reader.time_format
+            if form and is_split(self.reader.stamps):
+                form = half_of_form(form, before, name == self.reader.stamps[0])
+            return written(stamp, before, form, part)
         return None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.table.cells import rows_in_memory
-from seqfuse.runtime.read.table.stamps import shown_in, stamp_of, stamps_of, written
+from seqfuse.runtime.read.table.stamps import half_of_form, shown_in, stamp_of, stamps_of, written
 
 
 def read(names: list[str], form: str | None = None, **columns: Any) -> np.ndarray:
@@ -112,6 +112,7 @@ def test_counted_time_is_of_this_time() -> None:
         ("31-Jan-24", "%d-%b-%y"),
         ("January 31, 2024", "%B %d, %Y"),
         ("1/31/24", "%m/%d/%y"),
+        ("31.01.24 13:00", "%d.%m.%y %H:%M"),
         ("2024.01.31 12:00", "%Y.%m.%d %H:%M"),
         ("2024-01-31 01:00:00 PM", "%Y-%m-%d %I:%M:%S %p"),
     ],
@@ -142,3 +143,27 @@ def test_numbers_are_no_stamps(cell: Any) -> None:
 def test_other_forms_are_to_be_named(cell: Any) -> None:
     with pytest.raises(InputError, match="row 2.*data.time_format|empty"):
         read(["when"], when=[cell])
+
+
+def test_a_year_of_two_digits_leaves_day_and_month_open() -> None:
+    with pytest.raises(InputError, match="'%d/%m/%y' if the day comes first, .*'%m/%d/%y'"):
+        read(["when"], when=["01/02/24", "02/02/24"])
+
+
+def test_fractions_of_a_second_are_no_decimals() -> None:
+    form, cells = "%d.%m.%Y %H:%M:%S.%f", ["31.01.2024 12:00:00.0", "31.01.2024 12:00:01.5"]
+    assert str(read(["when"], form, when=cells)[0]) == "2024-01-31T12:00:00"
+    assert str(read(["when"], "%Y", when=["2024.0"])[0]) == "2024-01-01T00:00:00"
+
+
+@pytest.mark.parametrize("like", [45322, 45322.0, "45322"])
+def test_parts_of_a_day_are_written_beside_whole_days(like: Any) -> None:
+    noon = np.datetime64("2024-01-31T12:00:00")
+    assert float(written(noon, like, "excel")) == 45322.5
+    assert isinstance(written(noon, like, "excel"), str) == isinstance(like, str)
+
+
+def test_a_date_and_a_time_have_one_half_of_a_form_each() -> None:
+    form, noon = "%d %b %Y %H:%M", np.datetime64("2024-01-31T12:00:00")
+    for like, text in {"01 Feb 2024": "31 Jan 2024", "09:30": "12:00"}.items():
+        assert written(noon, like, half_of_form(form, like, like != "09:30")) == text

@@ -38,6 +38,7 @@ from seqfuse.runtime.read.table.stamps import (
     clock_places,
     dated_columns,
     is_holiday,
+    is_newest_first,
     is_split,
     on_clock,
     place_of,
@@ -597,14 +598,14 @@ class TableReader:
         clock: Clock | None,
     ) -> Series:
         where = f"{cells.origin} ({name})" if name else cells.origin
-        if len(stamps) > 1 and (np.diff(stamps) < np.timedelta64(0, "s")).all():  # newest first
-            rows, stamps = rows[::-1], stamps[::-1]
         if self.duplicates != "refuse":
             changes = np.diff(stamps) != np.timedelta64(0, "s")
             kept = (
                 np.append(changes, True) if self.duplicates == "last" else np.append(True, changes)
             )
             rows, stamps = rows[kept], stamps[kept]
+        if is_newest_first(stamps):
+            rows, stamps = rows[::-1], stamps[::-1]
         finer = self._finer(cells, rows, stamps)
         if finer.any() and self.gaps != "ignore":
             raise InputError(
@@ -824,6 +825,8 @@ def _fix(cells: Cells, name: str) -> str:
 
 def _check_one_series(cells: Cells, stamps: Stamps, others: set[str]) -> None:
     """Raises InputError where stamps begin anew, and a column says of which series each row is."""
+    if is_newest_first(stamps) and (np.diff(stamps) != np.timedelta64(0, "s")).all():
+        return
     back = np.flatnonzero(np.diff(stamps) <= np.timedelta64(0, "s")) + 1
     groups: dict[str, int] = {}
     for name, column in cells.columns.items() if len(back) else ():

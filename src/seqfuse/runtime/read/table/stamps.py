@@ -62,6 +62,8 @@ UNIX = {10: "unix", 13: "unix_ms", 16: "unix_us", 19: "unix_ns"}
 
 MEASURED = re.compile(r"[+-]?\d+\.\d+")
 """A number that no date and no time is written as."""
+DECIMAL_ZERO = re.compile(r"\d+\.0", re.ASCII)
+"""A whole number, as columns with an empty cell hold it."""
 
 
 def check_time_format(form: str | None) -> None:
@@ -226,7 +228,7 @@ def _moment(cell: Any, form: str | None) -> datetime:
         return (start + timedelta(seconds=round(float(cell) * unit))).replace(tzinfo=None)
     text = str(cell).strip() if form else str.strip(cell)
     if form:
-        return datetime.strptime(text.removesuffix(".0"), form)
+        return datetime.strptime(text[:-2] if DECIMAL_ZERO.fullmatch(text) else text, form)
     if quarter := QUARTER.fullmatch(text):
         return datetime(int(quarter[1]), 3 * int(quarter[3]) - 2, 1)
     parts = ISO.fullmatch(text)
@@ -262,7 +264,7 @@ def _no_stamp(cell: Any, form: str | None, column: Sequence[Any]) -> str:
 
 
 YEAR_LAST = re.compile(
-    r"(\d\d?)([./-])(\d\d?)\2\d{4}(?:( +|T)\d\d?:\d\d(:\d\d)?( ?[AaPp][Mm])?)?", re.ASCII
+    r"(\d\d?)([./-])(\d\d?)\2(\d\d|\d{4})(?:( +|T)\d\d?:\d\d(:\d\d)?( ?[AaPp][Mm])?)?", re.ASCII
 )
 
 
@@ -275,16 +277,16 @@ def _year_last(cell: Any, column: Sequence[Any]) -> list[str]:
     parts = YEAR_LAST.fullmatch(str(cell).strip())
     if parts is None:
         return []
-    _, sign, _, gap, seconds, half = parts.groups()
-    clock = ""
+    _, sign, _, digits, gap, seconds, half = parts.groups()
+    year, clock = "%y" if len(digits) == 2 else "%Y", ""
     if gap:
         clock = gap + ("%I:%M" if half else "%H:%M") + (":%S" if seconds else "")
         clock += half[:-2] + "%p" if half else ""
     matches = [YEAR_LAST.fullmatch(str(other).strip()) for other in column]
     firsts, others = ([int(m[k]) for m in matches if m] for k in (1, 3))
-    forms = [f"%d{sign}%m{sign}%Y{clock}"] if max(others) <= 12 else []
+    forms = [f"%d{sign}%m{sign}{year}{clock}"] if max(others) <= 12 else []
     if max(firsts) <= 12 and sign != ".":
-        forms.append(f"%m{sign}%d{sign}%Y{clock}")
+        forms.append(f"%m{sign}%d{sign}{year}{clock}")
     return forms
 
 
@@ -299,7 +301,7 @@ def _spelt(column: Sequence[Any]) -> Iterator[str]:
 
 
 DAYS = (
-    *("%Y.%m.%d", "%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%y"),
+    *("%Y.%m.%d", "%Y%m%d", "%Y-%m-%d", "%Y/%m/%d"),
     *(f"%d{sign}%{month}{sign}%{year}" for sign in "- ." for month in "bB" for year in "Yy"),
     *(f"%{month}{rest}" for rest in (" %d, %Y", " %Y", "-%Y", "-%y") for month in "bB"),
     "%Y年%m月%d日",
@@ -350,9 +352,7 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
     moment = stamp.astype("datetime64[s]").item()
     form = form or _form_of_number(like)
     if form in SERIALS:
-        start, unit = SERIALS[form]
-        count = (moment.replace(tzinfo=UTC) - start).total_seconds() / unit
-        return type(like)(f"{count:.10g}" if form == "excel" else round(count))
+        return _count_of(moment, like, form)
     if form and isinstance(like, (int, float, np.number)):
         return type(like)(moment.strftime(form))
     if part and not ISO.fullmatch(str(like).strip()):
@@ -376,6 +376,22 @@ def written(stamp: Any, like: Any, form: str | None = None, part: str | None = N
         return day
     clock = clock if second else clock[:5]
     return f"{day}{'T' if 'T' in like else ' '}{clock}{'Z' if offset else ''}"
+
+
+def half_of_form(form: str, like: Any, is_date: bool) -> str:
+    """The form of a date, or of the time behind it, where each has a column of its own."""
+    words, size = form.split(" "), len(str(like).strip().split(" "))
+    return " ".join(words[:size] if is_date else words[-size:])
+
+
+def _count_of(moment: datetime, like: Any, form: str) -> Any:
+    """A moment as a number that counts time, as another cell of its column is written."""
+    start, unit = SERIALS[form]
+    count = (moment.replace(tzinfo=UTC) - start).total_seconds() / unit
+    if form != "excel" or count.is_integer():
+        return type(like)(round(count))
+    text = f"{count:.10g}"
+    return text if isinstance(like, str) else float(text)
 
 
 def clock_places(
@@ -446,6 +462,12 @@ def _check_order(
     ):
         for i in np.flatnonzero(wrong)[:1] + 1:
             raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
+
+
+def is_newest_first(stamps: Stamps) -> bool:
+    """Whether no row is behind the one above it, and some are before it."""
+    steps = np.diff(stamps).astype(np.int64)
+    return bool((steps <= 0).all() and (steps < 0).any())
 
 
 def shown(stamp: Any) -> str:
