@@ -112,6 +112,8 @@ DIGIT_GROUPS = re.compile(r"(?<=\d)[ '\u00a0\u2019\u202f](?=\d{3}(?!\d))")
 """Spaces and apostrophes between thousands."""
 UNIT = re.compile(r"[$\u20ac\u00a3\u00a5\u20b9%]")
 """Sign of a currency, or per cent."""
+BRACKETED = re.compile(r"^\( *([^()]*\d[^()]*?) *\)$")
+NOT_ZERO = re.compile("[1-9]")
 MARKED = re.compile(r"[,'\u00a0\u2019\u202f$\u20ac\u00a3\u00a5\u20b9%]|\d \d|\.\d{3}\.")
 """Signs of numbers that are not written in the plain way."""
 EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
@@ -166,22 +168,22 @@ def with_points(
 def _without_unit(cells: Sequence[Any]) -> Sequence[Any]:
     """Cells without the sign of a currency or per cent, where there is only one such sign.
 
-    In brackets, as accountants write it, an amount is below zero.
+    In brackets, as accountants write it, an amount is below zero. Where only some of the numbers
+    are per cent, cells are left as they are.
     """
     units = {unit for cell in cells if isinstance(cell, str) for unit in UNIT.findall(cell)}
     if len(units) != 1:
         return cells
-    unit = re.escape(units.pop())
-    before = re.compile(rf"([+-]?) *{unit} *(?=[+-]?[\d.,])")
-    behind = re.compile(rf"(?<=[\d.,])\s*{unit}$")
-    bracketed = re.compile(rf"\((?=.*{unit})(.*)\)")
+    unit = units.pop()
+    if unit == "%" and any(unit not in str(cell) and NOT_ZERO.search(str(cell)) for cell in cells):
+        return cells
+    before = re.compile(rf"([+-]?) *{re.escape(unit)} *(?=[+-]?[\d.,])")
+    behind = re.compile(rf"(?<=[\d.,])\s*{re.escape(unit)}$")
 
     def plain(cell: Any) -> Any:
-        if not isinstance(cell, str) or not UNIT.search(cell):
+        if not isinstance(cell, str) or not (unit in cell or BRACKETED.fullmatch(cell.strip())):
             return cell
-        text = cell.strip()
-        below = bracketed.fullmatch(text)
-        text = f"-{below[1].strip()}" if below else text
+        text = BRACKETED.sub(r"-\1", cell.strip())
         amount = before.match(text)
         return amount[1] + text[amount.end() :] if amount else behind.sub("", text)
 

@@ -43,8 +43,9 @@ def table(path: Path, **options: Any) -> Table:
         (["-1.234,50", "+2,5e3"], [-1234.5, 2500]),
         (["1.5", "2.25", "-3"], [1.5, 2.25, -3]),
         (["$1,960.24", "-$3", "($1,200.00)", "7"], [1960.24, -3, -1200, 7]),
+        (["$1,960.24", "(1,200.00)", "( 3 )"], [1960.24, -1200, -3]),
         (["1.234,50 €", "7 €"], [1234.5, 7]),
-        (["2.5 %", "-1%"], [2.5, -1]),
+        (["2.5 %", "-1%", "0"], [2.5, -1, 0]),
     ],
 )
 def test_the_decimal_sign_is_that_of_the_column(cells: list[str], numbers: list[float]) -> None:
@@ -52,7 +53,8 @@ def test_the_decimal_sign_is_that_of_the_column(cells: list[str], numbers: list[
 
 
 @pytest.mark.parametrize(
-    "cells", [["1,5", "2.5"], ["a,b", "1.5"], ["1,2,3"], ["1.2.3"], [","], ["$5", "5 €"]]
+    "cells",
+    [["1,5", "2.5"], ["a,b", "1.5"], ["1,2,3"], ["1.2.3"], [","], ["$5", "5 €"], ["5%", "0.05"]],
 )
 def test_cells_that_disagree_are_left_as_they_are(cells: list[str]) -> None:
     assert list(with_points(cells, str)) == cells
@@ -287,3 +289,20 @@ def test_a_column_of_dates_is_offered(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("price,note\n1,a\n")
     with pytest.raises(InputError, match="no column 'date' for data.time.*name another"):
         TableReader().read(tmp_path / "t.csv")
+
+
+def test_a_time_of_day_beside_the_newest_row_first_is_a_column_like_any(tmp_path: Path) -> None:
+    rows = [f"{day},{i},09:30" for i, day in enumerate(reversed(DAYS))]
+    found = table(written(tmp_path / "t.csv", "date,a,opened", *rows), targets=["a"])
+    assert found.values[:, 0].tolist() == list(range(29, -1, -1))
+
+
+@pytest.mark.parametrize(("duplicates", "value"), [("first", 2), ("last", 22)])
+def test_the_newest_row_may_be_first_and_be_there_twice(
+    duplicates: str, value: int, tmp_path: Path
+) -> None:
+    rows = ["2024-01-03,3", "2024-01-02,2", "2024-01-02,22", "2024-01-01,1"]
+    path = written(tmp_path / "t.csv", "date,a", *rows)
+    assert table(path, duplicates=duplicates).values[:, 0].tolist() == [1, value, 3]
+    with pytest.raises(InputError, match="line 3: .*is there twice"):
+        table(path)
