@@ -269,3 +269,37 @@ def test_decimal_commas_of_a_file_with_semicolons(tmp_path: Path) -> None:
     path = text(tmp_path / "a.csv", "id;y;a;b\n1;up;1,5;1,234\n1;up;2;-0,5\n")
     [items] = read_tabular(path, labelled=True)
     np.testing.assert_allclose(items.values, [[1.5, 1.234], [2, -0.5]])
+
+
+def test_the_decimal_sign_is_that_of_a_column_in_series_too(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "id;y;a;b\n1;up;1.234,5;2.5\n1;up;1.234;3.125\n")
+    [items] = read_tabular(path, labelled=True)
+    np.testing.assert_allclose(items.values, [[1234.5, 2.5], [1234, 3.125]])
+
+
+def test_a_number_may_be_missing_beside_another_in_every_format(tmp_path: Path) -> None:
+    cells = {"id": [1, 1, 2], "u": [0.5, 0.5, 1.0], "v": [None, None, 2.0], "a": [1.0, 2.0, 3.0]}
+    lists = {"u": [0.5, 1.0], "v": [None, 2.0], "a": [[1.0, 2.0], [3.0]]}
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    for path in (
+        written(tmp_path / "a.parquet", cells),
+        written(tmp_path / "b.parquet", lists),
+        text(tmp_path / "a.csv", "id,u,v,a\n1,.5,,1\n1,.5,,2\n2,1,2,3\n"),
+        text(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)),
+    ):
+        [items] = read_tabular(path, Tabular(label=["u", "v"]), True, "numbers")
+        np.testing.assert_array_equal(items.labels, [[0.5, np.nan], [1, 2]])
+
+
+@pytest.mark.parametrize("label", [None, " "])
+def test_an_empty_label_is_no_class(label: str | None, tmp_path: Path) -> None:
+    rows = {"y": ["up", label], "a": [[1.0, 2.0], [3.0, 4.0]]}
+    steps = {"id": [1, 1], "y": ["up", label], "a": [1.0, 2.0]}
+    lines = [json.dumps({"y": y, "a": a}) + "\n" for y, a in zip(*rows.values(), strict=True)]
+    for path, tabular in (
+        (written(tmp_path / "a.parquet", rows), Tabular()),
+        (written(tmp_path / "b.parquet", steps), Tabular(per_step=True)),
+        (text(tmp_path / "a.jsonl", "".join(lines)), Tabular()),
+    ):
+        with pytest.raises(InputError, match=r"(row 3|line 2).* column 'y' is empty"):
+            list(read_tabular(path, tabular, labelled=True))

@@ -25,7 +25,9 @@ Row = tuple[int, dict[str, Any]]
 
 def cell(path: Path, line: int, row: dict[str, Any], name: str, fix: str) -> Any:
     """One cell; raises InputError with the fix where the row has no such column."""
-    if name in row and row[name] is not None:
+    if name in row:
+        if row[name] is None:
+            raise InputError(f"{path}, line {line}: column '{name}' is empty: fill or drop it")
         return row[name]
     names = [str(cell) for cell in row if cell]
     if sentence := next((text for text in names if len(text) > LONGEST_NAME), ""):
@@ -68,7 +70,10 @@ def _labels_in(
             f"data.label=[{','.join(names)}] are several columns: for numbers type "
             "task=regression, for labels of 0 and 1 task=multilabel"
         )
-    cells = [cell(path, line, row, name, "type data.label=[<columns>]") for name in names]
+    fix = "type data.label=[<columns>]"
+    cells = [
+        "" if row.get(name, "") is None else cell(path, line, row, name, fix) for name in names
+    ]
     if label_type == "numbers":
         return cells
     held = []

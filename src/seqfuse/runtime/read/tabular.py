@@ -7,6 +7,7 @@ holds a folder for each class, with a .csv for each of its series, or a table li
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -335,16 +336,8 @@ def _values(path: Path, rows: Sequence[Row], tabular: Tabular, comma: bool) -> N
         "data.columns=[...]"
     )
 
-    def numbers(numbered_row: Row) -> NDArray[np.float64]:
-        line, row = numbered_row
-        cells: Any = [row[name] for name in names]
-        if comma:
-            cells = with_points(cells, lambda i: f"{path}, line {line}, column '{names[i]}'", True)
-        return numbers_in(
-            cells,
-            lambda i: f"{path}, line {line}, column '{names[i]}'",
-            fix,
-        )
+    def place(step: int, channel: int) -> str:
+        return f"{path}, line {rows[step][0]}, column '{names[channel]}'"
 
     line, first = rows[0]
     if any(isinstance(first[name], list) for name in names):
@@ -355,7 +348,14 @@ def _values(path: Path, rows: Sequence[Row], tabular: Tabular, comma: bool) -> N
                 raise InputError(f"{where}: no list is there")
             lists[name] = numbers_in(first[name], lambda _, where=where: where)
         return _side_by_side(f"{path}, line {line}", lists)
-    values = np.stack([numbers(row) for row in rows])
+    cells: list[Sequence[Any]] = [[row[name] for name in names] for _, row in rows]
+    if comma and tabular.wide:  # a row is a channel
+        cells = [with_points(cells[0], partial(place, 0), True)]
+    elif comma:
+        columns = enumerate(zip(*cells, strict=True))
+        channels = [with_points(c, lambda t, i=i: place(t, i), True) for i, c in columns]
+        cells = [*zip(*channels, strict=True)]
+    values = np.stack([numbers_in(row, partial(place, t), fix) for t, row in enumerate(cells)])
     return values.T if tabular.wide else values
 
 
@@ -418,17 +418,28 @@ def _labels(
     origin: str, columns: Columns, starts: NDArray[np.int64], tabular: Tabular, label_type: str
 ) -> list[Any]:
     """The labels of the series that begin in these rows."""
-    if tabular.per_step:
-        parts = np.split(columns[tabular.labels[0]], starts[1:])
-        return [[str(label) for label in part.tolist()] for part in parts]
     names = tabular.labels
     if len(names) > 1:
         return [
             _label(Path(origin), row + 2, {n: columns[n][row] for n in names}, tabular, label_type)
             for row in starts.tolist()
         ]
-    labels = columns[names[0]][starts].tolist()
-    return [label.tolist() if isinstance(label, np.ndarray) else label for label in labels]
+    rows = range(len(columns[names[0]])) if tabular.per_step else starts.tolist()
+    labels = [columns[names[0]][row] for row in rows]
+    for row, label in zip(rows, labels, strict=True):
+        is_empty = label is None or (isinstance(label, str) and not label.strip())
+        if is_empty and label_type != "several":
+            raise InputError(
+                f"{origin}, row {row + 2}: column '{names[0]}' is empty: fill or drop it"
+            )
+    if tabular.per_step:
+        ends = [*starts[1:].tolist(), len(labels)]
+        parts = zip(starts.tolist(), ends, strict=True)
+        return [[str(label) for label in labels[first:end]] for first, end in parts]
+    labels = ["" if label is None else label for label in labels]
+    return [
+        label.tolist() if isinstance(label, (np.ndarray, np.generic)) else label for label in labels
+    ]
 
 
 def _of_lists(origin: str, row: int, channels: Columns) -> NDArray[Any]:
@@ -460,7 +471,10 @@ def _starts(origin: str, columns: Columns, id: str, same: Sequence[str]) -> NDAr
     for name in same:
         column = columns.get(name)
         if column is not None:
-            for row in np.flatnonzero(column != column[each])[:1]:
+            differs = column != column[each]
+            if column.dtype.kind == "f":
+                differs &= ~(np.isnan(column) & np.isnan(column[each]))
+            for row in np.flatnonzero(differs)[:1]:
                 raise InputError(
                     f"{origin}, row {row + 2}: {name} is {column[row]}, at the beginning of series "
                     f"'{ids[row]}' {column[each[row]]}: a series has one"
