@@ -12,7 +12,7 @@ from seqfuse.data.windows import TimeSplits, WindowTensors
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.read.table.cells import as_cells
-from seqfuse.runtime.read.table.reader import Table
+from seqfuse.runtime.read.table.table import Table
 from seqfuse.runtime.windows import Windows
 from tests.tables import counting, windows
 

@@ -42,8 +42,9 @@ from seqfuse.runtime.jobs.softmax import sigmoid
 from seqfuse.runtime.read import labelled, monitored
 from seqfuse.runtime.read.arrays import load_arrays
 from seqfuse.runtime.read.devices import Track
-from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 from seqfuse.runtime.read.table.rows import MAPPED, RowReader
+from seqfuse.runtime.read.table.table import Table
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import visible
 from seqfuse.runtime.writer import Writer

@@ -16,7 +16,8 @@ from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.gaps import held_out
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.table.cells import LISTED
-from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.table import Table
 from seqfuse.runtime.windows import Windows, sliding
 
 LOOK_BACK, MIN_LOOK_BACK = 96, 4

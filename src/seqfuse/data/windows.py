@@ -20,8 +20,8 @@ from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.numbers import check_finite
 from seqfuse.runtime.read.table.cells import LISTED
-from seqfuse.runtime.read.table.reader import Table
 from seqfuse.runtime.read.table.rows import check_columns
+from seqfuse.runtime.read.table.table import Table
 from seqfuse.runtime.windows import Span, Windows, sliding
 
 PARTS = ("train", "val", "calibration", "test")

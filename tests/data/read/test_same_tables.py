@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.table.cells import Cells, as_cells, read_cells
-from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.table import Table
 
 NAMES = ("a", "b")
 WORDS = "? NA N/A nan NULL None True FALSE 1_0 1e308 -1e39 inf 1e3 +.5 ٣ x 0x1A 1,5"

@@ -22,10 +22,11 @@ from seqfuse.runtime.naive import Comparison, season_within
 from seqfuse.runtime.pipelines.packed import unpack
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import Cells, as_cells
-from seqfuse.runtime.read.table.reader import Table, TableReader, log_returns
+from seqfuse.runtime.read.table.reader import TableReader
 from seqfuse.runtime.read.table.rows import RowReader
 from seqfuse.runtime.read.table.scenarios import with_scenario
 from seqfuse.runtime.read.table.stamps import shown_in
+from seqfuse.runtime.read.table.table import Table, log_returns
 from seqfuse.runtime.windows import Windows, gather
 from seqfuse.runtime.writer import Columns, Rows
 

@@ -21,8 +21,9 @@ from seqfuse.runtime.read.monitored import runs
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import Cells, as_cells, read_cells, read_table
 from seqfuse.runtime.read.table.parquet import is_parquet
-from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 from seqfuse.runtime.read.table.stamps import PARTS_OF_TIME, half_of_form, is_split, written
+from seqfuse.runtime.read.table.table import Table
 from seqfuse.runtime.windows import Windows, gather, sliding
 from seqfuse.runtime.writer import Columns, Rows
 

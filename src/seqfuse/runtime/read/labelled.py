@@ -43,8 +43,9 @@ from seqfuse.runtime.read.decode import CLIP_ENDINGS, cached
 from seqfuse.runtime.read.formats import SERIES_ENDINGS, series_in
 from seqfuse.runtime.read.records import RECORD_ENDINGS, cell, label_in, rows_of
 from seqfuse.runtime.read.sentences import SENTENCE_ENDINGS, sentences, unlike_words
-from seqfuse.runtime.read.table.cells import as_cells
-from seqfuse.runtime.read.table.reader import TABLE_ENDINGS, TableReader, windows_of
+from seqfuse.runtime.read.table.cells import TABLE_ENDINGS, as_cells
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.table import windows_of
 from seqfuse.runtime.read.tabular import TABULAR_ENDINGS, Tabular, numbered, read_tabular
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.shown import say

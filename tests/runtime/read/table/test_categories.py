@@ -13,7 +13,9 @@ from seqfuse.data.windows import TimeSplits
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.table.cells import as_cells
-from seqfuse.runtime.read.table.reader import MAX_CATEGORIES, Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.table import Table
+from seqfuse.runtime.read.table.words import MAX_CATEGORIES
 
 SHOP = {"targets": ["price"], "group": "shop"}
 

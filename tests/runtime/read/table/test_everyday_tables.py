@@ -15,8 +15,9 @@ from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.labelled import read_texts
 from seqfuse.runtime.read.numbers import with_points
 from seqfuse.runtime.read.table.cells import read_cells, read_table
-from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
 from seqfuse.runtime.read.table.stamps import written as stamp_written
+from seqfuse.runtime.read.table.table import Table
 
 DAYS = [f"2024-01-{day:02}" for day in range(1, 31)]
 

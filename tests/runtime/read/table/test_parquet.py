@@ -17,7 +17,8 @@ from seqfuse.data.read.recordings import LabelledTable
 from seqfuse.data.read.table_windows import TableWindows
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.table.cells import read_table
-from seqfuse.runtime.read.table.reader import Table, TableReader
+from seqfuse.runtime.read.table.reader import TableReader
+from seqfuse.runtime.read.table.table import Table
 
 FIRST = datetime(2024, 1, 1)
 SELDOM = st.sampled_from([False] * 19 + [True])

@@ -1,11 +1,8 @@
 """Tables of one or several series, a row for each step: read, checked, made ready to forecast."""
 
 import difflib
-import hashlib
-import itertools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +12,8 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.scaling import TablePipeline
-from seqfuse.runtime.pipelines.series import series
 from seqfuse.runtime.read.clock import Clock
-from seqfuse.runtime.read.numbers import with_points
-from seqfuse.runtime.read.records import are_numbers, check_names
+from seqfuse.runtime.read.records import check_names
 from seqfuse.runtime.read.table.cells import (
     LISTED,
     TABLE_ENDINGS,
@@ -46,116 +41,22 @@ from seqfuse.runtime.read.table.stamps import (
     stamp_of,
     stamps_of,
 )
-from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.read.table.table import Table, log_returns
+from seqfuse.runtime.read.table.words import (
+    MAX_CATEGORIES,
+    as_word,
+    check_number,
+    coded,
+    holds_words,
+    one_hot,
+    words_in,
+)
 from seqfuse.runtime.windows import Span
 
 GAPS = ("refuse", "fill", "ignore")
 DUPLICATES = ("refuse", "first", "last")
 HOLIDAY = "holiday"
 """Column that follows from the time stamp and the dates of holidays."""
-
-
-@dataclass(frozen=True)
-class Table(Recordings):
-    """Series of numbers: targets first, then covariates, those known ahead last; NaN is missing."""
-
-    num_targets: int = 0
-    num_known: int = 0
-    ahead: int = 0
-    """Last steps of each series, which lie behind its last target."""
-    left_out: tuple[str, ...] = ()
-    """Columns of the file that are none of its own."""
-    holidays: tuple[str, ...] = ()
-    """Dates of the column `holiday`."""
-    levels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    """Mean and standard deviation (r k) of the targets of each series, which the values are
-    measured in, where each series has its own."""
-    rows: NDArray[np.int64] | None = None
-    """(n) the row of the file at each step, counted from 0; -1 where the clock alone has one."""
-
-    @property
-    def time(self) -> Stamps:
-        """(n)"""
-        return self.steps["time"]  # type: ignore[return-value]
-
-    def times(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Time stamps of rows; their numbers, where there are no stamps."""
-        return self.time[rows] if "time" in self.steps else rows
-
-    def ends(
-        self, look_back: int, every: int | None = None, start: Any = None
-    ) -> NDArray[np.int64]:
-        """(w) rows at which horizons begin.
-
-        Of each series the one behind its last target, or every n-th row up to there; with a
-        `start`, a stamp or the number of a row, the first at or after it, and every n-th from
-        there on.
-        """
-        starts = []
-        for i, (first, end) in enumerate(itertools.pairwise(self.offsets.tolist())):
-            last, minimum = end - self.ahead, first + look_back
-            if last < minimum:
-                name = f" ({self.names[i]})" if self.names and self.names[i] else ""
-                raise InputError(
-                    f"{self.origin}{name}: {last - first} rows up to the last target are too few "
-                    f"for data.look_back={look_back} (in training data.min_look_back may allow "
-                    "less): add earlier rows, or leave it out"
-                )
-            if start is None:
-                starts.append(np.arange(last, minimum - 1, -(every or end))[::-1])
-            else:
-                first = self._first(start, i, minimum, last)
-                starts.append(np.arange(first, last + 1, every or end))
-        return np.concatenate(starts)
-
-    def in_own_units(self, pipeline: TablePipeline, spans: Sequence[Span]) -> "Table":
-        """With targets standardised by series, if the pipeline wants that.
-
-        Spans are the rows of each series that the scale of a new one is taken from.
-        """
-        if pipeline.scaling != "series":
-            return self
-        k, names = self.num_targets, self.names or [""] * len(self)
-        scales = pipeline.of_series(names, [self.values[a:b, :k] for a, b in spans])
-        mean = np.nan_to_num([scale.mean for scale in scales])
-        std = np.array([scale.std for scale in scales])
-        targets = self.values[:, :k] - np.repeat(mean, self.lengths, axis=0)
-        targets /= np.repeat(std, self.lengths, axis=0)
-        values = np.hstack([targets, self.values[:, k:]])
-        return replace(self, values=values, levels=(mean, std))
-
-    def undo(self, targets: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Targets (b h k ...) of windows with horizons from these rows on, in the user's units."""
-        if self.levels is None:
-            return targets
-        owners = self.owners(rows)
-        shape = (len(rows), 1, self.num_targets, *(1,) * (targets.ndim - 3))
-        mean, std = (level[owners].reshape(shape) for level in self.levels)
-        return targets * std + mean
-
-    def owners(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(w) numbers of the series of windows whose horizons begin at these rows."""
-        return np.searchsorted(self.offsets, starts - 1, side="right") - 1
-
-    def _first(self, start: Any, series: int, minimum: int, last: int) -> int:
-        """The row from `minimum` to `last` of a series that is the first at or after a start."""
-        times = self.times(np.arange(self.offsets[series], last + 1))
-        row = int(self.offsets[series] + np.searchsorted(times, start))
-        latest = times[-1] if times.dtype.kind != "M" or not np.isnat(times[-1]) else times[-2]
-        if row < minimum or not start <= latest:
-            name = f" ({self.names[series]})" if self.names and self.names[series] else ""
-            earliest = times[minimum - int(self.offsets[series])]
-            raise InputError(
-                f"{self.origin}{name}: start={shown(start)} must be from {shown(earliest)}, behind "
-                f"the first look-back, to {shown(latest)}"
-            )
-        return row
-
-    def fingerprint(self) -> str:
-        """SHA-256 of time stamps and values, first 16 digits."""
-        digest = hashlib.sha256(self.time.astype("int64").tobytes())
-        digest.update(np.ascontiguousarray(self.values).tobytes())
-        return digest.hexdigest()[:16]
 
 
 class Sheet(NamedTuple):
@@ -273,7 +174,7 @@ class TableReader:
                     f"data.categories names '{name}', which is in none of data.covariates, "
                     "data.static and data.known: add it to one of them"
                 )
-        self.words = {name: [_word(w) for w in chosen] for name, chosen in (words or {}).items()}
+        self.words = {name: [as_word(w) for w in chosen] for name, chosen in (words or {}).items()}
         self.gaps, self.duplicates, self.returns = gaps, duplicates, returns
         check_time_format(time_format)
         if time_format and not isinstance(time, (str, int)) and not is_split(self.stamps):
@@ -351,7 +252,7 @@ class TableReader:
         texts = self._texts(cells) if columns or training else []
         for name in texts if training and not columns else ():
             if name not in self.categories:
-                _check_number(cells, name)
+                check_number(cells, name)
         sheet, series = self._laid_out(cells, clock, texts=texts)
         if columns:
             words = words_in(columns, texts)
@@ -367,7 +268,7 @@ class TableReader:
             for name in self.inputs
             if name in cells.columns
             and name not in self.words
-            and (name in self.categories or _holds_words(cells, name))
+            and (name in self.categories or holds_words(cells, name))
         ]
 
     def _learnt(
@@ -462,7 +363,7 @@ class TableReader:
             if self._computed(name, cells):
                 continue
             if name in self.words or name in texts:
-                numbers[name], words[name] = _coded(cells.columns[name])
+                numbers[name], words[name] = coded(cells.columns[name])
             else:
                 numbers[name] = numbers_of(cells, name, _fix(cells, name))
         return Sheet(cells, stamps, targets, numbers, words)
@@ -673,7 +574,7 @@ class TableReader:
                 if name == HOLIDAY:
                     return is_holiday(series.time, self.holidays)[:, None]
                 if name in self.categories:
-                    return _one_hot(place_of(series.time, name), CALENDAR[name])
+                    return one_hot(place_of(series.time, name), CALENDAR[name])
                 return calendar_of(series.time, name)
             column = self._column(name, series, sheet)
             if name not in sheet.words:
@@ -699,104 +600,6 @@ class TableReader:
         return np.full(len(series.time), column[rows[0]] if len(rows) else np.nan)
 
 
-def windows_of(
-    table: Table, starts: NDArray[np.int64], look_back: int, horizon: int = 0
-) -> Recordings:
-    """The `look_back` rows before each start, all columns; with a `horizon`, its labels, too.
-
-    The last value goes on where one is missing. A label is the mean of each target over the
-    horizon's observed values, NaN where there is none; windows without any, or before the first
-    value of a series, are left out. A window is called by its series and its last time stamp.
-    """
-    k, numbers = table.num_targets, None
-    filled = np.concatenate(
-        [carried_on(part) for part in np.split(table.values, table.offsets[1:-1])]
-    )
-    back = np.arange(look_back, 0, -1)
-    if horizon:
-        ahead = table.values[starts[:, None] + np.arange(horizon), :k]
-        observed = ~np.isnan(ahead)
-        count = np.where(observed.any(axis=1), observed.sum(axis=1), np.nan)
-        means = np.where(observed, ahead, 0).sum(axis=1) / count
-        begun = ~np.isnan(filled[starts - 1]).all(axis=1)
-        kept = begun & ~np.isnan(means).all(axis=1)
-        starts, numbers = starts[kept], means[kept]
-    whose = table.names if table.names is not None else [""] * len(table)
-    stamps = zip(table.owners(starts), table.times(starts - 1), strict=True)
-    return series(
-        filled[starts[:, None] - back],
-        numbers,
-        names=[f"{whose[owner]} {shown(stamp)}".strip() for owner, stamp in stamps],
-        label_type="numbers",
-        columns=table.columns,
-        targets=table.columns[:k],
-        clock=table.clock,
-        origin=table.origin,
-        unit="windows",
-    )
-
-
-MAX_CATEGORIES = 50
-"""Different words of a column that get a column each; more are names, or free text."""
-
-
-def words_in(columns: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """Words of the columns of texts that became columns of numbers, such as `wind=NW`."""
-    words = {
-        name: [c[len(name) + 1 :] for c in columns if c.startswith(f"{name}=")] for name in names
-    }
-    return {name: known for name, known in words.items() if known}
-
-
-def _holds_words(cells: Cells, name: str) -> bool:
-    """Whether the cells of a column are texts, none of them a number."""
-    column = cells.columns[name]
-    if isinstance(column, np.ndarray) and column.dtype.kind in "biufM":
-        return False
-    texts = list(dict.fromkeys(c for c in column if isinstance(c, str) and c.strip()))
-    others = any(cell is not None and not isinstance(cell, str) for cell in column)
-    if others or are_numbers(texts[:1]):
-        return False
-    try:
-        texts = with_points(texts, str, cells.decimal == ",")
-    except InputError:  # numbers that can be read in two ways
-        return False
-    return bool(texts) and not any(are_numbers([text]) for text in texts)
-
-
-def _coded(column: Sequence[Any]) -> tuple[NDArray[np.float64], dict[str, int]]:
-    """(n) the codes of words, NaN where there is none, and the code of each word, in order."""
-    texts = [None if is_empty(cell) else _word(cell) for cell in column]
-    words = {word: code for code, word in enumerate(sorted({t for t in texts if t is not None}))}
-    return np.array([np.nan if t is None else words[t] for t in texts]), words
-
-
-def _word(cell: Any) -> str:
-    """A cell as a word: 1.0 is 1, as tables with an empty cell hold whole numbers."""
-    text = str(cell)
-    return text.removesuffix(".0") if WHOLE.fullmatch(text) else text
-
-
-WHOLE = re.compile(r"-?\d+\.0")
-
-
-def _one_hot(places: NDArray[np.float64], values: Sequence[int]) -> NDArray[np.float64]:
-    """(n v) 1 in the column of each place, NaN where there is none."""
-    return np.where(np.isnan(places)[:, None], np.nan, places[:, None] == np.array(values))
-
-
-def _check_number(cells: Cells, name: str) -> None:
-    """Raises InputError for more words than get a column each."""
-    words = len({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
-    if words > MAX_CATEGORIES:
-        raise InputError(
-            f"{cells.origin}: column '{name}' has {words:,} different words, more than "
-            f"{MAX_CATEGORIES}: leave it out, name it in data.categories, which takes the "
-            f"{MAX_CATEGORIES} most frequent ones, or name those that count: "
-            f"+data.words.{name}=[...]"
-        )
-
-
 def _without_values(sheet: Sheet, series: Sequence[Series]) -> Table:
     """A table of the steps of series, without columns."""
     offsets = np.cumsum([0, *(len(part.time) for part in series)])
@@ -813,7 +616,7 @@ def _without_values(sheet: Sheet, series: Sequence[Series]) -> Table:
 
 def _fix(cells: Cells, name: str) -> str:
     """The end of the message about a word in a column of numbers."""
-    if not _holds_words(cells, name):
+    if not holds_words(cells, name):
         return ": correct it, or leave the column out of data.targets"
     words = sorted({str(cell) for cell in cells.columns[name] if not is_empty(cell)})
     listed = ",".join(words) if len(words) <= LISTED else "..."
@@ -887,11 +690,3 @@ def _as_returns(table: Table, rows: NDArray[np.int64], cells: Cells) -> Table:
         raise InputError(f"{cells.origin}: {row}: data.returns needs prices above 0")
     changes = log_returns(prices, table.offsets[:-1])
     return replace(table, values=np.hstack([changes, table.values[:, table.num_targets :]]))
-
-
-def log_returns(prices: NDArray[Any], firsts: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
-    """(n k) logarithms of each price over the one before; 0 in the first row of a series."""
-    logs = np.log(prices)
-    change = np.diff(logs, axis=0, prepend=logs[:1])
-    change[firsts] = 0.0
-    return change

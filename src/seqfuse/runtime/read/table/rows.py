@@ -16,7 +16,8 @@ from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.numbers import LARGEST, check_finite
 from seqfuse.runtime.read.table.cells import TABLE_ENDINGS, Cells, numbers_of, read_table
 from seqfuse.runtime.read.table.parquet import ENDING, ParquetTable, is_parquet, pyarrow
-from seqfuse.runtime.read.table.reader import Table, as_list
+from seqfuse.runtime.read.table.reader import as_list
+from seqfuse.runtime.read.table.table import Table
 from seqfuse.runtime.windows import gather
 
 Floats = NDArray[Any]
