@@ -18,7 +18,8 @@ from seqfuse.runtime.jobs import anomalies, forecasts, imputations
 from seqfuse.runtime.read.monitored import recording
 from seqfuse.runtime.read.table.cells import as_cells
 from seqfuse.runtime.read.table.holidays import Holidays
-from seqfuse.runtime.read.table.stamps import carried_on, dated_columns
+from seqfuse.runtime.read.table.stamps import dated_columns
+from seqfuse.runtime.read.table.steps import carried_on
 
 SPLIT = [0.8, 0.1, 0.099, 0.001]
 """Training, validation, calibration of the bands, and all but nothing for a test."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.read.clock import Clock
-from seqfuse.runtime.read.table.stamps import clock_places
+from seqfuse.runtime.read.table.steps import clock_places
 
 DAY = 24 * 3600
 STEPS = np.arange(40)

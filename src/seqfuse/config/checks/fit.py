@@ -147,7 +147,7 @@ def check_task(recipe: Any) -> None:
 
 def _check_cycle(data: Any) -> None:
     """Checks that what is known last is a part of the calendar, as sine and cosine."""
-    from seqfuse.runtime.read.table.stamps import CALENDAR  # slow: numpy
+    from seqfuse.runtime.read.table.calendar import CALENDAR  # slow: numpy
 
     clock = (data.get("known") or [""])[-1]
     if clock not in {*CALENDAR} - {*data.get("categories", ())}:

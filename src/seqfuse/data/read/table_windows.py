@@ -13,8 +13,8 @@ from seqfuse.data.items import Source
 from seqfuse.data.read.files import TableFile
 from seqfuse.data.windows import PARTS, borders, check_split
 from seqfuse.runtime.errors import InputError, check_minimum
+from seqfuse.runtime.read.table.calendar import CALENDAR
 from seqfuse.runtime.read.table.reader import TableReader
-from seqfuse.runtime.read.table.stamps import CALENDAR
 from seqfuse.runtime.read.table.table import Table, windows_of
 from seqfuse.runtime.read.table.words import words_in
 from seqfuse.runtime.recordings import Recordings

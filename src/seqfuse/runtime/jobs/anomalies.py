@@ -27,7 +27,7 @@ from seqfuse.runtime.read.monitored import (
 )
 from seqfuse.runtime.read.numbers import as_numbers, check_finite
 from seqfuse.runtime.read.table.cells import as_cells
-from seqfuse.runtime.read.table.stamps import carried_on
+from seqfuse.runtime.read.table.steps import carried_on
 from seqfuse.runtime.scores.alarms import (
     Limit,
     at_quantile,

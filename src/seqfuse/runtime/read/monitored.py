@@ -20,7 +20,8 @@ from seqfuse.runtime.read.table.cells import (
     read_table,
 )
 from seqfuse.runtime.read.table.reader import TableReader
-from seqfuse.runtime.read.table.stamps import Stamps, carried_on, shown, stamps_of
+from seqfuse.runtime.read.table.stamps import Stamps, shown, stamps_of
+from seqfuse.runtime.read.table.steps import carried_on
 from seqfuse.runtime.scores.nab import MAX_PROBATION
 
 SKAB_SENSORS = (

@@ -14,6 +14,7 @@ from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.records import check_names
+from seqfuse.runtime.read.table.calendar import CALENDAR, calendar_of, is_holiday, place_of
 from seqfuse.runtime.read.table.cells import (
     LISTED,
     TABLE_ENDINGS,
@@ -24,23 +25,16 @@ from seqfuse.runtime.read.table.cells import (
     read_table,
 )
 from seqfuse.runtime.read.table.stamps import (
-    CALENDAR,
     TIME,
     Stamps,
-    calendar_of,
-    carried_on,
     check_time_format,
-    clock_places,
     dated_columns,
-    is_holiday,
-    is_newest_first,
     is_split,
-    on_clock,
-    place_of,
     shown,
     stamp_of,
     stamps_of,
 )
+from seqfuse.runtime.read.table.steps import carried_on, clock_places, is_newest_first, on_clock
 from seqfuse.runtime.read.table.table import Table, log_returns
 from seqfuse.runtime.read.table.words import (
     MAX_CATEGORIES,

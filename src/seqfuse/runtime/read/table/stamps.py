@@ -1,8 +1,8 @@
-"""Time stamps of tables, and their clock."""
+"""Time stamps of tables: the forms that are read, written and shown."""
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -12,17 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqfuse.runtime.errors import InputError
-from seqfuse.runtime.read.clock import Clock, Stamps, weekday_of
+from seqfuse.runtime.read.clock import Stamps
 from seqfuse.runtime.read.table.cells import Cells, is_empty, numbers_of
 
-CALENDAR = {
-    "hour": range(24),
-    "weekday": range(7),  # from Monday
-    "day": range(1, 32),
-    "month": range(1, 13),
-    "dayofyear": range(1, 367),
-}
-"""Parts of the calendar that follow from a time stamp, and the values of each."""
 PARTS_OF_TIME = {
     "year": (1000, 9999),
     "month": (1, 12),
@@ -394,82 +386,6 @@ def _count_of(moment: datetime, like: Any, form: str) -> Any:
     return text if isinstance(like, str) else float(text)
 
 
-def clock_places(
-    stamps: Stamps,
-    clock: Clock | None,
-    gaps: str,
-    where: str,
-    row: Callable[[int], str],
-    finer: NDArray[np.bool_] | bool = False,
-) -> NDArray[np.int64]:
-    """(n) the step of the clock that each row of one series stands at.
-
-    Args:
-        stamps: of the rows of one series.
-        clock: None: as most rows have it.
-        gaps: `refuse`, `fill` or `ignore` (rows are the clock).
-        where: begins an error message.
-        row: what a row is called.
-        finer: (n - 1) whether a row differs from the one above it by less than a second.
-    """
-    _check_order(stamps, where, row, finer)
-    if gaps == "ignore" or len(stamps) < 2:
-        return np.arange(len(stamps))
-    clock = clock or Clock.of(stamps)
-    places = clock.steps(stamps)
-    for i in np.flatnonzero(places < 0)[:1]:
-        raise InputError(
-            f"{where}: {row(i)}: {shown(stamps[i])} is off the step of {clock}: bring the rows "
-            "onto one clock, or type data.gaps=ignore"
-        )
-    missing = np.diff(places) - 1
-    total = int(missing.sum())
-    if total and gaps == "refuse":
-        i = int(np.flatnonzero(missing)[0])
-        closed = ", or data.gaps=ignore for days without trade" * (clock.unit == "weekday")
-        raise InputError(
-            f"{where}: {total:,} time stamps are missing, the first after {row(i)}, "
-            f"{shown(stamps[i])}: type data.gaps=fill{closed}"
-        )
-    if total > len(stamps):
-        i = int(missing.argmax())
-        raise InputError(
-            f"{where}: {total:,} time stamps are missing of {len(stamps):,}, most of them between "
-            f"{row(i)}, {shown(stamps[i])}, and {row(i + 1)}, {shown(stamps[i + 1])}: correct "
-            "these, or cut the series there; data.gaps=fill adds no more rows than there are"
-        )
-    return places
-
-
-def _check_order(
-    stamps: Stamps, where: str, row: Callable[[int], str], finer: NDArray[np.bool_] | bool
-) -> None:
-    """Checks that each row of a series is behind the one above it; arguments of `clock_places`."""
-    seconds = np.diff(stamps).astype(np.int64)
-    begins_anew = (seconds < 0).any() and 2 * len(np.unique(stamps)) <= len(stamps)
-    for i in np.flatnonzero(seconds < 0)[: int(begins_anew)] + 1:
-        (j, *_) = np.flatnonzero(stamps == stamps[i])
-        raise InputError(
-            f"{where}: {row(i)}: {shown(stamps[i])} stands in {row(j)}, too, as most do: drop one "
-            "copy, or, of several series, type data.group=<column that tells them apart>"
-        )
-    for wrong, what in (
-        (seconds < 0, "is before the row above it: sort the rows by time"),
-        (
-            (seconds == 0) & ~np.asarray(finer),
-            "is there twice: type data.duplicates=last, or first, to keep one of them",
-        ),
-    ):
-        for i in np.flatnonzero(wrong)[:1] + 1:
-            raise InputError(f"{where}: {row(i)}: {shown(stamps[i])} {what}")
-
-
-def is_newest_first(stamps: Stamps) -> bool:
-    """Whether no row is behind the one above it, and some are before it."""
-    steps = np.diff(stamps).astype(np.int64)
-    return bool((steps <= 0).all() and (steps < 0).any())
-
-
 def shown(stamp: Any) -> str:
     """A time stamp for people."""
     return str(stamp).replace("T", " ")
@@ -480,44 +396,3 @@ def shown_in(times: NDArray[Any], index: int) -> str:
     texts = [shown(time) for time in times]
     is_daily = all(text.endswith(" 00:00:00") for text in texts)
     return texts[index][:10] if is_daily else texts[index]
-
-
-def on_clock(values: NDArray[Any], places: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    """(size) values at their steps, NaN at the others."""
-    placed = np.full(size, np.nan)
-    inside = places < size
-    placed[places[inside]] = values[inside]
-    return placed
-
-
-def calendar_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
-    """(n 2) sine and cosine of a place in the calendar; NaN where there is no stamp."""
-    angle = place_of(stamps, name) * (2 * np.pi / len(CALENDAR[name]))
-    return np.column_stack([np.sin(angle), np.cos(angle)])
-
-
-def is_holiday(stamps: Stamps, days: Sequence[str]) -> NDArray[np.float64]:
-    """(n) 1 on a day of these dates, else 0; NaN where there is no stamp."""
-    holidays = np.isin(stamps.astype("datetime64[D]"), np.array(days, dtype="datetime64[D]"))
-    return np.where(np.isnat(stamps), np.nan, holidays)
-
-
-def place_of(stamps: Stamps, name: str) -> NDArray[np.float64]:
-    """(n) values of `CALENDAR`, NaN where there is no stamp."""
-    day = stamps.astype("datetime64[D]")
-    month, year = stamps.astype("datetime64[M]"), stamps.astype("datetime64[Y]")
-    place = {
-        "hour": (stamps - day) // np.timedelta64(3600, "s"),
-        "weekday": weekday_of(day),
-        "day": (day - month.astype("datetime64[D]")).astype(np.int64) + 1,
-        "month": (month - year.astype("datetime64[M]")).astype(np.int64) + 1,
-        "dayofyear": (day - year.astype("datetime64[D]")).astype(np.int64) + 1,
-    }[name]
-    return np.where(np.isnat(stamps), np.nan, np.asarray(place, dtype=np.float64))
-
-
-def carried_on(values: NDArray[Any]) -> NDArray[Any]:
-    """(t c) with the last value going on where one is missing; NaN before the first."""
-    rows = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
-    last = np.maximum.accumulate(rows, axis=0)
-    return np.where(last < 0, np.nan, np.take_along_axis(values, last.clip(min=0), axis=0))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from seqfuse.runtime.errors import InputError
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.pipelines.series import series
-from seqfuse.runtime.read.table.stamps import Stamps, carried_on, shown
+from seqfuse.runtime.read.table.stamps import Stamps, shown
+from seqfuse.runtime.read.table.steps import carried_on
 from seqfuse.runtime.recordings import Recordings
 from seqfuse.runtime.windows import Span
 
