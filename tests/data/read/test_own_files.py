@@ -186,3 +186,19 @@ def test_a_run_says_what_is_held_out(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert "note        one part in 5 is held out" in out
     assert "confidence (10 texts)" in out
     assert "test/accuracy" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("x.npz", {"label": "z"}, "data.label=z .* x.npz .* leave data.label out .* array 'y'"),
+        ("x.npz", {"label": ["a", "b"]}, r"data.label=\[a,b\] .* array 'y'"),
+        ("x.npz", {"groups": "who"}, "data.groups=who .* array 'groups'"),
+        ("x.npy", {"columns": ["a"]}, r"data.columns=\[a\] .* leave data.columns out$"),
+        ("x.ts.gz", {"id": "who"}, "data.id=who .* leave data.id out$"),
+    ],
+)
+def test_files_without_columns_have_none_to_name(name: str, option: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Arrays(name, **option)
+    Arrays("x.csv", name, **option)

@@ -69,6 +69,23 @@ class Arrays(OwnFiles):
             self.id, as_list(self.label), self.groups, channels, per_step=self.per_step
         )
         self._tabular: Tabular | None = None
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        """Refuses names of columns where no file has columns."""
+        named = [name for name in self.files.values() if name]
+        if not all(name.lower().endswith((*ARRAY_ENDINGS, *SERIES_ENDINGS)) for name in named):
+            return
+        for key in ("id", "label", "groups", "columns"):
+            value, default = getattr(self, key), getattr(Arrays, key)
+            if value not in (default, [default]):
+                shown = value if isinstance(value, str) else f"[{','.join(value)}]"
+                is_array = named[0].lower().endswith(".npz") and key in ("label", "groups")
+                rename = f" and name the array '{default}' in the file" if is_array else ""
+                raise InputError(
+                    f"data.{key}={shown} names columns of a table, and {named[0]} is none: leave "
+                    f"data.{key} out{rename}"
+                )
 
     def read(self, path: Path, split: str) -> Recordings:
         labels, name = (self.labelled, self.label_type), path.name.lower()
