@@ -243,7 +243,9 @@ def _words(
 ) -> list[str]:
     lacks = isinstance(label, str) and label not in row
     more = f" data.label=<column> (no '{label}' either)" if lacks else ""
-    fix = f"type data.text=<column>{more}, or rename the column to '{text}'"
+    # Without labels it is read to be predicted, by programs that have no such key.
+    fix = f"type data.text=<column>{more}, or " if label else ""
+    fix += f"rename the column to '{text}'"
     value = cell(path, line, row, text, fix)
     words = [str(word) for word in value] if isinstance(value, list) else tokenise(str(value))
     if not words:
