@@ -187,6 +187,8 @@ def test_rows_name_steps_and_channels() -> None:
     assert summary["top_channel"] == [table["channel"][top]]
     assert summary["sum"] == [pytest.approx(table["attribution"].sum())]
     assert "fly" in first.line() or "home" in first.line()
+    assert f"id x: class {first.target}, {first.score:.4g} log-odds" in first.line()
+    assert first._replace(kind="").line().startswith(f"id x: {first.target}, ")
 
 
 def test_what_is_not_there_is_named() -> None:

@@ -23,7 +23,7 @@ WORDS = ("word", "token")
 
 def explanation(item: Explanation) -> Figure:
     """An item with its attributions: words, frames with regions, or signals above heat maps."""
-    title = f"{_name(item)}: {item.target}, {item.score:.3g} {item.unit}"
+    title = f"{_name(item)}: {item.what}, {item.score:.3g} {item.unit}"
     first = item.sources[0]
     words = next((item.steps[name] for name in WORDS if name in item.steps), None)
     if words is not None and len(item.sources) == 1:

@@ -47,6 +47,8 @@ class Explanation(NamedTuple):
     """Names of its steps for people."""
     target: str
     """Name of the score that is explained."""
+    kind: str
+    """What the name is one of, such as a class; empty where it speaks for itself."""
     unit: str
     score: float
     """The score that is explained."""
@@ -65,13 +67,19 @@ class Explanation(NamedTuple):
         count = len(rows["attribution"])
         return {**{name: np.repeat(each, count) for name, each in self.columns.items()}, **rows}
 
+    @property
+    def what(self) -> str:
+        """The score's name for people, with its kind."""
+        return f"{self.kind} {self.target}".lstrip()
+
     def line(self) -> str:
         top = {name: column[0] for name, column in self.summary().items() if name[:4] == "top_"}
         most = top.pop("top_attribution", 0.0)
         names = ", ".join(f"{name} {each}" for name, each in self.columns.items())
         place = ", ".join(f"{name[4:]} {each}" for name, each in top.items())
         return (
-            f"{names}: {self.target} {self.score:.4g}, without any value {self.baseline:.4g}; "
+            f"{names}: {self.what}, {self.score:.4g} {self.unit} (without any value "
+            f"{self.baseline:.4g}); "
             f"most by {place}: {most:+.3g}"
         )
 
@@ -154,6 +162,7 @@ def _of_item(case: Case, attribution: Attribution, row: int) -> Explanation:
         {name: column[row] for name, column in case.columns.items()},
         case.steps[row],
         case.score.names[row],
+        case.score.kind,
         case.score.unit,
         float(attribution.score[row]),
         float(attribution.baseline[row]),

@@ -18,6 +18,8 @@ class Score(Protocol):
 
     names: Sequence[str]
     """(b) what is explained of each item, for people."""
+    kind: str
+    """What the names are, such as a class; empty where they speak for themselves."""
     unit: str
     """Unit of the number."""
     signed: bool
@@ -55,8 +57,14 @@ class LogOdds:
 
     unit, signed = "log-odds", True
 
-    def __init__(self, classes: Numbers, names: Sequence[str], weights: Floats | None = None):
-        self.classes, self.names = classes, names
+    def __init__(
+        self,
+        classes: Numbers,
+        names: Sequence[str],
+        weights: Floats | None = None,
+        kind: str = "class",
+    ):
+        self.classes, self.names, self.kind = classes, names, kind
         self.weights = np.ones(classes.shape) if weights is None else weights
 
     def value(self, prediction: Floats, rows: Numbers) -> Floats:
@@ -96,9 +104,15 @@ class Linear:
     signed = False
 
     def __init__(
-        self, weights: Floats, offsets: Floats, names: Sequence[str], unit: str = "user's units"
+        self,
+        weights: Floats,
+        offsets: Floats,
+        names: Sequence[str],
+        unit: str = "user's units",
+        kind: str = "",
     ):
-        self.weights, self.offsets, self.names, self.unit = weights, offsets, names, unit
+        self.weights, self.offsets, self.names = weights, offsets, names
+        self.unit, self.kind = unit, kind
 
     def value(self, prediction: Floats, rows: Numbers) -> Floats:
         products = prediction.astype(np.float64) * self.weights[rows]
@@ -117,7 +131,7 @@ class Errors:
     Truth and weights are (b h k).
     """
 
-    signed = True
+    signed, kind = True, ""
 
     def __init__(self, truth: Floats, weights: Floats, names: Sequence[str], unit: str):
         self.truth, self.weights, self.names, self.unit = truth, weights, names, unit

@@ -383,7 +383,7 @@ class Labeller(Classifier):
         numbers = chosen(wanted.target, self.classes, "label", likeliest)
         weights = np.eye(len(self.classes))[numbers]
         names, unit = [self.classes[i] for i in numbers], "log-odds above the threshold"
-        return Linear(weights, np.zeros(len(numbers)), names, unit)
+        return Linear(weights, np.zeros(len(numbers)), names, unit, "label")
 
     def _names(self, scores: NDArray[Any], threshold: float | None = None) -> list[str]:
         limit = self.threshold if threshold is None else threshold
@@ -450,14 +450,14 @@ class Tagger(Classifier):
         """The score that is explained: of the predicted tags, or of one, at a step or over all."""
         best = best_tags(answer.prediction, answer.mask)
         numbers = chosen(wanted.target, self.classes, "class", best)
-        weights, step = self._steps_wanted(answer, wanted), wanted.step
+        weights, step, kind = self._steps_wanted(answer, wanted), wanted.step, "class"
         if step is not None:
             names = [f"{self.classes[i]} at step {step}" for i in numbers[:, step - 1]]
         elif wanted.target is not None:
             names = [wanted.target] * len(numbers)
         else:
-            names = ["predicted classes"] * len(numbers)
-        return LogOdds(numbers, names, weights)
+            names, kind = ["predicted classes"] * len(numbers), ""
+        return LogOdds(numbers, names, weights, kind)
 
     def _steps_wanted(self, answer: Answer, wanted: Wanted) -> NDArray[np.float64]:
         """(b t) how much each step counts: all real ones alike, or one alone."""
