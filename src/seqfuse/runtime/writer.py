@@ -240,7 +240,14 @@ class Parquet:
     def write(self, block: Mapping[str, Any]) -> None:
         import pyarrow as pa
 
-        table = pa.table({name: pa.array(np.asarray(column)) for name, column in block.items()})
+        columns = {name: np.asarray(column) for name, column in block.items()}
+        table = pa.table(
+            {
+                # Readers take days for objects.
+                name: pa.array(each.astype("M8[s]") if each.dtype == "M8[D]" else each)
+                for name, each in columns.items()
+            }
+        )
         if self.writer is None:
             self.writer = self.pq.ParquetWriter(self.file, table.schema)
         self.writer.write_table(table.cast(self.writer.schema))
@@ -258,13 +265,17 @@ FORMATS: dict[str, type[Format]] = {
 }
 
 
+def _stamps(values: Any) -> Any:
+    """Time stamps to the second; those that are days stay so."""
+    return values if values.dtype == "M8[D]" else values.astype("M8[s]")
+
+
 def _cells(column: Any) -> list[Any]:
     """A column as text; empty where nothing is known."""
     values = np.asarray(column)
     if values.dtype.kind == "M":
         return [
-            "" if np.isnat(value) else str(value).replace("T", " ")
-            for value in values.astype("M8[s]")
+            "" if np.isnat(value) else str(value).replace("T", " ") for value in _stamps(values)
         ]
     if values.dtype.kind == "f":
         return ["" if np.isnan(value) else str(value) for value in values]
@@ -274,7 +285,7 @@ def _cells(column: Any) -> list[Any]:
 def _json(value: Any) -> Any:
     """A cell as JSON holds it; None where nothing is known."""
     if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else str(value.astype("M8[s]"))
+        return None if np.isnat(value) else str(_stamps(value))
     if isinstance(value, (float, np.floating)):
         return None if np.isnan(value) else float(str(value))
     return value.item() if isinstance(value, np.generic) else value

@@ -1,5 +1,6 @@
 """Forecasts of arrays in memory."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from seqfuse.runtime.jobs.forecasts import Forecaster
 from seqfuse.runtime.pipelines.scaling import TablePipeline
 from seqfuse.runtime.read.clock import Clock
 from seqfuse.runtime.read.table.cells import as_cells
+from seqfuse.runtime.writer import Writer
 from tests.runtime.fakes import Zeros, metadata
 
 X = np.random.default_rng(0).normal(size=(12, 3)) + 5
@@ -116,11 +118,13 @@ class Even(Zeros):
         return predicted._replace(weights=np.ones_like(predicted.weights))
 
 
-def counting(rows: int = 20, kind: str = "table", **more: Any) -> tuple[Forecaster, pd.DataFrame]:
+def counting(
+    rows: int = 20, kind: str = "table", seconds: int = 3600, **more: Any
+) -> tuple[Forecaster, pd.DataFrame]:
     """A job that forecasts 0, and hourly rows of two columns that count up."""
     frame = pd.DataFrame({"date": HOURS[:rows], "load": np.arange(rows) + 1.0, "heat": 10.0})
     pipeline = TablePipeline("none")
-    pipeline.fit(frame[["load", "heat"]].to_numpy(), ["load", "heat"], 2, clock=Clock(3600))
+    pipeline.fit(frame[["load", "heat"]].to_numpy(), ["load", "heat"], 2, clock=Clock(seconds))
     reader = {"kind": kind, "targets": ["load", "heat"]}
     return Forecaster(
         metadata(pipeline, file_format=reader, **SIZES), Even(3, 2, 1), 8, **more
@@ -230,3 +234,28 @@ def test_panels_show_what_was_forecast() -> None:
     assert first.prediction.tolist() == [[0]] * 3
     assert np.isnan(last.truth).all()
     assert last.history.tolist() == [17, 18, 19, 20]
+
+
+@pytest.mark.parametrize(
+    ("hours", "first", "seen"),
+    [
+        (24, "2024-01-20,2024-01-21,1", "2024-01-20"),
+        (1, "2024-01-01 19:00:00,2024-01-01 20:00:00,1", "2024-01-01 19:00:00"),
+        # Horizons of hours that begin at midnight are no days.
+        (8, "2024-01-07 08:00:00,2024-01-07 16:00:00,1", "2024-01-07 08:00:00"),
+    ],
+)
+def test_days_are_written_as_dates(hours: int, first: str, seen: str, tmp_path: Path) -> None:
+    model, frame = counting(seconds=3600 * hours)
+    frame["date"] = pd.date_range("2024-01-01", periods=20, freq=f"{hours}h")
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        with Writer(tmp_path / name) as writer:
+            for block in model.rows(tmp_path / "in.csv"):
+                writer.write(block)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith(first)
+    line = (tmp_path / "out.jsonl").read_text().splitlines()[0]
+    assert json.loads(line)["from"] == seen.replace(" ", "T")
+    for found in (pd.read_parquet(tmp_path / "out.parquet"), model.predict(frame)):
+        assert str(found["from"].dtype).startswith("datetime64[")
+        assert "[D]" not in str(found["from"].dtype)

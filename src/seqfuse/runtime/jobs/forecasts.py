@@ -272,7 +272,7 @@ class Forecaster(Job):
         """Steps of a window, 0 the last that was looked back on, and their stamps."""
         past, ahead = int(mask.sum()), len(mask) - self.look_back
         steps = np.arange(1 - past, 1 + ahead)
-        stamps = {"time": table.times(row - 1 + steps)} if table.steps else {}
+        stamps = {"time": table.written(row - 1 + steps)} if table.steps else {}
         return {"step": steps, **stamps}
 
     def _of_array(self, x: Any) -> Iterator[Forecasts]:
@@ -504,9 +504,9 @@ class Forecaster(Job):
         if self.reader.group:
             series = np.searchsorted(table.offsets, rows, side="right") - 1
             columns[self.reader.group] = np.repeat(np.array(table.names)[series], horizon)
-        columns["from"] = np.repeat(table.times(rows - 1), horizon)
+        columns["from"] = np.repeat(table.written(rows - 1), horizon)
         if table.steps:
-            columns["time"] = table.times(rows[:, None] + steps).ravel()
+            columns["time"] = table.written(rows[:, None] + steps).ravel()
         return {**columns, "step": np.tile(steps + 1, len(rows))}
 
     def _levels(self, target: str) -> list[str]:

@@ -173,7 +173,7 @@ class Imputer(Job):
             series = np.searchsorted(table.offsets, [gap.first for gap in gaps], side="right") - 1
             columns[self.reader.group] = np.array(table.names)[series]
         columns["column"] = [self.targets[gap.column] for gap in gaps]
-        columns |= zip(("from", "to"), map(table.times, places), strict=True)
+        columns |= zip(("from", "to"), map(table.written, places), strict=True)
         return Case(
             feeds,
             [
@@ -194,7 +194,7 @@ class Imputer(Job):
     @staticmethod
     def _times(table: Table, rows: NDArray[np.int64]) -> dict[str, Any]:
         """Time stamps of rows, where there are some."""
-        return {"time": table.times(rows)} if table.steps else {}
+        return {"time": table.written(rows)} if table.steps else {}
 
     def _score(self, gaps: Sequence[Gap], of_gap: NDArray[Any], prediction: NDArray[Any]) -> Linear:
         """The mean over a gap of what it is filled with, in the user's units."""
@@ -235,8 +235,8 @@ class Imputer(Job):
                 columns[self.reader.group] = np.array(table.names)[series]
             yield {
                 **columns,
-                "from": table.times(firsts[window]),
-                "time": table.times(firsts[window] + step),
+                "from": table.written(firsts[window]),
+                "time": table.written(firsts[window] + step),
                 "column": np.array(self.targets)[target],
                 "prediction": filled[place],
                 "interpolation": line[place],

@@ -110,6 +110,11 @@ def in_folder(rows: Callable[[Path], Rows], paths: Sequence[Path]) -> Rows:
 
 
 def joined(blocks: Iterator[Columns]) -> Columns:
-    """All rows at once."""
+    """All rows at once; in memory days are time stamps, too."""
     parts = list(blocks)
-    return {name: np.concatenate([part[name] for part in parts]) for name in (parts or [{}])[0]}
+    names = (parts or [{}])[0]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    return {
+        name: column.astype("M8[s]") if column.dtype == "M8[D]" else column
+        for name, column in columns.items()
+    }

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,18 @@ class Table(Recordings):
     def times(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Time stamps of rows; their numbers, where there are no stamps."""
         return self.time[rows] if "time" in self.steps else rows
+
+    @cached_property
+    def is_daily(self) -> bool:
+        """Whether every time stamp is a midnight."""
+        time = self.time if "time" in self.steps else None
+        if time is None or np.isnat(time).all():
+            return False
+        return bool(((time == time.astype("datetime64[D]")) | np.isnat(time)).all())
+
+    def written(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Time stamps of rows for people, as dates where every one of the table is a midnight."""
+        return self.times(rows).astype("datetime64[D]") if self.is_daily else self.times(rows)
 
     def ends(
         self, look_back: int, every: int | None = None, start: Any = None
