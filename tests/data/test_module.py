@@ -179,3 +179,13 @@ def test_groups_are_whole_where_no_class_has_a_row_for_each_fold() -> None:
     for fold in range(5):
         train, val = hold_out(items, 5, fold, "stratified", 0)
         assert not {*whose[train]} & {*whose[val]}
+
+
+def test_a_class_that_one_group_has_is_named_with_its_row_in_the_file() -> None:
+    labels = ["a", "b"] * 9 + ["a", "c"]
+    items = series(np.zeros((20, 3, 1)), labels, [i // 4 for i in range(20)])
+    held_out = [hold_out(items, 5, fold, "grouped", 0)[1] for fold in range(5)]
+    fold = next(fold for fold, rows in enumerate(held_out) if 19 in rows)
+    splits = Folds(lambda split: items, SeriesPipeline(), fold=fold, split="grouped")
+    with pytest.raises(InputError, match="row 19 has label 'c', which training never saw"):
+        splits.fit()

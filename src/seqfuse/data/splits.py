@@ -131,7 +131,7 @@ class Folds:
                 rows = rows[draw(labels, self.label_fraction, self.seed)]
             items, pipeline = raw.take(rows), self.pipeline
             try:
-                y = pipeline.labels.encode(items)
+                y = pipeline.labels.encode(_with_rows(items, rows))
                 items = pipeline.transform(items)
             except InputError as error:
                 raise InputError(f"{raw.origin}: {error}") from None
@@ -197,6 +197,13 @@ class Folds:
         train = self.raw("train")
         yield from self.dataset.notes(train)
         yield from self.pipeline.notes(train)
+
+
+def _with_rows(items: Recordings, rows: NDArray[np.int64]) -> Recordings:
+    """Items with their rows in the file as names, for messages, where they have no others."""
+    if items.names is not None or items.lines is not None:
+        return items
+    return replace(items, names=[f"row {row}" for row in rows.tolist()])
 
 
 def _check(num_folds: int, fold: int, split: str) -> None:
