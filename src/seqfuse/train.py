@@ -76,14 +76,14 @@ def train(
 
 def fit(
     recipe: DictConfig,
-    known: Mapping[str, Any] | None,
+    fitted: Mapping[str, Any] | None,
     report: Callable[..., None],
     given: Mapping[str, Any] | None = None,
     callbacks: "Sequence[Callback]" = (),
 ) -> Metrics:
     """Trains and tests one net; `given` and `callbacks` as in `train`.
 
-    `known` is a checkpoint of the same training rows, whose bank is taken over; `report` says what
+    `fitted` is a checkpoint of the same training rows, whose bank is taken over; `report` says what
     came out, as `runs.report` does.
     """
     from seqfuse.callbacks.boards import closing
@@ -110,8 +110,8 @@ def fit(
         if tuned or kept is not recipe:
             recipe, record = kept, recipes.sized(kept, data, tuned)
         task = starting.first_task(record, data)
-        if known:
-            task.take_bank(known)
+        if fitted:
+            task.take_bank(fitted)
         return _fit(task, data, trainer, recipe, report)
 
 

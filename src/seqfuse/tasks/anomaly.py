@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
@@ -59,13 +59,11 @@ class AnomalyTask(Task):
     def correction(self) -> None:
         """None: a threshold changes no prediction."""
 
-    def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
-        if len(batch.y):
-            self.calibrator.errors.add(self.net(batch.x, batch.mask).prediction, batch)
-        elif self.is_sharded:
-            self._idle_forward("calibration")
-        if is_last:
-            self.calibrator.fit(self._splits())
+    def _collect(self, prediction: Tensor, batch: Batch) -> None:
+        self.calibrator.errors.add(prediction, batch)
+
+    def _fit_calibrator(self) -> None:
+        self.calibrator.fit(self._splits())
 
     def test_step(self, batch: Batch, batch_idx: int) -> Outputs:
         outputs = super().test_step(batch, batch_idx)

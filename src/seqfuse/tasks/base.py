@@ -270,11 +270,18 @@ class Task(Model, LightningModule):
 
     def _calibrate_on(self, batch: Batch, is_last: bool) -> None:
         if len(batch.y):
-            self.calibrator.update(self.net(batch.x, batch.mask).prediction, batch.y)
+            self._collect(self.net(batch.x, batch.mask).prediction, batch)
         elif self.is_sharded:
             self._idle_forward("calibration")
         if is_last:  # not at the epoch's end: an averaged net has left by then
-            self.calibrator.fit()
+            self._fit_calibrator()
+
+    def _collect(self, prediction: Tensor, batch: Batch) -> None:
+        """Gives the calibrator a batch to be fitted to."""
+        self.calibrator.update(prediction, batch.y)
+
+    def _fit_calibrator(self) -> None:
+        self.calibrator.fit()
 
     def on_fit_start(self) -> None:
         for part in self.net.modules():

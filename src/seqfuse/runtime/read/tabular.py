@@ -302,7 +302,7 @@ def _checked(path: Path, tabular: Tabular, labelled: bool) -> Iterator[Row]:
 
 
 def _check_names(path: Path, keys: Sequence[str], tabular: Tabular, labelled: bool) -> list[str]:
-    known = f"(it has: {', '.join([*keys][:12])}{', ...' * (len(keys) > 12)})"
+    known = _listed(keys)
     names = tabular.channels or [key for key in keys if key not in tabular.beside]
     for name in names:
         if name not in keys:
@@ -316,13 +316,16 @@ def _check_names(path: Path, keys: Sequence[str], tabular: Tabular, labelled: bo
     return list(names)
 
 
+def _listed(keys: Sequence[str]) -> str:
+    return f"(it has: {', '.join([*keys][:12])}{', ...' * (len(keys) > 12)})"
+
+
 def _check_labels(path: Path, keys: Sequence[str], tabular: Tabular) -> None:
-    known = f"(it has: {', '.join([*keys][:12])}{', ...' * (len(keys) > 12)})"
     absent = [name for name in tabular.labels if name not in keys]
     if absent:
         alike = [key for key in keys if key.lower() in ("label", "class", "target", "y")]
         raise InputError(
-            f"{path} has no column '{absent[0]}' for labels {known}: type data.label="
+            f"{path} has no column '{absent[0]}' for labels {_listed(keys)}: type data.label="
             f"{alike[0] if alike else '<column>'}; without any, task=contrastive "
             "data.labelled=false"
         )

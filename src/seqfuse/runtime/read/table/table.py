@@ -80,8 +80,8 @@ class Table(Recordings):
             if start is None:
                 starts.append(np.arange(last, minimum - 1, -(every or end))[::-1])
             else:
-                first = self._first(start, i, minimum, last)
-                starts.append(np.arange(first, last + 1, every or end))
+                row = self._first(start, i, minimum, last)
+                starts.append(np.arange(row, last + 1, every or end))
         return np.concatenate(starts)
 
     def in_own_units(self, pipeline: TablePipeline, spans: Sequence[Span]) -> "Table":
