@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from seqfuse.config import runs
 from seqfuse.config.cli import offer_recipe
@@ -92,6 +93,18 @@ def test_numbers_beside_the_mean() -> None:
     assert not line
     for metrics in ({"test/r2": np.nan}, {"test/mae": 1.0}):
         assert summary.of_numbers(metrics, "test") == ("", "")
+
+
+def test_several_labels_beside_one_answer_for_all() -> None:
+    y = torch.tensor([[1, 0], [1, 1], [1, 0], [0, 0]])
+    rows = [SimpleNamespace(unit="series")]
+    splits = SimpleNamespace(rows=lambda _: rows)
+    data: Any = SimpleNamespace(tensors=lambda _: SimpleNamespace(y=y), splits=splits)
+    found = {"test/hamming": 0.125, "test/subset_accuracy": 0.75}
+    line = summary.of_labels(found, data, "test")
+    assert line.startswith("12.5 % of 8 labels, absent or present, of 4 series are wrong; ")
+    assert line.endswith("always: 25.0 %; all labels are right for 75.0 % of series")
+    assert summary.of_labels({"test/hamming": np.nan}, data, "test") == ""
 
 
 def test_flagged_steps_in_words() -> None:

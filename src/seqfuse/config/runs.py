@@ -392,7 +392,7 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
         data = trainer.datamodule  # type: ignore[attr-defined]
-        kinds = ("accuracy", "last_value_mae", "interpolation_mae", "r2", "false_alarms")
+        kinds = ("accuracy", "last_value_mae", "interpolation_mae", "r2", "false_alarms", "hamming")
         if metric not in kinds or not _is_whole(trainer, split) or data is None:
             continue  # spawned ranks have the data
         task: Any = trainer.lightning_module
@@ -404,6 +404,8 @@ def say_certainty(metrics: dict[str, float], trainer: "Trainer") -> None:
             quantile = task.record.config["task"].get("quantile")
             line = summary.of_anomalies(metrics, split, quantile) if quantile else ""
             warning = ""
+        elif metric == "hamming":
+            line, warning = summary.of_labels(metrics, data, split), ""
         elif metric == "r2":
             line, warning = summary.of_numbers(metrics, split)
         elif metric == "interpolation_mae":

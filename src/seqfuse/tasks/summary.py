@@ -118,6 +118,21 @@ def of_numbers(metrics: Mapping[str, float], split: str) -> tuple[str, str]:
     )
 
 
+def of_labels(metrics: Mapping[str, float], data: "DataModule", split: str) -> str:
+    """Wrong labels, in words, beside the fewest that one answer per label for all items has."""
+    y, wrong = data.tensors(split).y, metrics.get(f"{split}/hamming", float("nan"))
+    if y.ndim != 2 or not len(y) or wrong != wrong:
+        return ""
+    share = y.double().mean(dim=0)
+    fixed = float(share.minimum(1 - share).mean())
+    whole, unit = metrics.get(f"{split}/subset_accuracy"), data.splits.rows(split)[0].unit
+    right = "" if whole is None else f"; all labels are right for {100 * whole:.1f} % of {unit}"
+    return (
+        f"{100 * wrong:.1f} % of {y.numel():,} labels, absent or present, of {len(y):,} {unit} are "
+        f"wrong; the more frequent answer for each label, always: {100 * fixed:.1f} %{right}"
+    )
+
+
 def of_anomalies(metrics: Mapping[str, float], split: str, quantile: float) -> str:
     """Flagged steps, in words, beside the false alarms that a threshold promises."""
     share = {name: metrics.get(f"{split}/{name}") for name in ("recall", "precision")}
