@@ -247,6 +247,14 @@ def test_means_have_intervals_over_seeds_and_single_accuracies_over_items(tmp_pa
     assert pd.read_csv(tmp_path / "summary.csv")["test_items"].dropna().tolist() == [50] * 4
 
 
+def test_no_interval_leaves_the_range_of_its_metric(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.3, 1.0, 0.9)):
+        leave(tmp_path, seed, [f"seed={seed}"], test_f1=value, test_loss=value)
+    (row,) = summary.groups(summary.read(tmp_path)).table.to_dict("records")
+    assert (row["test/f1/low"], row["test/f1/high"]) == (0, 1)
+    assert row["test/loss/low"] < 0 < 1 < row["test/loss/high"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seeds", [("seed=0", "seed=1"), ("",)])
 def test_settings_are_compared_over_data_sets(

@@ -37,6 +37,8 @@ SHOWN = ("best/", "test/")
 """Metrics of the tables that people read; `summary.csv` has all."""
 FRACTIONS = {"best/val/accuracy": "val_items", "test/accuracy": "test_items"}
 """Metrics that are a fraction of items, and what `metrics.json` calls the number of those."""
+BOUNDED = re.compile(r".*(accuracy|f1|precision|recall|roc|pr|coverage|calibration_error)")
+"""Metrics from 0 to 1, which no interval leaves."""
 INTERVALS = (
     "In brackets intervals of 95 % confidence: of the mean over seeds by Student's t; of the "
     "accuracy of one run, over items, by Wilson. A setting in bold is better than every other by "
@@ -137,6 +139,8 @@ def groups(jobs: Jobs) -> Jobs:
             items = grouped[FRACTIONS[name]].first()
             for i in np.flatnonzero((n == 1) & items.notna()):
                 low.iloc[i], high.iloc[i] = interval(mean.iloc[i], int(items.iloc[i]))
+        if BOUNDED.fullmatch(name):
+            low, high = low.clip(lower=0), high.clip(upper=1)
         named = {"": mean, "/std": std, "/low": low, "/high": high}
         columns |= {f"{name}{end}": column for end, column in named.items()}
     means = pd.DataFrame(columns).reset_index(drop=not keys)
