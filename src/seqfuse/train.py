@@ -149,7 +149,8 @@ def _fit(
         if path:
             task.load_state_dict(content["state_dict"])
             validated = runs.validated(content.get("logged", {}))
-        if calibrate(task, data, trainer, validated) and path and trainer.is_global_zero:
+        has_more, validated = calibrate(task, data, trainer, validated)
+        if has_more and path and trainer.is_global_zero:
             checkpoint.replace_calibration(path, content, task.state_dict())
         if config["test"]:
             trainer.test(task, datamodule=data, verbose=False)

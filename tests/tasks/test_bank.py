@@ -162,7 +162,8 @@ def test_a_bank_that_is_told_less_has_a_smaller_share(
     frame = pd.DataFrame({"date": hours, "sales": 10 + 5.0 * offer, "offer": offer})
     frame.to_csv(tmp_path / "a.csv", index=False)
     metrics = train(composed([*TABLE, f"data.file={tmp_path}/a.csv"]), tmp_path / "run")
-    assert "bank        0.0" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "bank        0.0" in said
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     kept = checkpoint.read(best)["state_dict"]
     share = float(kept["net.bank.fitted_share"])
@@ -173,9 +174,12 @@ def test_a_bank_that_is_told_less_has_a_smaller_share(
     other.net.bank.fitted_share.fill_(0.5)
     other.take_bank({"state_dict": kept})
     assert other.net.bank.fitted_share == 0.5
-    # Bands are those of this share: as wide as validating these weights makes them.
+    # Bands and metrics are those of this share: as validating these weights makes them.
     task, data, _ = loading.load(best)
     widths = task.calibrator.margins.clone()
     task.calibrator.margins.zero_()
-    Trainer(accelerator="cpu", logger=False, enable_progress_bar=False).validate(task, data)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(task, data)
     torch.testing.assert_close(task.calibrator.margins, widths)
+    shown = dict(line.split() for line in said.splitlines() if line.startswith("val/"))
+    assert {name: f"{value:.4f}" for name, value in trainer.callback_metrics.items()} == shown

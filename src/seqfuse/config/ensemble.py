@@ -161,7 +161,7 @@ def _finish(
     if validates(config):
         trainer.validate(task, datamodule=data, verbose=False)
         metrics |= runs.metrics(trainer)
-    calibrate(task, data, trainer, metrics)
+    metrics |= calibrate(task, data, trainer, metrics)[1]
     content = {"state_dict": task.state_dict(), DataModule.__qualname__: data.state_dict()}
     checkpoint.write({**task.record._asdict(), **content}, run / BEST)
     if config["test"]:

@@ -66,5 +66,5 @@ def finetune(task: Task, data: DataModule, trained: dict[str, Any], config: dict
     trainer = build.build_trainer({**trained, **config, "trainer": settings}, Rounded())
     data.setup("fit")
     trainer.fit(tuned, datamodule=data)
-    calibrate(tuned, data, trainer)
+    calibrate(tuned, data, trainer, {})
     return tuned.eval()

@@ -377,25 +377,37 @@ class Task(Model, LightningModule):
         self._log_epoch("test")
 
     def _log_epoch(self, stage: str) -> None:
-        self.log(f"{stage}/loss", self.losses[stage].compute(), prog_bar=True)
+        measured = self._finish(stage)
+        self.log(loss := f"{stage}/loss", measured.pop(loss), prog_bar=True)
+        self.log_dict(measured, prog_bar=False)
+
+    def _finish(self, stage: str) -> dict[str, Tensor]:
+        """What was measured since the last call, of all ranks together."""
+        measured = {f"{stage}/loss": self.losses[stage].compute()}
         self.losses[stage] = BatchMean()
         if stage != "train":
             # An exported graph, which an int8 export measures in the net's place, has no parts.
-            alone = [self.alone[f"{stage}_"]] if self.alone and self._joins() else []
-            for metrics in (self.metrics[f"{stage}_"], *alone):
-                self.log_dict(metrics.compute(), prog_bar=False)
-                metrics.reset()
+            parts = [self.alone[f"{stage}_"]] if self.alone and self._joins() else []
             if stage == "test" and self.is_scaled:
-                for metrics in (self.uncalibrated, self.calibrated):
-                    self.log_dict(metrics.compute(), prog_bar=False)
-                    metrics.reset()
-                if self._sets is not None:
-                    values = self.set_coverage.compute()
-                    self.log_dict({f"test/{name}": value for name, value in values.items()})
-                    self.set_coverage.reset()
+                parts += [self.uncalibrated, self.calibrated]
+            for metrics in (self.metrics[f"{stage}_"], *parts):
+                measured |= metrics.compute()
+                metrics.reset()
+            if stage == "test" and self.is_scaled and self._sets is not None:
+                values = self.set_coverage.compute()
+                measured |= {f"test/{name}": value for name, value in values.items()}
+                self.set_coverage.reset()
             if self.num_members > 1:
-                self.log(f"{stage}/disagreement", self.disagreement.compute())
+                measured[f"{stage}/disagreement"] = self.disagreement.compute()
                 self.disagreement.reset()
+        return measured
+
+    @torch.no_grad()
+    def measure(self, batches: Iterable[Batch], stage: str) -> dict[str, float]:
+        """Loss and metrics of batches by name, apart from any loop of a trainer."""
+        for batch in batches:
+            self._step(self.transfer_batch_to_device(batch, self.device, 0), stage)
+        return {name: float(value) for name, value in self._finish(stage).items()}
 
     def _step_plateau(self) -> None:
         """Steps a plateau schedule in the epoch a run was resumed in, where Lightning skips it."""

@@ -26,17 +26,24 @@ STRETCHED = WindowWarp(shortest=0.5, probability=1.0)
 
 
 def calibrate(
-    task: Task, data: DataModule, trainer: Trainer, validated: Mapping[str, float] | None = None
-) -> bool:
+    task: Task, data: DataModule, trainer: Trainer, validated: Mapping[str, float]
+) -> tuple[bool, Mapping[str, float]]:
     """Fits what is fitted when training has ended: weights of net and bank, temperature and
-    familiarity; returns whether there was anything to fit.
+    familiarity. Weights of the task are final.
 
-    Weights of the task are final; `validated` are its metrics on the validation split, if the
-    bank's share of a forecast is to be fitted to them.
+    Args:
+        validated: metrics on the validation split, to which the bank's share of a forecast is
+            fitted, if there are any.
+
+    Returns:
+        whether there was anything to fit; and the metrics, with the new share if there is one.
     """
     task.eval().to(trainer.strategy.root_device)
-    has_share = _weigh(task, data, trainer, validated or {})
-    return any([has_share, _scale(task, data, trainer), _acquaint(task, data, trainer)])
+    has_share = _weigh(task, data, trainer, validated)
+    if has_share:
+        with trainer.precision_plugin.forward_context():
+            validated = task.measure(data.loader("val"), "val")
+    return any([has_share, _scale(task, data, trainer), _acquaint(task, data, trainer)]), validated
 
 
 def _weigh(task: Task, data: DataModule, trainer: Trainer, validated: Mapping[str, float]) -> bool:
