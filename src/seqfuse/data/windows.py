@@ -434,9 +434,16 @@ class TimeSplits:
     def describe(self) -> str:
         table = self.table()
         covariates = len(table.columns) - table.num_targets
+        targets = f"{table.num_targets} target{'s' * (table.num_targets > 1)}"
+        ahead = f" ({table.num_known} known ahead)" if table.num_known else ""
+        given = (
+            f"{covariates} covariate{'s' * (covariates > 1)}{ahead}"
+            if covariates
+            else "no covariates"
+        )
         return (
-            f"{self.look_back} steps to {self.horizon}, {table.num_targets} targets, {covariates} "
-            f"covariates ({table.num_known} known ahead); {table.offsets[-1]:,} rows"
+            f"{self.look_back} steps to {self.horizon}, {targets}, {given}; "
+            f"{table.offsets[-1]:,} rows"
         )
 
     def notes(self) -> Iterator[str]:
