@@ -177,7 +177,7 @@ def _finish(
     files.write(run / "metrics.json", json.dumps(content, indent=2) + "\n")
     table = _table(config["seed"], measured, shown)
     files.write(run / "members.csv", table.to_csv())
-    say(table.to_string(float_format="{:.4f}".format))
+    say(table.T.to_string(float_format="{:.4f}".format))
     say(f"checkpoint  {runs.short(run / BEST)}")
     runs.report(shown, reasons, runs.validated(metrics), trainer, run)
     return metrics
