@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqfuse.config import names
+from seqfuse.config import cli, names
+from seqfuse.runtime.errors import InputError
 from seqfuse.train import main
 from tests.conftest import TINY, assert_refused
 from tests.trained import run_python
@@ -205,6 +206,23 @@ def test_answers_come_without_torch(tmp_path: Path, words: list[str], module: st
     if module != "train" and words[0] not in ("--help", "--cfg", "optimizer.lrr=1"):
         return
     assert len(answer_without_torch(module, words, tmp_path)) > 30
+
+
+@pytest.mark.parametrize("key", ["init_from", "teacher"])
+def test_the_last_run_is_named_by_one_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["seqfuse-train", f"{key}=latest"])
+    with pytest.raises(InputError, match=f"{key}=latest"):
+        cli._prepare_words("train")
+    for run in ("first", "second"):
+        path = tmp_path / "logs" / run / "checkpoints" / "best.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, ns=(len(run), len(run)))
+    cli._prepare_words("train")
+    assert any(f"{key}='logs/second/checkpoints/best.ckpt'" in word for word in sys.argv)
 
 
 @pytest.mark.long

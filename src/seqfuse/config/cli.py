@@ -132,7 +132,7 @@ def _prepare_words(config_name: str) -> None:
     words.sort(key=lambda word: word not in ("-m", "--multirun"))
     check_left_out(words)
     if config_name == "train":
-        words = names.with_name(words)
+        words = names.with_name([_of_newest(word) for word in words])
     check_launcher(words)
     sys.argv[1:] = [quoted(word) for word in words]
 
@@ -310,26 +310,38 @@ def _located(word: str) -> str:
     """A word, with the path of the checkpoint that `ckpt=latest` or `ckpt=hf://...` names."""
     if not word.startswith("ckpt=") or not (name := word[5:].strip("'\"")):
         return word
-    if name != "latest" and "://" not in name:
+    if name == "latest":
+        return _of_newest(word)
+    if "://" not in name:
         if not Path(name).exists():
             raise InputError(f"ckpt={name}: there is no such file; ckpt=latest is the last run's")
         return word
     from seqfuse.config import checkpoint  # slow: torch
 
-    path = _newest() if name == "latest" else checkpoint.local(name)
-    if path == name:
+    path = checkpoint.local(name)
+    return word if path == name else _named("ckpt", path)
+
+
+def _of_newest(word: str) -> str:
+    """A word, with the path of the checkpoint that `ckpt=latest`, or another key's, names."""
+    key, _, name = word.partition("=")
+    if key not in ("ckpt", "init_from", "teacher") or name.strip("'\"") != "latest":
         return word
+    return _named(key, _newest(key))
+
+
+def _named(key: str, path: str | Path) -> str:
     say(f"checkpoint  {path}", file=sys.stderr)
-    return "ckpt='{}'".format(str(path).replace("'", "\\'"))
+    return "{}='{}'".format(key, str(path).replace("'", "\\'"))
 
 
-def _newest() -> Path:
+def _newest(key: str) -> Path:
     """The checkpoint that a run wrote last."""
     logs = next((word[11:] for word in sys.argv[1:] if word.startswith("paths.logs=")), "logs")
     paths = Path(logs).glob("**/checkpoints/best.ckpt")
     path = max(paths, key=lambda path: path.stat().st_mtime, default=None)
     if path is None:
-        raise InputError(f"ckpt=latest: no run in {logs} has a checkpoint: train first")
+        raise InputError(f"{key}=latest: no run in {logs} has a checkpoint: train first")
     return path
 
 

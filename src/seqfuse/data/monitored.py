@@ -14,6 +14,7 @@ from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.pipelines.scaling import RecordingPipeline
 from seqfuse.runtime.read.monitored import Recording
+from seqfuse.runtime.shown import counted
 from seqfuse.runtime.windows import Windows, sliding
 
 
@@ -185,8 +186,8 @@ class Monitored:
         aim = "put together again" if self.overlap else f"to {self.horizon}"
         windows = sum(len(recording.windows) for recording in recordings)
         return (
-            f"{self.look_back} steps {aim}, {recordings[0].values.shape[1]} channels, "
-            f"{len(recordings)} recordings, {windows} labelled windows"
+            f"{self.look_back} steps {aim}, {counted(recordings[0].values.shape[1], 'channel')}, "
+            f"{counted(len(recordings), 'recording')}, {counted(windows, 'labelled window')}"
         )
 
     def notes(self) -> Iterator[str]:

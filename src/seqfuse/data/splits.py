@@ -15,6 +15,7 @@ from seqfuse.runtime.errors import InputError, check_option
 from seqfuse.runtime.pipelines.labels import UNLABELLED, names_in, strata
 from seqfuse.runtime.pipelines.packed import pack
 from seqfuse.runtime.recordings import Recordings
+from seqfuse.runtime.shown import counted
 
 ENOUGH = 5000
 """Items of which `num_folds=auto` holds some out."""
@@ -190,8 +191,8 @@ class Folds:
 
     def describe(self) -> str:
         sizes = self.pipeline.sizes()
-        labels = self.pipeline.labels.describe()
-        return f"up to {self.num_steps} steps, {sizes['channels']} channels, {labels}"
+        channels = counted(sizes["channels"], "channel")
+        return f"up to {self.num_steps} steps, {channels}, {self.pipeline.labels.describe()}"
 
     def notes(self) -> Iterator[str]:
         train = self.raw("train")

@@ -22,6 +22,7 @@ from seqfuse.runtime.read.numbers import check_finite
 from seqfuse.runtime.read.table.cells import LISTED
 from seqfuse.runtime.read.table.rows import check_columns
 from seqfuse.runtime.read.table.table import Table
+from seqfuse.runtime.shown import counted
 from seqfuse.runtime.windows import Span, Windows, sliding
 
 PARTS = ("train", "val", "calibration", "test")
@@ -434,13 +435,9 @@ class TimeSplits:
     def describe(self) -> str:
         table = self.table()
         covariates = len(table.columns) - table.num_targets
-        targets = f"{table.num_targets} target{'s' * (table.num_targets > 1)}"
         ahead = f" ({table.num_known} known ahead)" if table.num_known else ""
-        given = (
-            f"{covariates} covariate{'s' * (covariates > 1)}{ahead}"
-            if covariates
-            else "no covariates"
-        )
+        given = f"{counted(covariates, 'covariate')}{ahead}" if covariates else "no covariates"
+        targets = counted(table.num_targets, "target")
         return (
             f"{self.look_back} steps to {self.horizon}, {targets}, {given}; "
             f"{table.offsets[-1]:,} rows"

@@ -40,6 +40,11 @@ def cell_text(text: str) -> str:
     return text
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 channel, 2 channels."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, its columns aligned so that it reads as plain text, too."""
     cells = [[visible(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
