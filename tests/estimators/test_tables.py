@@ -142,6 +142,19 @@ def test_a_detector_scores_what_comes_behind() -> None:
 
 
 @pytest.mark.long
+def test_a_detector_does_not_take_what_it_was_fitted_to_for_what_comes_behind() -> None:
+    """At the seam a season would jump, and a look-back of normal steps be flagged."""
+    week = pd.DataFrame({"sales": np.tile([5.0, 1, 1, 2, 3, 8, 9], 31)[:214]})
+    week.iloc[50] = np.nan
+    model = detector().fit(week)
+    scores = model.score_samples(week)
+    assert (scores[:16] == 0).all()
+    assert np.isfinite(scores).all()
+    assert (model.predict(week) == -1).mean() < 0.1
+    assert (detector().fit_predict(week) == -1).mean() < 0.1
+
+
+@pytest.mark.long
 def test_a_saved_detector_reads_tables() -> None:
     model = detector().fit(FRAME.rename_axis("date").reset_index())
     model.save("model.ckpt")

@@ -169,7 +169,8 @@ class Detector(OutlierMixin, Estimator):
         model.predict(new)  # 1 where a step is normal, -1 where it is not
 
     Rows are steps, in the order of time: a frame of numbers, or an array (t c). What is predicted
-    is taken to come behind what was fitted. NaN is as the step before.
+    is taken to come behind what was fitted, unless it is that itself, whose first look-back then
+    counts as normal. NaN is as the step before.
 
     Args:
         look_back: steps that a forecast sees; None is the recipe's.
@@ -193,7 +194,7 @@ class Detector(OutlierMixin, Estimator):
         values = self._values(X, fitting=True)
         columns = [name for name in names if name != self.time]
         columns = columns or [str(i) for i in range(values.shape[1])]
-        normal = carried_on(carried_on(values)[::-1])[::-1]
+        normal = _filled(values)
         for c in np.flatnonzero(np.isnan(normal).any(axis=0))[:1]:
             raise InputError(f"X: column '{columns[c]}' has no value at all: fill it")
         sizes = {"look_back": self.look_back, "horizon": self.horizon}
@@ -213,6 +214,9 @@ class Detector(OutlierMixin, Estimator):
             return -self.model_.predict(check_array(X, **RULES), name="X")[0]
         values = self._values(X)
         before = len(self.normal_)
+        if np.array_equal(_filled(values), self.normal_):
+            scores = self.model_.predict(self.normal_, num_train=before, name="X")[0]
+            return -np.nan_to_num(scores, nan=0.0)
         both = np.concatenate([self.normal_, values])
         return -self.model_.predict(both, num_train=before, name="X")[0][before:]
 
@@ -229,6 +233,11 @@ class Detector(OutlierMixin, Estimator):
         if isinstance(X, pd.DataFrame):
             X = X.drop(columns=self.time, errors="ignore")
         return np.asarray(validate_data(self, X, reset=fitting, **RULES))
+
+
+def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values with each gap as the step before it, or else behind it."""
+    return carried_on(carried_on(values)[::-1])[::-1]
 
 
 def _stamped(X: Any, time: str | None) -> tuple[pd.DataFrame, str]:
