@@ -125,6 +125,7 @@ def test_texts_and_sources_are_items_too() -> None:
 def test_scikit_learn_can_handle_it() -> None:
     model = seqfuse.Classifier(**SMALL, random_state=3)
     assert clone(model).get_params() == model.get_params()
+    assert not [name for name in model.get_params() if name.startswith("_")]
     assert clone(model).set_params(max_steps=1).max_steps == 1
     pipeline = make_pipeline(FunctionTransformer(np.tanh), model)
     scores = cross_val_score(pipeline, X, Y, cv=2)

@@ -52,7 +52,7 @@ class ItemEstimator(Estimator):
     _job = classes.Classifier
     _is_table = False
     """Whether a table was fitted, whose columns are then as many in prediction."""
-    _channels: Sequence[str] = ()
+    _channels: Sequence[str] = field(default=(), init=False)
     """Names of the channels that were fitted, where frames named them."""
 
     def __sklearn_tags__(self) -> Any:
