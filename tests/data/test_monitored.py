@@ -105,6 +105,18 @@ def test_other_columns_than_trained_on_are_named() -> None:
         other.recordings()
 
 
+def test_a_look_back_that_fits_the_training_part_is_named() -> None:
+    def splits(look_back: int) -> Monitored:
+        source = Given(recording("c", 100))
+        found = Monitored(source, RecordingPipeline(), look_back=look_back, horizon=8, stride=2)
+        found.fit()
+        return found
+
+    with pytest.raises(InputError, match=r"type data\.look_back=\d+$") as error:
+        splits(96).tensors("train")
+    assert len(splits(int(str(error.value).rpartition("=")[2])).tensors("train"))
+
+
 def test_a_reconstruction_is_as_long_as_what_it_sees() -> None:
     with pytest.raises(InputError, match=r"type data\.horizon=8"):
         monitored(horizon=4)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqfuse.data.interfaces import LARGEST_BATCH
-from seqfuse.data.read.recordings import RecordingSource
+from seqfuse.data.read.recordings import LabelledTable, RecordingSource
 from seqfuse.data.windows import WindowTensors
 from seqfuse.runtime.errors import InputError, check_minimum
 from seqfuse.runtime.pipelines.packed import pack
@@ -75,7 +75,8 @@ class Monitored:
 
     @property
     def origin(self) -> str:
-        return type(self.source).__name__
+        source = self.source
+        return source.source.file if isinstance(source, LabelledTable) else type(source).__name__
 
     @property
     def num_steps(self) -> int:
@@ -160,9 +161,13 @@ class Monitored:
             ahead = self.look_back - self.overlap
             starts = sliding(spans, offsets[:-1].tolist(), ahead, self.horizon, self.stride)
             if not len(starts):
+                rows = max(end - first for first, end in spans)
+                room = 0 if self.overlap else (rows - self.horizon) // 2
+                smaller = f"data.look_back={room}" if room > 0 else "smaller ones"
                 raise InputError(
-                    f"{self.origin}: the {split} split is too short for data.look_back="
-                    f"{self.look_back} and data.horizon={self.horizon}: type smaller ones"
+                    f"{self.origin}: the {split} split, of at most {rows} rows of a recording, is "
+                    f"too short for data.look_back={self.look_back} and "
+                    f"data.horizon={self.horizon}: type {smaller}"
                 )
             scaled = [
                 self.pipeline.transform(recording.name, recording.values)
